@@ -1,0 +1,138 @@
+//! Headers: what travels beside the payload, and which names belong to the platform.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::Raw;
+
+/// Names that begin so are the platform's: a handler's or a client's change to them is dropped.
+pub const RESERVED_PREFIX: &str = "x-asya-";
+/// How many child numbers of this id are used up; absent means none.
+pub const CHILDREN: &str = "x-asya-children";
+/// How many times this envelope has been published by a sidecar.
+pub const HOPS: &str = "x-asya-hops";
+/// Which run of the producing handler made this copy (1 = first); receivers that keep state keep the highest.
+pub const ATTEMPT: &str = "x-asya-attempt";
+/// On every item of a fan-out: the groups it belongs to, innermost last (see [`crate::lineage::Part`]). Fan-in takes
+/// the innermost one off.
+pub const FAN: &str = "x-asya-fan";
+/// On the notice that a part of a fan-out failed and will not come: why.
+pub const GAP: &str = "x-asya-gap";
+/// On the result of a fan-in: the parts that failed.
+pub const GAPS: &str = "x-asya-gaps";
+/// W3C trace context; continued by the sidecar, not by handlers.
+pub const TRACEPARENT: &str = "traceparent";
+/// W3C trace context, vendors' part.
+pub const TRACESTATE: &str = "tracestate";
+
+/// The headers of an envelope in their order, values undecoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Raw)>);
+
+impl Headers {
+    /// Headers from pairs, in order; of two with the same name the last one counts.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, Raw)>) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in pairs {
+            headers.set(name, value);
+        }
+        headers
+    }
+
+    /// The value of a header.
+    pub fn get(&self, name: &str) -> Option<&Raw> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// The value of a header that is a non-negative integer; anything else counts as absent.
+    pub fn get_u64(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(Raw::to_u64)
+    }
+
+    /// The decoded value of a header that is a string; anything else counts as absent.
+    pub fn get_text(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(Raw::to_text)
+    }
+
+    /// Sets a header in place, or appends it.
+    pub fn set(&mut self, name: impl Into<String>, value: Raw) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, slot)) => *slot = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Removes a header.
+    pub fn remove(&mut self, name: &str) -> Option<Raw> {
+        let at = self.0.iter().position(|(n, _)| n == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// All headers in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v))
+    }
+
+    /// True without any header.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What a handler returned, with the platform's headers of the input put back: the answer and the number of
+    /// changes to platform headers that were dropped.
+    #[must_use]
+    pub fn merged(input: &Self, returned: Self) -> (Self, usize) {
+        let dropped = returned.iter().filter(|(n, v)| is_platform(n) && input.get(n) != Some(v)).count()
+            + input.iter().filter(|(n, _)| is_platform(n) && returned.get(n).is_none()).count();
+        let mut merged = Self(returned.0.into_iter().filter(|(n, _)| !is_platform(n)).collect());
+        for (name, value) in input.iter().filter(|(n, _)| is_platform(n)) {
+            merged.set(name, value.clone());
+        }
+        (merged, dropped)
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(b'{');
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            if i > 0 {
+                out.put_u8(b',');
+            }
+            crate::envelope::put_json_string(out, name);
+            out.put_u8(b':');
+            out.put_slice(value.as_bytes());
+        }
+        out.put_u8(b'}');
+    }
+
+    /// The headers as a JSON object.
+    pub fn to_raw(&self) -> Raw {
+        let mut out = BytesMut::with_capacity(64);
+        self.encode(&mut out);
+        Raw::parse(out.freeze()).expect("encoded headers are valid JSON")
+    }
+}
+
+/// True for headers that only the sidecar writes: `x-asya-*` and the trace context.
+pub fn is_platform(name: &str) -> bool {
+    name.starts_with(RESERVED_PREFIX) || name == TRACEPARENT || name == TRACESTATE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        Headers::from_pairs(
+            pairs.iter().map(|(n, v)| ((*n).to_owned(), Raw::parse(v.to_string().into()).unwrap())),
+        )
+    }
+
+    #[test]
+    fn a_handler_cannot_set_change_or_drop_platform_headers() {
+        let input = headers(&[("x-asya-hops", "3"), ("traceparent", "\"00-a\""), ("tenant", "\"t\"")]);
+        let returned = headers(&[("x-asya-hops", "0"), ("x-asya-children", "9"), ("lang", "\"en\"")]);
+        let (merged, dropped) = Headers::merged(&input, returned);
+        assert_eq!(merged, headers(&[("lang", "\"en\""), ("x-asya-hops", "3"), ("traceparent", "\"00-a\"")]));
+        assert_eq!(dropped, 3);
+    }
+}

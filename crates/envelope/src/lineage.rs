@@ -1,0 +1,133 @@
+//! Ids of fan-out children.
+//!
+//! Children of one id are numbered over its whole life: item 0 keeps the id and carries how many child numbers are
+//! used up ([`headers::CHILDREN`]); the next fan-out of that id starts there. So a redelivered fan-out makes the same
+//! ids, and no two children of one id share one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Envelope, Raw,
+    headers::{self, Headers},
+};
+
+/// The id of child number `number` (1-based over the id's life) of `id`.
+pub fn child_id(id: &str, number: u64) -> String {
+    format!("{id}-{number}")
+}
+
+/// Gives out the identities of one fan-out.
+#[derive(Clone, Debug)]
+pub struct Lineage {
+    id: String,
+    parent_id: Option<String>,
+    used: u64,
+}
+
+impl Lineage {
+    /// Starts where the input's life has come to.
+    pub fn of(input: &Envelope) -> Self {
+        Self {
+            id: input.id.clone(),
+            parent_id: input.parent_id.clone(),
+            used: input.headers.get_u64(headers::CHILDREN).unwrap_or(0),
+        }
+    }
+
+    /// Makes `item` the `index`-th (0-based) of `count` items; `count` is known only for item 0, which is published
+    /// last. A single item (`index` 0 of `count` 1) is not a fan-out and is left as it is.
+    pub fn assign(&self, item: &mut Envelope, index: u64, count: Option<u64>) {
+        if index == 0 {
+            item.id.clone_from(&self.id);
+            item.parent_id.clone_from(&self.parent_id);
+            let Some(count @ 2..) = count else { return };
+            item.headers.set(headers::CHILDREN, Raw::of(&(self.used + count - 1)));
+        } else {
+            item.id = child_id(&self.id, self.used + index);
+            item.parent_id = Some(self.id.clone());
+            item.headers.remove(headers::CHILDREN);
+        }
+        let mut parts = parts_of(&item.headers);
+        parts.push(Part { group: format!("{}/{}", self.id, self.used), index, count });
+        item.headers.set(headers::FAN, Raw::of(&parts));
+    }
+}
+
+/// Which part of which fan-out an envelope is: one entry of [`headers::FAN`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// `<id>/<child numbers used before>`: one fan-out of one id.
+    pub group: String,
+    /// 0-based position.
+    pub index: u64,
+    /// How many parts there are; only item 0 knows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
+}
+
+impl Part {
+    /// The id that was fanned out, and that the joined result carries again.
+    pub fn id(&self) -> &str {
+        self.group.rsplit_once('/').map_or(&*self.group, |(id, _)| id)
+    }
+}
+
+/// The fan-outs that an envelope is part of, innermost last; none if the header is absent or broken.
+pub fn parts_of(headers: &Headers) -> Vec<Part> {
+    headers.get(headers::FAN).and_then(|raw| serde_json::from_slice(raw.as_bytes()).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Route;
+
+    fn fan_out(input: &Envelope, count: u64) -> Vec<Envelope> {
+        let lineage = Lineage::of(input);
+        (0..count)
+            .map(|index| {
+                let mut item = input.clone();
+                lineage.assign(&mut item, index, Some(count));
+                item
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_child_keeps_the_id_and_the_others_name_their_parent() {
+        let children = fan_out(&Envelope::new("a", Route::new(["x"]), Raw::null()), 3);
+        let ids: Vec<_> = children.iter().map(|c| (c.id.as_str(), c.parent_id.as_deref())).collect();
+        assert_eq!(ids, [("a", None), ("a-1", Some("a")), ("a-2", Some("a"))]);
+    }
+
+    #[test]
+    fn a_second_fan_out_of_the_same_id_makes_new_ids() {
+        let first = fan_out(&Envelope::new("a", Route::new(["x", "y"]), Raw::null()), 3);
+        let mut ids: Vec<_> = first.iter().flat_map(|c| fan_out(c, 3)).map(|c| c.id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 9);
+    }
+
+    #[test]
+    fn a_redelivered_fan_out_makes_the_same_ids() {
+        let input = Envelope::new("a", Route::new(["x"]), Raw::null());
+        assert_eq!(fan_out(&input, 4), fan_out(&input, 4));
+    }
+
+    #[test]
+    fn parts_of_nested_fan_outs_stack() {
+        let outer = fan_out(&Envelope::new("a", Route::new(["x"]), Raw::null()), 2);
+        let inner = fan_out(&outer[1], 3);
+        let parts = parts_of(&inner[0].headers);
+        assert_eq!(parts[0], Part { group: "a/0".into(), index: 1, count: None });
+        assert_eq!(parts[1], Part { group: "a-1/0".into(), index: 0, count: Some(3) });
+        assert_eq!(parts[1].id(), "a-1");
+    }
+
+    #[test]
+    fn one_item_is_not_a_fan_out() {
+        let input = Envelope::new("a", Route::new(["x"]), Raw::null());
+        assert_eq!(fan_out(&input, 1), [input]);
+    }
+}
