@@ -48,7 +48,11 @@ impl Lineage {
             item.headers.remove(headers::CHILDREN);
         }
         let mut parts = parts_of(&item.headers);
-        parts.push(Part { group: format!("{}/{}", self.id, self.used), index, count });
+        parts.push(Part {
+            group: format!("{}/{}", self.id, self.used),
+            index,
+            count: count.filter(|_| index == 0),
+        });
         item.headers.set(headers::FAN, Raw::of(&parts));
     }
 }
