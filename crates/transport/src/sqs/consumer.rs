@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     num::NonZeroU16,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -37,6 +40,9 @@ pub(super) const NOT_BEFORE: &str = "asya.not-before";
 pub(super) const DELIVERIES: &str = "asya.deliveries";
 /// The first pause after a receive that failed; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// How long what a poll brings after the end of its consumer waits for the next consumer before it is given back: a
+/// consumer that is made anew at once costs no delivery.
+const HANDOVER: Duration = Duration::from_millis(200);
 /// The longest pause after a receive that failed: how late a mended queue is noticed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -45,14 +51,19 @@ pub(super) struct SqsConsumer {
     intake: Arc<Intake>,
 }
 
-/// What the consumer and its polls share.
-struct Intake {
+/// What the consumer and its polls share. It outlives its consumer until the polls that are out have ended: what a
+/// cancelled poll brings would stay hidden for a visibility timeout. A consumer that begins meanwhile takes it over.
+pub(super) struct Intake {
     core: Arc<Core>,
     queue: Queue,
     leases: Arc<Leases>,
     credit: Arc<Credit>,
     ready: Mutex<VecDeque<Received>>,
     arrived: Notify,
+    /// No consumer: nothing more is polled for.
+    orphaned: AtomicBool,
+    /// Orphaned, or taken over.
+    turned: Notify,
     stop: CancellationToken,
 }
 
@@ -65,13 +76,22 @@ struct Received {
 
 impl SqsConsumer {
     pub(super) fn start(core: &Arc<Core>, queue: Queue, credit: NonZeroU16) -> Self {
+        let limit = usize::from(credit.get());
+        if let Some(intake) = core.orphan_of(&queue) {
+            intake.credit.set_limit(limit);
+            intake.orphaned.store(false, Ordering::Release);
+            intake.turned.notify_one();
+            return Self { intake };
+        }
         let intake = Arc::new(Intake {
             core: Arc::clone(core),
             leases: Leases::start(core, queue.clone()),
             queue,
-            credit: Credit::new(usize::from(credit.get())),
+            credit: Credit::new(limit),
             ready: Mutex::default(),
             arrived: Notify::new(),
+            orphaned: AtomicBool::new(false),
+            turned: Notify::new(),
             stop: core.stop.child_token(),
         });
         core.tasks.spawn_on(Arc::clone(&intake).pump(), &core.runtime);
@@ -109,14 +129,22 @@ impl Consumer for SqsConsumer {
 
 impl Drop for SqsConsumer {
     fn drop(&mut self) {
-        self.intake.stop.cancel();
+        self.intake.orphaned.store(true, Ordering::Release);
         self.intake.release_buffer();
+        if !self.intake.stop.is_cancelled() {
+            self.intake.core.orphans().push(Arc::clone(&self.intake));
+        }
+        self.intake.turned.notify_one();
     }
 }
 
 impl Intake {
-    /// Keeps polls on the wire: one while the queue is quiet, more while they come back full. The polls that are out
-    /// when the consumer stops are waited for, as what they bring would else stay hidden.
+    /// The full name of its queue.
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Keeps polls on the wire: one while the queue is quiet, more while they come back full.
     async fn pump(self: Arc<Self>) {
         let mut polls = FuturesUnordered::new();
         let mut wanted = 1;
@@ -124,14 +152,18 @@ impl Intake {
         let mut pause_until: Option<Instant> = None;
         loop {
             let stopping = self.stop.is_cancelled();
-            while !stopping && pause_until.is_none() && polls.len() < wanted {
+            let idle = stopping || self.orphaned.load(Ordering::Acquire);
+            while !idle && pause_until.is_none() && polls.len() < wanted {
                 let permits = self.credit.take(MAX_ENTRIES);
                 if permits.is_empty() {
                     break;
                 }
                 polls.push(self.poll(permits));
             }
-            if stopping && polls.is_empty() {
+            if stopping {
+                self.release_buffer();
+            }
+            if idle && polls.is_empty() && self.ready().is_empty() && (stopping || self.is_over()) {
                 break;
             }
             let pause = async {
@@ -140,6 +172,7 @@ impl Intake {
                     None => std::future::pending().await,
                 }
             };
+            let waits_for_nobody = idle && !self.ready().is_empty();
             tokio::select! {
                 Some(polled) = polls.next() => match polled {
                     Ok(yielded) => {
@@ -153,13 +186,26 @@ impl Intake {
                     }
                 },
                 () = pause => pause_until = None,
-                () = self.credit.freed(), if polls.len() < wanted => {}
+                () = self.credit.freed(), if !idle && polls.len() < wanted => {}
+                () = self.turned.notified() => {}
+                () = tokio::time::sleep(HANDOVER), if waits_for_nobody => {
+                    if self.orphaned.load(Ordering::Acquire) {
+                        self.release_buffer();
+                    }
+                }
                 () = self.stop.cancelled(), if !stopping => {}
             }
         }
         self.release_buffer();
         self.leases.close();
         self.core.service.health.clear(self.queue.as_str());
+    }
+
+    /// Leaves the orphans; false when a consumer has taken it over.
+    fn is_over(&self) -> bool {
+        let mut orphans = self.core.orphans();
+        let place = orphans.iter().position(|intake| std::ptr::eq(&raw const **intake, self));
+        place.map(|place| orphans.swap_remove(place)).is_some()
     }
 
     /// One receive; what it brings is put into the buffer.
@@ -221,10 +267,6 @@ impl Intake {
         }
         self.ready().push_back(Received { body, meta: seen.meta, held });
         self.arrived.notify_one();
-        // The consumer may have been dropped in between.
-        if self.stop.is_cancelled() {
-            self.release_buffer();
-        }
     }
 
     fn mourn(&self, failure: Failure) {

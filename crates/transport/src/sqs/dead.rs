@@ -3,6 +3,7 @@
 use asya_envelope::Queue;
 
 use super::{
+    Core,
     failure::Failure,
     requests::{Letter, permitted},
     settlement::Held,
@@ -20,19 +21,30 @@ pub(super) const SOURCE: &str = "asya.source";
 /// Longest reason that is written down, in bytes; attributes count towards the size of the message.
 const MAX_REASON: usize = 1024;
 
-/// Sends the untouched body of a message to the first of its dead-letter queues that exists: its own, the one its
-/// redrive policy names, the shared one.
+/// The dead-letter queues that belong to a queue: its own, and the one its redrive policy names. Full names; either may
+/// be missing.
+pub(super) async fn sinks(core: &Core, queue: &Queue) -> Vec<Queue> {
+    let mut sinks = vec![queue.dead_letter()];
+    let known = core.service.directory.lookup(queue).await;
+    sinks.extend(known.ok().and_then(|known| Some(known.redrive.as_ref()?.target.clone())));
+    sinks.dedup();
+    sinks
+}
+
+/// The dead-letter queue of those that have no other.
+pub(super) fn shared_sink(core: &Core) -> Queue {
+    core.physical(&Queue::named(SHARED))
+}
+
+/// Sends the untouched body of a message to the first of its sinks that exists, at last to the shared one.
 pub(super) async fn bury(held: &Held, reason: &str) -> Result<(), TransportError> {
-    let own = held.queue.dead_letter();
-    let mut targets = vec![own.clone()];
-    let known = held.core.service.directory.lookup(&held.queue).await;
-    targets.extend(known.ok().and_then(|known| Some(known.redrive.as_ref()?.target.clone())));
-    targets.push(held.core.physical(&Queue::named(SHARED)));
     let attributes = vec![
         (REASON, written(reason)),
         (ATTEMPTS, held.deliveries.saturating_sub(1).to_string()),
         (SOURCE, held.queue.as_str().to_owned()),
     ];
+    let mut targets = sinks(&held.core, &held.queue).await;
+    targets.push(shared_sink(&held.core));
     for target in targets {
         let letter = super::letter(held.body.clone(), std::time::Duration::ZERO, attributes.clone());
         let sent = match held.core.send(&target, letter.clone()).await {
@@ -47,7 +59,7 @@ pub(super) async fn bury(held: &Held, reason: &str) -> Result<(), TransportError
             sent => return sent.map_err(|failure| failure.publishing(&target)),
         }
     }
-    Err(TransportError::Unroutable { queue: own })
+    Err(TransportError::Unroutable { queue: held.queue.dead_letter() })
 }
 
 /// A text that an attribute can carry: not empty, no characters that the service refuses, not too long.

@@ -9,7 +9,7 @@
 //! | `batch`, `requests` | sending, deleting and hiding in tens, each entry succeeding or failing alone |
 //! | `consumer`, `credit`, `lease` | long polls within the free credit; the visibility heartbeat |
 //! | `settlement`, `dead` | the ways out of a delivery |
-//! | `queues` | ensure, delete, depth |
+//! | `queues`, `letters` | ensure, delete, depth; looking after dead letters |
 //! | `health` | what is wrong at the moment |
 //!
 //! What SQS cannot do, and what happens instead:
@@ -32,13 +32,14 @@ mod directory;
 mod failure;
 mod health;
 mod lease;
+mod letters;
 mod queues;
 mod requests;
 mod settlement;
 
 use std::{
     num::NonZeroU16,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -54,7 +55,7 @@ pub use config::SqsConfig;
 use crate::{Consumer, Health, Lease, MAX_DELAY, Outgoing, Transport, TransportError};
 use batch::Batcher;
 use config::MAX_SEND_DELAY;
-use consumer::{NOT_BEFORE, SqsConsumer};
+use consumer::{Intake, NOT_BEFORE, SqsConsumer};
 use directory::{Directory, FIFO_SUFFIX, nameable};
 use failure::Failure;
 use health::{Board, PUBLISHING};
@@ -79,6 +80,8 @@ struct Core {
     sends: Arc<Batcher<Letter, Result<(), Failure>>>,
     deletes: Arc<Batcher<String, Result<(), Failure>>>,
     hides: Arc<Batcher<Hide, Result<(), Failure>>>,
+    /// What has lost its consumer and still has polls out. Bounded by the polls.
+    orphans: Mutex<Vec<Arc<Intake>>>,
     tasks: TaskTracker,
     runtime: tokio::runtime::Handle,
     stop: CancellationToken,
@@ -114,6 +117,7 @@ impl Sqs {
             sends: batcher!(requests::send),
             deletes: batcher!(requests::delete),
             hides: batcher!(requests::hide),
+            orphans: Mutex::default(),
             service,
             tasks,
             runtime: tokio::runtime::Handle::current(),
@@ -180,6 +184,17 @@ impl Transport for Sqs {
 }
 
 impl Core {
+    fn orphans(&self) -> MutexGuard<'_, Vec<Arc<Intake>>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an orphan of this queue.
+    fn orphan_of(&self, queue: &Queue) -> Option<Arc<Intake>> {
+        let mut orphans = self.orphans();
+        let place = orphans.iter().position(|intake| intake.queue() == queue)?;
+        Some(orphans.swap_remove(place))
+    }
+
     /// The full name of a queue.
     fn physical(&self, queue: &Queue) -> Queue {
         match self.service.config.queue_prefix.as_str() {
