@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, meta::region::RegionProviderChain};
+use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sqs::{
     Client,
     config::{ProvideCredentials, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
@@ -28,12 +28,8 @@ const TRIES: u32 = 3;
 /// [`TransportError::Misconfigured`] when the chain yields no credentials at all, with what it tried.
 pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError> {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let region = RegionProviderChain::first_try(config.region.clone().map(Region::new))
-        .or_default_provider()
-        .or_else(Region::from_static(DEFAULT_REGION));
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
-        .region(region)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
         .timeout_config(
             TimeoutConfig::builder()
@@ -43,6 +39,9 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
         )
         // A long poll is silent by nature.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = config.region.clone() {
+        loader = loader.region(Region::new(region));
+    }
     if let Some(endpoint) = &config.endpoint {
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             return Err(TransportError::Misconfigured(format!(
@@ -62,5 +61,7 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
              instance: {reason}"
         ))
     })?;
-    Ok(Client::new(&loaded))
+    let region = loaded.region().cloned().unwrap_or_else(|| Region::from_static(DEFAULT_REGION));
+    let config = aws_sdk_sqs::config::Builder::from(&loaded).region(region).build();
+    Ok(Client::from_conf(config))
 }
