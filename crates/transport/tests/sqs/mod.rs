@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 mod cable;
+pub(crate) mod scripted;
 
 use std::{sync::Arc, time::Duration};
 
