@@ -53,10 +53,10 @@ impl Settlement for Held {
                 return Err((Unsettled::Publish(error), Some(self as Box<dyn Settlement>)));
             }
             let done = match outcome {
-                Outcome::Forward { .. } | Outcome::DeadLetter { .. } => self.remove().await,
                 Outcome::Retry { after, .. } if !self.last_chance => self.hide(after).await,
                 Outcome::Release if !self.last_chance => self.hide(Duration::ZERO).await,
-                Outcome::Retry { .. } | Outcome::Release => self.remove().await,
+                // What follows from it, or a copy of it, is on its queue.
+                _ => self.remove().await,
             };
             // What follows is confirmed; that the message itself stays means that it is delivered again.
             done.map_err(|failure| (failure.settling(&self.queue), None))
