@@ -22,6 +22,8 @@
 mod consumer;
 mod dead;
 mod hold;
+#[cfg(test)]
+mod model;
 mod options;
 mod queues;
 mod rows;
