@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Builds what the benchmarks measure, starts a RabbitMQ, and runs them one after the other: `make bench`.
+# Settings of the single benchmarks: see the first lines of benches/src/bin/*.rs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --release --quiet -p asya-sidecar -p asya-benches
+trap 'tests/servers/rabbitmq.sh stop >/dev/null' EXIT
+tests/servers/rabbitmq.sh start > target/bench-servers.env
+set -a
+# shellcheck disable=SC1091
+. target/bench-servers.env
+set +a
+
+echo "== socket: sidecar's end and one Python worker"
+target/release/socket
+echo "== relay: queue to queue, beside a bare lapin relay"
+target/release/relay
+echo "== idle: resident memory and processor time of asya-sidecar"
+benches/idle.sh
