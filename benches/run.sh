@@ -4,13 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --release --quiet -p asya-sidecar -p asya-benches
-trap 'tests/servers/rabbitmq.sh stop >/dev/null' EXIT
-tests/servers/rabbitmq.sh start > target/bench-servers.env
-set -a
-# shellcheck disable=SC1091
-. target/bench-servers.env
-set +a
+if [ -z "${ASYA_TEST_RABBITMQ_URL:-}" ]; then
+    cargo build --release --quiet -p asya-sidecar -p asya-benches
+    ASYA_TEST_SERVERS=rabbitmq exec tests/servers/all.sh run "$0"
+fi
 
 echo "== socket: sidecar's end and one Python worker"
 target/release/socket

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The gate: `make test` (everything), `make test-fast` (no servers), `make lint`. CI runs the first.
+# The gate: `make test` (everything), `make test-fast` (no servers), `make lint`. CI runs the first. `--connected` is its
+# second half, which finds the servers in its environment.
 #
 # What it needs and does not find it installs: Python tools into target/venv, cargo-deny into target/tools, test
 # servers as tests/servers says. With CI=true a server that cannot be had is a failure; without, it is said loudly and
@@ -49,7 +50,8 @@ lint() {
 }
 
 rust() {
-    step "cargo test"
+    step "cargo build, cargo test"
+    cargo build --workspace --quiet
     cargo test --workspace --quiet -- "$@"
 }
 
@@ -68,16 +70,6 @@ examples() {
     examples/documents/demo.sh --check
 }
 
-servers() {
-    step "servers"
-    trap 'tests/servers/all.sh stop >/dev/null' EXIT
-    tests/servers/all.sh start > target/test-servers.env
-    set -a
-    # shellcheck disable=SC1091
-    . target/test-servers.env
-    set +a
-}
-
 mkdir -p target
 python_tools
 case "${1:-}" in
@@ -87,17 +79,20 @@ case "${1:-}" in
         ASYA_TEST_NO_SERVERS=1 CI='' rust
         CI='' python
         ;;
-    "")
-        lint
-        servers
+    --connected)
         rust
         python
         bridge
         examples
         ;;
+    "")
+        lint
+        export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
+        tests/servers/all.sh run "$0" --connected
+        ;;
     *)
-        echo "usage: tests/run.sh [--fast|--lint]" >&2
+        echo "usage: tests/run.sh [--fast|--lint|--connected]" >&2
         exit 64
         ;;
 esac
-step "all passed"
+step "${1:-everything} passed"
