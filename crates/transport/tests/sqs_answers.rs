@@ -159,3 +159,25 @@ async fn a_consumer_outlives_refusals_and_heals() -> anyhow::Result<()> {
     assert_eq!(*polls.lock().unwrap(), 3, "credit of one is in hand: nothing more is asked for");
     Ok(())
 }
+
+/// Run by the next test in a process of its own, without credentials.
+#[tokio::test]
+#[ignore = "needs an environment without credentials"]
+async fn connecting_without_credentials() {
+    let refused = Sqs::connect(SqsConfig::default()).await.map(|_| ());
+    let Err(TransportError::Misconfigured(reason)) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("no credentials for sqs"), "{reason}");
+}
+
+#[test]
+fn missing_credentials_are_said_at_the_start() -> anyhow::Result<()> {
+    let ran = std::process::Command::new(std::env::current_exe()?)
+        .args(["--exact", "connecting_without_credentials", "--ignored"])
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .output()?;
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    assert!(String::from_utf8_lossy(&ran.stdout).contains("1 passed"), "it was not run");
+    Ok(())
+}

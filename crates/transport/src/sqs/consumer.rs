@@ -107,7 +107,7 @@ impl Consumer for SqsConsumer {
                 let received = self.intake.ready().pop_front();
                 match received {
                     // Whoever waited too long here is on its way to somebody else.
-                    Some(received) if received.held.lost() => received.held.forget(),
+                    Some(received) if received.held.lost() => drop(received),
                     Some(Received { body, meta, held }) => {
                         return Ok(Delivery::new(body, meta, Box::new(held)));
                     }
@@ -155,7 +155,9 @@ impl Intake {
             let stopping = self.stop.is_cancelled();
             let idle = stopping || self.orphaned.load(Ordering::Acquire);
             while !idle && pause_until.is_none() && polls.len() < wanted {
-                let permits = self.credit.take(MAX_ENTRIES);
+                // A second poll for the sake of one message is a request wasted.
+                let least = if polls.is_empty() { 1 } else { MAX_ENTRIES };
+                let permits = self.credit.take(least, MAX_ENTRIES);
                 if permits.is_empty() {
                     break;
                 }

@@ -115,7 +115,7 @@ impl Failure {
             Self::Expired(reason)
         } else if DENIED.contains(&code) {
             Self::Denied(reason)
-        } else if TOO_LONG.contains(&code) {
+        } else if TOO_LONG.contains(&code) || message.contains("MessageTooLong") {
             Self::TooLong(reason)
         } else if REFUSED.contains(&code) {
             Self::Refused(reason)
