@@ -160,6 +160,19 @@ async fn a_consumer_outlives_refusals_and_heals() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_server_without_tls_behind_https_is_unavailable() -> anyhow::Result<()> {
+    if !credentials() {
+        return Ok(());
+    }
+    let endpoint = serve(Arc::new(|_, _| (200, json!({})))).await?.replace("http://", "https://");
+    let region = Some("us-east-1".to_owned());
+    let sqs = Sqs::connect(SqsConfig { region, endpoint: Some(endpoint), ..SqsConfig::default() }).await?;
+    let sent = tokio::time::timeout(Duration::from_secs(20), sqs.publish(message("x"), None)).await?;
+    assert!(matches!(sent, Err(TransportError::Unavailable(_))), "{sent:?}");
+    Ok(())
+}
+
 /// Run by the next test in a process of its own, without credentials.
 #[tokio::test]
 #[ignore = "needs an environment without credentials"]

@@ -102,9 +102,10 @@ pub(super) async fn two_consumers_share_a_queue_without_duplicates(
         held.push(next(&mut *first).await?);
     }
     let mut seen: BTreeSet<_> = held.iter().map(text).collect();
-    for _ in held.len()..COUNT {
+    while seen.len() < COUNT {
         let delivery = next(&mut *second).await?;
-        ensure!(seen.insert(text(&delivery)), "{} came twice", text(&delivery));
+        let new = seen.insert(text(&delivery));
+        ensure!(new || !bench.harness.delivers_once(), "{} came twice", text(&delivery));
         done(delivery).await?;
     }
     nothing(&mut *second, bench.traits.delay).await?;
