@@ -6,15 +6,20 @@
 //! | [`reply`] | [`Reply`], [`Item`], [`Failure`]: what comes back |
 //! | [`capacity`] | [`Capacity`]: how much a handler can do at once |
 //! | [`budget`] | [`Budget`]: how much memory replies may take |
-//! | `frame` | frames of the socket protocol, and the limits on them |
+//! | [`frame`] | frames of the socket protocol, and the limits on them |
+//! | [`message`] | what the frames say |
+//! | [`answer`] | from the runtime's words to items and ends |
 //! | [`socket`] | the sidecar's end: persistent connections, or one connection per message for older runtimes |
 //! | `serve` | the runtime's end: actors written in Rust |
 //!
 //! The invariant of this crate: **every request ends in exactly one [`Reply::End`]**, whatever the handler's process
 //! does: hang, die, print garbage, or close its socket.
 
+pub mod answer;
 pub mod budget;
 pub mod capacity;
+pub mod frame;
+pub mod message;
 pub mod reply;
 pub mod request;
 pub mod socket;
