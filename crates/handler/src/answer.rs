@@ -60,7 +60,8 @@ pub(crate) fn fault_of(code: Code) -> Fault {
 /// # Errors
 /// An [`Code::InvalidResult`] failure that names what is wrong.
 pub fn item(mode: Mode, part: &Part) -> Result<Item, Failure> {
-    let payload = Raw::parse(part.payload.clone()).map_err(|e| invalid(format!("the result is not JSON: {e}")))?;
+    let payload =
+        Raw::parse(part.payload.clone()).map_err(|e| invalid(format!("the result is not JSON: {e}")))?;
     match mode {
         Mode::Payload if part.meta.is_empty() => Ok(Item::payload(payload)),
         Mode::Payload => {
@@ -200,7 +201,8 @@ mod tests {
 
     #[test]
     fn one_shot_items_keep_their_bytes() {
-        let items = done(r#"[{"payload":{"n":1e400},"route":{"actors":["a","b"],"current":1},"headers":{"t":1}}]"#);
+        let items =
+            done(r#"[{"payload":{"n":1e400},"route":{"actors":["a","b"],"current":1},"headers":{"t":1}}]"#);
         assert_eq!(items[0].payload.as_str(), r#"{"n":1e400}"#);
         assert_eq!(items[0].route.as_ref().unwrap().current, 1);
         assert_eq!(items[0].headers.as_ref().unwrap().get("t").unwrap().as_str(), "1");
@@ -225,14 +227,21 @@ mod tests {
 
     #[test]
     fn the_finer_code_in_the_details_counts() {
-        let failure = failed(r#"[{"error":"processing_error","details":{"message":"x","code":"validation_error"}}]"#);
+        let failure =
+            failed(r#"[{"error":"processing_error","details":{"message":"x","code":"validation_error"}}]"#);
         assert_eq!((failure.code, failure.fault), (Code::Validation, Fault::Final));
     }
 
     #[test]
     fn garbage_and_wrong_types_are_invalid_results() {
-        for body in ["", "[1]", "[{\"payload\":NaN}]", "[[]]", r#"[{"payload":1,"route":{"actors":[]}}]"#, r#"[{"headers":[]}]"#]
-        {
+        for body in [
+            "",
+            "[1]",
+            "[{\"payload\":NaN}]",
+            "[[]]",
+            r#"[{"payload":1,"route":{"actors":[]}}]"#,
+            r#"[{"headers":[]}]"#,
+        ] {
             assert_eq!(failed(body).code, Code::InvalidResult, "{body}");
         }
     }
