@@ -1,5 +1,7 @@
 //! Runtimes that break the protocol, hang or die: every request still ends exactly once.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
