@@ -13,7 +13,7 @@ use asya_handler::{
         Exited, Hello, HelloAnswer, Message, Mode, Part, WorkerInfo, WorkerKind, parse_handshake,
         write_handshake,
     },
-    socket::{READY_NAME, SOCKET_NAME, SocketHandler},
+    socket::{READY_NAME, SOCKET_NAME, SocketConfig, SocketHandler},
 };
 use bytes::Bytes;
 use support::{LIMIT, client, end, eventually, failure, payloads, ready, replies, request};
@@ -358,6 +358,29 @@ async fn a_generator_that_has_yielded_is_not_run_again_in_secret() {
     assert!(
         matches!(&end, End::Failed(failed) if failed.code == Code::WorkerDied && failed.fault == Fault::Infrastructure)
     );
+}
+
+#[tokio::test]
+async fn items_that_are_too_large_together_end_their_request_alone() {
+    let fake = Fake::new();
+    let mut config = SocketConfig::new(fake.directory.path(), "a");
+    config.max_reply = 1000;
+    let handler = SocketHandler::new(config);
+    let (mut control, mut worker) = fake.streaming(WorkerKind::Async, 2, 1).await;
+    let mut large = handler.handle(request("1", "1", LIMIT));
+    let other = handler.handle(request("2", "2", LIMIT));
+    let (id, _) = worker.request().await;
+    let (beside, payload) = worker.request().await;
+    for _ in 0..2 {
+        let part = Part { meta: Bytes::new(), payload: format!("\"{}\"", "x".repeat(600)).into() };
+        worker.say(Message::Item(id, part)).await;
+    }
+    let (yields, end) = replies(&mut large).await;
+    assert_eq!(yields.len(), 1);
+    assert!(matches!(&end, End::Failed(failed) if failed.code == Code::ReplyTooLarge), "{end:?}");
+    assert!(matches!(control.message().await, Message::Cancel(of, _) if of == id));
+    worker.echo(beside, payload).await;
+    assert_eq!(payloads(other).await, ["2"]);
 }
 
 #[tokio::test]

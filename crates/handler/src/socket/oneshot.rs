@@ -9,7 +9,7 @@ use super::{
     connect::{Line, LineError, connect},
     control::frame_cap,
     dispatch::{Dispatcher, Job},
-    flight::timed_out,
+    flight::{NEVER, timed_out},
 };
 use crate::{
     Code, Fault, Readiness, answer,
@@ -76,7 +76,7 @@ pub(super) async fn run(config: &SocketConfig, dispatcher: &Dispatcher) {
 }
 
 async fn exchange(config: &SocketConfig, path: &Path, job: Job, same: impl Fn() -> bool) -> Outcome {
-    let limit = job.request.timeout;
+    let limit = job.request.timeout.min(NEVER);
     let deadline = Instant::now() + limit;
     let stream = loop {
         tokio::select! {
