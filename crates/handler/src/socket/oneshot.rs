@@ -18,8 +18,8 @@ use crate::{
 
 /// The one slot of a one-shot runtime.
 const SLOT: u64 = 0;
-/// How often an idle or hanging runtime is looked at, whether it is still the same.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether the runtime is still the same.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// Pause before a socket that refuses connections is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 

@@ -9,7 +9,12 @@
 mod end;
 mod replies;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -38,6 +43,8 @@ const FAST: Duration = Duration::from_millis(1);
 /// Weight of the latest sample in the mean handler time: about the last ten samples count.
 const WEIGHT: f64 = 0.1;
 
+/// Pause before a worker that cannot be reached is tried again; usually its end is announced meanwhile.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// What a request's metadata adds to what is in the envelope anyway, at most.
 const OWN_METADATA: usize = 1024;
 
@@ -81,7 +88,12 @@ impl From<Exited> for Gone {
 pub(super) async fn run(runtime: Arc<Runtime>, info: WorkerInfo, exit: oneshot::Receiver<Exited>) -> u64 {
     let id = info.id;
     let mut exit = exit;
-    let path: PathBuf = runtime.config.directory.join(&info.socket);
+    let Some(name) = Path::new(&info.socket).file_name() else {
+        tracing::warn!(worker = id, socket = info.socket, "worker has no socket");
+        return id;
+    };
+    // The file name alone: a runtime says nothing about other directories.
+    let path: PathBuf = runtime.config.directory.join(name);
     let stream = loop {
         tokio::select! {
             gone = &mut exit => {
@@ -93,7 +105,7 @@ pub(super) async fn run(runtime: Arc<Runtime>, info: WorkerInfo, exit: oneshot::
                 Ok(stream) => break stream,
                 Err(error) => {
                     tracing::warn!(worker = id, %error, socket = %path.display(), "worker cannot be reached");
-                    tokio::time::sleep(PATIENCE).await;
+                    tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
             },
         }
