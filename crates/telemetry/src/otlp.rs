@@ -1,0 +1,1 @@
+//! Export of spans over OTLP/HTTP.
