@@ -10,6 +10,7 @@
 //! | `settlement` | a delivery and what becomes of it |
 //! | `ladder` | delay by a shared ladder of TTL queues |
 //! | `properties` | counters and reasons beside the body |
+//! | `dead` | looking after dead letters |
 //! | `queues` | making, deleting and measuring queues |
 //! | `fault`, `board` | what errors mean; one health out of many parts |
 //!
@@ -21,6 +22,7 @@ mod board;
 pub mod config;
 mod connection;
 mod consumer;
+mod dead;
 mod fault;
 mod ladder;
 mod ledger;

@@ -49,16 +49,33 @@ pub(super) fn fresh() -> BasicProperties {
 /// Properties of a message that is published once more: its own, without what the broker wrote and without its
 /// expiration, and with these counters.
 pub(super) fn again(old: &BasicProperties, counters: Counters) -> BasicProperties {
-    let mut headers: BTreeMap<ShortString, AMQPValue> = old
-        .headers()
+    let mut headers = own_headers(old);
+    for (key, count) in [(ATTEMPTS, counters.attempts), (DELIVERIES, counters.deliveries)] {
+        headers.insert(key.into(), AMQPValue::LongLongInt(count.into()));
+    }
+    published_again(old, headers)
+}
+
+/// Properties of a dead letter that is sent again: as if it had never been handled.
+pub(super) fn revived(old: &BasicProperties) -> BasicProperties {
+    let mut headers = own_headers(old);
+    for key in [ATTEMPTS, DELIVERIES, REASON, SOURCE, DIED_AT] {
+        headers.remove(key);
+    }
+    published_again(old, headers)
+}
+
+/// The headers that the publisher and we wrote.
+fn own_headers(old: &BasicProperties) -> BTreeMap<ShortString, AMQPValue> {
+    old.headers()
         .iter()
         .flat_map(|table| table.inner())
         .filter(|(key, _)| !BROKER_RECORDS.iter().any(|record| key.as_str().starts_with(record)))
         .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    for (key, count) in [(ATTEMPTS, counters.attempts), (DELIVERIES, counters.deliveries)] {
-        headers.insert(key.into(), AMQPValue::LongLongInt(count.into()));
-    }
+        .collect()
+}
+
+fn published_again(old: &BasicProperties, headers: BTreeMap<ShortString, AMQPValue>) -> BasicProperties {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers.into());
     if let Some(value) = old.content_type() {
         properties = properties.with_content_type(value.clone());

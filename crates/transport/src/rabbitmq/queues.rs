@@ -19,11 +19,11 @@ impl Rabbitmq {
     async fn ensure_queue(&self, queue: &Queue) -> Result<(), Fault> {
         self.ensure_exchange().await?;
         let dead = queue.dead_letter();
-        let mut arguments = self.kind();
         if self.passive(&dead).await?.is_none() {
-            self.declare(&dead, arguments.clone()).await?;
+            self.declare_dead(&dead).await?;
         }
         if self.passive(queue).await?.is_none() {
+            let mut arguments = self.kind();
             arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
             arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(dead.as_str().into()));
             if self.config.queue_type == QueueType::Quorum {
@@ -69,6 +69,20 @@ impl Rabbitmq {
             arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
         }
         arguments
+    }
+
+    /// Looking at dead letters counts as delivering them, so their queue must have no limit. Quorum queues of RabbitMQ 4
+    /// have one unless told otherwise; those of 3.x have none and refuse to be told.
+    async fn declare_dead(&self, dead: &Queue) -> Result<(), Fault> {
+        if self.config.queue_type == QueueType::Quorum {
+            let mut unlimited = self.kind();
+            unlimited.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(-1));
+            match self.declare(dead, unlimited).await {
+                Err(Fault::Refused(_)) => {}
+                result => return result,
+            }
+        }
+        self.declare(dead, self.kind()).await
     }
 
     async fn declare(&self, queue: &Queue, arguments: FieldTable) -> Result<(), Fault> {
