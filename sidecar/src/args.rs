@@ -48,7 +48,12 @@ pub struct Args {
     #[arg(long, env = "ASYA_RETRY_ATTEMPTS", value_name = "N", help_heading = "Retry and limits")]
     pub retry_attempts: Option<String>,
     /// Pause before the second run.
-    #[arg(long, env = "ASYA_RETRY_INITIAL_DELAY", value_name = "DURATION", help_heading = "Retry and limits")]
+    #[arg(
+        long,
+        env = "ASYA_RETRY_INITIAL_DELAY",
+        value_name = "DURATION",
+        help_heading = "Retry and limits"
+    )]
     pub retry_initial_delay: Option<String>,
     /// Longest pause.
     #[arg(long, env = "ASYA_RETRY_MAX_DELAY", value_name = "DURATION", help_heading = "Retry and limits")]
@@ -88,7 +93,13 @@ pub struct Args {
     pub routes_allow: Option<String>,
 
     /// Address of the broker; overrides host, port, username and password.
-    #[arg(long, env = "ASYA_RABBITMQ_URL", hide_env_values = true, value_name = "URL", help_heading = "RabbitMQ")]
+    #[arg(
+        long,
+        env = "ASYA_RABBITMQ_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "RabbitMQ"
+    )]
     pub rabbitmq_url: Option<String>,
     /// Host of the broker.
     #[arg(long, env = "ASYA_RABBITMQ_HOST", value_name = "HOST", help_heading = "RabbitMQ")]
@@ -100,7 +111,13 @@ pub struct Args {
     #[arg(long, env = "ASYA_RABBITMQ_USERNAME", value_name = "NAME", help_heading = "RabbitMQ")]
     pub rabbitmq_username: Option<String>,
     /// Password.
-    #[arg(long, env = "ASYA_RABBITMQ_PASSWORD", hide_env_values = true, value_name = "SECRET", help_heading = "RabbitMQ")]
+    #[arg(
+        long,
+        env = "ASYA_RABBITMQ_PASSWORD",
+        hide_env_values = true,
+        value_name = "SECRET",
+        help_heading = "RabbitMQ"
+    )]
     pub rabbitmq_password: Option<String>,
     /// The topic exchange.
     #[arg(long, env = "ASYA_RABBITMQ_EXCHANGE", value_name = "NAME", help_heading = "RabbitMQ")]
@@ -130,7 +147,12 @@ pub struct Args {
     #[arg(long, env = "ASYA_QUEUE_RETRY_MAX_ATTEMPTS", value_name = "N", help_heading = "Broker connection")]
     pub queue_retry_max_attempts: Option<String>,
     /// First pause between attempts to connect at the start; doubles up to 30 s.
-    #[arg(long, env = "ASYA_QUEUE_RETRY_BACKOFF", value_name = "DURATION", help_heading = "Broker connection")]
+    #[arg(
+        long,
+        env = "ASYA_QUEUE_RETRY_BACKOFF",
+        value_name = "DURATION",
+        help_heading = "Broker connection"
+    )]
     pub queue_retry_backoff: Option<String>,
 
     /// Gateway that is told of progress and ends; none by default.

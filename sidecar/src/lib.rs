@@ -7,6 +7,9 @@
 //! | [`retry`] | [`RetryPolicy`]: which failures are tried again, and when |
 //! | [`observe`] | [`Observers`], [`Report`]: who is told how the work goes |
 //! | [`stats`] | [`Stats`]: counters of one engine |
+//! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
+//! | [`wiring`] | from settings to a running sidecar |
+//! | [`gateway`], `http` | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | `arrival` | what is checked before a handler sees an envelope |
 //! | `work` | one delivery: join, check, handle, resolve |
@@ -20,22 +23,28 @@
 //! The invariant of this crate: **a delivery leaves the engine by exactly one outcome, chosen after everything that
 //! follows from it is known.** Whatever is decided, the transport confirms the successors before the delivery is gone.
 
+pub mod args;
 mod arrival;
 pub mod config;
 mod credit;
 mod end;
 pub mod engine;
 pub mod failure;
+pub mod gateway;
 mod glob;
 mod handle;
+mod http;
 pub mod observe;
 mod permits;
 pub mod retry;
 mod route;
 mod runs;
+pub mod settings;
 mod settle;
 mod shared;
 pub mod stats;
+pub mod units;
+pub mod wiring;
 mod work;
 
 pub use config::EngineConfig;

@@ -163,9 +163,11 @@ impl Settings {
         });
         read.or("ASYA_RUNTIME", runtime, (), |text| match text {
             "socket" => Ok(()),
-            "embedded" => Err("\"embedded\" needs the binary asya-sidecar-py (image asya-sidecar-py); this one, \
+            "embedded" => {
+                Err("\"embedded\" needs the binary asya-sidecar-py (image asya-sidecar-py); this one, \
                                asya-sidecar, has no Python inside"
-                .to_owned()),
+                    .to_owned())
+            }
             other => Err(format!("{other:?} must be socket")),
         });
         let namespace = filled(namespace);
@@ -195,12 +197,26 @@ impl Settings {
         let sqs = Broker::Sqs {
             endpoint: filled(sqs_endpoint),
             region: filled(aws_region),
-            visibility: read.or("ASYA_SQS_VISIBILITY_TIMEOUT", sqs_visibility_timeout, Duration::ZERO, seconds),
-            wait: read.or("ASYA_SQS_WAIT_TIME_SECONDS", sqs_wait_time_seconds, Duration::from_secs(20), |text| {
-                seconds(text).and_then(|wait| {
-                    if wait <= Duration::from_secs(20) { Ok(wait) } else { Err(format!("{text} must be at most 20")) }
-                })
-            }),
+            visibility: read.or(
+                "ASYA_SQS_VISIBILITY_TIMEOUT",
+                sqs_visibility_timeout,
+                Duration::ZERO,
+                seconds,
+            ),
+            wait: read.or(
+                "ASYA_SQS_WAIT_TIME_SECONDS",
+                sqs_wait_time_seconds,
+                Duration::from_secs(20),
+                |text| {
+                    seconds(text).and_then(|wait| {
+                        if wait <= Duration::from_secs(20) {
+                            Ok(wait)
+                        } else {
+                            Err(format!("{text} must be at most 20"))
+                        }
+                    })
+                },
+            ),
         };
         let local = filled(local_path).map(|path| Broker::Local { path: path.into() });
         let broker = read.or("ASYA_TRANSPORT", transport, Some(rabbitmq.clone()), |text| match text {
@@ -222,9 +238,12 @@ impl Settings {
                 units::duration,
             ),
             max: read.or("ASYA_RETRY_MAX_DELAY", retry_max_delay, retry::DEFAULT_MAX, units::duration),
-            multiplier: read.or("ASYA_RETRY_MULTIPLIER", retry_multiplier, retry::DEFAULT_MULTIPLIER, |text| {
-                within(text, 1.0, 100.0)
-            }),
+            multiplier: read.or(
+                "ASYA_RETRY_MULTIPLIER",
+                retry_multiplier,
+                retry::DEFAULT_MULTIPLIER,
+                |text| within(text, 1.0, 100.0),
+            ),
             jitter: read
                 .or("ASYA_RETRY_JITTER", retry_jitter, retry::DEFAULT_JITTER, |text| within(text, 0.0, 1.0)),
             non_retryable: read.or("ASYA_RETRY_NON_RETRYABLE", retry_non_retryable, Vec::new(), list),
@@ -234,7 +253,11 @@ impl Settings {
             max_envelope: read.or("ASYA_MAX_ENVELOPE", max_envelope, defaults.max_envelope, |text| {
                 let least = 2 * asya_envelope::limits::ERROR_RESERVE;
                 units::bytes(text).and_then(|size| {
-                    if size >= least { Ok(size) } else { Err(format!("{text} must be at least {least} bytes")) }
+                    if size >= least {
+                        Ok(size)
+                    } else {
+                        Err(format!("{text} must be at least {least} bytes"))
+                    }
                 })
             }),
             max_reply: read.or("ASYA_MAX_REPLY", max_reply, defaults.max_reply, units::bytes),
@@ -284,8 +307,7 @@ impl Settings {
         read.or("ASYA_QUEUE_RETRY_MAX_ATTEMPTS", queue_retry_max_attempts, 10, number::<u32>);
         let served = read.or("ASYA_METRICS_ENABLED", metrics_enabled, true, boolean);
         let default_addr = server::parse_address(DEFAULT_METRICS_ADDR).expect("the default is an address");
-        let metrics_addr =
-            read.or("ASYA_METRICS_ADDR", metrics_addr, default_addr, server::parse_address);
+        let metrics_addr = read.or("ASYA_METRICS_ADDR", metrics_addr, default_addr, server::parse_address);
         let settings = Self {
             connect_pause: read.or(
                 "ASYA_QUEUE_RETRY_BACKOFF",
@@ -302,11 +324,16 @@ impl Settings {
             ),
             gateway: read.or("ASYA_GATEWAY_URL", gateway_url, None, |text| {
                 let known = text.starts_with("http://") || text.starts_with("https://");
-                if known { Ok(Some(text.to_owned())) } else { Err(format!("{text:?} must begin with http:// or https://")) }
+                if known {
+                    Ok(Some(text.to_owned()))
+                } else {
+                    Err(format!("{text:?} must begin with http:// or https://"))
+                }
             }),
             gateway_token: filled(gateway_token_path).map(PathBuf::from),
             metrics_addr: served.then_some(metrics_addr),
-            metrics_namespace: filled(metrics_namespace).unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
+            metrics_namespace: filled(metrics_namespace)
+                .unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
             custom_metrics: read.or("ASYA_CUSTOM_METRICS", custom_metrics, Vec::new(), custom::parse),
             log_filter: read.or("ASYA_LOG_LEVEL", log_level, "info".to_owned(), |text| {
                 log::filter(text).map(|_| text.to_owned())
@@ -474,7 +501,8 @@ mod tests {
 
     #[test]
     fn local_needs_its_file_and_namespaced_queues_their_namespace() {
-        let wrong = Args { transport: some("local"), queue_template: some("asya-{namespace}-{actor}"), ..args() };
+        let wrong =
+            Args { transport: some("local"), queue_template: some("asya-{namespace}-{actor}"), ..args() };
         let Errors(errors) = Settings::read(wrong.clone()).unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:?}");
         let right = Args { local_path: some("q.db"), namespace: some("team"), ..wrong };

@@ -36,8 +36,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// A sentence with the value.
 pub fn bytes(text: &str) -> Result<usize, String> {
-    const UNITS: [(&str, usize); 7] =
-        [("", 1), ("k", 1000), ("M", 1_000_000), ("G", 1_000_000_000), ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30)];
+    const UNITS: [(&str, usize); 7] = [
+        ("", 1),
+        ("k", 1000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+    ];
     let text = text.trim();
     let wrong = || format!("{text:?} must be a number of bytes such as 1048576 or 64Mi");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -64,9 +71,14 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, millis) in
-            [("5m", 300_000), ("1m30s", 90_000), ("300ms", 300), ("1.5h", 5_400_000), ("0", 0), ("1h0m0.5s", 3_600_500)]
-        {
+        for (text, millis) in [
+            ("5m", 300_000),
+            ("1m30s", 90_000),
+            ("300ms", 300),
+            ("1.5h", 5_400_000),
+            ("0", 0),
+            ("1h0m0.5s", 3_600_500),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for bad in ["", "5", "m", "5 m", "-1s", "1d", "1..2s", "99999999999999999999h"] {
