@@ -94,9 +94,9 @@ impl Shared {
                 let attempts = match failure.fault {
                     Fault::Infrastructure => meta.attempts,
                     Fault::Handler => meta.attempts + 1,
-                    Fault::Final => return Resolution::dead(code, failure.to_string()),
+                    Fault::Final => return Resolution::dead(code, failure.message),
                 };
-                return self.end_again(meta, code, &failure.to_string(), None, attempts);
+                return self.end_again(meta, code, &failure.message, None, attempts);
             }
         };
         match self.final_report(input, result, meta).await {
@@ -116,7 +116,7 @@ impl Shared {
     ) -> Resolution {
         let tries = meta.deliveries.max(attempts);
         if tries >= self.config.max_deliveries || meta.last_chance {
-            return Resolution::dead(code, format!("{code}, after {tries} tries: {reason}"));
+            return Resolution::dead(code, format!("given up after {tries} tries: {reason}"));
         }
         let after = after.unwrap_or_else(|| self.config.retry.pause(tries, rand::random()));
         Resolution::retry(after, attempts, code)

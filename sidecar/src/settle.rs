@@ -103,7 +103,10 @@ impl Resolution {
     }
 
     pub(crate) fn dead(code: &str, reason: impl Into<String>) -> Self {
-        Self { action: Action::DeadLetter { reason: reason.into() }, account: Account::Dead(code.to_owned()) }
+        Self {
+            action: Action::DeadLetter { reason: format!("{code}: {}", reason.into()) },
+            account: Account::Dead(code.to_owned()),
+        }
     }
 }
 
@@ -261,7 +264,7 @@ impl Shared {
                         Account::Failed(code) => code.clone(),
                         _ => UNROUTABLE.to_owned(),
                     };
-                    return Resolution::dead(&code, format!("{code}, and the error end: {error}"));
+                    return Resolution::dead(&code, format!("the error end does not take it: {error}"));
                 }
                 match patience.consider(error).await {
                     Answer::TryAgain => {
