@@ -17,22 +17,41 @@ use tokio::sync::Mutex;
 
 use self::rabbitmq::{SOON, connect, consume, done, eventually, fresh_queue, message, next, server};
 
+const COUNT: usize = 2_000;
+const CREDIT: u16 = 50;
+
 /// One trouble at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
-    const COUNT: usize = 2_000;
+async fn nothing_is_lost_over_a_restart_of_the_broker_and_duplicates_are_bounded() {
     let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return };
     let Some(ctl) = server("ASYA_TEST_RABBITMQ_CTL") else { return };
     let _alone = ALONE.lock().await;
+    let twice = relay_over(&url, &ctl, "stop").await;
+    // In hand at the relay and published by it and not yet acknowledged; and in hand at the end.
+    assert!(twice <= 2 * usize::from(CREDIT), "{twice} duplicates are more than was in flight");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
+    let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return };
+    let Some(ctl) = server("ASYA_TEST_RABBITMQ_CTL") else { return };
+    let _alone = ALONE.lock().await;
+    // No bound: a killed broker forgets acknowledgements that it has not written yet, of messages long settled.
+    relay_over(&url, &ctl, "kill").await;
+}
+
+/// Relays messages from one queue to the next while the broker is ended and started again. Every message must arrive;
+/// says how many came twice.
+async fn relay_over(url: &str, ctl: &str, ending: &str) -> usize {
     let control = async |verb: &str| {
         let mut words = ctl.split_whitespace();
-        let mut command = tokio::process::Command::new(words.next().unwrap());
+        let mut command = tokio::process::Command::new(words.next().expect("a command"));
         let status = command.args(words).arg(verb).stdout(std::process::Stdio::null()).status().await.unwrap();
         assert!(status.success(), "{ctl} {verb}: {status}");
     };
-    let client = connect(&url).await;
+    let client = connect(url).await;
     let (from, to) = (fresh_queue(), fresh_queue());
     client.ensure(&from).await.unwrap();
     client.ensure(&to).await.unwrap();
@@ -41,7 +60,7 @@ async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
 
     let relay = {
         let (client, to) = (client.clone(), to.clone());
-        let mut consumer = consume(&client, &from, 50).await;
+        let mut consumer = consume(&client, &from, CREDIT).await;
         tokio::spawn(async move {
             loop {
                 let mut delivery = consumer.next().await.unwrap();
@@ -63,7 +82,7 @@ async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
             }
         })
     };
-    let mut end = consume(&client, &to, 50).await;
+    let mut end = consume(&client, &to, CREDIT).await;
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut killed = false;
     let deadline = Instant::now() + Duration::from_secs(90);
@@ -75,7 +94,7 @@ async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
         let _ = delivery.settle(Outcome::forward(vec![])).await;
         if !killed && seen.len() >= COUNT / 4 {
             killed = true;
-            control("kill").await;
+            control(ending).await;
             let health = client.health();
             eventually(SOON, "health says down", async || matches!(&*health.borrow(), Health::Down(_))).await;
             control("start").await;
@@ -83,11 +102,10 @@ async fn nothing_confirmed_is_lost_when_the_broker_is_killed() {
     }
     relay.abort();
     let twice = seen.values().filter(|times| **times > 1).count();
-    eprintln!("{COUNT} relayed over a killed broker, {twice} came twice");
-    // In hand at the relay (50), at the end (50), and published but not acknowledged by the relay (50).
-    assert!(twice <= 150, "{twice} duplicates are more than was in flight");
+    eprintln!("{COUNT} relayed while the broker was ended by {ending}, {twice} came twice");
     client.delete(&from).await.unwrap();
     client.delete(&to).await.unwrap();
+    twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
