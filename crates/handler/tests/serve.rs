@@ -1,5 +1,7 @@
 //! Both Rust ends of the protocol against each other.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

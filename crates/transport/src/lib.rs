@@ -35,7 +35,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use dead::{DeadLetter, DeadLetters, Selection};
-pub use delivery::{Delivery, Outcome, Settlement};
+pub use delivery::{Delivery, Outcome, Settled, Settlement};
 pub use error::{TransportError, Unsettled};
 pub use health::Health;
 pub use message::{Meta, Outgoing};

@@ -1,5 +1,6 @@
 //! Several processes on one queue file, and the end of one of them by SIGKILL.
 #![cfg(feature = "local")]
+#![allow(clippy::unwrap_used, reason = "a test program")]
 
 use std::{
     collections::BTreeMap,

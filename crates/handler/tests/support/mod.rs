@@ -1,5 +1,7 @@
 //! What the tests of both ends share.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+
+pub mod fake;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     Harness, Verdict,
-    kit::{Bench, SOON, consume, done, drain, eventually, message, name, next, nothing, soon, text},
+    kit::{Bench, SOON, consume, done, drain, eventually, message, name, next, nothing, text},
 };
 use crate::Outgoing;
 
@@ -18,11 +18,12 @@ pub(super) async fn published_message_is_delivered_with_its_bytes(
     let bench = Bench::new(harness).await?;
     let large = format!("{{\"text\":\"{}\"}}", "ä€ \\\" ".repeat(10_000));
     let bodies = ["{}", "{\"n\": 1.0, \"e\": 1e400, \"big\": 12345678901234567890}", "no json: ü", &large];
+    // One consumer for all: one that is ending may still be sent a message, which then comes for the second time.
+    let mut consumer = bench.consume(1).await?;
     for body in bodies {
         let body = Bytes::from(body.to_owned());
         let sent = Outgoing { queue: bench.queue.clone(), body: body.clone() };
         bench.client.transport.publish(sent, None).await?;
-        let mut consumer = bench.consume(1).await?;
         let delivery = next(&mut *consumer).await?;
         ensure!(delivery.body == body, "the body changed on its way");
         ensure!(delivery.meta.deliveries <= 1, "first delivery says {}", delivery.meta.deliveries);
@@ -85,32 +86,33 @@ pub(super) async fn cancel_of_next_loses_nothing(harness: Arc<dyn Harness>) -> a
     Ok(Verdict::Passed)
 }
 
-/// Two clients on one queue: each message reaches one of them, and both get some.
+/// Two clients on one queue: each message reaches one of them, and what one cannot take the other gets.
 pub(super) async fn two_consumers_share_a_queue_without_duplicates(
     harness: Arc<dyn Harness>,
 ) -> anyhow::Result<Verdict> {
     const COUNT: usize = 200;
+    const CREDIT: u16 = 5;
     let bench = Bench::new(harness).await?;
     let other = bench.harness.client().await?;
-    let mut first = bench.consume(5).await?;
-    let mut second = consume(&*other.transport, &bench.queue, 5).await?;
+    let mut first = bench.consume(CREDIT).await?;
+    let mut second = consume(&*other.transport, &bench.queue, CREDIT).await?;
     bench.publish_many(COUNT).await?;
-    let mut seen = Vec::new();
-    let (mut by_first, mut by_second) = (0, 0);
+    // The first holds all that it may, so the second must get everything else.
+    let mut held = Vec::new();
+    for _ in 0..CREDIT {
+        held.push(next(&mut *first).await?);
+    }
+    let mut seen: BTreeSet<_> = held.iter().map(text).collect();
     while seen.len() < COUNT {
-        let delivery = soon("a delivery to either", async {
-            tokio::select! {
-                delivery = first.next() => { by_first += 1; delivery }
-                delivery = second.next() => { by_second += 1; delivery }
-            }
-        })
-        .await??;
-        seen.push(text(&delivery));
+        let delivery = next(&mut *second).await?;
+        let new = seen.insert(text(&delivery));
+        ensure!(new || !bench.harness.delivers_once(), "{} came twice", text(&delivery));
         done(delivery).await?;
     }
-    let distinct: BTreeSet<_> = seen.iter().collect();
-    ensure!(distinct.len() == COUNT, "only {} of {COUNT} are different", distinct.len());
-    ensure!(by_first > 0 && by_second > 0, "one consumer got all ({by_first} and {by_second})");
+    nothing(&mut *second, bench.traits.delay).await?;
+    for delivery in held {
+        done(delivery).await?;
+    }
     nothing(&mut *first, bench.traits.delay).await?;
     Ok(Verdict::Passed)
 }

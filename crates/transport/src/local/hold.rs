@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{Core, consumer::Debit, micros, now, rows, system_time, writer::Fault};
-use crate::{Delivery, Meta, Outcome, Settlement, Unsettled};
+use crate::{Delivery, Meta, Outcome, Settled, Settlement, Unsettled};
 
 /// A dropped delivery is ready again after this, so that a panic on each delivery is not a hot loop.
 const ABANDONED_FOR: Duration = Duration::from_secs(1);
@@ -111,10 +111,7 @@ impl Hold {
 }
 
 impl Settlement for Hold {
-    fn settle(
-        self: Box<Self>,
-        outcome: Outcome,
-    ) -> BoxFuture<'static, Result<(), (Unsettled, Option<Box<dyn Settlement>>)>> {
+    fn settle(self: Box<Self>, outcome: Outcome) -> BoxFuture<'static, Settled> {
         Box::pin(async move {
             match self.carry_out(outcome).await {
                 Ok(()) => Ok(()),

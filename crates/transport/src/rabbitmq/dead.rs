@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hasher as _},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use asya_envelope::Queue;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use lapin::{
     BasicProperties, Channel,
-    options::{BasicAckOptions, BasicGetOptions},
+    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions},
 };
 
 use super::{
@@ -34,17 +34,16 @@ struct Letter {
 struct Pass {
     channel: Channel,
     queue: Queue,
-    left: u64,
+    began: SystemTime,
+    /// The last letter that was looked at and not removed, and the one before it.
+    kept: Option<u64>,
+    kept_before: Option<u64>,
     /// How often an id that was made from a body has come.
     made: HashMap<u64, u32>,
 }
 
 impl Pass {
     async fn next(&mut self) -> Result<Option<Letter>, TransportError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
         let get = async {
             let queue = short(self.queue.as_str())?;
             Ok::<_, Fault>(self.channel.basic_get(queue, BasicGetOptions::default()).await?)
@@ -57,12 +56,18 @@ impl Pass {
             None => self.make_id(&body),
         };
         let seconds = properties::text(&properties, properties::DIED_AT).and_then(|at| at.parse().ok());
+        let dead_since = seconds.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
+        self.kept_before = self.kept.replace(delivery.delivery_tag);
+        // Came while we looked: without this a pass over a queue that is being filled would have no end.
+        if dead_since.is_some_and(|at| at > self.began) {
+            return Ok(None);
+        }
         let letter = DeadLetter {
             id,
             body,
             reason: properties::text(&properties, properties::REASON).unwrap_or_default(),
             attempts: properties::counters(&properties).attempts,
-            dead_since: seconds.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at))),
+            dead_since,
             source: properties::text(&properties, properties::SOURCE)
                 .or_else(|| properties::text(&properties, "x-first-death-queue"))
                 .map(Queue::named),
@@ -70,12 +75,19 @@ impl Pass {
         Ok(Some(Letter { tag: delivery.delivery_tag, letter, properties }))
     }
 
-    async fn remove(&self, tag: u64) -> Result<(), TransportError> {
+    /// Removes the letter that came last.
+    async fn remove(&mut self, tag: u64) -> Result<(), TransportError> {
+        self.kept = self.kept_before;
         let removed = self.channel.basic_ack(tag, BasicAckOptions::default()).await;
         removed.map_err(|error| Fault::from(error).into_error(Some(&self.queue)))
     }
 
     async fn end(self) {
+        if let Some(last) = self.kept {
+            // Closing alone gives them back too, but so late that the next pass may miss them on a quorum queue.
+            let options = BasicNackOptions { multiple: true, requeue: true };
+            let _ = self.channel.basic_nack(last, options).await;
+        }
         fault::close(&self.channel).await;
     }
 
@@ -93,13 +105,12 @@ impl Pass {
 impl Rabbitmq {
     async fn letters(&self, queue: &Queue) -> Result<Pass, TransportError> {
         let dead = queue.dead_letter();
-        let mut left = 0;
         for queue in [queue, &dead] {
             let depth = self.passive(queue).await.map_err(|fault| fault.into_error(Some(queue)))?;
-            left = depth.ok_or_else(|| TransportError::Unroutable { queue: queue.clone() })?;
+            depth.ok_or_else(|| TransportError::Unroutable { queue: queue.clone() })?;
         }
         let channel = self.admin().channel().await.map_err(|fault| fault.into_error(Some(queue)))?;
-        Ok(Pass { channel, queue: dead, left, made: HashMap::new() })
+        Ok(Pass { channel, queue: dead, began: SystemTime::now(), kept: None, kept_before: None, made: HashMap::new() })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::TransportError;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to one try of a request that does not poll.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Tries of a request before it counts as failed; throttling and broken connections are what it bridges.
 const TRIES: u32 = 3;
 

@@ -12,7 +12,7 @@ use std::{
 
 use asya_envelope::Queue;
 use aws_sdk_sqs::{
-    config::timeout::TimeoutConfig,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
     types::{Message, MessageSystemAttributeName as Attribute},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Core,
     batch::MAX_ENTRIES,
-    client::ANSWER_TIMEOUT,
     config::seconds,
     credit::{Credit, Permit},
     failure::Failure,
@@ -43,6 +42,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How long what a poll brings after the end of its consumer waits for the next consumer before it is given back: a
 /// consumer that is made anew at once costs no delivery.
 const HANDOVER: Duration = Duration::from_millis(200);
+/// How much longer than its wait a poll may take; some servers never answer a poll of a queue that was deleted.
+const POLL_MARGIN: Duration = Duration::from_secs(5);
 /// The longest pause after a receive that failed: how late a mended queue is noticed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -106,7 +107,7 @@ impl Consumer for SqsConsumer {
                 let received = self.intake.ready().pop_front();
                 match received {
                     // Whoever waited too long here is on its way to somebody else.
-                    Some(received) if received.held.lost() => received.held.forget(),
+                    Some(received) if received.held.lost() => drop(received),
                     Some(Received { body, meta, held }) => {
                         return Ok(Delivery::new(body, meta, Box::new(held)));
                     }
@@ -154,7 +155,9 @@ impl Intake {
             let stopping = self.stop.is_cancelled();
             let idle = stopping || self.orphaned.load(Ordering::Acquire);
             while !idle && pause_until.is_none() && polls.len() < wanted {
-                let permits = self.credit.take(MAX_ENTRIES);
+                // A second poll for the sake of one message is a request wasted.
+                let least = if polls.is_empty() { 1 } else { MAX_ENTRIES };
+                let permits = self.credit.take(least, MAX_ENTRIES);
                 if permits.is_empty() {
                     break;
                 }
@@ -226,9 +229,16 @@ impl Intake {
             .message_attribute_names(NOT_BEFORE)
             .message_attribute_names(DELIVERIES)
             .customize()
-            .config_override(aws_sdk_sqs::Config::builder().timeout_config(
-                TimeoutConfig::builder().operation_attempt_timeout(config.wait() + ANSWER_TIMEOUT).build(),
-            ))
+            .config_override(
+                aws_sdk_sqs::Config::builder()
+                    .timeout_config(
+                        TimeoutConfig::builder()
+                            .operation_attempt_timeout(config.wait() + POLL_MARGIN)
+                            .build(),
+                    )
+                    // The pump itself tries again, and says so.
+                    .retry_config(RetryConfig::disabled()),
+            )
             .send()
             .await;
         let messages = answered.map_err(|error| Failure::of(&error))?.messages.unwrap_or_default();

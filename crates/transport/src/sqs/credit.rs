@@ -26,10 +26,11 @@ impl Credit {
         Arc::new(Self { state: Mutex::new(State { limit, used: 0 }), freed: Notify::new() })
     }
 
-    /// Takes up to `most` permits; none when nothing is free.
-    pub(super) fn take(self: &Arc<Self>, most: usize) -> Vec<Permit> {
+    /// Takes up to `most` permits; none when fewer than `least`, or than half of the credit, are free.
+    pub(super) fn take(self: &Arc<Self>, least: usize, most: usize) -> Vec<Permit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = state.limit.saturating_sub(state.used).min(most);
+        let free = state.limit.saturating_sub(state.used);
+        let count = if free < least.min(state.limit.div_ceil(2)) { 0 } else { free.min(most) };
         state.used += count;
         (0..count).map(|_| Permit(Arc::clone(self))).collect()
     }
@@ -60,14 +61,27 @@ mod tests {
     #[test]
     fn no_more_is_given_than_the_limit_even_when_it_shrinks() {
         let credit = Credit::new(12);
-        let mut held = credit.take(10);
+        let mut held = credit.take(1, 10);
         assert_eq!(held.len(), 10);
-        held.extend(credit.take(10));
+        held.extend(credit.take(1, 10));
         assert_eq!(held.len(), 12);
         credit.set_limit(5);
         held.truncate(6);
-        assert!(credit.take(1).is_empty());
+        assert!(credit.take(1, 1).is_empty());
         held.truncate(4);
-        assert_eq!(credit.take(10).len(), 1);
+        assert_eq!(credit.take(1, 10).len(), 1);
+    }
+
+    #[test]
+    fn few_free_permits_are_left_for_those_who_want_more() {
+        let credit = Credit::new(40);
+        let held = [credit.take(10, 10), credit.take(10, 10), credit.take(10, 10), credit.take(1, 1)];
+        assert!(credit.take(10, 10).is_empty());
+        assert_eq!(credit.take(1, 10).len(), 9);
+        drop(held);
+        // Half of a small credit is enough.
+        let credit = Credit::new(4);
+        let _held = credit.take(1, 2);
+        assert_eq!(credit.take(10, 10).len(), 2);
     }
 }

@@ -36,10 +36,11 @@ pub(super) enum Failure {
     Again(String),
 }
 
+/// Before some codes, in some protocols.
+const NAMESPACE: &str = "AWS.SimpleQueueService.";
 /// Codes that tell one thing under several names: the query and the JSON protocol, and the servers that are compatible
 /// to some degree.
-const MISSING: [&str; 3] =
-    ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue"];
+const MISSING: [&str; 2] = ["QueueDoesNotExist", "NonExistentQueue"];
 const EXISTS: [&str; 2] = ["QueueAlreadyExists", "QueueNameExists"];
 const EXPIRED: [&str; 3] =
     ["ReceiptHandleIsInvalid", "MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"];
@@ -61,7 +62,7 @@ const DENIED: [&str; 16] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 ];
-const TOO_LONG: [&str; 2] = ["BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong"];
+const TOO_LONG: [&str; 1] = ["BatchRequestTooLong"];
 const REFUSED: [&str; 5] = [
     "InvalidMessageContents",
     "InvalidAttributeValue",
@@ -102,6 +103,7 @@ impl Failure {
     }
 
     fn coded(code: &str, message: &str) -> Self {
+        let code = code.strip_prefix(NAMESPACE).unwrap_or(code);
         let reason = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
         // A stale receipt comes under the code of any wrong parameter.
         let receipt = message.contains("eceipt") || message.contains("not available for visibility");
@@ -113,7 +115,7 @@ impl Failure {
             Self::Expired(reason)
         } else if DENIED.contains(&code) {
             Self::Denied(reason)
-        } else if TOO_LONG.contains(&code) {
+        } else if TOO_LONG.contains(&code) || message.contains("MessageTooLong") {
             Self::TooLong(reason)
         } else if REFUSED.contains(&code) {
             Self::Refused(reason)

@@ -80,23 +80,35 @@ impl Leases {
             times: Mutex::new(times),
             turn: Semaphore::new(1),
         });
-        self.held().insert(key, Arc::clone(&lease));
-        self.changed.notify_one();
+        let first = {
+            let mut held = self.held();
+            held.insert(key, Arc::clone(&lease));
+            held.len() == 1
+        };
+        // The others are renewed before this one.
+        if first {
+            self.changed.notify_one();
+        }
         lease
     }
 
     /// No renewal happens after this: waits for the one on the wire.
     pub(super) async fn end(&self, lease: &Lease) {
-        self.held().remove(&lease.key);
+        self.forget(lease);
         let _ = lease.turn.acquire().await;
         lease.turn.close();
-        self.changed.notify_one();
     }
 
     /// Stops renewing a message that is not ours any more.
     pub(super) fn forget(&self, lease: &Lease) {
-        self.held().remove(&lease.key);
-        self.changed.notify_one();
+        let last = {
+            let mut held = self.held();
+            held.remove(&lease.key);
+            held.is_empty()
+        };
+        if last {
+            self.changed.notify_one();
+        }
     }
 
     /// No new leases will begin.
@@ -159,8 +171,8 @@ impl Leases {
 
     fn lose(&self, lease: &Lease, reason: String) {
         tracing::warn!(queue = %self.queue, reason, "a message was lost while it was held; sqs delivers it again");
-        self.held().remove(&lease.key);
         lease.times().lost = Some(reason);
+        self.forget(lease);
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Lease>>> {

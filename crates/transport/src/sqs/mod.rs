@@ -61,7 +61,7 @@ use failure::Failure;
 use health::{Board, PUBLISHING};
 use requests::{Hide, Letter};
 
-/// The transport on SQS. Cheap to share; dropping it closes it.
+/// The transport on SQS. Its consumers and deliveries outlive it.
 pub struct Sqs {
     core: Arc<Core>,
 }
@@ -133,12 +133,6 @@ impl Sqs {
         self.core.stop.cancel();
         self.core.tasks.close();
         timeout(limit, self.core.tasks.wait()).await.is_ok()
-    }
-}
-
-impl Drop for Sqs {
-    fn drop(&mut self) {
-        self.core.stop.cancel();
     }
 }
 

@@ -245,6 +245,12 @@ async fn each_alone<T: Sync>(
                     max_entries = 1;
                     split = true;
                 }
+                Err(Failure::TooLong(_)) => {
+                    // Its limit is below what it says of itself.
+                    let size = size(&items[batch[0]]);
+                    let limit = address.max_message.min(size.saturating_sub(1));
+                    results[batch[0]] = Some(Err(Failure::Over { size, limit }));
+                }
                 Err(failure) => {
                     for &index in batch {
                         results[index] = Some(Err(failure.clone()));

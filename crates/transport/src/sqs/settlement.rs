@@ -46,17 +46,16 @@ impl Settlement for Held {
     ) -> BoxFuture<'static, Result<(), (Unsettled, Option<Box<dyn Settlement>>)>> {
         Box::pin(async move {
             if let Some(reason) = self.lease.lost() {
-                self.leases.forget(&self.lease);
                 return Err((Unsettled::Lost(reason), None));
             }
             if let Err(error) = self.prepare(&outcome).await {
                 return Err((Unsettled::Publish(error), Some(self as Box<dyn Settlement>)));
             }
             let done = match outcome {
-                Outcome::Forward { .. } | Outcome::DeadLetter { .. } => self.remove().await,
                 Outcome::Retry { after, .. } if !self.last_chance => self.hide(after).await,
                 Outcome::Release if !self.last_chance => self.hide(Duration::ZERO).await,
-                Outcome::Retry { .. } | Outcome::Release => self.remove().await,
+                // What follows from it, or a copy of it, is on its queue.
+                _ => self.remove().await,
             };
             // What follows is confirmed; that the message itself stays means that it is delivered again.
             done.map_err(|failure| (failure.settling(&self.queue), None))
@@ -72,11 +71,6 @@ impl Held {
     /// Whether the message is somebody else's by now.
     pub(super) fn lost(&self) -> bool {
         self.lease.lost().is_some()
-    }
-
-    /// Lets go of a message that was lost.
-    pub(super) fn forget(self) {
-        self.leases.forget(&self.lease);
     }
 
     /// Gives the message back at once, without waiting.
@@ -147,5 +141,13 @@ impl Held {
         self.leases.end(&self.lease).await;
         let period = period.min(self.lease.longest_hide());
         self.core.hide(&self.queue, Hide { receipt: self.lease.receipt.clone(), period }).await
+    }
+}
+
+impl Drop for Held {
+    /// Whatever became of it, nobody here works on it any more: a settle that was cancelled half-way must not keep the
+    /// message hidden.
+    fn drop(&mut self) {
+        self.leases.forget(&self.lease);
     }
 }

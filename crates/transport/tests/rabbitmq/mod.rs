@@ -1,15 +1,16 @@
-//! What the test programs for RabbitMQ share: the broker's address, and a wire that can be cut.
+//! What the test programs for RabbitMQ share: the broker's address, and a connection that can be cut.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
+    num::NonZeroU16,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use asya_envelope::Queue;
 use asya_transport::{
-    Outgoing,
+    Consumer, Delivery, Outcome, Outgoing, Transport,
     conformance::report::unique,
     rabbitmq::{Rabbitmq, RabbitmqConfig},
 };
@@ -47,6 +48,21 @@ pub(crate) async fn connect(url: &str) -> Arc<Rabbitmq> {
     Rabbitmq::connect(RabbitmqConfig::new(url)).await.expect("broker is there")
 }
 
+/// How long to wait for what must happen at once; generous, because the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) async fn consume(client: &Arc<Rabbitmq>, queue: &Queue, credit: u16) -> Box<dyn Consumer> {
+    client.consume(queue, NonZeroU16::new(credit).unwrap()).await.unwrap()
+}
+
+pub(crate) async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    tokio::time::timeout(SOON, consumer.next()).await.expect("a delivery comes soon").unwrap()
+}
+
+pub(crate) async fn done(delivery: Delivery) {
+    delivery.settle(Outcome::forward(vec![])).await.map_err(|(error, _)| error).unwrap();
+}
+
 /// Waits until a condition holds, at most `limit`.
 pub(crate) async fn eventually(limit: Duration, what: &str, condition: impl AsyncFn() -> bool) {
     let began = Instant::now();
@@ -56,10 +72,11 @@ pub(crate) async fn eventually(limit: Duration, what: &str, condition: impl Asyn
     }
 }
 
-/// A way to the broker that can be cut: what goes over it afterwards meets a closed port.
+/// A way to the broker that can be cut.
 pub(crate) struct Cable {
     /// The broker's address by way of the cable.
     pub(crate) url: String,
+    listener: tokio::task::JoinHandle<()>,
     plugs: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -73,7 +90,7 @@ impl Cable {
         let port = listener.local_addr().expect("bound").port();
         let plugs = Arc::new(Mutex::new(JoinSet::new()));
         let more = Arc::clone(&plugs);
-        plugs.lock().unwrap().spawn(async move {
+        let listener = tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let target = target.clone();
                 more.lock().unwrap().spawn(async move {
@@ -85,13 +102,20 @@ impl Cable {
                 });
             }
         });
-        Self { url: format!("{scheme}://{user}@127.0.0.1:{port}/{path}"), plugs }
+        Self { url: format!("{scheme}://{user}@127.0.0.1:{port}/{path}"), listener, plugs }
     }
 
-    pub(crate) async fn cut(self) {
+    /// Cuts what is connected; new connections are possible.
+    pub(crate) async fn cut_connections(&self) {
         let mut plugs = std::mem::take(&mut *self.plugs.lock().unwrap());
         plugs.shutdown().await;
-        // Accepted while the first were being ended.
-        self.plugs.lock().unwrap().abort_all();
+    }
+
+    /// Cuts for good: whoever dials again meets a closed port.
+    pub(crate) async fn cut(self) {
+        self.listener.abort();
+        let _ = self.listener.await;
+        let mut plugs = std::mem::take(&mut *self.plugs.lock().unwrap());
+        plugs.shutdown().await;
     }
 }
