@@ -225,3 +225,6 @@ pub(crate) fn end_in_route(end: &str) -> Refusal {
 pub(crate) fn trace_of(envelope: &Envelope) -> Option<TraceContext> {
     TraceContext::parse(&envelope.headers.get_text(headers::TRACEPARENT)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         observers.ends = Some(gateway);
     }
     let spans = export(otlp.as_deref(), config.actor.as_str());
-    observers.spans = spans.as_ref().map(|export| export.sender());
+    observers.spans = spans.as_ref().map(Export::sender);
 
     let transport = tokio::select! {
         transport = connect(&broker, config.timeout, connect_pause, &state) => Some(transport?),
@@ -285,13 +285,16 @@ fn watch_transport(mut health: watch::Receiver<Health>, metrics: asya_telemetry:
 }
 
 #[cfg(feature = "otlp")]
-fn export(endpoint: Option<&str>, actor: &str) -> Option<asya_telemetry::otlp::Export> {
-    let outcome = asya_telemetry::otlp::Export::start(endpoint?, actor);
+use asya_telemetry::otlp::Export;
+
+#[cfg(feature = "otlp")]
+fn export(endpoint: Option<&str>, actor: &str) -> Option<Export> {
+    let outcome = Export::start(endpoint?, actor);
     outcome.inspect_err(|reason| tracing::error!(reason, "spans are not exported")).ok()
 }
 
 #[cfg(not(feature = "otlp"))]
-fn export(endpoint: Option<&str>, _actor: &str) -> Option<NoExport> {
+fn export(endpoint: Option<&str>, _actor: &str) -> Option<Export> {
     if endpoint.is_some() {
         tracing::error!("spans are not exported: this program was built without it (feature \"otlp\")");
     }
@@ -300,10 +303,10 @@ fn export(endpoint: Option<&str>, _actor: &str) -> Option<NoExport> {
 
 /// Stands where an export would be.
 #[cfg(not(feature = "otlp"))]
-enum NoExport {}
+enum Export {}
 
 #[cfg(not(feature = "otlp"))]
-impl NoExport {
+impl Export {
     fn sender(&self) -> tokio::sync::mpsc::Sender<asya_telemetry::trace::Span> {
         match *self {}
     }

@@ -1,6 +1,7 @@
 //! Metrics that an operator declares by `ASYA_CUSTOM_METRICS`.
 //!
-//! They are registered, so that dashboards find them; the sidecar itself records nothing in them, as in the Go system.
+//! They are registered; the sidecar itself records nothing in them, as in the Go system. So those without labels are
+//! served as 0, and those with labels not at all.
 
 use prometheus_client::metrics::{
     counter::Counter,
@@ -73,16 +74,24 @@ pub fn parse(text: &str) -> Result<Vec<Custom>, String> {
 /// Registers the declared metrics.
 pub fn register(metrics: &Metrics, declared: Vec<Custom>) {
     type Labels = Vec<(String, String)>;
-    for Custom { name, kind, help, labels: _, buckets } in declared {
+    for Custom { name, kind, help, labels, buckets } in declared {
+        let plain = labels.is_empty().then(Labels::new);
         match kind {
             Kind::Counter => {
                 let name = name.strip_suffix("_total").unwrap_or(&name);
-                metrics.register(name, &help, Family::<Labels, Counter>::default());
+                let family = Family::<Labels, Counter>::default();
+                plain.map(|none| family.get_or_create_owned(&none));
+                metrics.register(name, &help, family);
             }
-            Kind::Gauge => metrics.register(&name, &help, Family::<Labels, Gauge>::default()),
+            Kind::Gauge => {
+                let family = Family::<Labels, Gauge>::default();
+                plain.map(|none| family.get_or_create_owned(&none));
+                metrics.register(&name, &help, family);
+            }
             Kind::Histogram => {
                 let buckets = if buckets.is_empty() { RUNTIME_BUCKETS.to_vec() } else { buckets };
                 let family = Family::<Labels, Histogram, Bounds>::new_with_constructor(Bounds(buckets));
+                plain.map(|none| family.get_or_create_owned(&none));
                 metrics.register(&name, &help, family);
             }
         }
@@ -109,13 +118,13 @@ mod tests {
 
     #[test]
     fn declared_metrics_are_registered_without_a_namespace() {
-        let declared = r#"[{"name":"pages_total","type":"counter","help":"Pages","labels":["kind"]},
+        let declared = r#"[{"name":"pages_total","type":"counter","help":"Pages"},
             {"name":"load","type":"gauge"},{"name":"wait","type":"histogram","buckets":[1,2]}]"#;
         let metrics = Metrics::new("asya_actor");
         register(&metrics, parse(declared).unwrap());
         let text = metrics.encode();
-        for line in ["# TYPE pages counter", "# TYPE load gauge", "# TYPE wait histogram"] {
-            assert!(text.contains(line), "{line}");
+        for line in ["pages_total 0", "load 0", "wait_bucket{le=\"2.0\"} 0"] {
+            assert!(text.contains(line), "{line} is not in {text}");
         }
     }
 

@@ -285,8 +285,15 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_of_the_table_is_registered() {
-        let text = Metrics::new("n").encode();
+    fn every_metric_of_the_table_is_served_once_it_was_used() {
+        let metrics = Metrics::new("n");
+        let actor = metrics.actor("ocr", "sqs");
+        actor.processed("success");
+        actor.failed("timeout");
+        actor.retried("timeout");
+        actor.runtime_error("timeout");
+        actor.sent("asya-next", "routing", 1, Duration::ZERO);
+        let text = metrics.encode();
         for name in names::ALL {
             let line = format!("# TYPE n_{} ", name.registered());
             assert!(text.contains(&line), "{line}");

@@ -238,7 +238,7 @@ impl Rig {
     pub(crate) async fn dead(&self) -> Vec<String> {
         let queue = Naming::bare().queue(self.bench.config.actor.as_str());
         let letters = DeadLetters::list(&*self.bench.local, &queue, 100).await.unwrap();
-        letters.into_iter().map(|letter| format!("{:?}", letter)).collect()
+        letters.into_iter().map(|letter| format!("{letter:?}")).collect()
     }
 
     /// Waits until nothing is left on the actor's queue or in hand.
