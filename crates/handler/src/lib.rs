@@ -5,20 +5,29 @@
 //! | [`request`] | [`Request`]: one run of a handler |
 //! | [`reply`] | [`Reply`], [`Item`], [`Failure`]: what comes back |
 //! | [`capacity`] | [`Capacity`]: how much a handler can do at once |
-//! | `frame` | frames of the socket protocol, and the limits on them |
-//! | `socket` | the sidecar's end: persistent connections, or one connection per message for older runtimes |
+//! | [`budget`] | [`Budget`]: how much memory replies may take |
+//! | [`frame`] | frames of the socket protocol, and the limits on them |
+//! | [`message`] | what the frames say |
+//! | [`answer`] | from the runtime's words to items and ends |
+//! | [`socket`] | the sidecar's end: persistent connections, or one connection per message for older runtimes |
 //! | `serve` | the runtime's end: actors written in Rust |
 //!
 //! The invariant of this crate: **every request ends in exactly one [`Reply::End`]**, whatever the handler's process
 //! does: hang, die, print garbage, or close its socket.
 
+pub mod answer;
+pub mod budget;
 pub mod capacity;
+pub mod frame;
+pub mod message;
 pub mod reply;
 pub mod request;
+pub mod socket;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+pub use budget::Budget;
 pub use capacity::{Capacity, Readiness};
 pub use reply::{Code, End, Failure, Fault, Item, Progress, Replies, Reply, ReplySender};
 pub use request::Request;

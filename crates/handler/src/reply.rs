@@ -10,7 +10,7 @@ use std::{
 use asya_envelope::{Envelope, Headers, Raw, Route};
 use asya_store::Write;
 use futures::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Replies of one request that may wait for the sidecar; a generator that yields faster is held back.
 pub const REPLIES_BUFFERED: usize = 16;
@@ -192,6 +192,7 @@ impl fmt::Display for Failure {
 pub struct Replies {
     receiver: mpsc::Receiver<Reply>,
     ended: bool,
+    cancels: Option<watch::Sender<u64>>,
 }
 
 /// The handler's side of [`Replies`].
@@ -202,7 +203,15 @@ impl Replies {
     /// A new answer with its sending side.
     pub fn channel() -> (ReplySender, Self) {
         let (sender, receiver) = mpsc::channel(REPLIES_BUFFERED);
-        (ReplySender(sender), Self { receiver, ended: false })
+        (ReplySender(sender), Self { receiver, ended: false, cancels: None })
+    }
+
+    /// Like [`Replies::channel`]; being dropped before the end counts `cancels` up, so that one task can watch over
+    /// many requests.
+    pub fn watched(cancels: &watch::Sender<u64>) -> (ReplySender, Self) {
+        let (sender, mut replies) = Self::channel();
+        replies.cancels = Some(cancels.clone());
+        (sender, replies)
     }
 
     /// The next reply; after the end `None`. If the handler's side vanished without an end, a
@@ -226,6 +235,15 @@ impl Replies {
             self.ended = matches!(reply, Reply::End(_));
             Some(reply)
         })
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Some(cancels) = self.cancels.take().filter(|_| !self.ended) {
+            cancels.send_modify(|count| *count += 1);
+        }
     }
 }
 

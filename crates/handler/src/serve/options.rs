@@ -1,0 +1,35 @@
+//! Settings of an actor written in Rust.
+
+use std::time::Duration;
+
+use asya_envelope::limits::DEFAULT_MAX_REPLY;
+use tokio_util::sync::CancellationToken;
+
+/// Requests that run at the same time unless the actor says otherwise: enough to hide one network round trip each.
+const DEFAULT_CONCURRENCY: usize = 64;
+/// Grace period of a pod unless it says otherwise.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// Settings of [`super::serve`].
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Requests that run at the same time, at least 1.
+    pub concurrency: usize,
+    /// Largest frame that is read, in bytes.
+    pub max_frame: usize,
+    /// Time between SIGTERM and the end; serving stops 2 s before it at the latest.
+    pub grace: Duration,
+    /// Asks for a graceful stop, beside SIGTERM and SIGINT.
+    pub stop: CancellationToken,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: DEFAULT_CONCURRENCY,
+            max_frame: DEFAULT_MAX_REPLY,
+            grace: DEFAULT_GRACE,
+            stop: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Who is told how the work goes. Nothing here delays an envelope, with one exception: the final report of an end actor
+//! ([`Observers::ends`]).
+
+use std::{sync::Arc, time::Duration};
+
+use asya_envelope::Envelope;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+/// Reports that may wait for a receiver before newer ones are thrown away.
+pub const REPORTS_BUFFERED: usize = 1_024;
+
+/// Who is told. The default is nobody.
+#[derive(Clone, Default)]
+pub struct Observers {
+    /// Metrics of this process.
+    pub metrics: Option<Arc<asya_telemetry::Metrics>>,
+    /// Progress, as it happens; what finds no room is thrown away and counted.
+    pub progress: Option<mpsc::Sender<Report>>,
+    /// Told of each end before the delivery is settled; an error makes the engine try again later.
+    pub ends: Option<Arc<dyn Ends>>,
+}
+
+/// Receives the final state of envelopes from end actors.
+pub trait Ends: Send + Sync {
+    /// Notes that an envelope has ended.
+    ///
+    /// # Errors
+    /// A sentence for the log; the delivery is tried again later.
+    fn ended<'a>(&'a self, end: &'a Final) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// The final state of an envelope.
+#[derive(Clone, Debug)]
+pub struct Final {
+    /// The envelope as the end actor received it.
+    pub envelope: Envelope,
+    /// True at the happy end, false at the error end.
+    pub succeeded: bool,
+    /// What the end actor's handler returned, if anything.
+    pub result: Option<asya_envelope::Raw>,
+}
+
+/// How far an envelope is at one actor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The envelope's id.
+    pub id: String,
+    /// The actor that reports.
+    pub actor: String,
+    /// The route's actors.
+    pub actors: Vec<String>,
+    /// Index of the reporting actor in the route.
+    pub current: usize,
+    /// What happened.
+    pub status: Status,
+    /// For a person.
+    pub message: String,
+    /// How far the handler says it is, 0.0 to 1.0.
+    pub fraction: Option<f64>,
+    /// Which run of the handler.
+    pub attempt: u32,
+    /// Counts up within one delivery; receivers keep the highest (`current`, `attempt`, `seq`).
+    pub seq: u32,
+    /// How long the handler took, once it has ended.
+    pub duration: Option<Duration>,
+    /// Size of the message in bytes.
+    pub size: usize,
+}
+
+/// What a report says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Taken from the queue.
+    Received,
+    /// The handler has it, or says how far it is.
+    Processing,
+    /// Handled and on its next queue.
+    Completed,
+    /// Put back, to be tried again.
+    Retrying,
+    /// On its way to the error end.
+    Failed,
+    /// Ended by the handler, without a record.
+    Dropped,
+}
+
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
