@@ -42,14 +42,14 @@ impl Outcome {
     }
 }
 
+/// How a settlement went: on a failure after which the message is still in hand, the settlement comes back.
+pub type Settled = Result<(), (Unsettled, Option<Box<dyn Settlement>>)>;
+
 /// The transport's half of a delivery. Called exactly once: by [`Delivery::settle`], or by dropping the delivery.
 pub trait Settlement: Send + Sync + 'static {
     /// Carries the outcome out. On a failure after which the message is still in hand, `self` comes back inside the
     /// error, so that another outcome can be tried.
-    fn settle(
-        self: Box<Self>,
-        outcome: Outcome,
-    ) -> BoxFuture<'static, Result<(), (Unsettled, Option<Box<dyn Settlement>>)>>;
+    fn settle(self: Box<Self>, outcome: Outcome) -> BoxFuture<'static, Settled>;
 
     /// Gives the message back without waiting; at the earliest after one second, so that a panic on each delivery is
     /// not a hot loop. Must not block.

@@ -6,6 +6,7 @@
 //! | [`message`] | [`Outgoing`], [`Meta`]: what is sent, what the transport knows about what came |
 //! | [`error`] | [`TransportError`], [`Unsettled`]: decisions for the caller |
 //! | [`health`] | [`Health`]: whether a transport works, as others may watch it |
+//! | [`dead`] | [`DeadLetters`]: what nobody could handle, kept for a person |
 //! | `local`, `rabbitmq`, `sqs` | the three siblings |
 //! | `conformance` | the behaviour all of them show, as functions for test programs |
 //!
@@ -15,6 +16,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod dead;
 pub mod delivery;
 pub mod error;
 pub mod health;
@@ -32,7 +34,8 @@ use asya_envelope::Queue;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-pub use delivery::{Delivery, Outcome, Settlement};
+pub use dead::{DeadLetter, DeadLetters, Selection};
+pub use delivery::{Delivery, Outcome, Settled, Settlement};
 pub use error::{TransportError, Unsettled};
 pub use health::Health;
 pub use message::{Meta, Outgoing};

@@ -1,0 +1,31 @@
+# The few commands people type. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint bench generate fuzz clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## build what it needs and run the documents example on real text, without broker or cluster
+	@examples/documents/demo.sh
+
+test: ## everything: lint, unit, conformance against real brokers, Python, examples; starts the servers it needs
+	@tests/run.sh
+
+test-fast: ## what needs no server
+	@tests/run.sh --fast
+
+lint: ## formats, clippy, licences, generated files, ruff, mypy
+	@tests/run.sh --lint
+
+bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
+	@benches/run.sh
+
+generate: ## everything that is derived: tables in docs
+	@cargo run -q -p asya-telemetry --example metrics_table > docs/metrics.md
+
+fuzz: ## a minute of each fuzz target; needs a nightly toolchain and cargo-fuzz
+	@for target in crates/envelope:envelope crates/handler:frame; do \
+		(cd $${target%%:*} && cargo +nightly fuzz run $${target##*:} -- -max_total_time=60) || exit 1; done
+
+clean: ## what builds and tests left behind
+	cargo clean

@@ -1,0 +1,1 @@
+//! An actor in Rust that returns what it gets, for the benchmarks.

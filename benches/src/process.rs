@@ -1,0 +1,68 @@
+//! Sidecars and runtimes as processes of their own, killed when dropped.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tokio::process::{Child, Command};
+
+/// A running process; killed when dropped.
+pub struct Running(Child);
+
+impl Running {
+    /// The process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.0.id()
+    }
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the repository").to_owned()
+}
+
+/// Starts the Python runtime on a handler of `benches/handlers.py`.
+///
+/// # Errors
+/// When Python cannot be started.
+pub fn python(socket_dir: &Path, handler: &str, extra: &[(&str, &str)]) -> Result<Running> {
+    let path = format!("{}:{}", root().join("runtime-py/src").display(), root().join("benches").display());
+    let mut command = Command::new("python3");
+    command.args(["-m", "asya_runtime"]).env("PYTHONPATH", path).env("ASYA_HANDLER", handler);
+    command.env("ASYA_SOCKET_DIR", socket_dir).env("ASYA_LOG_LEVEL", "WARNING").envs(extra.iter().copied());
+    start(command, "python3 -m asya_runtime")
+}
+
+/// Starts `asya-sidecar` (the one beside this benchmark) for an actor on the broker under test.
+///
+/// # Errors
+/// When it is not built.
+pub fn sidecar(actor: &str, socket_dir: &Path, extra: &[(&str, &str)]) -> Result<Running> {
+    let mut command = Command::new(beside("asya-sidecar")?);
+    command
+        .env("ASYA_ACTOR_NAME", actor)
+        .env("ASYA_TRANSPORT", "rabbitmq")
+        .env("ASYA_SOCKET_DIR", socket_dir);
+    command.env("ASYA_RABBITMQ_URL", std::env::var("ASYA_TEST_RABBITMQ_URL")?);
+    command.env("ASYA_METRICS_ADDR", "127.0.0.1:0").env("ASYA_LOG_LEVEL", "warn").envs(extra.iter().copied());
+    start(command, "asya-sidecar")
+}
+
+/// Starts another program of this package.
+///
+/// # Errors
+/// When it is not built.
+pub fn own(name: &str, args: &[&str]) -> Result<Running> {
+    let mut command = Command::new(beside(name)?);
+    command.args(args);
+    start(command, name)
+}
+
+fn beside(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    anyhow::ensure!(path.exists(), "{} is not built: cargo build --release --workspace", path.display());
+    Ok(path)
+}
+
+fn start(mut command: Command, name: &str) -> Result<Running> {
+    Ok(Running(command.kill_on_drop(true).spawn().with_context(|| format!("starting {name}"))?))
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The gate: `make test` (everything), `make test-fast` (no servers), `make lint`. CI runs the first. `--connected` is its
+# second half, which finds the servers in its environment.
+#
+# What it needs and does not find it installs: Python tools into target/venv, cargo-deny into target/tools, test
+# servers as tests/servers says. With CI=true a server that cannot be had is a failure; without, it is said loudly and
+# the tests that need it say so too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VENV=target/venv
+TOOLS=${ASYA_TOOLS:-$HOME/.cache/asya-tests/tools}
+CARGO_DENY_VERSION=0.20.2
+export PATH="$TOOLS/bin:$PATH"
+
+step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+
+python_tools() {
+    step "python tools"
+    local wanted="tests/requirements.txt"
+    if ! cmp -s "$wanted" "$VENV/requirements.txt"; then
+        python3 -m venv "$VENV" || {
+            echo "cannot make a virtual environment: install python3-venv (apt-get install python3-venv)" >&2
+            exit 1
+        }
+        "$VENV/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
+        cp "$wanted" "$VENV/requirements.txt"
+    fi
+}
+
+lint() {
+    step "rustfmt, clippy"
+    cargo fmt --all --check
+    cargo clippy --quiet --workspace --all-targets -- -D warnings
+    step "generated files"
+    local before after
+    before=$(git status --porcelain -- docs crds)
+    make -s generate
+    after=$(git status --porcelain -- docs crds)
+    [ "$before" = "$after" ] || { echo "generated files differ: run 'make generate' and commit" >&2; exit 1; }
+    step "licences and bans"
+    if ! cargo deny --version 2>/dev/null | grep -q "$CARGO_DENY_VERSION"; then
+        cargo install --quiet --locked --root "$TOOLS" "cargo-deny@$CARGO_DENY_VERSION"
+    fi
+    cargo deny --log-level error check licenses bans sources
+    step "ruff, mypy"
+    "$VENV/bin/ruff" check --quiet runtime-py examples
+    "$VENV/bin/ruff" format --quiet --check runtime-py examples
+    (cd runtime-py && "../$VENV/bin/mypy" --strict src)
+}
+
+rust() {
+    step "cargo build, cargo test"
+    cargo build --workspace --quiet
+    cargo test --workspace --quiet -- "$@"
+}
+
+python() {
+    step "pytest"
+    (cd runtime-py && "../$VENV/bin/pytest" -q tests)
+}
+
+bridge() {
+    step "embedded Python"
+    PYO3_PYTHON=${PYO3_PYTHON:-$(command -v python3)} cargo test --quiet --manifest-path runtime-py/bridge/Cargo.toml
+}
+
+examples() {
+    step "examples"
+    examples/documents/demo.sh --check
+}
+
+mkdir -p target
+python_tools
+case "${1:-}" in
+    --lint) lint ;;
+    --fast)
+        cargo fmt --all --check
+        ASYA_TEST_NO_SERVERS=1 CI='' rust
+        CI='' python
+        ;;
+    --connected)
+        rust
+        python
+        bridge
+        examples
+        ;;
+    "")
+        lint
+        export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
+        tests/servers/all.sh run "$0" --connected
+        ;;
+    *)
+        echo "usage: tests/run.sh [--fast|--lint|--connected]" >&2
+        exit 64
+        ;;
+esac
+step "${1:-everything} passed"
