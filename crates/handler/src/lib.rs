@@ -10,7 +10,7 @@
 //! | [`message`] | what the frames say |
 //! | [`answer`] | from the runtime's words to items and ends |
 //! | [`socket`] | the sidecar's end: persistent connections, or one connection per message for older runtimes |
-//! | `serve` | the runtime's end: actors written in Rust |
+//! | [`serve`] | the runtime's end: actors written in Rust |
 //!
 //! The invariant of this crate: **every request ends in exactly one [`Reply::End`]**, whatever the handler's process
 //! does: hang, die, print garbage, or close its socket.
@@ -22,6 +22,7 @@ pub mod frame;
 pub mod message;
 pub mod reply;
 pub mod request;
+pub mod serve;
 pub mod socket;
 
 use futures::future::BoxFuture;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use asya_envelope::limits::DEFAULT_MAX_REPLY;
 use tokio_util::sync::CancellationToken;
+
+use crate::frame::DEFAULT_CAP;
 
 /// Requests that run at the same time unless the actor says otherwise: enough to hide one network round trip each.
 const DEFAULT_CONCURRENCY: usize = 64;
 /// Grace period of a pod unless it says otherwise.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+/// The sidecar's container has another user.
+const DEFAULT_SOCKET_MODE: u32 = 0o666;
 
 /// Settings of [`super::serve`].
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct ServeOptions {
     pub max_frame: usize,
     /// Time between SIGTERM and the end; serving stops 2 s before it at the latest.
     pub grace: Duration,
+    /// Permissions of the sockets.
+    pub socket_mode: u32,
     /// Asks for a graceful stop, beside SIGTERM and SIGINT.
     pub stop: CancellationToken,
 }
@@ -27,8 +32,9 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             concurrency: DEFAULT_CONCURRENCY,
-            max_frame: DEFAULT_MAX_REPLY,
+            max_frame: DEFAULT_CAP,
             grace: DEFAULT_GRACE,
+            socket_mode: DEFAULT_SOCKET_MODE,
             stop: CancellationToken::new(),
         }
     }

@@ -21,7 +21,7 @@ pub(super) async fn connect(path: &Path) -> io::Result<UnixStream> {
     loop {
         match UnixStream::connect(path).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::sleep(BACKLOG_PAUSE).await
+                tokio::time::sleep(BACKLOG_PAUSE).await;
             }
             result => return result,
         }
