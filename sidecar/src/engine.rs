@@ -1,28 +1,51 @@
-//! One actor's engine.
+//! One actor's engine: takes deliveries while there is credit, gives each a task, and drains in order.
 
-use std::sync::Arc;
+use std::{
+    num::NonZeroU16,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
+    time::Duration,
+};
 
-use asya_handler::Handler;
-use asya_transport::{Transport, TransportError};
+use asya_envelope::Queue;
+use asya_handler::{Capacity, Handler, Readiness};
+use asya_transport::{Consumer, Delivery, Health, Transport, TransportError};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{EngineConfig, Observers, Stats};
+use crate::{
+    EngineConfig, Observers, Stats,
+    credit::Credit,
+    permits::{Permit, Permits},
+    runs::Runs,
+    shared::Shared,
+};
+
+/// How long giving back and confirming may take once running work was given up.
+const FLUSH: Duration = Duration::from_secs(2);
+/// Longest pause between attempts to consume.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Moves one actor's envelopes from its queue through its handler to their next queues.
 pub struct Engine {
-    config: Arc<EngineConfig>,
-    transport: Arc<dyn Transport>,
-    handler: Arc<dyn Handler>,
-    observers: Observers,
-    stats: Arc<Stats>,
+    shared: Arc<Shared>,
 }
 
 /// Why an engine ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The transport cannot be used before a person changes something.
-    #[error("consuming the actor's queue: {0}")]
-    Consume(#[source] TransportError),
+    #[error("consuming queue {queue:?}: {source}")]
+    Consume {
+        /// The actor's queue.
+        queue: Queue,
+        /// What the transport says.
+        source: TransportError,
+    },
 }
 
 impl Engine {
@@ -33,12 +56,38 @@ impl Engine {
         handler: Arc<dyn Handler>,
         observers: Observers,
     ) -> Self {
-        Self { config: Arc::new(config), transport, handler, observers, stats: Arc::default() }
+        let mut config = config;
+        if let Some(most) = transport.max_message() {
+            config.limits.max_envelope = config.limits.max_envelope.min(most);
+        }
+        let metrics = observers
+            .metrics
+            .as_ref()
+            .map(|metrics| metrics.actor(config.actor.as_str(), config.transport_name));
+        let learnt = Credit::new(config.memory_budget, config.max_look_ahead);
+        let capacity = *handler.capacity().borrow();
+        let shared = Shared {
+            credit: Permits::new(learnt.of(capacity)),
+            slots: Permits::new(capacity.total().max(1)),
+            config: Arc::new(config),
+            transport,
+            handler,
+            observers,
+            stats: Arc::default(),
+            metrics,
+            runs: Runs::default(),
+            handling: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            learnt: Mutex::new(learnt),
+            draining: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The engine's counters, to be read at any time.
     pub fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.stats)
+        Arc::clone(&self.shared.stats)
     }
 
     /// Works until `stop`, then drains: stops reading, lets running work finish within the grace period, gives the
@@ -47,9 +96,172 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the transport cannot be mended; a broker that is away is waited for.
     pub async fn run(self, stop: CancellationToken) -> Result<(), EngineError> {
-        let _ = (&self.config, &self.transport, &self.observers);
-        stop.cancelled().await;
-        self.handler.close().await;
-        Ok(())
+        let Self { shared } = self;
+        let mut tasks = JoinSet::new();
+        let outcome = read(&shared, &mut tasks, &stop).await;
+        drain(&shared, &mut tasks).await;
+        shared.handler.close().await;
+        outcome
+    }
+}
+
+/// Reads deliveries and gives each a task, until `stop`. The consumer is gone when this returns: nothing more is read.
+async fn read(
+    shared: &Arc<Shared>,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), EngineError> {
+    let mut gate = Gate::new(shared);
+    let mut pauses = pauses().build();
+    'consume: loop {
+        let consumer = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            consumer = begin(shared, &mut gate) => consumer,
+        };
+        let error = match consumer {
+            Err(error) => error,
+            Ok(mut consumer) => loop {
+                let next = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    next = gate.next(shared, &mut *consumer) => next,
+                };
+                while let Some(ended) = tasks.try_join_next() {
+                    report_panic(ended);
+                }
+                match next {
+                    Ok((delivery, permit)) => {
+                        pauses = self::pauses().build();
+                        tasks.spawn(Arc::clone(shared).work(delivery, permit));
+                    }
+                    Err(error) => break error,
+                }
+            },
+        };
+        let queue = shared.config.naming.queue(shared.config.actor.as_str());
+        if matches!(error, TransportError::Misconfigured(_)) {
+            return Err(EngineError::Consume { queue, source: error });
+        }
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+        tracing::warn!(%queue, %error, ?pause, "cannot consume, trying again");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = sleep(pause) => continue 'consume,
+        }
+    }
+}
+
+fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+}
+
+async fn begin(shared: &Shared, gate: &mut Gate) -> Result<Box<dyn Consumer>, TransportError> {
+    gate.ready().await;
+    let queue = shared.config.naming.queue(shared.config.actor.as_str());
+    shared.transport.consume(&queue, gate.follow(shared)).await
+}
+
+/// Decides when the next delivery may be taken.
+struct Gate {
+    capacity: watch::Receiver<Capacity>,
+    readiness: watch::Receiver<Readiness>,
+    health: watch::Receiver<Health>,
+    credit: Option<NonZeroU16>,
+}
+
+impl Gate {
+    fn new(shared: &Shared) -> Self {
+        Self {
+            capacity: shared.handler.capacity(),
+            readiness: shared.handler.readiness(),
+            health: shared.transport.health(),
+            credit: None,
+        }
+    }
+
+    /// Waits until the handler takes requests and the transport takes publishes.
+    async fn ready(&mut self) {
+        // A sender that is gone changes nothing any more: then the last word counts as a yes.
+        drop(self.readiness.wait_for(|readiness| *readiness == Readiness::Ready).await);
+        drop(self.health.wait_for(|health| !matches!(health, Health::Blocked(_))).await);
+    }
+
+    /// The permits follow what the handler can do and what was learnt; returns the credit.
+    fn follow(&mut self, shared: &Shared) -> NonZeroU16 {
+        let capacity = *self.capacity.borrow_and_update();
+        let credit = shared.learnt.lock().expect("no code panics while it learns").of(capacity);
+        if shared.slots.size() != capacity.total().max(1) {
+            shared.slots.resize(capacity.total().max(1));
+        }
+        if shared.credit.size() != credit {
+            shared.credit.resize(credit);
+        }
+        shared.metrics.as_ref().inspect(|metrics| metrics.credit(credit));
+        let credit = u16::try_from(credit).ok().and_then(NonZeroU16::new);
+        credit.expect("the credit is between 1 and u16::MAX")
+    }
+
+    /// The next delivery with its permit. Cancel safe.
+    async fn next(
+        &mut self,
+        shared: &Shared,
+        consumer: &mut dyn Consumer,
+    ) -> Result<(Delivery, Permit), TransportError> {
+        loop {
+            self.ready().await;
+            let credit = self.follow(shared);
+            if self.credit != Some(credit) {
+                consumer.set_credit(credit);
+                self.credit = Some(credit);
+            }
+            let permit = tokio::select! {
+                permit = shared.credit.take() => permit,
+                Ok(()) = self.capacity.changed() => continue,
+            };
+            let waiting = Instant::now();
+            let delivery = tokio::select! {
+                biased;
+                delivery = consumer.next() => delivery?,
+                Ok(()) = self.capacity.changed() => continue,
+                Ok(()) = self.readiness.changed() => continue,
+                Ok(()) = self.health.changed() => continue,
+            };
+            let bytes = delivery.body.len();
+            shared.learn(|learnt| learnt.saw(bytes));
+            shared.stats.count_received();
+            shared.metrics.as_ref().inspect(|metrics| metrics.received(bytes, waiting.elapsed()));
+            return Ok((delivery, permit));
+        }
+    }
+}
+
+/// Lets running work finish within the grace period, gives the rest back, and waits until all of it is confirmed.
+async fn drain(shared: &Shared, tasks: &mut JoinSet<()>) {
+    shared.draining.cancel();
+    if timeout(shared.config.grace, finish(tasks)).await.is_ok() {
+        return;
+    }
+    tracing::warn!(running = tasks.len(), "grace period is over, giving back what still runs");
+    shared.abort.cancel();
+    if timeout(FLUSH, finish(tasks)).await.is_err() {
+        // Dropped deliveries go back to their queue too, only without a confirmation.
+        tracing::warn!(running = tasks.len(), "not everything could be given back in time");
+        tasks.shutdown().await;
+    }
+}
+
+async fn finish(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        report_panic(ended);
+    }
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a delivery's task failed; the message goes back to its queue");
     }
 }

@@ -7,18 +7,48 @@
 //! | [`retry`] | [`RetryPolicy`]: which failures are tried again, and when |
 //! | [`observe`] | [`Observers`], [`Report`]: who is told how the work goes |
 //! | [`stats`] | [`Stats`]: counters of one engine |
+//! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
+//! | [`wiring`] | from settings to a running sidecar |
+//! | [`gateway`], `http` | reports to the gateway |
+//! | [`failure`] | the codes of the engine's own refusals |
+//! | `arrival` | what is checked before a handler sees an envelope |
+//! | `work` | one delivery: join, check, handle, resolve |
+//! | `handle` | one run of the handler, generators included |
+//! | `end` | end actors, which record and never route |
+//! | `route` | from a handler's answer to messages; pure |
+//! | `settle` | carrying a resolution out, whatever the transport answers |
+//! | `runs` | runs that a redelivered copy joins |
+//! | `permits`, `credit` | how many messages may be in hand |
 //!
 //! The invariant of this crate: **a delivery leaves the engine by exactly one outcome, chosen after everything that
 //! follows from it is known.** Whatever is decided, the transport confirms the successors before the delivery is gone.
 
+pub mod args;
+mod arrival;
 pub mod config;
+mod credit;
+mod end;
 pub mod engine;
+pub mod failure;
+pub mod gateway;
+mod glob;
+mod handle;
+mod http;
 pub mod observe;
+mod permits;
 pub mod retry;
+mod route;
+mod runs;
+pub mod settings;
+mod settle;
+mod shared;
 pub mod stats;
+pub mod units;
+pub mod wiring;
+mod work;
 
 pub use config::EngineConfig;
 pub use engine::{Engine, EngineError};
-pub use observe::{Observers, Report, Status};
+pub use observe::{Ends, Final, Observers, Report, Status};
 pub use retry::RetryPolicy;
 pub use stats::Stats;

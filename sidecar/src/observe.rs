@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use asya_envelope::Envelope;
+use asya_telemetry::{ActorMetrics, trace::Span};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -19,6 +20,8 @@ pub struct Observers {
     pub progress: Option<mpsc::Sender<Report>>,
     /// Told of each end before the delivery is settled; an error makes the engine try again later.
     pub ends: Option<Arc<dyn Ends>>,
+    /// Spans of handler runs; what finds no room is thrown away.
+    pub spans: Option<mpsc::Sender<Span>>,
 }
 
 /// Receives the final state of envelopes from end actors.
@@ -95,6 +98,58 @@ impl Status {
             Self::Retrying => "retrying",
             Self::Failed => "failed",
             Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// The reports of one delivery, in order.
+pub(crate) struct Reporter<'a> {
+    observers: &'a Observers,
+    metrics: Option<&'a ActorMetrics>,
+    actor: &'a str,
+    input: &'a Envelope,
+    attempt: u32,
+    size: usize,
+    seq: u32,
+}
+
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(
+        observers: &'a Observers,
+        metrics: Option<&'a ActorMetrics>,
+        actor: &'a str,
+        input: &'a Envelope,
+        attempt: u32,
+        size: usize,
+    ) -> Self {
+        Self { observers, metrics, actor, input, attempt, size, seq: 0 }
+    }
+
+    /// Reports, if anybody listens and has room.
+    pub(crate) fn report(
+        &mut self,
+        status: Status,
+        message: impl Into<String>,
+        fraction: Option<f64>,
+        duration: Option<Duration>,
+    ) {
+        let Some(progress) = &self.observers.progress else { return };
+        let report = Report {
+            id: self.input.id.clone(),
+            actor: self.actor.to_owned(),
+            actors: self.input.route.actors.clone(),
+            current: self.input.route.current,
+            status,
+            message: message.into(),
+            fraction,
+            attempt: self.attempt,
+            seq: self.seq,
+            duration,
+            size: self.size,
+        };
+        self.seq += 1;
+        if progress.try_send(report).is_err() {
+            self.metrics.inspect(|metrics| metrics.report_dropped());
         }
     }
 }

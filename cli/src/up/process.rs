@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
     time::Instant,
 };
@@ -182,7 +182,7 @@ fn fresh(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Reads up to the next line feed, or as much as fits into a line; false at the end.
-async fn read_line(pipe: &mut (impl AsyncBufReadExt + Unpin), line: &mut Vec<u8>) -> bool {
+async fn read_line(pipe: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> bool {
     line.clear();
     loop {
         let Ok(buffer) = pipe.fill_buf().await else { return !line.is_empty() };

@@ -419,3 +419,48 @@ fn section(rest: &mut Bytes) -> Result<Bytes, Malformed> {
 fn json<'de, T: Deserialize<'de>>(kind: u8, body: &'de [u8]) -> Result<T, Malformed> {
     serde_json::from_slice(body).map_err(|error| Malformed::Json { kind, reason: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part() -> impl Strategy<Value = Part> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..20_000).prop_map(Bytes::from);
+        (bytes(), bytes()).prop_map(|(meta, payload)| Part { meta, payload })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            id: u64,
+            parts in proptest::collection::vec(part(), 0..5),
+            text in ".*",
+            worker: u64,
+        ) {
+            let mut messages = vec![Message::Result(id, parts.clone()), Message::Cancel(id, Target { worker })];
+            messages.extend(parts.into_iter().map(|part| Message::Item(id, part)));
+            messages.push(Message::Error(id, ErrorBody { message: text, ..ErrorBody::default() }));
+            for message in messages {
+                let mut out = WriteQueue::default();
+                message.write(&mut out);
+                let frame = out.take();
+                prop_assert_eq!(frame[..PREFIX].to_vec(), ((frame.len() - PREFIX) as u32).to_be_bytes());
+                prop_assert_eq!(Message::parse(&frame.slice(PREFIX..)).unwrap(), message);
+            }
+        }
+
+        #[test]
+        fn no_body_makes_the_parsers_panic(
+            kind in prop_oneof![0_u8..0x30, any::<u8>()],
+            rest in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let body: Bytes = [vec![kind], rest].concat().into();
+            let _ = Message::parse(&body);
+            let _ = parse_handshake::<Hello>(&body);
+            let _ = parse_handshake::<HelloAnswer>(&[MAGIC, &body[..]].concat());
+            let _ = crate::answer::one_shot(&body);
+        }
+    }
+}

@@ -4,152 +4,23 @@
 
 mod support;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use asya_handler::{
     Code, End, Fault, Handler, Readiness,
     frame::WriteQueue,
-    message::{
-        Exited, Hello, HelloAnswer, Message, Mode, Part, WorkerInfo, WorkerKind, parse_handshake,
-        write_handshake,
-    },
-    socket::{READY_NAME, SOCKET_NAME, SocketHandler},
+    message::{Message, Part, WorkerKind},
+    socket::{READY_NAME, SOCKET_NAME, SocketConfig, SocketHandler},
 };
 use bytes::Bytes;
-use support::{LIMIT, client, end, eventually, failure, payloads, ready, replies, request};
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream},
+use support::{
+    LIMIT, end, eventually, failure,
+    fake::{Fake, framed, path_of},
+    payloads, ready, replies, request,
 };
+use tokio::net::UnixListener;
 
 const SHORT: Duration = Duration::from_millis(50);
-
-/// A runtime played by the test: it says what the test tells it to.
-struct Fake {
-    directory: TempDir,
-    listener: UnixListener,
-}
-
-/// One connection of the fake runtime, frame by frame.
-struct Peer(UnixStream);
-
-impl Peer {
-    async fn frame(&mut self) -> Option<Bytes> {
-        let length = self.0.read_u32().await.ok()?;
-        let mut body = vec![0; length as usize];
-        self.0.read_exact(&mut body).await.ok()?;
-        Some(body.into())
-    }
-
-    async fn message(&mut self) -> Message {
-        let body = tokio::time::timeout(LIMIT, self.frame()).await.expect("a frame comes").expect("a frame");
-        Message::parse(&body).unwrap()
-    }
-
-    /// The id of the next request and its payload.
-    async fn request(&mut self) -> (u64, String) {
-        match self.message().await {
-            Message::Request(id, part) => (id, String::from_utf8(part.payload.to_vec()).unwrap()),
-            other => panic!("expected a request: {other:?}"),
-        }
-    }
-
-    async fn raw(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).await.unwrap();
-    }
-
-    async fn say(&mut self, message: Message) {
-        let mut out = WriteQueue::default();
-        message.write(&mut out);
-        self.raw(&out.take()).await;
-    }
-
-    async fn echo(&mut self, id: u64, payload: String) {
-        let part = Part { meta: Bytes::new(), payload: payload.into() };
-        self.say(Message::Result(id, vec![part])).await;
-    }
-
-    async fn exited(&mut self, worker: u64, reason: &str) {
-        let (reason, detail) = (reason.to_owned(), "signal 9".to_owned());
-        self.say(Message::Exited(Exited { worker, reason, detail })).await;
-    }
-}
-
-impl Fake {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(SOCKET_NAME)).unwrap();
-        std::fs::write(directory.path().join(READY_NAME), "ready").unwrap();
-        Self { directory, listener }
-    }
-
-    fn client(&self) -> Arc<SocketHandler> {
-        client(self.directory.path())
-    }
-
-    async fn accept(&self) -> Peer {
-        let accepted = tokio::time::timeout(LIMIT, self.listener.accept()).await.expect("it connects");
-        Peer(accepted.unwrap().0)
-    }
-
-    fn worker(&self, id: u64) -> (WorkerInfo, UnixListener) {
-        let socket = format!("w{id}.sock");
-        let listener = UnixListener::bind(self.directory.path().join(&socket)).unwrap();
-        (WorkerInfo { id, pid: 1, socket }, listener)
-    }
-
-    /// Shakes hands as a streaming runtime with one worker; control and worker connection.
-    async fn streaming(&self, kind: WorkerKind, concurrency: usize, batch_max: usize) -> (Peer, Peer) {
-        let mut control = self.accept().await;
-        let hello: Hello = parse_handshake(&control.frame().await.unwrap()).unwrap();
-        assert_eq!(hello.actor, "a");
-        let (info, listener) = self.worker(1);
-        let mut out = WriteQueue::default();
-        write_handshake(
-            &mut out,
-            &HelloAnswer {
-                max_frame: 1 << 20,
-                mode: Mode::Payload,
-                kind,
-                concurrency,
-                batch_max,
-                workers: vec![info],
-                runtime: "fake".to_owned(),
-            },
-        );
-        control.raw(&out.take()).await;
-        let worker = Peer(listener.accept().await.unwrap().0);
-        (control, worker)
-    }
-
-    /// Replaces the worker.
-    async fn replace(&self, control: &mut Peer, id: u64) -> Peer {
-        let (info, listener) = self.worker(id);
-        control.say(Message::Ready(info)).await;
-        let accepted = tokio::time::timeout(LIMIT, listener.accept()).await.expect("it connects");
-        Peer(accepted.unwrap().0)
-    }
-
-    /// Answers the handshake as a one-shot runtime.
-    async fn one_shot(&self) {
-        let mut hello = self.accept().await;
-        assert!(hello.frame().await.unwrap().starts_with(b"\0asya/2 "));
-        hello
-            .raw(&framed(br#"[{"error":"msg_parsing_error","details":{"message":"x","type":"ValueError"}}]"#))
-            .await;
-    }
-}
-
-fn framed(body: &[u8]) -> Vec<u8> {
-    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-    frame.extend_from_slice(body);
-    frame
-}
-
-fn path_of(fake: &Fake, name: &str) -> PathBuf {
-    fake.directory.path().join(name)
-}
 
 #[tokio::test]
 async fn whatever_breaks_the_protocol_ends_the_worker_and_the_message_after_three_deaths() {
@@ -361,6 +232,29 @@ async fn a_generator_that_has_yielded_is_not_run_again_in_secret() {
 }
 
 #[tokio::test]
+async fn items_that_are_too_large_together_end_their_request_alone() {
+    let fake = Fake::new();
+    let mut config = SocketConfig::new(fake.directory.path(), "a");
+    config.max_reply = 1000;
+    let handler = SocketHandler::new(config);
+    let (mut control, mut worker) = fake.streaming(WorkerKind::Async, 2, 1).await;
+    let mut large = handler.handle(request("1", "1", LIMIT));
+    let other = handler.handle(request("2", "2", LIMIT));
+    let (id, _) = worker.request().await;
+    let (beside, payload) = worker.request().await;
+    for _ in 0..2 {
+        let part = Part { meta: Bytes::new(), payload: format!("\"{}\"", "x".repeat(600)).into() };
+        worker.say(Message::Item(id, part)).await;
+    }
+    let (yields, end) = replies(&mut large).await;
+    assert_eq!(yields.len(), 1);
+    assert!(matches!(&end, End::Failed(failed) if failed.code == Code::ReplyTooLarge), "{end:?}");
+    assert!(matches!(control.message().await, Message::Cancel(of, _) if of == id));
+    worker.echo(beside, payload).await;
+    assert_eq!(payloads(other).await, ["2"]);
+}
+
+#[tokio::test]
 async fn a_retired_worker_hands_its_requests_on_uncharged() {
     let fake = Fake::new();
     let handler = fake.client();
@@ -497,6 +391,22 @@ async fn a_one_shot_runtime_that_is_replaced_is_asked_again_what_it_speaks() {
     fake.listener = UnixListener::bind(path_of(&fake, SOCKET_NAME)).unwrap();
     let answer = handler.handle(request("1", "1", LIMIT));
     let (_control, mut worker) = fake.streaming(WorkerKind::Sync, 1, 1).await;
+    let (id, payload) = worker.request().await;
+    worker.echo(id, payload).await;
+    assert_eq!(payloads(answer).await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_replaced_runtime_is_found_although_its_predecessor_s_connection_is_still_open() {
+    let mut fake = Fake::new();
+    let handler = fake.client();
+    let _left_behind = fake.streaming(WorkerKind::Sync, 1, 1).await;
+    ready(&handler).await;
+    std::fs::remove_file(path_of(&fake, SOCKET_NAME)).unwrap();
+    std::fs::remove_file(path_of(&fake, "w1.sock")).unwrap();
+    fake.listener = UnixListener::bind(path_of(&fake, SOCKET_NAME)).unwrap();
+    let (_control, mut worker) = fake.streaming(WorkerKind::Sync, 1, 1).await;
+    let answer = handler.handle(request("1", "1", LIMIT));
     let (id, payload) = worker.request().await;
     worker.echo(id, payload).await;
     assert_eq!(payloads(answer).await, ["1"]);

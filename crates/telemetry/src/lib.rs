@@ -1,5 +1,26 @@
 //! Logging, metric names, trace propagation, health and metrics endpoints.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`log`] | how log lines look and which are written |
+//! | [`names`] | every metric's name, labels and meaning, in one table |
+//! | [`metrics`] | [`Metrics`], [`ActorMetrics`]: the metrics of one process, and one actor's share of them |
+//! | [`custom`] | metrics that an operator declares by `ASYA_CUSTOM_METRICS` |
+//! | [`server`] | `/metrics`, `/healthz`, `/readyz`, `/health` |
+//! | [`trace`] | W3C trace context, continued from hop to hop |
+//! | `otlp` | export of spans, behind the feature `otlp` |
+//!
+//! The invariant of this crate: **nothing here can delay an envelope.** Recording is a few atomic operations; what must
+//! go over the network waits in a bounded queue and is thrown away when the queue is full.
 
+pub mod custom;
+pub mod log;
 pub mod metrics;
+pub mod names;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+pub mod server;
+pub mod trace;
 
-pub use metrics::Metrics;
+pub use metrics::{ActorMetrics, Metrics};
+pub use trace::TraceContext;

@@ -46,7 +46,8 @@ pub(super) enum Broken {
 
 /// Reads frames and writes what is in the outbox, until the other side closes.
 ///
-/// Nothing is read while `full` says so; a change of its answer must come with a wake-up of the outbox.
+/// Nothing is read while `full` says so; a change of its answer must come with a wake-up of the outbox, or with the
+/// writing of what waits.
 pub(super) async fn drive(
     stream: &UnixStream,
     outbox: &Outbox,
@@ -78,6 +79,9 @@ pub(super) async fn drive(
         };
         if !waiting {
             outbox.room.notify_waiters();
+        }
+        if more && !full() {
+            continue;
         }
         let interest = match (!more, waiting) {
             // Full: whatever ends wakes the outbox.

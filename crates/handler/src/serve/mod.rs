@@ -60,7 +60,7 @@ use crate::{
     socket::{READY_NAME, SOCKET_NAME},
 };
 use connection::{Broken, Function, Runner, drive};
-use outlet::Outbox;
+use outlet::{HIGH_WATER, Outbox};
 
 /// Serving ends this long before the grace period, so that the process ends in good order.
 const BEFORE_GRACE: Duration = Duration::from_secs(2);
@@ -257,7 +257,7 @@ impl Server {
             max_frame: self.client_frame.load(Ordering::Relaxed),
             mean: 0.0,
         };
-        let full = || outbox.active() >= self.concurrency;
+        let full = || outbox.active() >= self.concurrency || outbox.queue().len() >= HIGH_WATER;
         let decoder = Decoder::new(self.max_frame);
         let ended = drive(&stream, &outbox, decoder, full, |body| runner.frame(&body)).await;
         closed("worker", ended);

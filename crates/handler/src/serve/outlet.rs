@@ -15,8 +15,8 @@ use crate::{
     message::{ErrorBody, Message, Part, ProgressBody},
 };
 
-/// A generator waits while more than this waits to be written.
-const HIGH_WATER: usize = 1024 * 1024;
+/// While more than this waits to be written, generators wait and no request is read.
+pub(super) const HIGH_WATER: usize = 1024 * 1024;
 
 /// The outgoing side of one connection, shared by all its handlers.
 #[derive(Debug, Default)]

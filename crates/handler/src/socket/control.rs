@@ -12,6 +12,7 @@ use super::{
     config::{SOCKET_NAME, SocketConfig},
     connect::{Line, LineError, connect},
     dispatch::Dispatcher,
+    oneshot::{LOOK, inode},
     worker::{self, Runtime},
 };
 use crate::{
@@ -99,8 +100,19 @@ pub(super) async fn run(
     for info in &runtime.hello.workers {
         workers.start(&runtime, info.clone());
     }
+    let socket = config.directory.join(SOCKET_NAME);
+    let first = inode(&socket);
+    let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
+            // What a killed supervisor leaves behind may hold this connection open for ever.
+            _ = look.tick() => {
+                let now = inode(&socket);
+                if now.is_some() && now != first {
+                    tracing::info!(actor = config.actor, "another runtime has taken the socket");
+                    break;
+                }
+            }
             frame = line.read() => match frame.map_err(|error| error.to_string()).and_then(|body| {
                 Message::parse(&body).map_err(|error| error.to_string())
             }) {

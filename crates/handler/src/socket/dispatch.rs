@@ -252,11 +252,12 @@ impl Dispatcher {
             // The capacity stays as it was known: the same runtime usually comes back.
             return self.set_readiness(Readiness::NotReady("no worker is ready".to_owned()));
         }
-        self.set_readiness(Readiness::Ready);
         let running = state.workers.iter().map(|slot| slot.slots).sum();
         let total: usize = state.workers.iter().map(|slot| slot.depth).sum();
         let capacity = Capacity { running, look_ahead: total - running };
         self.capacity.send_if_modified(|now| std::mem::replace(now, capacity) != capacity);
+        // Last, so that whoever sees it sees the capacity too.
+        self.set_readiness(Readiness::Ready);
     }
 }
 

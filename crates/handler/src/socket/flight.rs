@@ -19,6 +19,9 @@ use crate::{Code, End, Failure, Fault, message::WorkerKind};
 /// How long the supervisor may take to end a request or a worker: its own second of mercy, and time to be scheduled.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A clock that runs longer than this never runs out; keeps sums of instants from overflowing.
+pub(super) const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// One request at the worker.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -211,7 +214,7 @@ impl Flight {
 
     fn limit(&self) -> Duration {
         // What has ended for the sidecar no longer has a limit of its own; stopping it has.
-        self.job.as_ref().map_or(PATIENCE, job_timeout)
+        self.job.as_ref().map_or(PATIENCE, job_timeout).min(NEVER)
     }
 }
 

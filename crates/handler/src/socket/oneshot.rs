@@ -9,7 +9,7 @@ use super::{
     connect::{Line, LineError, connect},
     control::frame_cap,
     dispatch::{Dispatcher, Job},
-    flight::timed_out,
+    flight::{NEVER, timed_out},
 };
 use crate::{
     Code, Fault, Readiness, answer,
@@ -18,8 +18,8 @@ use crate::{
 
 /// The one slot of a one-shot runtime.
 const SLOT: u64 = 0;
-/// How often an idle or hanging runtime is looked at, whether it is still the same.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether the runtime is still the same.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// Pause before a socket that refuses connections is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
@@ -76,7 +76,7 @@ pub(super) async fn run(config: &SocketConfig, dispatcher: &Dispatcher) {
 }
 
 async fn exchange(config: &SocketConfig, path: &Path, job: Job, same: impl Fn() -> bool) -> Outcome {
-    let limit = job.request.timeout;
+    let limit = job.request.timeout.min(NEVER);
     let deadline = Instant::now() + limit;
     let stream = loop {
         tokio::select! {

@@ -1,6 +1,8 @@
 //! What the tests of both ends share.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+pub mod fake;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use asya_envelope::{Envelope, Raw, Route};

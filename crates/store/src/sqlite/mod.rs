@@ -7,17 +7,21 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::{Expect, Record, Store, StoreError, Write};
 
 /// How long a writer waits for another process to finish its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between tries of a statement for which SQLite does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The table. `tbl` and not `table`, which is a word of SQL.
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS records (
@@ -40,6 +44,26 @@ impl From<rusqlite::Error> for StoreError {
 /// SQLite's own.
 pub fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(CREATE)
+}
+
+/// Switches the file to write-ahead logging, and waits at most `timeout` for others who do the same: for this one
+/// statement SQLite does not wait by itself. Blocks.
+///
+/// # Errors
+/// SQLite's own.
+pub fn use_write_ahead_log(connection: &Connection, timeout: Duration) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && began.elapsed() < timeout =>
+            {
+                thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Reads one record.
@@ -130,7 +154,7 @@ impl SqliteStore {
         let open = || {
             let connection = Connection::open(path)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
+            use_write_ahead_log(&connection, BUSY_TIMEOUT)?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             create(&connection)?;
             rusqlite::Result::Ok(connection)

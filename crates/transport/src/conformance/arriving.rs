@@ -18,11 +18,12 @@ pub(super) async fn published_message_is_delivered_with_its_bytes(
     let bench = Bench::new(harness).await?;
     let large = format!("{{\"text\":\"{}\"}}", "ä€ \\\" ".repeat(10_000));
     let bodies = ["{}", "{\"n\": 1.0, \"e\": 1e400, \"big\": 12345678901234567890}", "no json: ü", &large];
+    // One consumer for all: one that is ending may still be sent a message, which then comes for the second time.
+    let mut consumer = bench.consume(1).await?;
     for body in bodies {
         let body = Bytes::from(body.to_owned());
         let sent = Outgoing { queue: bench.queue.clone(), body: body.clone() };
         bench.client.transport.publish(sent, None).await?;
-        let mut consumer = bench.consume(1).await?;
         let delivery = next(&mut *consumer).await?;
         ensure!(delivery.body == body, "the body changed on its way");
         ensure!(delivery.meta.deliveries <= 1, "first delivery says {}", delivery.meta.deliveries);
@@ -102,9 +103,10 @@ pub(super) async fn two_consumers_share_a_queue_without_duplicates(
         held.push(next(&mut *first).await?);
     }
     let mut seen: BTreeSet<_> = held.iter().map(text).collect();
-    for _ in held.len()..COUNT {
+    while seen.len() < COUNT {
         let delivery = next(&mut *second).await?;
-        ensure!(seen.insert(text(&delivery)), "{} came twice", text(&delivery));
+        let new = seen.insert(text(&delivery));
+        ensure!(new || !bench.harness.delivers_once(), "{} came twice", text(&delivery));
         done(delivery).await?;
     }
     nothing(&mut *second, bench.traits.delay).await?;

@@ -20,6 +20,12 @@ pub trait Harness: Send + Sync + 'static {
 
     /// The name of a queue that does not exist and that no other case uses.
     fn fresh_queue(&self) -> Queue;
+
+    /// Without faults no message is delivered twice. False for a server that is known to hand a message to two
+    /// receives at once; then a case asks only that nothing is lost.
+    fn delivers_once(&self) -> bool {
+        true
+    }
 }
 
 /// A client with connections of its own.

@@ -60,6 +60,6 @@ pub(super) async fn many_messages_many_consumers(harness: Arc<dyn Harness>) -> a
     let arrived = arrived.lock().expect("no panic while counting");
     ensure!((0..count).all(|n| arrived.contains_key(&name(n))), "other messages arrived");
     let twice = arrived.values().filter(|times| **times > 1).count();
-    ensure!(twice == 0, "{twice} messages came twice");
+    ensure!(twice == 0 || !bench.harness.delivers_once(), "{twice} messages came twice");
     Ok(Verdict::Passed)
 }

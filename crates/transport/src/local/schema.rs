@@ -83,7 +83,7 @@ pub(super) fn open_reader(path: &Path, options: &LocalOptions) -> Result<Connect
 fn configure(connection: &Connection, options: &LocalOptions) -> rusqlite::Result<()> {
     connection.busy_timeout(options.busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    asya_store::sqlite::use_write_ahead_log(connection, options.busy_timeout)?;
     let synchronous = match options.synchronous {
         Synchronous::Normal => "NORMAL",
         Synchronous::Full => "FULL",
@@ -180,6 +180,21 @@ mod tests {
         drop(open(&path, &LocalOptions::default()).unwrap());
         drop(open(&path, &LocalOptions::default()).unwrap());
         open_reader(&path, &LocalOptions::default()).unwrap();
+    }
+
+    #[test]
+    fn many_may_make_the_same_file_at_once() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("queues.db");
+            std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    (0..8).map(|_| scope.spawn(|| open(&path, &LocalOptions::default()))).collect();
+                for thread in threads {
+                    thread.join().unwrap().unwrap();
+                }
+            });
+        }
     }
 
     #[test]

@@ -132,10 +132,14 @@ impl Wakes {
 
 impl Peers {
     fn open(directory: PathBuf) -> io::Result<Self> {
-        // Only for this user: whoever can write here can wake, and nothing else.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let own = directory.join(format!("{}-{:08x}", process::id(), super::random() & 0xffff_ffff));
-        let socket = UnixDatagram::bind(&own)?;
+        let bind = || {
+            // Only for this user: whoever can write here can wake, and nothing else.
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            UnixDatagram::bind(&own)
+        };
+        // Twice: the last client of the file may be removing the directory at this moment.
+        let socket = bind().or_else(|_| bind())?;
         socket.set_nonblocking(true)?;
         Ok(Self { directory, own, socket, known: Mutex::default() })
     }

@@ -1,6 +1,20 @@
 //! One persistent connection to one worker: requests out, replies in, and the end of both.
+//!
+//! | module | holds |
+//! |---|---|
+//! | this one | the loop: what is waited for, requests out, bytes in |
+//! | `replies` | from frames to replies |
+//! | `end` | what becomes of requests when the worker is gone |
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+mod end;
+mod replies;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,13 +28,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     config::SocketConfig,
-    dispatch::{Dispatcher, Job, MAX_DEATHS, MAX_DEPTH},
-    flight::{Due, Flight, Flights, PATIENCE},
+    dispatch::{Dispatcher, Job, MAX_DEPTH},
+    flight::{Due, Flights, PATIENCE},
 };
 use crate::{
-    Code, End, Failure, Fault, Progress, Reply, answer,
+    Code, Fault,
     budget::Grant,
-    frame::{Decoder, FrameError, Step, WriteQueue},
+    frame::{Decoder, WriteQueue},
     message::{self, Exited, HelloAnswer, Message, Mode, RequestMeta, Target, WorkerInfo, WorkerKind},
 };
 
@@ -28,9 +42,9 @@ use crate::{
 const FAST: Duration = Duration::from_millis(1);
 /// Weight of the latest sample in the mean handler time: about the last ten samples count.
 const WEIGHT: f64 = 0.1;
-/// How long answers are still read after the supervisor has gone: what a worker wrote before it died is in the socket.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Pause before a worker that cannot be reached is tried again; usually its end is announced meanwhile.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// What a request's metadata adds to what is in the envelope anyway, at most.
 const OWN_METADATA: usize = 1024;
 
@@ -74,7 +88,12 @@ impl From<Exited> for Gone {
 pub(super) async fn run(runtime: Arc<Runtime>, info: WorkerInfo, exit: oneshot::Receiver<Exited>) -> u64 {
     let id = info.id;
     let mut exit = exit;
-    let path: PathBuf = runtime.config.directory.join(&info.socket);
+    let Some(name) = Path::new(&info.socket).file_name() else {
+        tracing::warn!(worker = id, socket = info.socket, "worker has no socket");
+        return id;
+    };
+    // The file name alone: a runtime says nothing about other directories.
+    let path: PathBuf = runtime.config.directory.join(name);
     let stream = loop {
         tokio::select! {
             gone = &mut exit => {
@@ -86,7 +105,7 @@ pub(super) async fn run(runtime: Arc<Runtime>, info: WorkerInfo, exit: oneshot::
                 Ok(stream) => break stream,
                 Err(error) => {
                     tracing::warn!(worker = id, %error, socket = %path.display(), "worker cannot be reached");
-                    tokio::time::sleep(PATIENCE).await;
+                    tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
             },
         }
@@ -287,169 +306,6 @@ impl Connection {
         }
     }
 
-    /// Handles the frames that have been read. Something is returned when the worker is cut off.
-    fn decode(&mut self) -> Option<Gone> {
-        let now = Instant::now();
-        let since = self.flights.head_since();
-        let before = self.answered;
-        let mut gone = None;
-        // Bounded by what one read buffer holds.
-        loop {
-            match self.step(now) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(cut) => {
-                    gone = Some(cut);
-                    break;
-                }
-            }
-        }
-        let answered = self.answered - before;
-        if answered > 0 {
-            self.adapt(since.map_or(Duration::ZERO, |since| now - since), answered);
-            self.report();
-        }
-        gone
-    }
-
-    /// Handles one frame; false when there is none, or reading has to wait.
-    fn step(&mut self, now: Instant) -> Result<bool, Gone> {
-        if self.blocked.is_some() {
-            return Ok(false);
-        }
-        match self.decoder.next_frame() {
-            Ok(Step::More) => Ok(false),
-            Ok(Step::Large(bytes)) => {
-                match self.runtime.config.budget.clone() {
-                    None => self.decoder.admit(None),
-                    Some(budget) => match budget.try_take(bytes) {
-                        Some(grant) => self.decoder.admit(Some(grant)),
-                        None => {
-                            self.block(Box::pin(async move { Unblocked::Granted(budget.take(bytes).await) }));
-                        }
-                    },
-                }
-                Ok(self.blocked.is_none())
-            }
-            Ok(Step::Frame(body)) => {
-                let message = Message::parse(&body).map_err(|error| self.cut_off(&error.to_string()))?;
-                self.handle(message, body.len(), now)?;
-                Ok(true)
-            }
-            Err(FrameError::TooLarge { length, cap, id }) => {
-                let error = format!("a reply of {length} bytes is over the limit of {cap}");
-                match self.flights.remove(id, now) {
-                    Some(flight) => {
-                        self.answered += 1;
-                        if let Some(job) = flight.job {
-                            job.fail(Code::ReplyTooLarge, Fault::Final, &error);
-                        }
-                        self.cut_off(&error);
-                        Err(Gone::Killed)
-                    }
-                    None => Err(self.cut_off(&error)),
-                }
-            }
-        }
-    }
-
-    fn handle(&mut self, message: Message, size: usize, now: Instant) -> Result<(), Gone> {
-        let mode = self.runtime.hello.mode;
-        match message {
-            Message::Item(id, part) => match answer::item(mode, &part) {
-                Ok(item) => self.deliver(id, Reply::Yield(item), size, now),
-                Err(failure) => self.abort(id, failure, now),
-            },
-            Message::Progress(id, body) => {
-                let flight = self.flight(id)?;
-                if let Some(job) = &flight.job {
-                    // Lossy by contract.
-                    let progress = Progress { fraction: body.fraction, message: body.message };
-                    let _ = job.sender.try_send(Reply::Progress(progress));
-                }
-                Ok(())
-            }
-            Message::Result(id, parts) => {
-                let too_large =
-                    self.flight(id)?.received + size > self.runtime.config.max_reply + crate::frame::MARGIN;
-                let end =
-                    if too_large { End::Failed(self.too_large()) } else { answer::result(mode, &parts) };
-                self.deliver(id, Reply::End(end), size, now)
-            }
-            Message::Error(id, body) => self.deliver(id, Reply::End(answer::error(body)), size, now),
-            // Not for this side, or not known: skipped, so that the protocol can grow.
-            _ => Ok(()),
-        }
-    }
-
-    fn flight(&mut self, id: u64) -> Result<&mut Flight, Gone> {
-        if self.flights.get_mut(id).is_none() {
-            return Err(self.cut_off(&format!("it answered request {id}, which it does not have")));
-        }
-        Ok(self.flights.get_mut(id).expect("looked at above"))
-    }
-
-    /// Hands a yield or an end on; when the receiver is slow, reading stops until it has room.
-    fn deliver(&mut self, id: u64, reply: Reply, size: usize, now: Instant) -> Result<(), Gone> {
-        let max_reply = self.runtime.config.max_reply;
-        let flight = self.flight(id)?;
-        flight.received += size;
-        let sender = if matches!(reply, Reply::End(_)) {
-            let flight = self.flights.remove(id, now).expect("looked at above");
-            self.answered += 1;
-            // What was cancelled for its time ends as what the worker says: it may have made it after all.
-            let Some(job) = flight.job else { return Ok(()) };
-            job.sender
-        } else {
-            let too_large = flight.received > max_reply;
-            let Some(job) = &mut flight.job else { return Ok(()) };
-            if too_large {
-                let failure = self.too_large();
-                return self.abort(id, failure, now);
-            }
-            job.yielded = true;
-            job.sender.clone()
-        };
-        if let Err(reply) = sender.try_send(reply)
-            && !sender.is_cancelled()
-        {
-            self.block(Box::pin(async move {
-                sender.send(reply).await;
-                Unblocked::Delivered
-            }));
-        }
-        Ok(())
-    }
-
-    /// Ends a request for the sidecar although the worker is not done with it.
-    fn abort(&mut self, id: u64, failure: Failure, now: Instant) -> Result<(), Gone> {
-        let flight = self.flight(id)?;
-        if let Some(job) = flight.job.take() {
-            job.end(End::Failed(failure));
-        }
-        if self.flights.stop(id, now) {
-            self.cancel(id);
-        }
-        Ok(())
-    }
-
-    fn too_large(&self) -> Failure {
-        let message = format!("the reply is larger than {} bytes", self.runtime.config.max_reply);
-        Failure::new(Code::ReplyTooLarge, Fault::Final, message)
-    }
-
-    /// Adapts how far the worker is sent ahead to how fast it is.
-    fn adapt(&mut self, elapsed: Duration, answered: usize) {
-        if self.runtime.hello.kind == WorkerKind::Async || self.runtime.hello.batch_max > 1 {
-            return;
-        }
-        let count = u32::try_from(answered).unwrap_or(u32::MAX);
-        let sample = (elapsed / count).as_secs_f64();
-        self.mean += (sample - self.mean) * WEIGHT;
-        let fast = self.mean < FAST.as_secs_f64();
-        self.depth = if fast { (self.depth * 2).min(MAX_DEPTH) } else { self.slots };
-    }
-
     fn block(&mut self, until: BoxFuture<'static, Unblocked>) {
         self.blocked = Some(until);
         self.blocked_at = Some(Instant::now());
@@ -528,104 +384,5 @@ impl Connection {
         self.kill();
         self.closed_at = Some(Instant::now());
         Gone::Died(format!("it broke the protocol: {why}"))
-    }
-
-    /// Reads what the worker wrote before it was gone.
-    async fn last_words(&mut self, gone: Gone) -> Gone {
-        if self.closed_at.is_some() {
-            return gone;
-        }
-        // Whoever is dead has written everything; a lost runtime may still be at it.
-        let until = Instant::now() + LAST_WORDS;
-        loop {
-            if let Some(blocked) = self.blocked.take() {
-                let unblocked = blocked.await;
-                if let Some(cut) = self.unblock(unblocked) {
-                    return cut;
-                }
-                continue;
-            }
-            match self.decoder.fill(|room| self.stream.try_read_buf(room)) {
-                Ok(0) => return gone,
-                Ok(_) => {
-                    if let Some(cut) = self.decode() {
-                        return cut;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if gone != Gone::Lost || self.flights.is_empty() {
-                        return gone;
-                    }
-                    let readable = tokio::time::timeout_at(until, self.stream.readable()).await;
-                    if !matches!(readable, Ok(Ok(()))) {
-                        return gone;
-                    }
-                }
-                Err(_) => return gone,
-            }
-        }
-    }
-
-    /// Ends what the worker has left, or gives it back.
-    fn finish(mut self, gone: Gone) {
-        let worker = self.info.id;
-        tracing::debug!(worker, ?gone, unanswered = self.flights.len(), "worker is gone");
-        let flights = self.flights.take_all();
-        let together = flights.len() > 1;
-        let mut again = Vec::new();
-        for flight in flights {
-            again.extend(self.judge(flight, &gone, together));
-        }
-        // Out of the dispatcher first, so that nothing comes back to this worker.
-        let untouched = self.runtime.dispatcher.remove_worker(worker);
-        let inbox = std::mem::take(&mut self.inbox);
-        self.runtime.dispatcher.resubmit(again.into_iter().chain(inbox).chain(untouched));
-    }
-
-    /// What becomes of one request that a worker has left; it is returned if it is to run again.
-    fn judge(&self, mut flight: Flight, gone: &Gone, together: bool) -> Option<Job> {
-        let batch = self.runtime.hello.batch_max > 1;
-        if flight.is_stopping() && !(batch && together) {
-            flight.time_out();
-            return None;
-        }
-        let mut job = flight.job?;
-        match gone {
-            Gone::Lost => {
-                job.fail(Code::Connection, Fault::Infrastructure, "the runtime went away");
-                return None;
-            }
-            Gone::Retired => {}
-            // One item of a batch hung, nobody knows which: each gets a call of its own.
-            Gone::Killed => job.solo |= batch && together,
-            Gone::Died(how) => {
-                job.deaths += 1;
-                job.solo = true;
-                if job.deaths >= MAX_DEATHS {
-                    let deaths = job.deaths;
-                    job.fail(
-                        Code::WorkerDied,
-                        Fault::Final,
-                        format!(
-                            "the worker process died {deaths} times while it handled this message: {how}"
-                        ),
-                    );
-                    return None;
-                }
-            }
-        }
-        if job.yielded {
-            // Its items are on their way: only the sidecar can run it again, under the same numbers.
-            if job.deaths > 0 {
-                self.runtime.dispatcher.remember(&job.request.envelope.id, job.deaths);
-            }
-            job.fail(
-                Code::WorkerDied,
-                Fault::Infrastructure,
-                "the worker was gone before the generator ended",
-            );
-            return None;
-        }
-        Some(job)
     }
 }

@@ -1,0 +1,146 @@
+//! End actors: they record what arrives and send nothing to any end, themselves least of all.
+//!
+//! A failure is tried again with back-off and ends on the dead-letter queue, so no message can loop here.
+
+use std::sync::atomic::Ordering;
+
+use asya_envelope::{Envelope, Raw};
+use asya_handler::{End, Fault, Reply, Request};
+use asya_transport::Meta;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{
+    arrival,
+    observe::Final,
+    route::{Router, trace_of},
+    settle::{Account, Action, Resolution},
+    shared::Shared,
+};
+
+impl Shared {
+    /// Lets the end actor record an envelope.
+    pub(crate) async fn ended(&self, input: &Envelope, body: &Bytes, meta: &Meta) -> Resolution {
+        if let Err(refusal) = arrival::poison(&self.config, meta) {
+            return Resolution::dead(refusal.code, refusal.message);
+        }
+        let slot = tokio::select! {
+            () = self.draining.cancelled() => return Resolution::release(),
+            slot = self.slots.take() => slot,
+        };
+        self.handling.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let resolution = self.recorded(input, body, meta).await;
+        let took = started.elapsed();
+        self.handling.fetch_sub(1, Ordering::Relaxed);
+        drop(slot);
+        self.stats.count_handled(took);
+        self.metrics.as_ref().inspect(|metrics| metrics.handled(took));
+        resolution
+    }
+
+    async fn recorded(&self, input: &Envelope, body: &Bytes, meta: &Meta) -> Resolution {
+        let attempt = meta.attempts + 1;
+        let mut replies = self.handler.handle(Request {
+            envelope: input.clone(),
+            body: body.clone(),
+            actor: self.actor().to_owned(),
+            attempt,
+            timeout: self.config.timeout,
+        });
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = self.abort.cancelled() => return Resolution::release(),
+                reply = replies.recv() => {
+                    if let Reply::End(end) = reply.expect("a run is not asked for more after its end") {
+                        break end;
+                    }
+                }
+            }
+        };
+        let (resolution, result) = match end {
+            // What an end actor returns is not sent anywhere.
+            End::Done(items) => {
+                let result = items.into_iter().next().map(|item| item.payload);
+                (Resolution::succeeded(Vec::new(), "end_consumed"), result)
+            }
+            End::Platform { envelopes, writes } => {
+                let trace = trace_of(input).map(|from| from.child(rand::random()));
+                let router = Router::new(&self.config, input, attempt, trace);
+                let messages: Result<Vec<_>, _> =
+                    envelopes.into_iter().map(|envelope| router.platform(envelope)).collect();
+                match messages {
+                    Ok(messages) => {
+                        let action = Action::Forward { messages, writes };
+                        (Resolution { action, account: Account::Succeeded("end_consumed") }, None)
+                    }
+                    Err(refusal) => return Resolution::dead(refusal.code, refusal.message),
+                }
+            }
+            End::Drop { reason } => {
+                tracing::info!(id = input.id, reason, "dropped by the end actor");
+                let mut nothing = Resolution::succeeded(Vec::new(), "");
+                nothing.account = Account::Dropped;
+                return nothing;
+            }
+            End::Retry { after, reason } => {
+                return self.end_again(meta, "asked", &reason, after, meta.attempts + 1);
+            }
+            End::Failed(failure) => {
+                let code = failure.code.as_str();
+                tracing::error!(id = input.id, attempt, %failure, "end actor failed");
+                self.metrics.as_ref().inspect(|metrics| metrics.runtime_error(code));
+                let attempts = match failure.fault {
+                    Fault::Infrastructure => meta.attempts,
+                    Fault::Handler => meta.attempts + 1,
+                    Fault::Final => return Resolution::dead(code, failure.message),
+                };
+                return self.end_again(meta, code, &failure.message, None, attempts);
+            }
+        };
+        match self.final_report(input, result, meta).await {
+            Ok(()) => resolution,
+            Err(again) => again,
+        }
+    }
+
+    /// Later again, or the dead-letter queue when this went on for as long as a message may be delivered.
+    fn end_again(
+        &self,
+        meta: &Meta,
+        code: &str,
+        reason: &str,
+        after: Option<std::time::Duration>,
+        attempts: u32,
+    ) -> Resolution {
+        let tries = meta.deliveries.max(attempts);
+        if tries >= self.config.max_deliveries || meta.last_chance {
+            return Resolution::dead(code, format!("given up after {tries} tries: {reason}"));
+        }
+        let after = after.unwrap_or_else(|| self.config.retry.pause(tries, rand::random()));
+        Resolution::retry(after, attempts, code)
+    }
+
+    /// Tells who wants to know of ends, before the delivery is settled: a report that fails comes again with the
+    /// message, as long as it may be delivered. The record is kept either way.
+    async fn final_report(
+        &self,
+        input: &Envelope,
+        result: Option<Raw>,
+        meta: &Meta,
+    ) -> Result<(), Resolution> {
+        let Some(ends) = &self.observers.ends else { return Ok(()) };
+        let succeeded = self.actor() != self.config.error_end;
+        let end = Final { envelope: input.clone(), succeeded, result };
+        let Err(reason) = ends.ended(&end).await else { return Ok(()) };
+        self.metrics.as_ref().inspect(|metrics| metrics.final_failed());
+        if meta.deliveries >= self.config.max_deliveries || meta.last_chance {
+            tracing::error!(id = input.id, reason, "final report was not taken; giving it up");
+            return Ok(());
+        }
+        tracing::warn!(id = input.id, reason, "final report was not taken; trying again later");
+        let after = self.config.retry.pause(meta.deliveries, rand::random());
+        Err(Resolution::retry(after, meta.attempts, "final_report"))
+    }
+}

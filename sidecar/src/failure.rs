@@ -1,0 +1,76 @@
+//! Why an envelope is not handled or not sent on: the engine's own codes, and what becomes of a failed run.
+
+use asya_envelope::{ErrorReport, ParseError};
+use asya_handler::{Code, Failure};
+use jiff::Timestamp;
+
+/// A message of this size is not taken, or a result not sent.
+pub const TOO_LARGE: &str = "too_large";
+/// The route says that it is another actor's turn.
+pub const ROUTE_MISMATCH: &str = "route_mismatch";
+/// `happy-end` or `error-end` inside a route.
+pub const END_IN_ROUTE: &str = "end_actor_in_route";
+/// The deadline has passed.
+pub const DEADLINE: &str = "deadline";
+/// Delivered too often.
+pub const POISON: &str = "poison";
+/// Published too often.
+pub const LOOP: &str = "loop";
+/// A handler sent the envelope to itself without advancing the route.
+pub const NOT_ADVANCED: &str = "not_advanced";
+/// A handler changed what the route has behind it, or left its end.
+pub const INVALID_ROUTE: &str = "invalid_route";
+/// A handler inserted an actor that it may not insert.
+pub const ROUTE_NOT_ALLOWED: &str = "route_not_allowed";
+/// The next actor's queue does not exist.
+pub const UNROUTABLE: &str = "unroutable";
+/// The transport refuses this very message.
+pub const REFUSED: &str = "refused";
+/// A handler asked to be called again more often than a message may be delivered.
+pub const RETRIES_EXHAUSTED: &str = "retries_exhausted";
+
+/// A failure as the error envelope tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn report(&self, actor: &str, attempt: u32) -> ErrorReport {
+        ErrorReport::new(self.code, self.message.clone(), actor, attempt, Timestamp::now())
+    }
+}
+
+/// The report of a body that is not an envelope.
+pub(crate) fn unparsed(error: &ParseError, actor: &str) -> ErrorReport {
+    ErrorReport::new(ParseError::CODE, error.to_string(), actor, 0, Timestamp::now())
+}
+
+/// The report of a failed run. `error` is the code, as existing readers of error envelopes expect of what a runtime
+/// says; a timeout and a broken connection are the sidecar's own words.
+pub(crate) fn failed_run(failure: &Failure, actor: &str, attempt: u32) -> ErrorReport {
+    let code = failure.code.as_str();
+    let mut report = ErrorReport::new(code, failure.message.clone(), actor, attempt, Timestamp::now());
+    if !matches!(failure.code, Code::Timeout | Code::Connection | Code::WorkerDied) {
+        report.error = code.to_owned();
+    }
+    report.type_name.clone_from(&failure.type_name);
+    report.mro.clone_from(&failure.mro);
+    report.traceback.clone_from(&failure.traceback);
+    report
+}
+
+/// The value of the label `reason` of `messages_failed_total`: the words of the Go system where it has one.
+pub(crate) fn reason_label(code: &str) -> &str {
+    match code {
+        UNROUTABLE | REFUSED => "routing_error",
+        TOO_LARGE | ROUTE_MISMATCH | END_IN_ROUTE | DEADLINE | POISON | LOOP | NOT_ADVANCED
+        | INVALID_ROUTE | ROUTE_NOT_ALLOWED | RETRIES_EXHAUSTED => code,
+        _ => "runtime_error",
+    }
+}

@@ -1,0 +1,524 @@
+//! What the binary is told, read into types. All errors are found before any is reported.
+
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use asya_envelope::{ActorName, Limits, Naming};
+use asya_telemetry::{custom, log, names, server};
+
+use crate::{
+    EngineConfig, RetryPolicy,
+    args::Args,
+    config::{self, DEFAULT_MAX_LOOK_AHEAD, DEFAULT_MEMORY_BUDGET},
+    retry, units,
+};
+
+/// Where runtimes listen in a pod.
+const DEFAULT_SOCKET_DIR: &str = "/var/run/asya";
+/// How long a runtime may take to load its handler before the log calls it an error.
+const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(300);
+/// Where metrics and probes are served, as in the Go system.
+const DEFAULT_METRICS_ADDR: &str = ":8080";
+/// First pause between attempts to connect.
+const DEFAULT_CONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the binary does, completely.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the engine is told.
+    pub engine: EngineConfig,
+    /// Where the queues are.
+    pub broker: Broker,
+    /// First pause between attempts to connect.
+    pub connect_pause: Duration,
+    /// Directory of the runtime's sockets.
+    pub socket_dir: PathBuf,
+    /// When a missing runtime becomes an error in the log.
+    pub ready_timeout: Duration,
+    /// The gateway's address.
+    pub gateway: Option<String>,
+    /// File with the token for it.
+    pub gateway_token: Option<PathBuf>,
+    /// Where metrics and probes are served.
+    pub metrics_addr: Option<SocketAddr>,
+    /// Prefix of all metrics.
+    pub metrics_namespace: String,
+    /// Metrics that an operator declared.
+    pub custom_metrics: Vec<custom::Custom>,
+    /// Which log lines are written.
+    pub log_filter: String,
+    /// How they look.
+    pub log_format: log::Format,
+    /// Where spans are sent.
+    pub otlp: Option<String>,
+}
+
+/// Where the queues are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// RabbitMQ.
+    Rabbitmq {
+        /// Address with credentials.
+        url: String,
+        /// The topic exchange.
+        exchange: String,
+    },
+    /// SQS or a server that speaks it.
+    Sqs {
+        /// Address of a server that is not AWS.
+        endpoint: Option<String>,
+        /// Region, if one was named.
+        region: Option<String>,
+        /// Zero = twice the runtime timeout.
+        visibility: Duration,
+        /// Of one receive.
+        wait: Duration,
+    },
+    /// One file.
+    Local {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Broker {
+    /// The value of the label `transport`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rabbitmq { .. } => "rabbitmq",
+            Self::Sqs { .. } => "sqs",
+            Self::Local { .. } => "local",
+        }
+    }
+}
+
+/// Everything that is wrong, one sentence each.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+pub struct Errors(pub Vec<String>);
+
+impl Settings {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn read(args: Args) -> Result<Self, Errors> {
+        let Args {
+            actor_name,
+            transport,
+            queue_template,
+            namespace,
+            actor_happy_end,
+            actor_error_end,
+            is_end_actor,
+            runtime,
+            socket_dir,
+            runtime_timeout,
+            runtime_ready_timeout,
+            retry_attempts,
+            retry_initial_delay,
+            retry_max_delay,
+            retry_multiplier,
+            retry_jitter,
+            retry_non_retryable,
+            max_deliveries,
+            max_hops,
+            unroutable_grace,
+            max_envelope,
+            max_reply,
+            memory_budget,
+            grace,
+            routes_allow,
+            rabbitmq_url,
+            rabbitmq_host,
+            rabbitmq_port,
+            rabbitmq_username,
+            rabbitmq_password,
+            rabbitmq_exchange,
+            rabbitmq_prefetch,
+            sqs_endpoint,
+            aws_region,
+            sqs_visibility_timeout,
+            sqs_wait_time_seconds,
+            local_path,
+            queue_retry_max_attempts,
+            queue_retry_backoff,
+            gateway_url,
+            gateway_token_path,
+            metrics_enabled,
+            metrics_addr,
+            metrics_namespace,
+            custom_metrics,
+            log_level,
+            log_format,
+            otlp_endpoint,
+        } = args;
+        let mut read = Reader::default();
+        let seconds = |text: &str| number::<u64>(text).map(Duration::from_secs);
+        let list = |text: &str| -> Result<Vec<String>, String> {
+            Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        };
+
+        let actor = read.required("ASYA_ACTOR_NAME", actor_name, |text| {
+            ActorName::parse(text).map_err(|error| error.to_string())
+        });
+        read.or("ASYA_RUNTIME", runtime, (), |text| match text {
+            "socket" => Ok(()),
+            "embedded" => {
+                Err("\"embedded\" needs the binary asya-sidecar-py (image asya-sidecar-py); this one, \
+                               asya-sidecar, has no Python inside"
+                    .to_owned())
+            }
+            other => Err(format!("{other:?} must be socket")),
+        });
+        let namespace = filled(namespace);
+        let naming = read.or("ASYA_QUEUE_TEMPLATE", queue_template, Naming::bare(), |text| match text {
+            "asya-{actor}" => Ok(Naming::bare()),
+            "asya-{namespace}-{actor}" => match &namespace {
+                Some(namespace) => Ok(Naming::namespaced(namespace)),
+                None => Err("\"asya-{namespace}-{actor}\" needs ASYA_NAMESPACE".to_owned()),
+            },
+            other => Err(format!("{other:?} must be asya-{{actor}} or asya-{{namespace}}-{{actor}}")),
+        });
+        let rabbitmq = Broker::Rabbitmq {
+            url: filled(rabbitmq_url).unwrap_or_else(|| {
+                let part = |value: Option<String>, default: &str| {
+                    filled(value).unwrap_or_else(|| default.to_owned())
+                };
+                let port = read.or("ASYA_RABBITMQ_PORT", rabbitmq_port, 5672, number::<u16>);
+                format!(
+                    "amqp://{}:{}@{}:{port}/",
+                    escaped(&part(rabbitmq_username, "guest")),
+                    escaped(&part(rabbitmq_password, "guest")),
+                    part(rabbitmq_host, "localhost"),
+                )
+            }),
+            exchange: filled(rabbitmq_exchange).unwrap_or_else(|| "asya".to_owned()),
+        };
+        let sqs = Broker::Sqs {
+            endpoint: filled(sqs_endpoint),
+            region: filled(aws_region),
+            visibility: read.or(
+                "ASYA_SQS_VISIBILITY_TIMEOUT",
+                sqs_visibility_timeout,
+                Duration::ZERO,
+                seconds,
+            ),
+            wait: read.or(
+                "ASYA_SQS_WAIT_TIME_SECONDS",
+                sqs_wait_time_seconds,
+                Duration::from_secs(20),
+                |text| {
+                    seconds(text).and_then(|wait| {
+                        if wait <= Duration::from_secs(20) {
+                            Ok(wait)
+                        } else {
+                            Err(format!("{text} must be at most 20"))
+                        }
+                    })
+                },
+            ),
+        };
+        let local = filled(local_path).map(|path| Broker::Local { path: path.into() });
+        let broker = read.or("ASYA_TRANSPORT", transport, Some(rabbitmq.clone()), |text| match text {
+            "rabbitmq" => Ok(Some(rabbitmq.clone())),
+            "sqs" => Ok(Some(sqs.clone())),
+            "local" => match &local {
+                Some(local) => Ok(Some(local.clone())),
+                None => Err("\"local\" needs ASYA_LOCAL_PATH, the queue file".to_owned()),
+            },
+            other => Err(format!("{other:?} must be rabbitmq, sqs or local")),
+        });
+
+        let policy = RetryPolicy {
+            attempts: read.or("ASYA_RETRY_ATTEMPTS", retry_attempts, 1, at_least_one),
+            initial: read.or(
+                "ASYA_RETRY_INITIAL_DELAY",
+                retry_initial_delay,
+                retry::DEFAULT_INITIAL,
+                units::duration,
+            ),
+            max: read.or("ASYA_RETRY_MAX_DELAY", retry_max_delay, retry::DEFAULT_MAX, units::duration),
+            multiplier: read.or(
+                "ASYA_RETRY_MULTIPLIER",
+                retry_multiplier,
+                retry::DEFAULT_MULTIPLIER,
+                |text| within(text, 1.0, 100.0),
+            ),
+            jitter: read
+                .or("ASYA_RETRY_JITTER", retry_jitter, retry::DEFAULT_JITTER, |text| within(text, 0.0, 1.0)),
+            non_retryable: read.or("ASYA_RETRY_NON_RETRYABLE", retry_non_retryable, Vec::new(), list),
+        };
+        let defaults = Limits::default();
+        let limits = Limits {
+            max_envelope: read.or("ASYA_MAX_ENVELOPE", max_envelope, defaults.max_envelope, |text| {
+                let least = 2 * asya_envelope::limits::ERROR_RESERVE;
+                units::bytes(text).and_then(|size| {
+                    if size >= least {
+                        Ok(size)
+                    } else {
+                        Err(format!("{text} must be at least {least} bytes"))
+                    }
+                })
+            }),
+            max_reply: read.or("ASYA_MAX_REPLY", max_reply, defaults.max_reply, units::bytes),
+        };
+        let budget = units::half_of_container_memory().unwrap_or(DEFAULT_MEMORY_BUDGET);
+        let broker = broker.unwrap_or(rabbitmq);
+        // A missing name is an error by now; it only must not stop the search for others.
+        let actor = actor.unwrap_or_else(|| ActorName::parse("unnamed").expect("a valid name"));
+        let engine = EngineConfig {
+            transport_name: broker.name(),
+            naming,
+            happy_end: filled(actor_happy_end).unwrap_or_else(|| config::DEFAULT_HAPPY_END.to_owned()),
+            error_end: filled(actor_error_end).unwrap_or_else(|| config::DEFAULT_ERROR_END.to_owned()),
+            end_actor: read.or("ASYA_IS_END_ACTOR", is_end_actor, false, boolean),
+            timeout: read.or(
+                "ASYA_RUNTIME_TIMEOUT",
+                runtime_timeout,
+                config::DEFAULT_TIMEOUT,
+                positive_duration,
+            ),
+            retry: policy,
+            limits,
+            max_deliveries: read.or(
+                "ASYA_MAX_DELIVERIES",
+                max_deliveries,
+                config::DEFAULT_MAX_DELIVERIES,
+                at_least_one,
+            ),
+            max_hops: read.or("ASYA_MAX_HOPS", max_hops, config::DEFAULT_MAX_HOPS, number),
+            unroutable_grace: read.or(
+                "ASYA_UNROUTABLE_GRACE",
+                unroutable_grace,
+                config::DEFAULT_UNROUTABLE_GRACE,
+                units::duration,
+            ),
+            grace: read.or("ASYA_GRACE", grace, config::DEFAULT_GRACE, units::duration),
+            memory_budget: read.or("ASYA_MEMORY_BUDGET", memory_budget, budget, units::bytes),
+            allowed_routes: read.or("ASYA_ROUTES_ALLOW", routes_allow, vec!["*".to_owned()], list),
+            max_look_ahead: read.or(
+                "ASYA_RABBITMQ_PREFETCH",
+                rabbitmq_prefetch,
+                DEFAULT_MAX_LOOK_AHEAD,
+                number,
+            ),
+            ..EngineConfig::new(actor)
+        };
+        read.or("ASYA_QUEUE_RETRY_MAX_ATTEMPTS", queue_retry_max_attempts, 10, number::<u32>);
+        let served = read.or("ASYA_METRICS_ENABLED", metrics_enabled, true, boolean);
+        let default_addr = server::parse_address(DEFAULT_METRICS_ADDR).expect("the default is an address");
+        let metrics_addr = read.or("ASYA_METRICS_ADDR", metrics_addr, default_addr, server::parse_address);
+        let settings = Self {
+            connect_pause: read.or(
+                "ASYA_QUEUE_RETRY_BACKOFF",
+                queue_retry_backoff,
+                DEFAULT_CONNECT_PAUSE,
+                positive_duration,
+            ),
+            socket_dir: filled(socket_dir).unwrap_or_else(|| DEFAULT_SOCKET_DIR.to_owned()).into(),
+            ready_timeout: read.or(
+                "ASYA_RUNTIME_READY_TIMEOUT",
+                runtime_ready_timeout,
+                DEFAULT_READY_TIMEOUT,
+                units::duration,
+            ),
+            gateway: read.or("ASYA_GATEWAY_URL", gateway_url, None, |text| {
+                let known = text.starts_with("http://") || text.starts_with("https://");
+                if known {
+                    Ok(Some(text.to_owned()))
+                } else {
+                    Err(format!("{text:?} must begin with http:// or https://"))
+                }
+            }),
+            gateway_token: filled(gateway_token_path).map(PathBuf::from),
+            metrics_addr: served.then_some(metrics_addr),
+            metrics_namespace: filled(metrics_namespace)
+                .unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
+            custom_metrics: read.or("ASYA_CUSTOM_METRICS", custom_metrics, Vec::new(), custom::parse),
+            log_filter: read.or("ASYA_LOG_LEVEL", log_level, "info".to_owned(), |text| {
+                log::filter(text).map(|_| text.to_owned())
+            }),
+            log_format: read.or("ASYA_LOG_FORMAT", log_format, log::Format::Json, log::Format::parse),
+            otlp: filled(otlp_endpoint),
+            broker,
+            engine,
+        };
+        match read.0 {
+            errors if errors.is_empty() => Ok(settings),
+            errors => Err(Errors(errors)),
+        }
+    }
+}
+
+/// Collects what is wrong.
+#[derive(Default)]
+struct Reader(Vec<String>);
+
+impl Reader {
+    fn required<T>(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match filled(value) {
+            Some(text) => self.parsed(name, &text, parse),
+            None => {
+                self.0.push(format!("{name}: is required"));
+                None
+            }
+        }
+    }
+
+    fn or<T>(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        filled(value).and_then(|text| self.parsed(name, &text, parse)).unwrap_or(default)
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        parse(text).map_err(|error| self.0.push(format!("{name}: {error}"))).ok()
+    }
+}
+
+/// An empty variable counts as not set, as in the Go system.
+fn filled(value: Option<String>) -> Option<String> {
+    value.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn number<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{text:?} must be a whole number: {error}"))
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    let value: u32 = number(text)?;
+    if value > 0 { Ok(value) } else { Err(format!("{text:?} must be at least 1")) }
+}
+
+fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (least..=most).contains(value));
+    value.ok_or_else(|| format!("{text:?} must be a number from {least} to {most}"))
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let value = units::duration(text)?;
+    if value.is_zero() { Err(format!("{text:?} must be longer than nothing")) } else { Ok(value) }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("{text:?} must be true or false")),
+    }
+}
+
+/// Percent-encoded for the user information of an address: any password works.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn args() -> Args {
+        Args { actor_name: Some("ocr".to_owned()), log_format: Some("json".to_owned()), ..Args::default() }
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = Settings::read(args()).unwrap();
+        assert_eq!(settings.engine.actor.as_str(), "ocr");
+        assert_eq!(settings.engine.timeout, Duration::from_secs(300));
+        assert_eq!(settings.engine.retry.attempts, 1);
+        assert_eq!(settings.socket_dir.as_os_str(), "/var/run/asya");
+        assert_eq!(settings.metrics_addr.unwrap().port(), 8080);
+        let expected =
+            Broker::Rabbitmq { url: "amqp://guest:guest@localhost:5672/".into(), exchange: "asya".into() };
+        assert_eq!(settings.broker, expected);
+    }
+
+    #[test]
+    fn all_errors_are_reported_at_once() {
+        let Errors(errors) = Settings::read(Args {
+            actor_name: some("asya-ocr"),
+            transport: some("kafka"),
+            runtime_timeout: some("5"),
+            retry_attempts: some("0"),
+            retry_jitter: some("2"),
+            memory_budget: some("lots"),
+            metrics_addr: some("8080"),
+            custom_metrics: some("{"),
+            gateway_url: some("gateway:80"),
+            ..Args::default()
+        })
+        .unwrap_err();
+        let names: Vec<_> = errors.iter().map(|error| error.split(':').next().unwrap()).collect();
+        for name in [
+            "ASYA_ACTOR_NAME",
+            "ASYA_TRANSPORT",
+            "ASYA_RUNTIME_TIMEOUT",
+            "ASYA_RETRY_ATTEMPTS",
+            "ASYA_RETRY_JITTER",
+            "ASYA_MEMORY_BUDGET",
+            "ASYA_METRICS_ADDR",
+            "ASYA_CUSTOM_METRICS",
+            "ASYA_GATEWAY_URL",
+        ] {
+            assert!(names.contains(&name), "{name} is not in {errors:?}");
+        }
+    }
+
+    #[test]
+    fn an_embedded_runtime_is_refused_with_the_image_to_use() {
+        let Errors(errors) = Settings::read(Args { runtime: some("embedded"), ..args() }).unwrap_err();
+        assert!(errors[0].contains("asya-sidecar-py"), "{errors:?}");
+    }
+
+    #[test]
+    fn any_password_works_in_the_address() {
+        let settings = Settings::read(Args { rabbitmq_password: some("p@ss/w:rd"), ..args() }).unwrap();
+        let Broker::Rabbitmq { url, .. } = settings.broker else { panic!("rabbitmq is the default") };
+        assert_eq!(url, "amqp://guest:p%40ss%2Fw%3Ard@localhost:5672/");
+    }
+
+    #[test]
+    fn local_needs_its_file_and_namespaced_queues_their_namespace() {
+        let wrong =
+            Args { transport: some("local"), queue_template: some("asya-{namespace}-{actor}"), ..args() };
+        let Errors(errors) = Settings::read(wrong.clone()).unwrap_err();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        let right = Args { local_path: some("q.db"), namespace: some("team"), ..wrong };
+        let settings = Settings::read(right).unwrap();
+        assert_eq!(settings.broker, Broker::Local { path: "q.db".into() });
+        assert_eq!(settings.engine.naming.queue("ocr").as_str(), "asya-team-ocr");
+    }
+
+    #[test]
+    fn every_variable_is_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for argument in Args::command().get_arguments() {
+            if let Some(name) = argument.get_env().and_then(|name| name.to_str()) {
+                assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/configuration.md");
+            }
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! From settings to a running sidecar: endpoints first, then transport and runtime, then the engine until a signal.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use asya_handler::{
+    Budget, Handler, Readiness,
+    socket::{SocketConfig, SocketHandler},
+};
+use asya_telemetry::{
+    Metrics, custom, log,
+    server::{self, Probes},
+};
+use asya_transport::{Health, Lease, Transport, TransportError};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Engine, Observers,
+    gateway::Gateway,
+    settings::{Broker, Settings},
+};
+
+/// Longest pause between attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long the last spans and answers may take.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Runs the sidecar until a signal.
+///
+/// # Errors
+/// What no waiting mends: an address in use, a transport that is not compiled in, refused credentials.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let Settings {
+        engine: config,
+        broker,
+        connect_pause,
+        socket_dir,
+        ready_timeout,
+        gateway,
+        gateway_token,
+        metrics_addr,
+        metrics_namespace,
+        custom_metrics,
+        log_filter,
+        log_format,
+        otlp,
+    } = settings;
+    log::init(log::filter(&log_filter).map_err(anyhow::Error::msg)?, log_format);
+    tracing::info!(
+        actor = %config.actor, broker = masked(&broker), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
+        metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
+    );
+    let stop = CancellationToken::new();
+    on_signals(stop.clone())?;
+
+    let metrics = Metrics::new(&metrics_namespace);
+    custom::register(&metrics, custom_metrics);
+    let state = Arc::new(State::default());
+    let served = CancellationToken::new();
+    let mut server = None;
+    if let Some(address) = metrics_addr {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+        let probes = probes(&state);
+        server = Some(tokio::spawn(server::serve(listener, metrics.clone(), probes, served.clone())));
+    }
+
+    let handler: Arc<dyn Handler> = SocketHandler::new(SocketConfig {
+        max_reply: config.limits.max_reply,
+        budget: Some(Budget::new(config.memory_budget / 2)),
+        ..SocketConfig::new(socket_dir, config.actor.as_str())
+    });
+    drop(state.readiness.set(handler.readiness()));
+    let actor = metrics.actor(config.actor.as_str(), config.transport_name);
+    watch_runtime(handler.readiness(), actor.clone(), ready_timeout);
+    let mut observers = Observers { metrics: Some(metrics.clone()), ..Observers::default() };
+    if let Some(address) = &gateway {
+        let gateway = Gateway::new(address, gateway_token)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("gateway {address}"))?;
+        observers.progress = Some(Arc::clone(&gateway).progress(Some(actor.clone())));
+        observers.ends = Some(gateway);
+    }
+    let spans = export(otlp.as_deref(), config.actor.as_str());
+    observers.spans = spans.as_ref().map(Export::sender);
+
+    let transport = tokio::select! {
+        transport = connect(&broker, config.timeout, connect_pause, &state) => Some(transport?),
+        () = stop.cancelled() => None,
+    };
+    let outcome = match transport {
+        Some(transport) => {
+            drop(state.health.set(transport.health()));
+            watch_transport(transport.health(), actor);
+            if let Lease::Fixed(lease) = transport.lease()
+                && config.timeout > lease
+            {
+                tracing::warn!(
+                    timeout = ?config.timeout, ?lease,
+                    "ASYA_RUNTIME_TIMEOUT is longer than the broker lets a message be held (consumer_timeout): \
+                     longer runs will be repeated"
+                );
+            }
+            let engine = Engine::new(config, transport, handler, observers);
+            engine.run(stop).await.context("the engine ended")
+        }
+        None => Ok(()),
+    };
+    if let Some(spans) = spans {
+        spans.flush(FLUSH).await;
+    }
+    served.cancel();
+    if let Some(server) = server {
+        drop(tokio::time::timeout(FLUSH, server).await);
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+/// The first signal drains; the second ends at once.
+fn on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!("draining; a second signal ends at once");
+                stop.cancel();
+            }
+        }
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+/// What the endpoints look at; filled in as the parts come up.
+#[derive(Default)]
+struct State {
+    readiness: OnceLock<watch::Receiver<Readiness>>,
+    health: OnceLock<watch::Receiver<Health>>,
+    connecting: std::sync::Mutex<Option<String>>,
+}
+
+fn probes(state: &Arc<State>) -> Probes {
+    let (healthy, ready) = (Arc::clone(state), Arc::clone(state));
+    Probes {
+        healthy: Arc::new(move || match healthy.readiness.get().map(|watch| watch.borrow().clone()) {
+            Some(Readiness::Stuck(reason)) => Err(format!("runtime is stuck: {reason}")),
+            _ => Ok(()),
+        }),
+        ready: Arc::new(move || {
+            match ready.readiness.get().map(|watch| watch.borrow().clone()) {
+                Some(Readiness::Ready) => {}
+                Some(Readiness::NotReady(reason)) => return Err(format!("runtime: {reason}")),
+                Some(Readiness::Stuck(reason)) => return Err(format!("runtime is stuck: {reason}")),
+                None => return Err("starting".to_owned()),
+            }
+            let Some(health) = ready.health.get() else {
+                let reason = ready.connecting.lock().expect("nothing panics while it says why").clone();
+                return Err(format!("broker: {}", reason.unwrap_or_else(|| "connecting".to_owned())));
+            };
+            match health.borrow().reason() {
+                Some(reason) => Err(format!("broker: {reason}")),
+                None => Ok(()),
+            }
+        }),
+    }
+}
+
+/// Keeps trying until the transport is there; a broker that is away is not an error.
+async fn connect(
+    broker: &Broker,
+    timeout: Duration,
+    first_pause: Duration,
+    state: &State,
+) -> anyhow::Result<Arc<dyn Transport>> {
+    let mut pause = first_pause;
+    loop {
+        match open(broker, timeout).await {
+            Ok(transport) => return Ok(transport),
+            Err(error @ TransportError::Misconfigured(_)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "cannot connect to the broker, trying again");
+                *state.connecting.lock().expect("nothing panics while it says why") = Some(error.to_string());
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn open(broker: &Broker, timeout: Duration) -> Result<Arc<dyn Transport>, TransportError> {
+    match broker {
+        #[cfg(feature = "rabbitmq")]
+        Broker::Rabbitmq { url, exchange } => {
+            let mut config = asya_transport::rabbitmq::RabbitmqConfig::new(url.clone());
+            config.exchange.clone_from(exchange);
+            Ok(asya_transport::rabbitmq::Rabbitmq::connect(config).await?)
+        }
+        #[cfg(feature = "sqs")]
+        Broker::Sqs { endpoint, region, visibility, wait } => {
+            let config = asya_transport::sqs::SqsConfig {
+                region: region.clone(),
+                endpoint: endpoint.clone(),
+                visibility_timeout: *visibility,
+                runtime_timeout: timeout,
+                wait_time: *wait,
+                ..Default::default()
+            };
+            Ok(asya_transport::sqs::Sqs::connect(config).await?)
+        }
+        #[cfg(feature = "local")]
+        Broker::Local { path } => {
+            let options = asya_transport::local::LocalOptions::default();
+            Ok(asya_transport::local::Local::open(path, options)?)
+        }
+        #[cfg(not(all(feature = "rabbitmq", feature = "sqs", feature = "local")))]
+        other => {
+            let name = other.name();
+            let _ = timeout;
+            Err(TransportError::Misconfigured(format!(
+                "ASYA_TRANSPORT={name}: this program was built without it (feature {name:?})"
+            )))
+        }
+    }
+}
+
+fn watch_runtime(
+    mut readiness: watch::Receiver<Readiness>,
+    metrics: asya_telemetry::ActorMetrics,
+    limit: Duration,
+) {
+    tokio::spawn(async move {
+        let late = sleep(limit);
+        tokio::pin!(late);
+        let mut said = false;
+        loop {
+            let state = readiness.borrow_and_update().clone();
+            metrics.runtime_ready(state == Readiness::Ready);
+            match &state {
+                Readiness::Ready => {
+                    tracing::info!("runtime is ready");
+                    said = true;
+                }
+                Readiness::NotReady(reason) => tracing::info!(reason, "runtime is not ready"),
+                Readiness::Stuck(reason) => tracing::error!(reason, "runtime is stuck"),
+            }
+            tokio::select! {
+                changed = readiness.changed() => if changed.is_err() { return },
+                () = &mut late, if !said => {
+                    tracing::error!(?limit, "no runtime within ASYA_RUNTIME_READY_TIMEOUT; still waiting");
+                    said = true;
+                }
+            }
+        }
+    });
+}
+
+fn watch_transport(mut health: watch::Receiver<Health>, metrics: asya_telemetry::ActorMetrics) {
+    tokio::spawn(async move {
+        loop {
+            let state = health.borrow_and_update().clone();
+            metrics.transport_up(state.is_up());
+            match state.reason() {
+                Some(reason) => tracing::warn!(reason, "broker is not available"),
+                None => tracing::info!("broker is available"),
+            }
+            if health.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+#[cfg(feature = "otlp")]
+use asya_telemetry::otlp::Export;
+
+#[cfg(feature = "otlp")]
+fn export(endpoint: Option<&str>, actor: &str) -> Option<Export> {
+    let outcome = Export::start(endpoint?, actor);
+    outcome.inspect_err(|reason| tracing::error!(reason, "spans are not exported")).ok()
+}
+
+#[cfg(not(feature = "otlp"))]
+fn export(endpoint: Option<&str>, _actor: &str) -> Option<Export> {
+    if endpoint.is_some() {
+        tracing::error!("spans are not exported: this program was built without it (feature \"otlp\")");
+    }
+    None
+}
+
+/// Stands where an export would be.
+#[cfg(not(feature = "otlp"))]
+enum Export {}
+
+#[cfg(not(feature = "otlp"))]
+impl Export {
+    fn sender(&self) -> tokio::sync::mpsc::Sender<asya_telemetry::trace::Span> {
+        match *self {}
+    }
+
+    async fn flush(self, _limit: Duration) {
+        match self {}
+    }
+}
+
+/// The broker as logs show it.
+fn masked(broker: &Broker) -> String {
+    match broker {
+        Broker::Rabbitmq { url, exchange } => {
+            let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+                _ => url.clone(),
+            };
+            format!("{shown} exchange {exchange}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_do_not_show_credentials() {
+        let broker = Broker::Rabbitmq {
+            url: "amqps://user:p%40ss@broker:5671/prod".to_owned(),
+            exchange: "asya".to_owned(),
+        };
+        assert_eq!(masked(&broker), "amqps://***@broker:5671/prod exchange asya");
+    }
+}

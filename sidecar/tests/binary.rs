@@ -1,0 +1,140 @@
+//! The binary `asya-sidecar` as an operator starts it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic; the lint knows only test functions, not their helpers"
+)]
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use asya_envelope::Naming;
+use asya_handler::serve::{Call, Output as Answer, ServeOptions, serve};
+use asya_transport::{
+    Outcome, Outgoing, Queues, Transport,
+    local::{Local, LocalOptions},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn sidecar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asya-sidecar"));
+    command.env_clear().kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+async fn refused(settings: &[(&str, &str)]) -> (i32, String) {
+    let Output { status, stderr, .. } =
+        timeout(LIMIT, sidecar().envs(settings.iter().copied()).output()).await.unwrap().unwrap();
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_exits_with_64_and_names_everything() {
+    let (code, text) =
+        refused(&[("ASYA_TRANSPORT", "kafka"), ("ASYA_RUNTIME_TIMEOUT", "soon"), ("ASYA_ACTOR_NAME", "")])
+            .await;
+    assert_eq!(code, 64);
+    for name in ["ASYA_ACTOR_NAME", "ASYA_TRANSPORT", "ASYA_RUNTIME_TIMEOUT"] {
+        assert!(text.contains(name), "{name} is not in {text}");
+    }
+    let (code, text) = refused(&[("ASYA_ACTOR_NAME", "ocr"), ("ASYA_RUNTIME", "embedded")]).await;
+    assert!(code == 64 && text.contains("image asya-sidecar-py"), "{text}");
+}
+
+/// The status line and body of one request.
+async fn get(address: SocketAddr, path: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return String::new() };
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !condition().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("it never came true that {what}"));
+}
+
+async fn start(folder: &Path) -> (Child, SocketAddr) {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let child = sidecar()
+        .env("ASYA_ACTOR_NAME", "ocr")
+        .env("ASYA_TRANSPORT", "local")
+        .env("ASYA_LOCAL_PATH", folder.join("queues.db"))
+        .env("ASYA_SOCKET_DIR", folder)
+        .env("ASYA_METRICS_ADDR", free.to_string())
+        // Nobody is there: it must not matter.
+        .env("ASYA_GATEWAY_URL", "http://127.0.0.1:1")
+        .spawn()
+        .unwrap();
+    (child, free)
+}
+
+async fn terminate(child: Child) -> Output {
+    let pid = child.id().unwrap().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+    timeout(LIMIT, child.wait_with_output()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_sidecar_waits_for_its_runtime_moves_an_envelope_and_drains_on_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::open(&folder.path().join("queues.db"), LocalOptions::default()).unwrap();
+    let queue = |actor| Naming::bare().queue(actor);
+    for actor in ["ocr", "happy-end"] {
+        local.ensure(&queue(actor)).await.unwrap();
+    }
+    let (child, address) = start(folder.path()).await;
+    until("the process is healthy", async || get(address, "/healthz").await.starts_with("HTTP/1.1 200"))
+        .await;
+    let ready = get(address, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("runtime"), "{ready}");
+
+    let path = folder.path().to_owned();
+    let runtime = tokio::spawn(async move {
+        serve(&path, ServeOptions::default(), async |call: Call| {
+            let text: String = call.json()?;
+            Answer::json(&text.to_uppercase())
+        })
+        .await
+    });
+    until("the sidecar is ready", async || get(address, "/readyz").await.starts_with("HTTP/1.1 200")).await;
+    let body = br#"{"id":"a","route":{"actors":["ocr"],"current":0},"payload":"hello"}"#;
+    local.publish(Outgoing { queue: queue("ocr"), body: body.as_slice().into() }, None).await.unwrap();
+    let mut ends = local.consume(&queue("happy-end"), 1.try_into().unwrap()).await.unwrap();
+    let end = timeout(LIMIT, ends.next()).await.unwrap().unwrap();
+    assert!(std::str::from_utf8(&end.body).unwrap().contains(r#""payload":"HELLO""#));
+    end.settle(Outcome::forward(Vec::new())).await.map_err(|(error, _)| error).unwrap();
+    let metrics = get(address, "/metrics").await;
+    for line in [
+        r#"asya_actor_messages_processed_total{queue="ocr",status="success"} 1"#,
+        r#"asya_actor_messages_sent_total{destination_queue="asya-happy-end",message_type="happy_end"} 1"#,
+        r#"asya_actor_runtime_ready{queue="ocr"} 1"#,
+        r#"asya_actor_transport_up{queue="ocr",transport="local"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+
+    let Output { status, stderr, .. } = terminate(child).await;
+    let log = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(!log.contains("hello") && !log.contains("HELLO"), "payloads do not belong in logs");
+    runtime.abort();
+}
