@@ -3,6 +3,8 @@
 //! `ASYA_TEST_RABBITMQ_URL`: the broker. `ASYA_TEST_RABBITMQS_URL` and `ASYA_TEST_RABBITMQ_CA`: the same broker by TLS; it
 //! has the vhosts `/` and `asya/test`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod rabbitmq;
 
 use std::time::{Duration, Instant};
@@ -52,7 +54,7 @@ async fn returns_are_matched_exactly_however_full_the_pipe() {
     let (queue, missing) = (fresh_queue(), fresh_queue());
     client.ensure(&queue).await.unwrap();
     for round in 0..ROUNDS {
-        let lost = |n: usize| (n + round) % 10 == 0;
+        let lost = |n: usize| (n + round).is_multiple_of(10);
         let publishes = (0..AT_ONCE).map(|n| {
             let target = if lost(n) { &missing } else { &queue };
             client.publish(message(target, vec![b'x'; 256]), None)

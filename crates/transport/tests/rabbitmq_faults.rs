@@ -4,6 +4,8 @@
 //! `ASYA_TEST_RABBITMQ_URL`: the broker. `ASYA_TEST_RABBITMQ_CTL`: a command that takes `kill` and `start`.
 //! `ASYA_TEST_RABBITMQ_ALARM`: a shell command that sets the broker's memory high watermark to the share written for `{}`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod rabbitmq;
 
 use std::{

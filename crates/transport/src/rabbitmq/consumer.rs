@@ -147,6 +147,6 @@ impl Task {
                 session.settle_rest().await;
             }
         });
-        ended.await.unwrap_or(End::Stopped)
+        ended.await.unwrap_or_else(|_| End::Lost(Fault::Away("its task has ended".to_owned())))
     }
 }

@@ -96,7 +96,7 @@ impl Rabbitmq {
         };
         let publishing = keep(PUBLISHING, first);
         let consuming = keep(CONSUMING, None);
-        let publisher = Publisher::start(publishing, config.exchange.clone(), config.lanes, config.window);
+        let publisher = Publisher::start(publishing, board.clone(), &config);
         let outlet = Arc::new(Outlet {
             publisher,
             ladder: Ladder::new(&config.exchange),

@@ -7,7 +7,7 @@ use std::{
 
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 
 use crate::Meta;
@@ -70,7 +70,7 @@ pub(super) fn revived(old: &BasicProperties) -> BasicProperties {
 fn own_headers(old: &BasicProperties) -> BTreeMap<ShortString, AMQPValue> {
     old.headers()
         .iter()
-        .flat_map(|table| table.inner())
+        .flat_map(FieldTable::inner)
         .filter(|(key, _)| !BROKER_RECORDS.iter().any(|record| key.as_str().starts_with(record)))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
@@ -160,8 +160,6 @@ fn number(properties: &BasicProperties, key: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::FieldTable;
-
     use super::*;
 
     fn with(headers: &[(&str, AMQPValue)]) -> BasicProperties {

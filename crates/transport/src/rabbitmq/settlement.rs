@@ -143,7 +143,7 @@ impl Arrived {
             }
             // Dropped: goes back after a pause.
             Err(error) => {
-                tracing::warn!(queue = %in_hand.queue, %error, "redelivered message cannot be counted yet")
+                tracing::warn!(queue = %in_hand.queue, %error, "redelivered message cannot be counted yet");
             }
         }
     }
