@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The actors shipped with the product: end actors and fan-in.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`actor`] | [`InProcess`]: an async function as a [`Handler`](asya_handler::Handler) in the sidecar's own process |
+//! | [`end`] | `happy-end` and `error-end`: the last stop of every envelope |
+//! | [`fan_in`] | joins the parts of a fan-out into one envelope |
+//! | [`gap`] | the notice that a part of a fan-out will not come |
+//! | [`record`] | where ends are recorded: tables of the state store, or a directory |
+//!
+//! The invariant of this crate: **every id that enters ends in exactly one record**, written in the transaction that
+//! settles its last delivery where the transport has one. End actors send to nobody but a fan-in that waits.
+
+pub mod actor;
+pub mod end;
+pub mod fan_in;
+pub mod gap;
+pub mod record;
+
+pub use actor::InProcess;
+pub use end::{ErrorEnd, HappyEnd};
+pub use fan_in::FanIn;
+pub use record::{ERRORS, RESULTS, Record, Recorder, Status};

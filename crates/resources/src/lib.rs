@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Kubernetes resources of the platform as plain serde types: `AsyncActor`, group `asya.sh`, version `v1alpha1`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`actor`] | [`AsyncActor`] and its spec |
+//! | [`workload`] | what runs the handler: [`Workload`], its containers, their environment |
+//! | [`scaling`] | [`Scaling`]: how many replicas, when |
+//! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
+//! | [`shape`] | which fields exist, of which type: one table |
+//! | [`check`] | everything that is wrong with a manifest, at once, each with its path |
+//!
+//! The invariant of this crate: **what [`check::check`] finds no error in can be read, and what it reports has a path.**
+//! Defaults apply only inside blocks that are present, as on a cluster.
+
+pub mod actor;
+pub mod check;
+pub mod policy;
+pub mod scaling;
+pub mod shape;
+pub mod workload;
+
+pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
+pub use check::{Problem, Severity, Step, check};
+pub use policy::{Batch, Delay, Retry, Timeout, Workers};
+pub use scaling::Scaling;
+pub use workload::{Container, EnvSource, EnvVar, KeySelector, PodSpec, PodTemplate, Workload};
+
+/// Group and version of every resource here.
+pub const API_VERSION: &str = "asya.sh/v1alpha1";
+/// Kind of [`AsyncActor`].
+pub const KIND: &str = "AsyncActor";
+/// Name of the container that runs the handler.
+pub const RUNTIME_CONTAINER: &str = "asya-runtime";
+/// Name of the container that the operator adds.
+pub const SIDECAR_CONTAINER: &str = "asya-sidecar";

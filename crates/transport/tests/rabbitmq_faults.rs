@@ -48,7 +48,8 @@ async fn relay_over(url: &str, ctl: &str, ending: &str) -> usize {
     let control = async |verb: &str| {
         let mut words = ctl.split_whitespace();
         let mut command = tokio::process::Command::new(words.next().expect("a command"));
-        let status = command.args(words).arg(verb).stdout(std::process::Stdio::null()).status().await.unwrap();
+        let status =
+            command.args(words).arg(verb).stdout(std::process::Stdio::null()).status().await.unwrap();
         assert!(status.success(), "{ctl} {verb}: {status}");
     };
     let client = connect(url).await;
@@ -71,7 +72,10 @@ async fn relay_over(url: &str, ctl: &str, ending: &str) -> usize {
                         let successor = message(&to, delivery.body.clone());
                         match delivery.settle(Outcome::forward(vec![successor])).await {
                             Err((error, Some(same))) => {
-                                assert!(matches!(error, Unsettled::Publish(TransportError::Unavailable(_))), "{error}");
+                                assert!(
+                                    matches!(error, Unsettled::Publish(TransportError::Unavailable(_))),
+                                    "{error}"
+                                );
                                 delivery = same;
                                 tokio::time::sleep(Duration::from_millis(100)).await;
                             }

@@ -120,7 +120,9 @@ impl Task {
                     tracing::info!(queue = %self.queue, credit = wanted, "consuming");
                     match self.consume(session, credit.clone()).await {
                         End::Stopped => return,
-                        End::Cancelled => format!("the broker cancelled the consumer of queue {:?}", self.queue),
+                        End::Cancelled => {
+                            format!("the broker cancelled the consumer of queue {:?}", self.queue)
+                        }
                         End::Lost(fault) => format!("consumer of queue {:?} was lost: {fault}", self.queue),
                     }
                 }

@@ -48,7 +48,9 @@ impl Pass {
             let queue = short(self.queue.as_str())?;
             Ok::<_, Fault>(self.channel.basic_get(queue, BasicGetOptions::default()).await?)
         };
-        let Some(got) = get.await.map_err(|fault| fault.into_error(Some(&self.queue)))? else { return Ok(None) };
+        let Some(got) = get.await.map_err(|fault| fault.into_error(Some(&self.queue)))? else {
+            return Ok(None);
+        };
         let delivery = got.delivery;
         let (body, properties) = (Bytes::from(delivery.data), delivery.properties);
         let id = match properties.message_id() {
@@ -110,7 +112,14 @@ impl Rabbitmq {
             depth.ok_or_else(|| TransportError::Unroutable { queue: queue.clone() })?;
         }
         let channel = self.admin().channel().await.map_err(|fault| fault.into_error(Some(queue)))?;
-        Ok(Pass { channel, queue: dead, began: SystemTime::now(), kept: None, kept_before: None, made: HashMap::new() })
+        Ok(Pass {
+            channel,
+            queue: dead,
+            began: SystemTime::now(),
+            kept: None,
+            kept_before: None,
+            made: HashMap::new(),
+        })
     }
 }
 

@@ -77,7 +77,11 @@ impl Session {
     }
 
     /// Hands deliveries on and settles them until the session ends.
-    pub(super) async fn run(&mut self, credit: &mut watch::Receiver<NonZeroU16>, stop: &CancellationToken) -> End {
+    pub(super) async fn run(
+        &mut self,
+        credit: &mut watch::Receiver<NonZeroU16>,
+        stop: &CancellationToken,
+    ) -> End {
         let end = match self.consume(credit, stop).await {
             Ok(End::Stopped) => match self.unsubscribe().await {
                 Ok(()) => End::Stopped,

@@ -1,0 +1,93 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{commands, output::Output};
+
+/// Exit codes, shown at the end of each help page.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong command line, manifest or environment, 130 interrupted.";
+
+/// Actors on message queues: run them on this machine, send to them, look at their queues.
+#[derive(Debug, Parser)]
+#[command(name = "asya", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// What is printed: text for people, or one JSON object per line
+    #[arg(long, short, global = true, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// The queue file [default: .asya/queue.db here or in a parent directory]
+    #[arg(long, global = true, env = "ASYA_LOCAL_PATH", value_name = "FILE")]
+    pub(crate) queue_file: Option<PathBuf>,
+    /// Use this broker instead of the queue file: rabbitmq://USER:PASSWORD@HOST/VHOST, amqps://…, sqs://REGION or
+    /// sqs://HOST:PORT
+    #[arg(long, global = true, env = "ASYA_TRANSPORT_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) transport: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the actors of manifests on this machine
+    Up(commands::up::Up),
+    /// Send envelopes along a route of actors
+    Send(commands::send::Send),
+    /// Show how envelopes ended
+    Status(commands::status::Status),
+    /// Show how full the queues are
+    Queues(commands::queues::Queues),
+    /// Look after dead letters: messages that nobody could handle
+    #[command(subcommand)]
+    Dlq(commands::dlq::Dlq),
+    /// Check manifests
+    Validate(commands::validate::Validate),
+    /// Make a new actor: handler, manifest, test, Dockerfile
+    Init(commands::init::Init),
+    /// Check that this machine can run actors
+    Doctor(commands::doctor::Doctor),
+    /// Print the completion script of a shell
+    Completion(commands::completion::Completion),
+    /// Ends the processes of an `asya up` that was killed
+    #[command(hide = true, name = "__guard")]
+    Guard,
+}
+
+impl Cli {
+    /// Runs the command; the number is the exit code.
+    pub(crate) async fn run(self) -> anyhow::Result<u8> {
+        let Self { common, command } = self;
+        match command {
+            Command::Up(up) => up.run(common).await,
+            Command::Send(send) => commands::interruptible(send.run(common)).await,
+            Command::Status(status) => commands::interruptible(status.run(common)).await,
+            Command::Queues(queues) => commands::interruptible(queues.run(common)).await,
+            Command::Dlq(dlq) => commands::interruptible(dlq.run(common)).await,
+            Command::Validate(validate) => Ok(validate.run(&common)),
+            Command::Init(init) => init.run(&common),
+            Command::Doctor(doctor) => commands::interruptible(doctor.run(common)).await,
+            Command::Completion(completion) => Ok(completion.run()),
+            Command::Guard => Ok(crate::up::guard::serve()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

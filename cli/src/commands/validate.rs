@@ -1,0 +1,47 @@
+//! `asya validate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    args::Common,
+    exit,
+    manifest::{self, Finding},
+    output::Output,
+};
+
+/// Check manifests
+#[derive(Debug, Args)]
+#[command(after_help = "Every problem is shown as FILE:LINE:COLUMN. Exit code 1 if there is an error.\n\n\
+    Examples:\n  asya validate actors.yaml\n  asya validate manifests/ --output json")]
+pub(crate) struct Validate {
+    /// Manifest files, or directories with them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+impl Validate {
+    pub(crate) fn run(self, common: &Common) -> u8 {
+        let Self { paths } = self;
+        let loaded = manifest::load(&paths);
+        for finding in &loaded.findings {
+            common.output.line(finding, || finding.to_string());
+        }
+        if common.output == Output::Human {
+            let count = |errors: bool| loaded.findings.iter().filter(|finding| finding.is_error() == errors).count();
+            let (errors, warnings) = (count(true), count(false));
+            eprintln!("{}: {}, {}", plural(loaded.actors.len(), "valid actor"), plural(errors, "error"), plural(warnings, "warning"));
+        } else {
+            let actors: Vec<_> = loaded.actors.iter().map(manifest::Manifest::name).collect();
+            let valid = !loaded.findings.iter().any(Finding::is_error);
+            common.output.line(&json!({"valid": valid, "actors": actors}), String::new);
+        }
+        if loaded.has_errors() { exit::FAILED } else { exit::OK }
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,217 @@
+//! Reading manifests: files, directories, several documents in one file, and what is wrong with them, with lines.
+
+mod yaml;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use asya_resources::{AsyncActor, KIND, Severity, check};
+use serde::Serialize;
+
+use yaml::{Node, Place};
+
+/// An actor and the file it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub(crate) actor: AsyncActor,
+    pub(crate) file: PathBuf,
+}
+
+impl Manifest {
+    /// The directory that handlers and `.env` are looked for in.
+    pub(crate) fn directory(&self) -> &Path {
+        self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.actor.metadata.name
+    }
+}
+
+/// One problem of a manifest file.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) file: PathBuf,
+    pub(crate) line: u64,
+    pub(crate) column: u64,
+    pub(crate) severity: &'static str,
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+impl Finding {
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}: ", self.file.display(), self.line, self.column, self.severity)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// What was read: the actors without an error, and every problem.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) actors: Vec<Manifest>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    pub(crate) fn has_errors(&self) -> bool {
+        self.findings.iter().any(Finding::is_error)
+    }
+}
+
+/// Reads files and directories (their `*.yaml` and `*.yml`, not deeper; the second result of a name is an error).
+pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
+    let mut loaded = Loaded::default();
+    for path in paths {
+        match files_of(path) {
+            Ok(files) => loaded.files.extend(files),
+            Err(message) => loaded.findings.push(finding(path, Place::default(), "error", "", message)),
+        }
+    }
+    loaded.files.sort();
+    loaded.files.dedup();
+    for file in loaded.files.clone() {
+        read(&file, &mut loaded);
+    }
+    loaded
+}
+
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
+    if !path.is_dir() {
+        return match path.try_exists() {
+            Ok(true) => Ok(vec![path.to_owned()]),
+            Ok(false) => Err("no such file".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| error.to_string())?;
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"))
+        .filter(|file| file.is_file())
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err("no .yaml file in this directory".to_owned());
+    }
+    // Of a directory only the files with actors count: a values file or a compose file may lie beside them.
+    files.retain(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains(KIND)));
+    if files.is_empty() {
+        return Err(format!("no file with a resource of kind {KIND} in this directory"));
+    }
+    Ok(files)
+}
+
+fn read(file: &Path, loaded: &mut Loaded) {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            return loaded.findings.push(finding(file, Place::default(), "error", "", error.to_string()));
+        }
+    };
+    let nodes = match yaml::parse(&text) {
+        Ok(nodes) => nodes,
+        Err(error) => return loaded.findings.push(finding(file, error.place, "error", "", error.message)),
+    };
+    if nodes.is_empty() {
+        let message = "the file holds no document".to_owned();
+        loaded.findings.push(finding(file, Place::default(), "error", "", message));
+    }
+    for node in nodes {
+        read_document(file, &node, loaded);
+    }
+}
+
+fn read_document(file: &Path, node: &Node, loaded: &mut Loaded) {
+    let value = node.value();
+    let kind = value.get("kind").and_then(serde_json::Value::as_str);
+    if let Some(kind) = kind.filter(|kind| *kind != KIND) {
+        let message = format!("kind {kind} is passed over: only {KIND} means something here");
+        return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
+    }
+    let problems = check(&value);
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    for problem in problems {
+        let severity = if problem.severity == Severity::Error { "error" } else { "warning" };
+        let path = check::path_text(&problem.path).to_string();
+        loaded.findings.push(finding(file, node.find(&problem.path), severity, &path, problem.message));
+    }
+    if failed {
+        return;
+    }
+    match serde_json::from_value::<AsyncActor>(value) {
+        Ok(actor) => {
+            let manifest = Manifest { actor, file: file.to_owned() };
+            if let Some(first) = loaded.actors.iter().find(|first| first.name() == manifest.name()) {
+                let message = format!("\"{}\" is also the name of an actor in {}", manifest.name(), first.file.display());
+                let path = [asya_resources::Step::Key("metadata".into()), asya_resources::Step::Key("name".into())];
+                return loaded.findings.push(finding(file, node.find(&path), "error", "metadata.name", message));
+            }
+            loaded.actors.push(manifest);
+        }
+        Err(error) => loaded.findings.push(finding(file, node.place, "error", "", error.to_string())),
+    }
+}
+
+fn finding(file: &Path, place: Place, severity: &'static str, path: &str, message: impl Into<String>) -> Finding {
+    Finding {
+        file: file.to_owned(),
+        line: place.line.max(1),
+        column: place.column.max(1),
+        severity,
+        path: path.to_owned(),
+        message: message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "apiVersion: asya.sh/v1alpha1\nkind: AsyncActor\nmetadata: {name: NAME}\nspec:\n  transport: rabbitmq\n  handler: a.b\n";
+
+    fn loaded(files: &[(&str, &str)]) -> (Loaded, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        (load(&[directory.path().to_owned()]), directory)
+    }
+
+    #[test]
+    fn several_documents_and_files_are_read_and_others_are_passed_over() {
+        let two = format!("{}---\n{}", GOOD.replace("NAME", "a"), GOOD.replace("NAME", "b"));
+        let three = GOOD.replace("NAME", "c");
+        let (loaded, _kept) = loaded(&[("1.yaml", &two), ("2.yml", &three), ("values.yaml", "x: 1"), ("n.txt", "")]);
+        let names: Vec<_> = loaded.actors.iter().map(Manifest::name).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+    }
+
+    #[test]
+    fn a_problem_is_reported_with_its_line() {
+        let text = format!("{}  scaling:\n    minReplica: 1\n", GOOD.replace("NAME", "a"));
+        let (loaded, _kept) = loaded(&[("1.yaml", &text)]);
+        assert!(loaded.actors.is_empty() && loaded.has_errors());
+        assert_eq!((loaded.findings[0].line, loaded.findings[0].column), (8, 5));
+    }
+
+    #[test]
+    fn a_name_that_is_used_twice_is_an_error() {
+        let text = GOOD.replace("NAME", "a");
+        let (loaded, _kept) = loaded(&[("1.yaml", &text), ("2.yaml", &text)]);
+        assert!(loaded.findings[0].message.contains("also the name"), "{:?}", loaded.findings);
+    }
+}

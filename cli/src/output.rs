@@ -1,0 +1,93 @@
+//! What is printed, for people or for programs.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// The form of what a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Output {
+    /// Prints a line: the object as JSON, or the text for people. A closed pipe ends the program quietly.
+    pub(crate) fn line(self, object: &impl Serialize, human: impl FnOnce() -> String) {
+        let text = match self {
+            Self::Human => human(),
+            Self::Json => serde_json::to_string(object).expect("printed objects are valid JSON"),
+        };
+        print(&text);
+    }
+}
+
+/// Prints a line to standard output; a closed pipe ends the program quietly, as for `head`.
+pub(crate) fn print(text: &str) {
+    if let Err(error) = writeln!(io::stdout(), "{text}")
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        std::process::exit(0);
+    }
+}
+
+/// Whether colours may be used on standard output.
+pub(crate) fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A table with aligned columns; numbers are right-aligned.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..head.len()).map(width).collect();
+    let numeric: Vec<_> = (0..head.len())
+        .map(|column| !rows.is_empty() && rows.iter().all(|row| row[column].bytes().all(|b| b.is_ascii_digit())))
+        .collect();
+    let line = |cells: Vec<&str>| {
+        let cells: Vec<_> = cells
+            .iter()
+            .zip(&widths)
+            .zip(&numeric)
+            .map(|((cell, width), numeric)| {
+                if *numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            })
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(head.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+/// At most `limit` characters of a text, on one line.
+pub(crate) fn short(text: &str, limit: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= limit {
+        return line;
+    }
+    let cut: String = line.chars().take(limit.saturating_sub(1)).collect();
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_aligned_to_the_right() {
+        let rows = vec![vec!["a".to_owned(), "5".to_owned()], vec!["long".to_owned(), "10".to_owned()]];
+        assert_eq!(table(&["QUEUE", "N"], &rows), "QUEUE   N\na       5\nlong   10");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(short("äöü\n  xyz", 5), "äöü …");
+        assert_eq!(short("abc", 3), "abc");
+    }
+}

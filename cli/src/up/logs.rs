@@ -1,0 +1,156 @@
+//! Lines of handlers and of this program, on their way to the terminal.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::mpsc;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// Lines that may wait to be printed; handlers that print more are held back.
+const BUFFERED: usize = 4_096;
+/// Longest part of a handler's line that is shown.
+pub(crate) const LONGEST_LINE: usize = 16 * 1024;
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A handler printed it.
+    Output,
+    /// News of this program.
+    Note,
+    /// Something is wrong.
+    Error,
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// The actor it is about; `None` = all.
+    pub(crate) actor: Option<Arc<str>>,
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+}
+
+/// Takes lines. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs {
+    sender: mpsc::Sender<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Logs {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Line>) {
+        let (sender, receiver) = mpsc::channel(BUFFERED);
+        (Self { sender, lost: Arc::default() }, receiver)
+    }
+
+    /// A handler's line; waits for room.
+    pub(crate) async fn output(&self, actor: &Arc<str>, text: String) {
+        // Nobody prints any more: the program ends.
+        let _ = self.sender.send(Line { actor: Some(actor.clone()), kind: Kind::Output, text }).await;
+    }
+
+    /// News; thrown away and counted when there is no room.
+    pub(crate) fn note(&self, actor: Option<&Arc<str>>, text: impl Into<String>) {
+        self.send(actor, Kind::Note, text.into());
+    }
+
+    /// Something is wrong.
+    pub(crate) fn error(&self, actor: Option<&Arc<str>>, text: impl Into<String>) {
+        self.send(actor, Kind::Error, text.into());
+    }
+
+    fn send(&self, actor: Option<&Arc<str>>, kind: Kind, text: String) {
+        if self.sender.try_send(Line { actor: actor.cloned(), kind, text }).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many lines found no room since the last call.
+    pub(crate) fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Relaxed)
+    }
+
+    /// Sends what engines and transports log here too.
+    pub(crate) fn subscribe(&self, verbose: bool) {
+        let level = if verbose { "info" } else { "warn" };
+        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| format!("{level},lapin=error"));
+        let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(self.clone())
+            .with_ansi(false)
+            .with_target(false)
+            .without_time();
+        if subscriber.try_init().is_err() {
+            self.note(None, "logging was set up twice");
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Logs {
+    type Writer = EventWriter;
+
+    fn make_writer(&'a self) -> EventWriter {
+        EventWriter { logs: self.clone(), text: Vec::new() }
+    }
+}
+
+/// Gathers one event and sends it as a line when it is complete.
+pub(crate) struct EventWriter {
+    logs: Logs,
+    text: Vec<u8>,
+}
+
+impl io::Write for EventWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for EventWriter {
+    fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.text);
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        let kind = if text.starts_with("ERROR") { Kind::Error } else { Kind::Note };
+        let (actor, text) = split_span(text);
+        self.logs.send(actor.as_ref(), kind, text);
+    }
+}
+
+/// Takes the actor out of `LEVEL actor{name=ocr}: message`.
+fn split_span(text: &str) -> (Option<Arc<str>>, String) {
+    let found = text.split_once("actor{name=").and_then(|(level, rest)| {
+        let (name, message) = rest.split_once("}:")?;
+        Some((Arc::from(name.trim_matches('"')), format!("{level}{}", message.trim_start())))
+    });
+    match found {
+        Some((actor, text)) => (Some(actor), text),
+        None => (None, text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_knows_its_actor() {
+        let (actor, text) = split_span("WARN actor{name=\"ocr\"}: next queue not found queue=asya-x");
+        assert_eq!((actor.as_deref(), text.as_str()), (Some("ocr"), "WARN next queue not found queue=asya-x"));
+        assert_eq!(split_span("WARN plain").0, None);
+    }
+}

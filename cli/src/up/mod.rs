@@ -1,0 +1,263 @@
+//! Single-machine mode: engines as tasks of this process, Python runtimes as processes, one writer to the queue file.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `plan` | from manifests to what is to run |
+//! | `environment`, `runtime` | the handler's environment, interpreter and runtime |
+//! | `fleet` | all actors, kept at the number of replicas that `scaler` decides |
+//! | `replica`, `process` | one engine, and the process behind it |
+//! | `guard` | ends what a killed `asya up` leaves behind |
+//! | `logs`, `view` | what is seen |
+//! | `reload` | changed files |
+
+mod environment;
+mod fleet;
+pub(crate) mod guard;
+mod logs;
+mod plan;
+mod process;
+mod reload;
+mod replica;
+pub(crate) mod runtime;
+mod scaler;
+mod view;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use asya_crew::Recorder;
+use asya_transport::TransportError;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::Common,
+    broker::{Broker, QUEUE_FILE, queue_file},
+    commands::up::Up,
+    exit,
+    manifest::{self, Loaded},
+};
+use fleet::{Fleet, Row};
+use guard::Guard;
+use logs::Logs;
+use plan::Plan;
+use reload::Watch;
+use replica::Ground;
+use view::View;
+
+/// How often queues are looked at: not felt by a person, and nothing for a queue file.
+const TURN: Duration = Duration::from_millis(200);
+/// Turns in a row that must be idle before `--until-idle` ends: what moves between queues is in one of them at any
+/// time, and a second look makes sure that both were seen.
+const IDLE_TURNS: u32 = 3;
+/// Where ends are recorded when the transport is a broker.
+const RECORDS: &str = ".asya/records";
+
+/// Why the fleet is to stop.
+enum Stop {
+    Signal,
+    Idle,
+    Stuck(String, String),
+}
+
+/// Runs the actors until a signal, or until idle.
+pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
+    let Up { paths, reload, until_idle, max_replicas, plain, verbose } = up;
+    let mut signals = signals()?;
+    let loaded = manifest::load(&paths);
+    let common = here(common)?;
+    let cap = max_replicas.unwrap_or_else(cpus);
+    let broker = Broker::open(&common, true).await?;
+    let plan = Plan::of(&loaded, &broker, cap)?;
+
+    let (logs, lines) = Logs::new();
+    logs.subscribe(verbose);
+    for finding in &loaded.findings {
+        logs.note(None, finding.to_string());
+    }
+    let sockets = sockets()?;
+    let kill = CancellationToken::new();
+    let ground = Arc::new(Ground {
+        recorder: match &broker.local {
+            Some(local) => Recorder::Tables(local.store()),
+            None => Recorder::Directory(std::env::current_dir()?.join(RECORDS)),
+        },
+        broker,
+        logs: logs.clone(),
+        guard: Arc::new(Guard::start().context("starting the guard process")?),
+        sockets: sockets.path().to_owned(),
+        kill: kill.clone(),
+    });
+    greet(&ground, &plan);
+    let mut watch = reload.then(|| Watch::start(directories(&loaded))).transpose()?;
+    let mut fleet = Fleet::new(Arc::clone(&ground), plan).await?;
+    let (rows, seen) = watch::channel(fleet.rows());
+    let view = tokio::spawn(View::new(lines, seen, logs.clone(), common.output, plain).run());
+
+    let replan = |touched: &Path| {
+        logs.note(None, format!("{} changed", touched.display()));
+        Plan::of(&manifest::load(&paths), &ground.broker, cap)
+    };
+    let stop = work(&mut fleet, &ground, &rows, &mut signals, watch.as_mut(), replan, until_idle).await;
+    let code = finish(&mut fleet, &ground, &rows, &mut signals, stop).await;
+    drop((rows, fleet, logs, ground));
+    // The view ends when everything that it shows has ended.
+    let _ = view.await;
+    Ok(code)
+}
+
+/// The loop: look, scale, show.
+async fn work(
+    fleet: &mut Fleet,
+    ground: &Ground,
+    rows: &watch::Sender<Vec<Row>>,
+    signals: &mut mpsc::Receiver<()>,
+    mut watch: Option<&mut Watch>,
+    replan: impl Fn(&Path) -> anyhow::Result<Plan>,
+    until_idle: bool,
+) -> Stop {
+    let mut turns = interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut idle, mut away): (u32, Option<String>) = (0, None);
+    loop {
+        let changed = async {
+            match &mut watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = signals.recv() => return Stop::Signal,
+            _ = turns.tick() => {
+                let outcome = fleet.turn().await;
+                report_outage(ground, outcome.err(), &mut away);
+                rows.send_replace(fleet.rows());
+                idle = if away.is_none() && fleet.is_idle() { idle + 1 } else { 0 };
+                if until_idle && idle >= IDLE_TURNS {
+                    return Stop::Idle;
+                }
+                if until_idle && let Some((actor, reason)) = fleet.stuck() {
+                    return Stop::Stuck(actor, reason);
+                }
+            }
+            path = changed => {
+                let adopted = match replan(&path) {
+                    Ok(plan) => fleet.adopt(plan, Some(&path)).await.map_err(anyhow::Error::from),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = adopted {
+                    ground.logs.error(None, format!("nothing was changed: {error:#}"));
+                }
+            }
+        }
+    }
+}
+
+/// Says once that the transport is away, and once that it is back.
+fn report_outage(ground: &Ground, error: Option<TransportError>, away: &mut Option<String>) {
+    let now = error.map(|error| error.to_string());
+    if now == *away {
+        return;
+    }
+    match &now {
+        Some(reason) => ground.logs.error(None, format!("queues cannot be looked at: {reason}")),
+        None => ground.logs.note(None, "queues can be looked at again"),
+    }
+    *away = now;
+}
+
+/// Drains, or ends at once on a second signal; the exit code.
+async fn finish(
+    fleet: &mut Fleet,
+    ground: &Ground,
+    rows: &watch::Sender<Vec<Row>>,
+    signals: &mut mpsc::Receiver<()>,
+    stop: Stop,
+) -> u8 {
+    let code = match stop {
+        Stop::Signal => {
+            ground.logs.note(None, "stopping: running work may finish; Ctrl-C again stops at once");
+            exit::OK
+        }
+        Stop::Idle => exit::OK,
+        Stop::Stuck(actor, reason) => {
+            ground.logs.error(Some(&actor.into()), format!("does not start, and has work: {reason}"));
+            exit::FAILED
+        }
+    };
+    let drained = tokio::select! {
+        () = fleet.drain() => true,
+        _ = signals.recv() => false,
+    };
+    if !drained {
+        ground.logs.error(None, "stopped at once: what was in hand is delivered again at the next start");
+        ground.kill.cancel();
+        fleet.drain().await;
+        return exit::INTERRUPTED;
+    }
+    rows.send_replace(fleet.rows());
+    code
+}
+
+fn greet(ground: &Ground, plan: &Plan) {
+    let python = plan.actors.iter().filter(|actor| matches!(actor.runs, plan::Runs::Python(_)));
+    let names: Vec<_> = python.map(plan::ActorPlan::name).collect();
+    match &ground.broker.local {
+        Some(local) => ground.logs.note(None, format!("queue file {}", local.path().display())),
+        None => ground.logs.note(None, format!("transport {}; ends are recorded in {RECORDS}", ground.broker.name)),
+    }
+    let first = names.first().copied().unwrap_or("ACTOR");
+    ground.logs.note(None, format!("actors {}; next, in another terminal: asya send {first} '{{}}' --wait", names.join(", ")));
+}
+
+/// The queue file of `asya up` is here, unless told otherwise: the other commands find it from below too.
+fn here(mut common: Common) -> anyhow::Result<Common> {
+    if common.transport.is_none() {
+        common.queue_file = Some(match common.queue_file {
+            Some(file) => file,
+            None => {
+                let found = queue_file(&common)?;
+                if found.is_file() { found } else { std::env::current_dir()?.join(QUEUE_FILE) }
+            }
+        });
+    }
+    Ok(common)
+}
+
+fn directories(loaded: &Loaded) -> Vec<std::path::PathBuf> {
+    loaded.actors.iter().filter_map(|manifest| std::path::absolute(manifest.directory()).ok()).collect()
+}
+
+/// A directory for sockets with a short path: a deep `TMPDIR` leaves no room for their names.
+fn sockets() -> anyhow::Result<tempfile::TempDir> {
+    const LONGEST: usize = 60;
+    let temporary = std::env::temp_dir();
+    let base = if temporary.as_os_str().len() <= LONGEST { temporary } else { "/tmp".into() };
+    let made = tempfile::Builder::new().prefix("asya-").tempdir_in(&base);
+    made.with_context(|| format!("making a directory for sockets in {}", base.display()))
+}
+
+fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
+/// Ctrl-C and SIGTERM, each as one message.
+fn signals() -> anyhow::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel(4);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut stream = signal(kind).context("listening for signals")?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                // Two are enough; more mean the same.
+                let _ = sender.try_send(());
+            }
+        });
+    }
+    Ok(receiver)
+}

@@ -1,0 +1,207 @@
+//! From manifests to what is to run.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use asya_envelope::ActorName;
+use asya_resources::{AsyncActorSpec, Timeout};
+use asya_sidecar::{EngineConfig, RetryPolicy};
+
+use super::{
+    environment,
+    runtime::{Runtime, interpreter},
+    scaler::Scale,
+};
+use crate::{
+    broker::Broker,
+    exit::misconfigured,
+    manifest::{Loaded, Manifest},
+};
+
+/// Handler path that means the fan-in of the crew, run in this process.
+const FAN_IN: &str = "asya_crew.fan_in";
+/// Handler paths that mean the end actors of the crew.
+const HAPPY_END: &str = "asya_crew.happy_end";
+const ERROR_END: &str = "asya_crew.error_end";
+
+/// What runs behind an actor's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    Python(Python),
+    HappyEnd,
+    ErrorEnd,
+    /// Joins fan-outs.
+    FanIn,
+}
+
+/// How a Python runtime is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Python {
+    pub(crate) executable: PathBuf,
+    pub(crate) runtime: Runtime,
+    /// The manifest's directory, absolute.
+    pub(crate) directory: PathBuf,
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// One actor that is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorPlan {
+    pub(crate) runs: Runs,
+    pub(crate) scale: Scale,
+    pub(crate) engine: EngineConfig,
+}
+
+impl ActorPlan {
+    pub(crate) fn name(&self) -> &str {
+        self.engine.actor.as_str()
+    }
+
+    /// True when nothing needs to be started anew to come from `other` to this.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.runs == other.runs
+            && self.scale == other.scale
+            && self.engine.timeout == other.engine.timeout
+            && self.engine.grace == other.engine.grace
+            && self.engine.retry == other.engine.retry
+            && self.engine.allowed_routes == other.engine.allowed_routes
+    }
+}
+
+/// Everything that is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) actors: Vec<ActorPlan>,
+}
+
+impl Plan {
+    /// Plans the actors and the end actors they need; every problem is reported at once.
+    pub(crate) fn of(loaded: &Loaded, broker: &Broker, cap: u32) -> anyhow::Result<Self> {
+        if loaded.has_errors() {
+            let lines: Vec<_> = loaded.findings.iter().filter(|finding| finding.is_error()).map(ToString::to_string).collect();
+            return Err(misconfigured(format!("manifests have errors\n{}", lines.join("\n"))));
+        }
+        if loaded.actors.is_empty() {
+            return Err(misconfigured("the manifests hold no actor"));
+        }
+        let runtime = if loaded.actors.iter().any(is_python) { Some(Runtime::find()?) } else { None };
+        let (mut actors, mut problems) = (Vec::new(), Vec::new());
+        for manifest in &loaded.actors {
+            match actor(manifest, broker, runtime.as_ref(), cap) {
+                Ok(plan) => actors.push(plan),
+                Err(more) => problems.extend(more),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(misconfigured(problems.join("\n")));
+        }
+        for (name, runs) in [("happy-end", Runs::HappyEnd), ("error-end", Runs::ErrorEnd)] {
+            if !actors.iter().any(|plan| plan.name() == name) {
+                let name = ActorName::parse(name).expect("the names of the end actors are valid");
+                actors.push(ActorPlan { runs, scale: Scale::fixed(1), engine: engine(name, broker) });
+            }
+        }
+        Ok(Self { actors })
+    }
+
+    /// Names of the fan-in actors.
+    pub(crate) fn fan_ins(&self) -> HashSet<String> {
+        let fan_ins = self.actors.iter().filter(|plan| plan.runs == Runs::FanIn);
+        fan_ins.map(|plan| plan.name().to_owned()).collect()
+    }
+}
+
+fn is_python(manifest: &Manifest) -> bool {
+    !matches!(manifest.actor.handler().as_deref(), Some(FAN_IN | HAPPY_END | ERROR_END))
+}
+
+fn actor(
+    manifest: &Manifest,
+    broker: &Broker,
+    runtime: Option<&Runtime>,
+    cap: u32,
+) -> Result<ActorPlan, Vec<String>> {
+    let spec = &manifest.actor.spec;
+    let name = ActorName::parse(manifest.name()).map_err(|error| vec![error.to_string()])?;
+    let mut engine = engine(name, broker);
+    engine.timeout = processing(spec);
+    if let Some(timeout) = &spec.timeout {
+        engine.grace = Duration::from_secs(timeout.graceful_shutdown);
+    }
+    if let Some(routes) = &spec.routes {
+        engine.allowed_routes.clone_from(&routes.allow);
+    }
+    engine.retry = retry(spec);
+    let handler = manifest.actor.handler();
+    let platform = match handler.as_deref() {
+        Some(FAN_IN) if broker.local.is_none() => {
+            return Err(vec![format!("actor {}: {FAN_IN} works on the queue file only, not with --transport", manifest.name())]);
+        }
+        Some(FAN_IN) => Some(Runs::FanIn),
+        Some(HAPPY_END) => Some(Runs::HappyEnd),
+        Some(ERROR_END) => Some(Runs::ErrorEnd),
+        _ => None,
+    };
+    if let Some(runs) = platform {
+        return Ok(ActorPlan { runs, scale: Scale::fixed(1), engine });
+    }
+    let python = python(manifest, runtime)?;
+    let is_end = python.environment.get("ASYA_IS_END_ACTOR").map(|text| text.to_lowercase());
+    engine.end_actor = matches!(is_end.as_deref(), Some("true" | "1" | "yes" | "on"));
+    Ok(ActorPlan { runs: Runs::Python(python), scale: Scale::of(spec, cap), engine })
+}
+
+fn python(manifest: &Manifest, runtime: Option<&Runtime>) -> Result<Python, Vec<String>> {
+    let name = manifest.name();
+    if manifest.actor.handler().is_none_or(|handler| handler.is_empty()) {
+        let file = manifest.file.display();
+        return Err(vec![format!("actor {name}: no handler: set ASYA_HANDLER or spec.handler in {file}")]);
+    }
+    let directory = std::path::absolute(manifest.directory()).map_err(|error| vec![error.to_string()])?;
+    let file = directory.join(".env");
+    let values = read_values(&file).map_err(|error| vec![error])?;
+    let environment = environment::resolve(name, &manifest.actor.runtime_env(), &file, &values)?;
+    Ok(Python {
+        executable: interpreter(manifest.actor.spec.workload.python_executable.as_deref()),
+        runtime: runtime.cloned().expect("a runtime was found because this actor needs one"),
+        directory,
+        environment,
+    })
+}
+
+fn read_values(file: &Path) -> Result<BTreeMap<String, String>, String> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(environment::dotenv(&text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    }
+}
+
+fn engine(name: ActorName, broker: &Broker) -> EngineConfig {
+    let mut engine = EngineConfig::new(name);
+    engine.naming = broker.naming.clone();
+    engine.transport_name = broker.name;
+    if let Some(limit) = broker.transport.max_message() {
+        engine.limits.max_envelope = engine.limits.max_envelope.min(limit);
+    }
+    engine
+}
+
+fn processing(spec: &AsyncActorSpec) -> Duration {
+    Duration::from_secs(spec.timeout.as_ref().map_or_else(|| Timeout::default().processing, |timeout| timeout.processing))
+}
+
+fn retry(spec: &AsyncActorSpec) -> RetryPolicy {
+    let mut policy = RetryPolicy::default();
+    let Some(retry) = &spec.retry else { return policy };
+    policy.attempts = retry.attempts.unwrap_or(policy.attempts);
+    policy.initial = retry.initial_delay.map_or(policy.initial, |delay| delay.0);
+    policy.max = retry.max_delay.map_or(policy.max, |delay| delay.0);
+    policy.multiplier = retry.multiplier.unwrap_or(policy.multiplier);
+    policy.jitter = retry.jitter.unwrap_or(policy.jitter);
+    policy.non_retryable.clone_from(&retry.non_retryable);
+    policy
+}

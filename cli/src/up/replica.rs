@@ -1,0 +1,148 @@
+//! One replica: an engine, and the handler behind it.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use asya_crew::{ErrorEnd, FanIn, HappyEnd, Recorder};
+use asya_handler::{
+    Handler, Readiness,
+    socket::{SocketConfig, SocketHandler},
+};
+use asya_sidecar::{Engine, Observers, Stats};
+use asya_transport::Transport;
+use tokio::{sync::watch, task::JoinHandle, time::Duration};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{
+    guard::Guard,
+    logs::Logs,
+    plan::{ActorPlan, Plan, Runs},
+    process::{Process, Vitals},
+};
+use crate::broker::Broker;
+
+/// When an engine that ended by itself is started again: a person has to change something first.
+const ENGINE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What replicas share.
+pub(crate) struct Ground {
+    pub(crate) broker: Broker,
+    pub(crate) recorder: Recorder,
+    pub(crate) logs: Logs,
+    pub(crate) guard: Arc<Guard>,
+    /// Short, because paths of sockets are limited to about 100 bytes.
+    pub(crate) sockets: PathBuf,
+    /// Ends everything at once.
+    pub(crate) kill: CancellationToken,
+}
+
+/// A running replica.
+pub(crate) struct Replica {
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) vitals: Arc<Vitals>,
+    readiness: watch::Receiver<Readiness>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Replica {
+    /// Starts one; `number` is never used twice.
+    pub(crate) fn start(ground: &Arc<Ground>, plan: &ActorPlan, all: &Plan, number: u64) -> Self {
+        let actor: Arc<str> = plan.name().into();
+        let stop = CancellationToken::new();
+        let vitals = Arc::new(Vitals::default());
+        let (handler, process): (Arc<dyn Handler>, _) = match &plan.runs {
+            Runs::HappyEnd => (Arc::new(HappyEnd::new(ground.recorder.clone(), all.fan_ins())), None),
+            Runs::ErrorEnd => (Arc::new(ErrorEnd::new(ground.recorder.clone(), all.fan_ins())), None),
+            Runs::FanIn => {
+                let local = ground.broker.local.as_ref().expect("a fan-in is planned only on a queue file");
+                (Arc::new(FanIn::new(local.store())), None)
+            }
+            Runs::Python(python) => {
+                let directory = ground.sockets.join(number.to_string());
+                let handler = SocketHandler::new(SocketConfig::new(&directory, &*actor));
+                let process = Process {
+                    actor: actor.clone(),
+                    python: python.clone(),
+                    directory,
+                    logs: ground.logs.clone(),
+                    guard: ground.guard.clone(),
+                    vitals: vitals.clone(),
+                    kill: ground.kill.clone(),
+                };
+                (handler, Some(process))
+            }
+        };
+        let readiness = handler.readiness();
+        let transport: Arc<dyn Transport> = ground.broker.transport.clone();
+        let engine = Engine::new(plan.engine.clone(), transport, handler, Observers::default());
+        let stats = engine.stats();
+        let task = tokio::spawn(run(engine, process, stop.clone(), ground.clone(), actor));
+        Self { stats, vitals, readiness, stop, task }
+    }
+
+    /// Begins the drain.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has ended, drained if it was stopped.
+    pub(crate) async fn ended(self) -> Arc<Stats> {
+        if let Err(error) = self.task.await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a replica panicked");
+        }
+        self.stats
+    }
+
+    /// True when it has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// True when its handler can work.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.readiness.borrow() == Readiness::Ready
+    }
+
+    /// Why it does not come up, once it has died more than once.
+    pub(crate) fn failing(&self) -> Option<String> {
+        if self.is_ready() || self.vitals.deaths.load(Relaxed) < 2 {
+            return None;
+        }
+        self.vitals.reason.lock().expect("no panic while a reason is stored").clone()
+    }
+}
+
+async fn run(
+    engine: Engine,
+    process: Option<Process>,
+    stop: CancellationToken,
+    ground: Arc<Ground>,
+    actor: Arc<str>,
+) {
+    let end_process = CancellationToken::new();
+    let process = process.map(|process| tokio::spawn(process.keep(end_process.clone())));
+    let span = tracing::info_span!("actor", name = %actor);
+    let result = tokio::select! {
+        result = engine.run(stop.clone()).instrument(span) => result,
+        // The lease of what is in hand ends by itself, and the messages are delivered again.
+        () = ground.kill.cancelled() => Ok(()),
+    };
+    end_process.cancel();
+    if let Some(process) = process {
+        // The task does not panic, and is not aborted.
+        let _ = process.await;
+    }
+    if let Err(error) = result {
+        ground.logs.error(Some(&actor), format!("{error:#}"));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(ENGINE_PAUSE) => {}
+        }
+    }
+}

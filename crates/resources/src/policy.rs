@@ -1,0 +1,144 @@
+//! Retry, batches, time limits, workers.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// How long one run may take unless told otherwise, in seconds: the contract's default.
+pub const DEFAULT_PROCESSING: u64 = 300;
+/// How long a drain may take unless told otherwise, in seconds: the contract's default.
+pub const DEFAULT_GRACEFUL_SHUTDOWN: u64 = 30;
+/// How long a batch waits for more unless told otherwise, in milliseconds: not felt, and enough to fill one under load.
+pub const DEFAULT_BATCH_WAIT_MS: u64 = 10;
+
+/// How long a run and a drain may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Timeout {
+    /// Seconds that one run of the handler may take.
+    pub processing: u64,
+    /// Seconds that running work may go on after the stop.
+    pub graceful_shutdown: u64,
+}
+
+impl Default for Timeout {
+    fn default() -> Self {
+        Self { processing: DEFAULT_PROCESSING, graceful_shutdown: DEFAULT_GRACEFUL_SHUTDOWN }
+    }
+}
+
+/// For handlers that take lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// Most items of one call (`ASYA_BATCH_MAX`).
+    pub max: u32,
+    /// How long the first item waits for more, in milliseconds (`ASYA_BATCH_WAIT_MS`).
+    #[serde(default = "default_batch_wait")]
+    pub wait_ms: u64,
+}
+
+fn default_batch_wait() -> u64 {
+    DEFAULT_BATCH_WAIT_MS
+}
+
+/// Which failures of the handler are tried again. What is absent is left to the sidecar's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retry {
+    /// Runs in all, the first included.
+    pub attempts: Option<u32>,
+    /// Pause before the second run.
+    pub initial_delay: Option<Delay>,
+    /// Longest pause.
+    pub max_delay: Option<Delay>,
+    /// Growth from one pause to the next, at least 1.
+    pub multiplier: Option<f64>,
+    /// 0 to 1: share of a pause that is left to chance.
+    pub jitter: Option<f64>,
+    /// Exception types that no retry helps, bare or qualified.
+    pub non_retryable: Vec<String>,
+}
+
+/// Worker processes per replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Workers {
+    /// So many.
+    Count(u32),
+    /// `auto`: as many as there are CPUs.
+    Auto(String),
+}
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Auto(word) => word.fmt(f),
+        }
+    }
+}
+
+/// A duration in a manifest: whole seconds, or text such as `500ms`, `2s`, `5m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay(pub Duration);
+
+impl Delay {
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// A sentence that says what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a duration such as \"500ms\", \"2s\", \"5m\" or \"1h\"");
+        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        let seconds = match unit {
+            "ms" => number / 1000.0,
+            "s" => number,
+            "m" => number * 60.0,
+            "h" => number * 3600.0,
+            _ => return Err(wrong()),
+        };
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| wrong())
+    }
+}
+
+impl Serialize for Delay {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}ms", self.0.as_millis()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Seconds(u64),
+            Text(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Seconds(seconds) => Ok(Self(Duration::from_secs(seconds))),
+            Form::Text(text) => Self::parse(&text).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_unit_and_nothing_else() {
+        let read = |text| Delay::parse(text).map(|delay| delay.0.as_millis());
+        assert_eq!(
+            ["500ms", "2s", "1.5m", "1h"].map(|text| read(text).unwrap()),
+            [500, 2_000, 90_000, 3_600_000]
+        );
+        for bad in ["", "5", "s", "-1s", "1 s", "1d", "1e400s", "9999999999999999999999h"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(serde_json::from_str::<Delay>("3").unwrap().0, Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,137 @@
+//! What runs the handler.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::RUNTIME_CONTAINER;
+
+/// Interpreter that runs the handler, unless told otherwise.
+pub const DEFAULT_PYTHON: &str = "python3";
+
+/// The workload behind an actor.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// `Deployment` (default), `StatefulSet` or `Job`.
+    #[serde(default, alias = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Replicas while scaling is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Interpreter that runs the handler; absent = [`DEFAULT_PYTHON`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python_executable: Option<String>,
+    /// The pod.
+    #[serde(default)]
+    pub template: PodTemplate,
+}
+
+/// A pod template; only what is read here has a type.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PodTemplate {
+    /// The pod's metadata, as it came.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub metadata: Value,
+    /// The pod's spec.
+    #[serde(default)]
+    pub spec: PodSpec,
+}
+
+/// A pod's spec; everything but the containers is kept as it came.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PodSpec {
+    /// The containers.
+    #[serde(default)]
+    pub containers: Vec<Container>,
+    /// All other fields.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, Value>,
+}
+
+/// A container; everything but name and environment is kept as it came.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Container {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// All other fields.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, Value>,
+}
+
+/// One environment variable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value, if it stands in the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where the value is to be found instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<EnvSource>,
+}
+
+/// Where the value of an environment variable is to be found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvSource {
+    /// A key of a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeySelector>,
+    /// A key of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeySelector>,
+    /// A field of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field_ref: Option<FieldSelector>,
+    /// A resource of the container; has no meaning outside a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_field_ref: Option<ResourceSelector>,
+}
+
+/// A key of a Secret or ConfigMap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySelector {
+    /// Name of the object.
+    #[serde(default)]
+    pub name: String,
+    /// Key within it.
+    pub key: String,
+    /// True when it may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+}
+
+/// A field of the pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldSelector {
+    /// For example `metadata.name`.
+    pub field_path: String,
+}
+
+/// A resource of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceSelector {
+    /// For example `limits.cpu`.
+    pub resource: String,
+}
+
+impl Workload {
+    /// The container that runs the handler.
+    pub fn runtime(&self) -> Option<&Container> {
+        self.template.spec.containers.iter().find(|container| container.name == RUNTIME_CONTAINER)
+    }
+}
+
+impl EnvVar {
+    /// A variable whose value is known.
+    pub fn plain(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: Some(value.into()), value_from: None }
+    }
+}

@@ -1,0 +1,99 @@
+//! An async function as a handler in the sidecar's own process.
+
+use std::sync::Arc;
+
+use asya_handler::{Capacity, Code, End, Failure, Fault, Handler, Readiness, Replies, Reply, Request};
+use asya_store::StoreError;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+/// What a platform actor does with one envelope.
+pub trait Act: Send + Sync + 'static {
+    /// Handles one envelope. Cancelled by dropping the future.
+    ///
+    /// # Errors
+    /// [`ActError`], which says whether a later try can help.
+    fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>>;
+}
+
+/// Why a platform actor did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The state could not be read or written: again, later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Writing a file failed: again, later.
+    #[error("writing {path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The envelope is not one that this actor can handle; no later try can succeed.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// A platform actor as a [`Handler`]. Always ready; its capacity never changes.
+pub struct InProcess<A> {
+    act: Arc<A>,
+    capacity: watch::Sender<Capacity>,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl<A: Act> InProcess<A> {
+    /// An actor that works on up to `running` envelopes at the same time.
+    pub(crate) fn new(act: A, running: usize) -> Self {
+        Self {
+            act: Arc::new(act),
+            capacity: watch::Sender::new(Capacity { running, look_ahead: running }),
+            readiness: watch::Sender::new(Readiness::Ready),
+        }
+    }
+}
+
+impl<A: Act> Handler for InProcess<A> {
+    fn handle(&self, request: Request) -> Replies {
+        let (sender, replies) = Replies::channel();
+        let act = self.act.clone();
+        let timeout = request.timeout;
+        tokio::spawn(async move {
+            let end = tokio::select! {
+                () = sender.cancelled() => return,
+                done = tokio::time::timeout(timeout, act.act(request)) => match done {
+                    Ok(Ok(end)) => end,
+                    Ok(Err(error)) => End::Failed(failure(&error)),
+                    Err(_) => End::Failed(Failure::new(
+                        Code::Timeout,
+                        Fault::Handler,
+                        format!("Runtime timeout exceeded after {timeout:?}"),
+                    )),
+                },
+            };
+            sender.send(Reply::End(end)).await;
+        });
+        replies
+    }
+
+    fn capacity(&self) -> watch::Receiver<Capacity> {
+        self.capacity.subscribe()
+    }
+
+    fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Nothing to close: running work belongs to the deliveries that wait for it.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn failure(error: &ActError) -> Failure {
+    let fault = match error {
+        ActError::Store(_) | ActError::File { .. } => Fault::Infrastructure,
+        ActError::Unfit(_) => Fault::Final,
+    };
+    Failure::new(Code::Processing, fault, error.to_string())
+}
