@@ -13,11 +13,11 @@ use crate::{
     output::{Output, print},
 };
 
-/// The files of a new actor, `{name}` and `{module}` to be filled in.
+/// The files of a new actor, `@name@` and `@module@` to be filled in.
 const FILES: [(&str, &str); 4] = [
-    ("{name}.yaml", include_str!("actor.yaml")),
-    ("{module}.py", include_str!("handler.py.txt")),
-    ("test_{module}.py", include_str!("test.py.txt")),
+    ("@name@.yaml", include_str!("actor.yaml")),
+    ("@module@.py", include_str!("handler.py.txt")),
+    ("test_@module@.py", include_str!("test.py.txt")),
     ("Dockerfile", include_str!("Dockerfile.txt")),
 ];
 
@@ -38,7 +38,7 @@ impl Init {
         ActorName::parse(&name).map_err(|error| misconfigured(error.to_string()))?;
         let module = module(&name);
         let directory = path.unwrap_or_else(|| PathBuf::from(&name));
-        let fill = |text: &str| text.replace("{name}", &name).replace("{module}", &module);
+        let fill = |text: &str| text.replace("@name@", &name).replace("@module@", &module);
         let files: Vec<_> = FILES.iter().map(|(file, text)| (directory.join(fill(file)), fill(text))).collect();
         if let Some((there, _)) = files.iter().find(|(file, _)| file.exists()) {
             return Err(misconfigured(format!("{} exists already; nothing was written", there.display())));

@@ -36,7 +36,7 @@ pub(crate) struct Send {
     /// Actors in order, separated by commas
     route: String,
     /// Payloads
-    #[arg(required = true, value_name = "PAYLOAD", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "PAYLOAD", allow_negative_numbers = true)]
     payloads: Vec<String>,
     /// Follow each envelope to its end, its fan-out children included, and print the results
     #[arg(long, short)]
