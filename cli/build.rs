@@ -8,7 +8,8 @@ use std::{
 };
 
 fn main() {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../runtime-py/src");
+    let root =
+        PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../runtime-py/src");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();
     collect(&root.join("asya_runtime"), &mut files);
@@ -17,7 +18,8 @@ fn main() {
     for file in files {
         let name = file.strip_prefix(&root).expect("files are below the root").display();
         let path = file.canonicalize().expect("the file was just listed");
-        writeln!(list, "    ({:?}, include_str!({:?})),", name.to_string(), path).expect("writing to a string");
+        writeln!(list, "    ({:?}, include_str!({:?})),", name.to_string(), path)
+            .expect("writing to a string");
     }
     list.push(']');
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("runtime.in");

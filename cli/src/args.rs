@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{commands, output::Output};
 
 /// Exit codes, shown at the end of each help page.
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong command line, manifest or environment, 130 interrupted.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 64 wrong command line, manifest or environment, 130 interrupted.";
 
 /// Actors on message queues: run them on this machine, send to them, look at their queues.
 #[derive(Debug, Parser)]

@@ -43,9 +43,11 @@ impl Broker {
             )));
         }
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("making directory {}", parent.display()))?;
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("making directory {}", parent.display()))?;
         }
-        let local = Local::open(&path, LocalOptions::default()).map_err(|error| misconfigured(error.to_string()))?;
+        let local =
+            Local::open(&path, LocalOptions::default()).map_err(|error| misconfigured(error.to_string()))?;
         Ok(Self {
             transport: local.clone(),
             queues: local.clone(),
@@ -149,13 +151,15 @@ fn find_above(here: &Path) -> Option<PathBuf> {
 /// `sqs://`, `sqs://REGION`, or `sqs://HOST:PORT` with `?region=`.
 #[cfg(feature = "sqs")]
 fn sqs_config(rest: &str) -> asya_transport::sqs::SqsConfig {
-    let (place, query) = rest.trim_end_matches('/').split_once('?').unwrap_or((rest.trim_end_matches('/'), ""));
+    let (place, query) =
+        rest.trim_end_matches('/').split_once('?').unwrap_or((rest.trim_end_matches('/'), ""));
     let region = query.split('&').find_map(|pair| pair.strip_prefix("region="));
     let endpoint = place.contains(':').then(|| format!("http://{place}"));
     let bare = (endpoint.is_none() && !place.is_empty()).then_some(place);
     asya_transport::sqs::SqsConfig {
         region: region.or(bare).map(str::to_owned),
-        endpoint: endpoint.or_else(|| std::env::var("ASYA_SQS_ENDPOINT").ok().filter(|text| !text.is_empty())),
+        endpoint: endpoint
+            .or_else(|| std::env::var("ASYA_SQS_ENDPOINT").ok().filter(|text| !text.is_empty())),
         ..Default::default()
     }
 }

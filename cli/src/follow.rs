@@ -118,7 +118,9 @@ fn why(payload: &[u8]) -> Why {
     let details = &payload["details"];
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     Why {
-        code: text(&details["code"]).or_else(|| text(&payload["error"])).unwrap_or_else(|| "failed".to_owned()),
+        code: text(&details["code"])
+            .or_else(|| text(&payload["error"]))
+            .unwrap_or_else(|| "failed".to_owned()),
         message: text(&details["message"]).or_else(|| text(&payload["error"])).unwrap_or_default(),
         actor: text(&details["actor"]).unwrap_or_else(|| "an actor".to_owned()),
         type_name: text(&details["type"]),

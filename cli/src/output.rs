@@ -47,16 +47,20 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let numeric: Vec<_> = (0..head.len())
-        .map(|column| !rows.is_empty() && rows.iter().all(|row| row[column].bytes().all(|b| b.is_ascii_digit())))
+        .map(|column| {
+            !rows.is_empty() && rows.iter().all(|row| row[column].bytes().all(|b| b.is_ascii_digit()))
+        })
         .collect();
     let line = |cells: Vec<&str>| {
         let cells: Vec<_> = cells
             .iter()
             .zip(&widths)
             .zip(&numeric)
-            .map(|((cell, width), numeric)| {
-                if *numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            })
+            .map(
+                |((cell, width), numeric)| {
+                    if *numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                },
+            )
             .collect();
         cells.join("  ").trim_end().to_owned()
     };

@@ -17,7 +17,9 @@ const LISTED: usize = 100;
 
 /// Look after dead letters: messages that nobody could handle
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  asya dlq list\n  asya dlq show ocr 17\n  asya dlq replay ocr --all\n  asya dlq drop ocr 17 18")]
+#[command(
+    after_help = "Examples:\n  asya dlq list\n  asya dlq show ocr 17\n  asya dlq replay ocr --all\n  asya dlq drop ocr 17 18"
+)]
 pub(crate) enum Dlq {
     /// List dead letters, oldest first
     List {
@@ -66,12 +68,16 @@ impl Dlq {
             Self::List { actor, limit } => list(&common, &broker, actor, limit).await,
             Self::Show { actor, id } => {
                 let found = broker.dead.show(&broker.naming.queue(&actor), &id).await?;
-                let letter = found.ok_or_else(|| anyhow::anyhow!("no dead letter {id} of {actor}; see `asya dlq list`"))?;
+                let letter = found
+                    .ok_or_else(|| anyhow::anyhow!("no dead letter {id} of {actor}; see `asya dlq list`"))?;
                 let body = String::from_utf8_lossy(&letter.body).into_owned();
                 common.output.line(&object(&actor, &letter, true), || {
                     format!(
                         "dead letter {} of {actor}\nreason:   {}\nattempts: {}\nsince:    {}\n\n{body}",
-                        letter.id, letter.reason, letter.attempts, since(&letter)
+                        letter.id,
+                        letter.reason,
+                        letter.attempts,
+                        since(&letter)
                     )
                 });
                 Ok(exit::OK)
@@ -100,7 +106,9 @@ fn settled(common: &Common, selected: &Selected, verb: &str, count: u64) -> anyh
 async fn list(common: &Common, broker: &Broker, actor: Option<String>, limit: usize) -> anyhow::Result<u8> {
     let queues: Vec<Queue> = match actor {
         Some(actor) => vec![broker.naming.queue(&actor)],
-        None if broker.local.is_none() => return Err(misconfigured("a broker does not list its queues: name the actor")),
+        None if broker.local.is_none() => {
+            return Err(misconfigured("a broker does not list its queues: name the actor"));
+        }
         None => {
             let depths = broker.depths(&[]).await?;
             depths.into_iter().filter(|(_, depth)| depth.dead > 0).map(|(queue, _)| queue).collect()

@@ -57,13 +57,17 @@ impl Doctor {
         if !paths.is_empty() {
             let loaded = manifest::load(&paths);
             let errors = loaded.findings.iter().filter(|finding| finding.is_error()).count();
-            all.push(Checked::of("manifests", match errors {
-                0 => Ok(format!("{} actors", loaded.actors.len())),
-                _ => Err((format!("{errors} errors"), "run asya validate on them".to_owned())),
-            }));
-            let more = loaded.actors.iter().map(|manifest| {
-                interpreter(manifest.actor.spec.workload.python_executable.as_deref())
-            });
+            all.push(Checked::of(
+                "manifests",
+                match errors {
+                    0 => Ok(format!("{} actors", loaded.actors.len())),
+                    _ => Err((format!("{errors} errors"), "run asya validate on them".to_owned())),
+                },
+            ));
+            let more = loaded
+                .actors
+                .iter()
+                .map(|manifest| interpreter(manifest.actor.spec.workload.python_executable.as_deref()));
             pythons.extend(more);
             pythons.dedup();
         }
@@ -90,14 +94,18 @@ impl Doctor {
         }
         let healthy = all.iter().all(|checked| checked.ok);
         if common.output == Output::Human {
-            eprintln!("{}", if healthy { "this machine can run actors" } else { "something is to be mended" });
+            eprintln!(
+                "{}",
+                if healthy { "this machine can run actors" } else { "something is to be mended" }
+            );
         }
         Ok(if healthy { exit::OK } else { exit::FAILED })
     }
 }
 
 async fn version(python: &PathBuf) -> Result<String, (String, String)> {
-    let fix = "install Python 3.10 or newer, activate a virtual environment, or set spec.workload.pythonExecutable";
+    let fix =
+        "install Python 3.10 or newer, activate a virtual environment, or set spec.workload.pythonExecutable";
     let script = "import sys; print(*sys.version_info[:3], sep='.'); print(sys.executable)";
     let output = Command::new(python).args(["-c", script]).output().await;
     let output = output.map_err(|error| (format!("{}: {error}", python.display()), fix.to_owned()))?;
@@ -124,9 +132,12 @@ async fn importable(python: &PathBuf, runtime: &Runtime) -> Result<String, (Stri
         .await;
     let fix = format!("unset {PATH_VARIABLE}, or remove {} so that it is unpacked again", file.display());
     match output {
-        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
         Ok(output) => {
-            let error = String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default().to_owned();
+            let error =
+                String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default().to_owned();
             Err((error, fix))
         }
         Err(error) => Err((error.to_string(), fix)),
@@ -136,7 +147,9 @@ async fn importable(python: &PathBuf, runtime: &Runtime) -> Result<String, (Stri
 fn open_files() -> Result<String, (String, String)> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     match limit {
-        Some(limit) if limit < OPEN_FILES => Err((limit.to_string(), format!("run: ulimit -n {}", OPEN_FILES * 4))),
+        Some(limit) if limit < OPEN_FILES => {
+            Err((limit.to_string(), format!("run: ulimit -n {}", OPEN_FILES * 4)))
+        }
         Some(limit) => Ok(limit.to_string()),
         None => Ok("unlimited".to_owned()),
     }
@@ -144,7 +157,8 @@ fn open_files() -> Result<String, (String, String)> {
 
 fn sockets() -> Result<String, (String, String)> {
     let made = tempfile::Builder::new().prefix("asya-").tempdir();
-    let directory = made.map_err(|error| (error.to_string(), "set TMPDIR to a directory that can be written".to_owned()))?;
+    let directory = made
+        .map_err(|error| (error.to_string(), "set TMPDIR to a directory that can be written".to_owned()))?;
     let socket = directory.path().join("1/asya-runtime.sock");
     if socket.as_os_str().len() > 100 {
         return Ok(format!("/tmp, because the path of {} is too long", directory.path().display()));
@@ -156,22 +170,29 @@ async fn transport(common: Common) -> Checked {
     if common.transport.is_some() {
         let opened = tokio::time::timeout(PATIENCE, Broker::open(&common, false)).await;
         let fix = "check the address, the password, and that the broker runs";
-        return Checked::of("broker", match opened {
-            Ok(Ok(broker)) => Ok(format!("{} answers", broker.name)),
-            Ok(Err(error)) => Err((format!("{error:#}"), fix.to_owned())),
-            Err(_) => Err((format!("no answer within {PATIENCE:?}"), fix.to_owned())),
-        });
+        return Checked::of(
+            "broker",
+            match opened {
+                Ok(Ok(broker)) => Ok(format!("{} answers", broker.name)),
+                Ok(Err(error)) => Err((format!("{error:#}"), fix.to_owned())),
+                Err(_) => Err((format!("no answer within {PATIENCE:?}"), fix.to_owned())),
+            },
+        );
     }
     let file = match queue_file(&common) {
         Ok(file) => file,
-        Err(error) => return Checked::of("queue file", Err((format!("{error:#}"), "change directory".to_owned()))),
+        Err(error) => {
+            return Checked::of("queue file", Err((format!("{error:#}"), "change directory".to_owned())));
+        }
     };
     if !file.exists() {
         return Checked::of("queue file", Ok(format!("{} will be made by asya up", file.display())));
     }
     let fix = format!("move {} away; asya up makes a new one", file.display());
     let opened = match Broker::open(&common, false).await {
-        Ok(broker) => broker.depths(&[]).await.map(|depths| format!("{}, {} queues", file.display(), depths.len())),
+        Ok(broker) => {
+            broker.depths(&[]).await.map(|depths| format!("{}, {} queues", file.display(), depths.len()))
+        }
         Err(error) => Err(error),
     };
     Checked::of("queue file", opened.map_err(|error| (format!("{error:#}"), fix)))

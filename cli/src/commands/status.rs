@@ -18,8 +18,10 @@ const SHOWN: usize = 10;
 
 /// Show how envelopes ended
 #[derive(Debug, Args)]
-#[command(after_help = "Without an id: how many succeeded and failed, the last failures, and what is in the queues.\n\n\
-    Examples:\n  asya status\n  asya status 0199c0de-0000-7000-8000-000000000000")]
+#[command(
+    after_help = "Without an id: how many succeeded and failed, the last failures, and what is in the queues.\n\n\
+    Examples:\n  asya status\n  asya status 0199c0de-0000-7000-8000-000000000000"
+)]
 pub(crate) struct Status {
     /// The envelope's id
     id: Option<String>,
@@ -36,9 +38,11 @@ impl Status {
         }
         let succeeded = store.list(RESULTS, "", COUNTED).await?;
         let failed = store.list(ERRORS, "", COUNTED).await?;
-        let joined = succeeded.iter().filter(|record| record.value.starts_with(b"{\"status\":\"joined\"")).count();
+        let joined =
+            succeeded.iter().filter(|record| record.value.starts_with(b"{\"status\":\"joined\"")).count();
         let depths = local.queues().await?;
-        let waiting: u64 = depths.iter().map(|(_, depth)| depth.ready + depth.in_flight + depth.delayed).sum();
+        let waiting: u64 =
+            depths.iter().map(|(_, depth)| depth.ready + depth.in_flight + depth.delayed).sum();
         let dead: u64 = depths.iter().map(|(_, depth)| depth.dead).sum();
         let line = json!({
             "succeeded": succeeded.len() - joined, "joined": joined, "failed": failed.len(), "on_the_way": waiting,

@@ -11,10 +11,12 @@ use crate::{args::Common, up};
 /// Reads AsyncActor manifests, hosts an engine for each replica in this process, starts the Python runtimes, scales
 /// them by the depth of their queues, and drains on Ctrl-C (a second one stops at once).
 #[derive(Debug, Args)]
-#[command(after_help = "Handlers are found in the manifest's directory; values of secrets come from a .env file beside it.\n\
+#[command(
+    after_help = "Handlers are found in the manifest's directory; values of secrets come from a .env file beside it.\n\
     The interpreter is spec.workload.pythonExecutable, else that of VIRTUAL_ENV, else python3.\n\n\
     Examples:\n  asya up greet\n  asya up manifests/ other.yaml --reload\n  asya up greet --until-idle\n  \
-    asya up greet --transport rabbitmq://guest:guest@localhost")]
+    asya up greet --transport rabbitmq://guest:guest@localhost"
+)]
 pub(crate) struct Up {
     /// Manifest files, or directories with them
     #[arg(required = true, value_name = "PATH")]

@@ -30,9 +30,15 @@ impl Validate {
             common.output.line(finding, || finding.to_string());
         }
         if common.output == Output::Human {
-            let count = |errors: bool| loaded.findings.iter().filter(|finding| finding.is_error() == errors).count();
+            let count =
+                |errors: bool| loaded.findings.iter().filter(|finding| finding.is_error() == errors).count();
             let (errors, warnings) = (count(true), count(false));
-            eprintln!("{}: {}, {}", plural(loaded.actors.len(), "valid actor"), plural(errors, "error"), plural(warnings, "warning"));
+            eprintln!(
+                "{}: {}, {}",
+                plural(loaded.actors.len(), "valid actor"),
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            );
         } else {
             let actors: Vec<_> = loaded.actors.iter().map(manifest::Manifest::name).collect();
             let valid = !loaded.findings.iter().any(Finding::is_error);

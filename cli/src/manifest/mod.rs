@@ -155,9 +155,20 @@ fn read_document(file: &Path, node: &Node, loaded: &mut Loaded) {
         Ok(actor) => {
             let manifest = Manifest { actor, file: file.to_owned() };
             if let Some(first) = loaded.actors.iter().find(|first| first.name() == manifest.name()) {
-                let message = format!("\"{}\" is also the name of an actor in {}", manifest.name(), first.file.display());
-                let path = [asya_resources::Step::Key("metadata".into()), asya_resources::Step::Key("name".into())];
-                return loaded.findings.push(finding(file, node.find(&path), "error", "metadata.name", message));
+                let message = format!(
+                    "\"{}\" is also the name of an actor in {}",
+                    manifest.name(),
+                    first.file.display()
+                );
+                let path =
+                    [asya_resources::Step::Key("metadata".into()), asya_resources::Step::Key("name".into())];
+                return loaded.findings.push(finding(
+                    file,
+                    node.find(&path),
+                    "error",
+                    "metadata.name",
+                    message,
+                ));
             }
             loaded.actors.push(manifest);
         }
@@ -165,7 +176,13 @@ fn read_document(file: &Path, node: &Node, loaded: &mut Loaded) {
     }
 }
 
-fn finding(file: &Path, place: Place, severity: &'static str, path: &str, message: impl Into<String>) -> Finding {
+fn finding(
+    file: &Path,
+    place: Place,
+    severity: &'static str,
+    path: &str,
+    message: impl Into<String>,
+) -> Finding {
     Finding {
         file: file.to_owned(),
         line: place.line.max(1),
@@ -194,7 +211,8 @@ mod tests {
     fn several_documents_and_files_are_read_and_others_are_passed_over() {
         let two = format!("{}---\n{}", GOOD.replace("NAME", "a"), GOOD.replace("NAME", "b"));
         let three = GOOD.replace("NAME", "c");
-        let (loaded, _kept) = loaded(&[("1.yaml", &two), ("2.yml", &three), ("values.yaml", "x: 1"), ("n.txt", "")]);
+        let (loaded, _kept) =
+            loaded(&[("1.yaml", &two), ("2.yml", &three), ("values.yaml", "x: 1"), ("n.txt", "")]);
         let names: Vec<_> = loaded.actors.iter().map(Manifest::name).collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);

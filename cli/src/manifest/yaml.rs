@@ -60,15 +60,17 @@ impl Node {
     pub(crate) fn find(&self, path: &[Step]) -> Place {
         let Some((step, rest)) = path.split_first() else { return self.place };
         match (step, &self.tree) {
-            (Step::Key(key), Tree::Object(members)) => match members.iter().find(|(_, name, _)| name == key) {
-                Some((place, ..)) if rest.is_empty() => *place,
-                Some((place, _, node)) => match node.tree {
-                    // What is wrong with a whole object is said at its key.
-                    _ if rest.is_empty() => *place,
-                    _ => node.find(rest),
-                },
-                None => self.place,
-            },
+            (Step::Key(key), Tree::Object(members)) => {
+                match members.iter().find(|(_, name, _)| name == key) {
+                    Some((place, ..)) if rest.is_empty() => *place,
+                    Some((place, _, node)) => match node.tree {
+                        // What is wrong with a whole object is said at its key.
+                        _ if rest.is_empty() => *place,
+                        _ => node.find(rest),
+                    },
+                    None => self.place,
+                }
+            }
             (Step::Index(index), Tree::List(items)) => {
                 items.get(*index).map_or(self.place, |node| node.find(rest))
             }

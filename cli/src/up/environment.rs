@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn a_secret_is_found_by_the_variables_name_and_then_by_its_key() {
         let values = dotenv("TOKEN=a\nkey2=b");
-        let variables = [secret("TOKEN", "key1", false), secret("OTHER", "key2", false), secret("NO", "no", true)];
+        let variables =
+            [secret("TOKEN", "key1", false), secret("OTHER", "key2", false), secret("NO", "no", true)];
         let environment = resolve("ocr", &variables, Path::new(".env"), &values).unwrap();
         assert_eq!(environment.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), ["b", "a"]);
     }

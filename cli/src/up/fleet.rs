@@ -183,7 +183,8 @@ impl Fleet {
             return Ok(());
         }
         for actor in &mut self.actors {
-            let due = actor.looked.is_none_or(|looked| looked.elapsed() >= actor.plan.scale.polling.min(REMOTE));
+            let due =
+                actor.looked.is_none_or(|looked| looked.elapsed() >= actor.plan.scale.polling.min(REMOTE));
             if due {
                 actor.depth = self.ground.broker.queues.depth(&actor.queue).await?;
                 actor.looked = Some(Instant::now());
@@ -212,7 +213,8 @@ impl Fleet {
         self.draining.is_empty()
             && self.actors.iter().all(|actor| {
                 let Depth { ready, in_flight, delayed, .. } = actor.depth;
-                ready + in_flight + delayed == 0 && actor.replicas.iter().all(|replica| replica.stats.in_flight() == 0)
+                ready + in_flight + delayed == 0
+                    && actor.replicas.iter().all(|replica| replica.stats.in_flight() == 0)
             })
     }
 

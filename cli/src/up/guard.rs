@@ -75,10 +75,15 @@ impl Drop for Guard {
 pub(crate) fn serve() -> u8 {
     let mut listed = HashSet::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        let Some(pid) = line.get(1..).and_then(|digits| digits.parse::<i32>().ok()).and_then(Pid::from_raw) else {
+        let Some(pid) = line.get(1..).and_then(|digits| digits.parse::<i32>().ok()).and_then(Pid::from_raw)
+        else {
             continue;
         };
-        if line.starts_with('+') { listed.insert(pid) } else { listed.remove(&pid) };
+        if line.starts_with('+') {
+            listed.insert(pid)
+        } else {
+            listed.remove(&pid)
+        };
     }
     for pid in &listed {
         // To the supervisor only: it knows its workers, which are process groups of their own.

@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn an_event_knows_its_actor() {
         let (actor, text) = split_span("WARN actor{name=\"ocr\"}: next queue not found queue=asya-x");
-        assert_eq!((actor.as_deref(), text.as_str()), (Some("ocr"), "WARN next queue not found queue=asya-x"));
+        assert_eq!(
+            (actor.as_deref(), text.as_str()),
+            (Some("ocr"), "WARN next queue not found queue=asya-x")
+        );
         assert_eq!(split_span("WARN plain").0, None);
     }
 }

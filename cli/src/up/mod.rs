@@ -209,10 +209,15 @@ fn greet(ground: &Ground, plan: &Plan) {
     let names: Vec<_> = python.map(plan::ActorPlan::name).collect();
     match &ground.broker.local {
         Some(local) => ground.logs.note(None, format!("queue file {}", local.path().display())),
-        None => ground.logs.note(None, format!("transport {}; ends are recorded in {RECORDS}", ground.broker.name)),
+        None => ground
+            .logs
+            .note(None, format!("transport {}; ends are recorded in {RECORDS}", ground.broker.name)),
     }
     let first = names.first().copied().unwrap_or("ACTOR");
-    ground.logs.note(None, format!("actors {}; next, in another terminal: asya send {first} '{{}}' --wait", names.join(", ")));
+    ground.logs.note(
+        None,
+        format!("actors {}; next, in another terminal: asya send {first} '{{}}' --wait", names.join(", ")),
+    );
 }
 
 /// The queue file of `asya up` is here, unless told otherwise: the other commands find it from below too.

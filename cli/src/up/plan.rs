@@ -81,7 +81,12 @@ impl Plan {
     /// Plans the actors and the end actors they need; every problem is reported at once.
     pub(crate) fn of(loaded: &Loaded, broker: &Broker, cap: u32) -> anyhow::Result<Self> {
         if loaded.has_errors() {
-            let lines: Vec<_> = loaded.findings.iter().filter(|finding| finding.is_error()).map(ToString::to_string).collect();
+            let lines: Vec<_> = loaded
+                .findings
+                .iter()
+                .filter(|finding| finding.is_error())
+                .map(ToString::to_string)
+                .collect();
             return Err(misconfigured(format!("manifests have errors\n{}", lines.join("\n"))));
         }
         if loaded.actors.is_empty() {
@@ -138,7 +143,10 @@ fn actor(
     let handler = manifest.actor.handler();
     let platform = match handler.as_deref() {
         Some(FAN_IN) if broker.local.is_none() => {
-            return Err(vec![format!("actor {}: {FAN_IN} works on the queue file only, not with --transport", manifest.name())]);
+            return Err(vec![format!(
+                "actor {}: {FAN_IN} works on the queue file only, not with --transport",
+                manifest.name()
+            )]);
         }
         Some(FAN_IN) => Some(Runs::FanIn),
         Some(HAPPY_END) => Some(Runs::HappyEnd),
@@ -191,7 +199,9 @@ fn engine(name: ActorName, broker: &Broker) -> EngineConfig {
 }
 
 fn processing(spec: &AsyncActorSpec) -> Duration {
-    Duration::from_secs(spec.timeout.as_ref().map_or_else(|| Timeout::default().processing, |timeout| timeout.processing))
+    Duration::from_secs(
+        spec.timeout.as_ref().map_or_else(|| Timeout::default().processing, |timeout| timeout.processing),
+    )
 }
 
 fn retry(spec: &AsyncActorSpec) -> RetryPolicy {

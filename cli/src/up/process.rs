@@ -19,7 +19,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{guard::Guard, logs::{LONGEST_LINE, Logs}, plan::Python};
+use super::{
+    guard::Guard,
+    logs::{LONGEST_LINE, Logs},
+    plan::Python,
+};
 
 /// First pause before a runtime that died is started again.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

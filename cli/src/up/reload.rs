@@ -75,7 +75,11 @@ mod tests {
     #[test]
     fn only_files_that_make_a_difference_count() {
         assert!(["a/h.py", "a/x.yaml", "a/.env"].iter().all(|path| matters(Path::new(path))));
-        assert!(!["a/__pycache__/h.py", ".asya/queue.db", "a/h.pyc", "a/out.html"].iter().any(|path| matters(Path::new(path))));
+        assert!(
+            !["a/__pycache__/h.py", ".asya/queue.db", "a/h.pyc", "a/out.html"]
+                .iter()
+                .any(|path| matters(Path::new(path)))
+        );
     }
 
     #[tokio::test]

@@ -31,18 +31,22 @@ impl Runtime {
     pub(crate) fn find() -> anyhow::Result<Self> {
         if let Some(path) = std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()) {
             let path = PathBuf::from(path);
-            let path = path.canonicalize().map_err(|error| {
-                misconfigured(format!("{PATH_VARIABLE}={}: {error}", path.display()))
-            })?;
+            let path = path
+                .canonicalize()
+                .map_err(|error| misconfigured(format!("{PATH_VARIABLE}={}: {error}", path.display())))?;
             return Ok(match path {
                 path if path.is_file() => Self::File(path),
                 path if path.join("asya_runtime").is_dir() => Self::Package(path),
-                path if path.join("__main__.py").is_file() && path.file_name() == Some("asya_runtime".as_ref()) => {
+                path if path.join("__main__.py").is_file()
+                    && path.file_name() == Some("asya_runtime".as_ref()) =>
+                {
                     Self::Package(path.parent().expect("a named directory has a parent").to_owned())
                 }
                 path => {
                     let path = path.display();
-                    return Err(misconfigured(format!("{PATH_VARIABLE}={path} holds no package asya_runtime")));
+                    return Err(misconfigured(format!(
+                        "{PATH_VARIABLE}={path} holds no package asya_runtime"
+                    )));
                 }
             });
         }
@@ -52,7 +56,8 @@ impl Runtime {
             )));
         }
         let directory = cache().join(format!("runtime-{:016x}", digest()));
-        unpack(&directory).with_context(|| format!("unpacking the Python runtime to {}", directory.display()))?;
+        unpack(&directory)
+            .with_context(|| format!("unpacking the Python runtime to {}", directory.display()))?;
         Ok(Self::Package(directory))
     }
 
@@ -67,8 +72,10 @@ impl Runtime {
     /// What must be on `PYTHONPATH`: the manifest's directory first.
     pub(crate) fn python_path(&self, manifest: &Path) -> OsString {
         let mut path = manifest.as_os_str().to_owned();
-        let package = if let Self::Package(directory) = self { Some(directory.as_os_str().to_owned()) } else { None };
-        for more in package.into_iter().chain(std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty())) {
+        let package =
+            if let Self::Package(directory) = self { Some(directory.as_os_str().to_owned()) } else { None };
+        for more in package.into_iter().chain(std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty()))
+        {
             path.push(":");
             path.push(more);
         }
@@ -79,7 +86,9 @@ impl Runtime {
 /// The interpreter: as the manifest says, else the virtual environment's, else `python3`.
 pub(crate) fn interpreter(manifest: Option<&str>) -> PathBuf {
     // `python3` is what a manifest says when it says nothing in particular: the default of the resource.
-    if let Some(executable) = manifest.filter(|executable| *executable != asya_resources::workload::DEFAULT_PYTHON) {
+    if let Some(executable) =
+        manifest.filter(|executable| *executable != asya_resources::workload::DEFAULT_PYTHON)
+    {
         return executable.into();
     }
     match std::env::var_os("VIRTUAL_ENV").filter(|path| !path.is_empty()) {
@@ -104,7 +113,10 @@ fn digest() -> u64 {
 
 /// Writes the sources beside and renames, so that two processes do not see each other's half.
 fn unpack(directory: &Path) -> io::Result<()> {
-    if SOURCES.iter().all(|(name, text)| fs::read_to_string(directory.join(name)).is_ok_and(|there| there == *text)) {
+    if SOURCES
+        .iter()
+        .all(|(name, text)| fs::read_to_string(directory.join(name)).is_ok_and(|there| there == *text))
+    {
         return Ok(());
     }
     let parent = directory.parent().expect("the directory is within the cache");

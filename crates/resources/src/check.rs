@@ -258,7 +258,7 @@ impl Findings {
                 self.path.extend([Step::Key(list.to_owned()), Step::Index(index)]);
                 if named(container, SIDECAR_CONTAINER) {
                     self.at("name", |found| {
-                        found.error("asya-sidecar is the name of the container that is added")
+                        found.error("asya-sidecar is the name of the container that is added");
                     });
                 }
                 if list == "containers" && named(container, RUNTIME_CONTAINER) {
@@ -279,7 +279,7 @@ impl Findings {
         }
         if container.get("command").is_some_and(|command| !command.is_null()) {
             self.at("command", |found| {
-                found.error("the runtime's container must not set command: it is set to the runtime")
+                found.error("the runtime's container must not set command: it is set to the runtime");
             });
         }
         let env = container.get("env").and_then(Value::as_array);

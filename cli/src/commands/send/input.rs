@@ -63,7 +63,9 @@ pub(crate) fn route(text: &str) -> anyhow::Result<Vec<String>> {
     for name in text.split(',').map(str::trim) {
         ActorName::parse(name).map_err(|error| misconfigured(format!("route {text:?}: {error}")))?;
         if name == "happy-end" || name == "error-end" {
-            return Err(misconfigured(format!("route {text:?}: {name} is added by the platform; leave it out")));
+            return Err(misconfigured(format!(
+                "route {text:?}: {name} is added by the platform; leave it out"
+            )));
         }
         actors.push(name.to_owned());
     }
@@ -73,7 +75,8 @@ pub(crate) fn route(text: &str) -> anyhow::Result<Vec<String>> {
 /// Reads JSON or `@FILE`.
 pub(crate) fn payload(text: &str) -> anyhow::Result<Raw> {
     if let Some(file) = text.strip_prefix('@') {
-        let bytes = std::fs::read(file).map_err(|error| misconfigured(format!("payload file {file}: {error}")))?;
+        let bytes =
+            std::fs::read(file).map_err(|error| misconfigured(format!("payload file {file}: {error}")))?;
         return Raw::parse(bytes.into())
             .map_err(|error| misconfigured(format!("payload file {file} is not JSON: {error}")));
     }
@@ -105,7 +108,9 @@ pub(crate) fn stream(
             number += 1;
             let line = match lines.next_line().await {
                 Ok(Some(line)) if line.trim().is_empty() => continue,
-                Ok(Some(line)) => template.line(&line).with_context(|| format!("line {number} of standard input")),
+                Ok(Some(line)) => {
+                    template.line(&line).with_context(|| format!("line {number} of standard input"))
+                }
                 Ok(None) => return,
                 Err(error) => Err(error).context("reading standard input"),
             };

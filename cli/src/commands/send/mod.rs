@@ -29,14 +29,16 @@ const MANY: u64 = 20;
 
 /// Send envelopes along a route of actors
 #[derive(Debug, Args)]
-#[command(after_help = "Each payload is JSON, @FILE with JSON in it, or - for one payload or whole envelope per line of \
+#[command(
+    after_help = "Each payload is JSON, @FILE with JSON in it, or - for one payload or whole envelope per line of \
     standard input.\n\nExamples:\n  asya send greet '{\"name\": \"Ada\"}' --wait\n  asya send split,analyse @document.json\n  \
-    jq -c '.[]' documents.json | asya send split,analyse - --wait --output json\n  asya send greet 1 2 3 --delay 10s --header priority=high")]
+    jq -c '.[]' documents.json | asya send split,analyse - --wait --output json\n  asya send greet 1 2 3 --delay 10s --header priority=high"
+)]
 pub(crate) struct Send {
     /// Actors in order, separated by commas
     route: String,
     /// Payloads
-    #[arg(required = true, value_name = "PAYLOAD", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "PAYLOAD", allow_negative_numbers = true)]
     payloads: Vec<String>,
     /// Follow each envelope to its end, its fan-out children included, and print the results
     #[arg(long, short)]
@@ -111,9 +113,9 @@ impl Send {
         });
         match timeout {
             None => following.await?,
-            Some(limit) => tokio::time::timeout(limit, following)
-                .await
-                .map_err(|_| anyhow::anyhow!("not all envelopes ended within {limit:?}; see `asya status`"))??,
+            Some(limit) => tokio::time::timeout(limit, following).await.map_err(|_| {
+                anyhow::anyhow!("not all envelopes ended within {limit:?}; see `asya status`")
+            })??,
         }
         progress.finish_and_clear();
         Ok(if failed { exit::FAILED } else { exit::OK })

@@ -1,0 +1,101 @@
+//! The commands around the queues, with the real binary.
+
+mod support;
+
+use std::sync::Arc;
+
+use asya_envelope::Queue;
+use asya_transport::{
+    Outcome, Outgoing, Queues as _, Transport as _,
+    local::{Local, LocalOptions},
+};
+use support::{Place, lines, text};
+
+const NOTHING: &str = "def handle(n):\n    return n\n";
+
+#[test]
+fn validate_shows_the_line_and_fails() {
+    let place = Place::with("ocr", NOTHING, "  scaling:\n    minReplica: 1");
+    let output = place.run(&["validate", "ocr.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("ocr.yaml:8:5: error: spec.scaling.minReplica: unknown field"), "{shown}");
+    let output = place.run(&["validate", "ocr.yaml", "--output", "json"]);
+    assert_eq!(lines(&output.stdout)[0]["line"], 8);
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_64_before_anything_is_sent() {
+    let place = Place::with("ocr", NOTHING, "");
+    for arguments in [
+        &["send", "ocr", "not json", "--create"][..],
+        &["send", "OCR", "1", "--create"],
+        &["send", "ocr", "1", "--create", "--deadline", "soon"],
+        &["send", "ocr", "1"],
+        &["nonsense"],
+        &["queues", "--transport", "kafka://x"],
+        &["up", "nowhere.yaml"],
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output.stderr));
+    }
+    assert!(!place.path().join(".asya/queue.db").exists());
+}
+
+#[test]
+fn an_actor_that_does_not_exist_is_named() {
+    let place = Place::with("ocr", NOTHING, "");
+    assert!(place.run(&["send", "ocr", "1", "--create"]).status.success());
+    let output = place.run(&["send", "orc", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no actor \"orc\""), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
+    let place = Place::with("ocr", NOTHING, "");
+    let queue = Queue::named("asya-ocr");
+    std::fs::create_dir(place.path().join(".asya")).unwrap();
+    let local = Local::open(&place.path().join(".asya/queue.db"), LocalOptions::default()).unwrap();
+    local.ensure(&queue).await.unwrap();
+    for body in [&br#"{"id":"a"}"#[..], b"{bad"] {
+        local.publish(Outgoing { queue: queue.clone(), body: body.into() }, None).await.unwrap();
+        bury(&local, &queue).await;
+    }
+    let list = place.json(&["dlq", "list"]);
+    assert_eq!(
+        (list.len(), list[0]["id"].as_str(), list[0]["reason"].as_str()),
+        (2, Some("a"), Some("too odd"))
+    );
+    let number = |at: usize| list[at]["number"].as_str().unwrap();
+    assert_eq!(place.json(&["dlq", "show", "ocr", number(1)])[0]["body"], "{bad");
+    assert_eq!(place.json(&["dlq", "replay", "ocr", number(0)])[0]["replayed"], 1);
+    assert_eq!(place.json(&["dlq", "drop", "ocr", "--all"])[0]["dropped"], 1);
+    let depth = &place.json(&["queues", "ocr"])[0];
+    assert_eq!((depth["ready"].as_i64(), depth["dead"].as_i64()), (Some(1), Some(0)));
+    assert_eq!(place.run(&["dlq", "drop", "ocr", "12345"]).status.code(), Some(1));
+}
+
+async fn bury(local: &Arc<Local>, queue: &Queue) {
+    let mut consumer = local.consume(queue, 1.try_into().unwrap()).await.unwrap();
+    let delivery = consumer.next().await.unwrap();
+    delivery.settle(Outcome::DeadLetter { reason: "too odd".into() }).await.unwrap();
+}
+
+#[test]
+fn doctor_says_what_is_wrong_and_how_to_mend_it() {
+    let place = Place::with("ocr", NOTHING, "  workload: {pythonExecutable: /no/python, template: {}}");
+    let output = place.run(&["doctor", ".", "--output", "json"]);
+    let checks = lines(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    let bad = checks.iter().find(|check| check["found"].as_str().unwrap().contains("/no/python")).unwrap();
+    assert!(bad["fix"].as_str().unwrap().contains("pythonExecutable"));
+}
+
+#[test]
+fn every_shell_gets_its_completion() {
+    let place = Place::with("ocr", NOTHING, "");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&place.run(&["completion", shell]).stdout).contains("replay"), "{shell}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Single-machine mode, with the real binary and Python handlers.
+
+mod support;
+
+use std::{collections::HashSet, fs};
+
+use rustix::process::Signal;
+use support::{Place, lines, text, until};
+
+/// Doubles a number.
+const DOUBLE: &str = "def handle(n):\n    return n * 2\n";
+/// Notes that it has begun, and waits for a file before it ends.
+const GATED: &str = "import pathlib, time\n\n\ndef handle(n):\n    pathlib.Path('begun').touch()\n    \
+    while not pathlib.Path('go').exists():\n        time.sleep(0.01)\n    return n\n";
+const ALWAYS_ONE: &str = "  scaling: {enabled: true, minReplicas: 1, maxReplicas: 1}";
+
+#[test]
+fn a_new_actor_is_valid_and_its_test_passes_and_it_works() {
+    let place = Place::with("other", DOUBLE, "");
+    let made = place.json(&["init", "my-actor", "--path", "."]);
+    assert_eq!(made[0]["files"].as_array().unwrap().len(), 4);
+    assert!(place.run(&["validate", "."]).status.success());
+    let test = std::process::Command::new("python3")
+        .args(["-m", "unittest"])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    assert!(test.status.success(), "{}", text(&test.stderr));
+    let mut up = place.up(&[]);
+    up.wait_for("queue file");
+    until("the queue", || {
+        place.run(&["send", "my-actor", r#"{"name":"Ada"}"#, "--id", "x1"]).status.success()
+    });
+    let ended = place.json(&["send", "my-actor", r#"{"name":"Ada"}"#, "--wait", "--timeout", "50s"]);
+    assert_eq!(ended[0]["payload"]["greeting"], "Hello, Ada!");
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_route_of_two_actors_ends_with_its_result() {
+    let place = Place::with("double", DOUBLE, "");
+    place.actor("again", DOUBLE, "");
+    let mut up = place.up(&[]);
+    up.wait_for("queue file");
+    until("the queues", || place.run(&["queues", "again"]).status.success());
+    let ended = place.json(&["send", "double,again", "21", "--wait", "--timeout", "50s"]);
+    assert_eq!((ended[0]["status"].as_str(), ended[0]["payload"].as_i64()), (Some("succeeded"), Some(84)));
+    let id = ended[0]["id"].as_str().unwrap();
+    assert_eq!(place.json(&["status", id])[0]["payload"], 84);
+    assert_eq!(up.end_by(Signal::INT), Some(0));
+}
+
+#[test]
+fn a_fan_out_is_followed_to_the_end_of_every_child() {
+    let place = Place::with("split", "def handle(n):\n    return list(range(n))\n", "");
+    place.actor("double", DOUBLE, "");
+    let up = place.up(&[]);
+    up.wait_for("queue file");
+    until("the queues", || place.run(&["queues", "double"]).status.success());
+    let ended = place.json(&["send", "split,double", "5", "--wait", "--timeout", "50s"]);
+    let payloads: HashSet<_> = ended.iter().map(|end| end["payload"].as_i64().unwrap()).collect();
+    assert_eq!(payloads, HashSet::from([0, 2, 4, 6, 8]));
+}
+
+#[test]
+fn until_idle_ends_when_everything_is_done_and_scales_from_zero() {
+    let place = Place::with("double", DOUBLE, "  scaling: {enabled: true, minReplicas: 0, maxReplicas: 2}");
+    let input: String = (0..50).map(|n| format!("{n}\n")).collect();
+    fs::write(place.path().join("in"), input).unwrap();
+    let sent = place
+        .command(&["send", "double", "-", "--create"])
+        .stdin(fs::File::open(place.path().join("in")).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(text(&sent.stdout).lines().count(), 50);
+    let mut up = place.up(&["--until-idle"]);
+    assert_eq!(up.end(), Some(0));
+    assert_eq!(place.json(&["status"])[0]["succeeded"], 50);
+}
+
+#[test]
+fn a_handler_that_does_not_import_is_named_with_its_error() {
+    let place = Place::with("broken", "import no_such_module\n", "");
+    place.run(&["send", "broken", "1", "--create"]);
+    let mut up = place.up(&["--until-idle"]);
+    assert_eq!(up.end(), Some(1));
+    let log = up.log();
+    assert!(log.contains("no_such_module") && log.contains("does not start"), "{log}");
+    assert_eq!(place.json(&["queues", "broken"])[0]["ready"], 1, "the envelope waits for the mended handler");
+}
+
+#[test]
+fn a_handler_that_raises_ends_in_the_error_path_with_its_reason() {
+    let place = Place::with("raises", "def handle(n):\n    raise ValueError('bad ' + str(n))\n", "");
+    let sent = place.run(&["send", "raises", "7", "--create", "--id", "e1"]);
+    assert!(sent.status.success());
+    assert_eq!(place.up(&["--until-idle"]).end(), Some(0));
+    let status = place.run(&["status", "e1", "--output", "json"]);
+    assert_eq!(status.status.code(), Some(1));
+    let error = &lines(&status.stdout)[0]["error"];
+    assert_eq!((error["type"].as_str(), error["message"].as_str()), (Some("ValueError"), Some("bad 7")));
+}
+
+#[test]
+fn ctrl_c_lets_running_work_finish() {
+    let place = Place::with("gated", GATED, ALWAYS_ONE);
+    let mut up = place.up(&[]);
+    up.wait_for("queue file");
+    until("the queue", || place.run(&["send", "gated", "1", "--id", "g1"]).status.success());
+    until("the handler", || place.path().join("begun").exists());
+    up.signal(Signal::INT);
+    up.wait_for("running work may finish");
+    place.write("go", "");
+    assert_eq!(up.end(), Some(0));
+    assert_eq!(place.json(&["status", "g1"])[0]["status"], "succeeded");
+}
+
+#[test]
+fn a_second_ctrl_c_stops_at_once_and_loses_nothing() {
+    let place = Place::with("gated", GATED, ALWAYS_ONE);
+    let mut up = place.up(&[]);
+    up.wait_for("queue file");
+    until("the queue", || place.run(&["send", "gated", "1", "--id", "g2"]).status.success());
+    until("the handler", || place.path().join("begun").exists());
+    up.signal(Signal::INT);
+    up.wait_for("running work may finish");
+    up.signal(Signal::INT);
+    assert_eq!(up.end(), Some(130));
+    place.write("go", "");
+    // The lease of the message in hand ends by itself.
+    assert_eq!(place.up(&["--until-idle"]).end(), Some(0));
+    assert_eq!(place.json(&["status", "g2"])[0]["status"], "succeeded");
+}
+
+#[test]
+fn sigkill_loses_nothing_and_leaves_no_process_behind() {
+    let source = format!("import os\nopen(f'pid-{{os.getpid()}}', 'w').close()\n{GATED}");
+    let place = Place::with("gated", &source, ALWAYS_ONE);
+    let mut up = place.up(&[]);
+    up.wait_for("queue file");
+    for n in 0..5 {
+        let id = format!("k{n}");
+        until("the queue", || place.run(&["send", "gated", "1", "--id", &id]).status.success());
+    }
+    until("the handler", || place.path().join("begun").exists());
+    up.signal(Signal::KILL);
+    assert_eq!(up.end(), None);
+    for entry in fs::read_dir(place.path()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(pid) = name.strip_prefix("pid-") else { continue };
+        let state = format!("/proc/{pid}/stat");
+        until("the end of the worker", || {
+            fs::read_to_string(&state).map_or(true, |stat| stat.contains(") Z"))
+        });
+    }
+    place.write("go", "");
+    assert_eq!(place.up(&["--until-idle"]).end(), Some(0));
+    assert_eq!(place.json(&["status"])[0]["succeeded"], 5);
+}
+
+#[test]
+fn two_senders_at_once_lose_nothing() {
+    let place = Place::with("double", DOUBLE, "");
+    let up = place.up(&[]);
+    up.wait_for("queue file");
+    until("the queue", || place.run(&["queues", "double"]).status.success());
+    let many: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    let arguments: Vec<&str> = ["send", "double", "--wait", "--timeout", "50s", "--output", "json"]
+        .into_iter()
+        .chain(many.iter().map(String::as_str))
+        .collect();
+    let start = || place.command(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let ended: Vec<_> =
+        [start(), start()].into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    for output in ended {
+        assert!(output.status.success());
+        assert_eq!(lines(&output.stdout).len(), 100);
+    }
+    assert_eq!(place.json(&["status"])[0]["succeeded"], 200);
+}
+
+#[test]
+fn a_changed_handler_is_taken_up() {
+    let place = Place::with("double", DOUBLE, ALWAYS_ONE);
+    let up = place.up(&["--reload"]);
+    up.wait_for("queue file");
+    until("the queue", || place.run(&["queues", "double"]).status.success());
+    assert_eq!(place.json(&["send", "double", "2", "--wait", "--timeout", "50s"])[0]["payload"], 4);
+    place.write("double.py", "def handle(n):\n    return n * 10\n");
+    up.wait_for("double.py changed");
+    until("the new handler", || {
+        place.json(&["send", "double", "2", "--wait", "--timeout", "50s"])[0]["payload"] == 20
+    });
+}
+
+#[test]
+fn a_missing_secret_is_named_with_the_line_to_add() {
+    let env = "  env: [{name: TOKEN, valueFrom: {secretKeyRef: {name: llm, key: token}}}]";
+    let place = Place::with("secret", "import os\n\n\ndef handle(n):\n    return os.environ['TOKEN']\n", env);
+    let output = place.run(&["up", "."]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("add a line TOKEN=…"), "{}", text(&output.stderr));
+    place.write(".env", "TOKEN=abc\n");
+    place.run(&["send", "secret", "1", "--create", "--id", "s1"]);
+    assert_eq!(place.up(&["--until-idle"]).end(), Some(0));
+    assert_eq!(place.json(&["status", "s1"])[0]["payload"], "abc");
+}
