@@ -73,18 +73,15 @@ impl Rabbitmq {
         arguments
     }
 
-    /// Looking at dead letters counts as delivering them, so their queue must have no limit. Quorum queues of RabbitMQ 4
-    /// have one unless told otherwise; those of 3.x have none and refuse to be told.
+    /// Looking at dead letters counts as delivering them, so their queue must have no limit in practice. (Quorum queues
+    /// of RabbitMQ 4 have one of 20 unless told otherwise; `-1` means none there, and on 3.10 that every letter that is
+    /// looked at is thrown away.)
     async fn declare_dead(&self, dead: &Queue) -> Result<(), Fault> {
+        let mut arguments = self.kind();
         if self.config.queue_type == QueueType::Quorum {
-            let mut unlimited = self.kind();
-            unlimited.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(-1));
-            match self.declare(dead, unlimited).await {
-                Err(Fault::Refused(_)) => {}
-                result => return result,
-            }
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(i32::MAX.into()));
         }
-        self.declare(dead, self.kind()).await
+        self.declare(dead, arguments).await
     }
 
     async fn declare(&self, queue: &Queue, arguments: FieldTable) -> Result<(), Fault> {
