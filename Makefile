@@ -21,7 +21,7 @@ bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 	@benches/run.sh
 
 generate: ## everything that is derived: tables in docs
-	@cargo run -q -p asya-telemetry --example metrics_table > docs/metrics.md
+	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
 
 fuzz: ## a minute of each fuzz target; needs a nightly toolchain and cargo-fuzz
 	@for target in crates/envelope:envelope crates/handler:frame; do \

@@ -160,11 +160,7 @@ impl Broker {
     }
 }
 
-async fn publish(
-    channel: &Channel,
-    actor: &str,
-    body: &[u8],
-) -> Result<lapin::publisher_confirm::PublisherConfirm> {
+async fn publish(channel: &Channel, actor: &str, body: &[u8]) -> Result<lapin::PublisherConfirm> {
     let persistent =
         BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
     Ok(channel

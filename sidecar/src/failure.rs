@@ -68,9 +68,61 @@ pub(crate) fn failed_run(failure: &Failure, actor: &str, attempt: u32) -> ErrorR
 /// The value of the label `reason` of `messages_failed_total`: the words of the Go system where it has one.
 pub(crate) fn reason_label(code: &str) -> &str {
     match code {
+        ParseError::CODE => "parse_error",
         UNROUTABLE | REFUSED => "routing_error",
         TOO_LARGE | ROUTE_MISMATCH | END_IN_ROUTE | DEADLINE | POISON | LOOP | NOT_ADVANCED
         | INVALID_ROUTE | ROUTE_NOT_ALLOWED | RETRIES_EXHAUSTED => code,
         _ => "runtime_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_that_the_go_system_counts_keep_its_words() {
+        for (code, label) in [
+            (ParseError::CODE, "parse_error"),
+            (ROUTE_MISMATCH, "route_mismatch"),
+            (UNROUTABLE, "routing_error"),
+            (Code::Processing.as_str(), "runtime_error"),
+            (POISON, "poison"),
+        ] {
+            assert_eq!(reason_label(code), label);
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_page() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors");
+        for code in [
+            TOO_LARGE,
+            ROUTE_MISMATCH,
+            END_IN_ROUTE,
+            DEADLINE,
+            POISON,
+            LOOP,
+            NOT_ADVANCED,
+            INVALID_ROUTE,
+            ROUTE_NOT_ALLOWED,
+            UNROUTABLE,
+            REFUSED,
+            RETRIES_EXHAUSTED,
+            ParseError::CODE,
+            Code::Processing.as_str(),
+            Code::Connection.as_str(),
+            Code::Timeout.as_str(),
+            Code::WorkerDied.as_str(),
+            Code::InvalidResult.as_str(),
+            Code::ReplyTooLarge.as_str(),
+            Code::Validation.as_str(),
+            Code::Rejected.as_str(),
+        ] {
+            assert!(
+                std::fs::exists(format!("{pages}/{code}.md")).unwrap(),
+                "docs/errors/{code}.md is missing"
+            );
+        }
     }
 }

@@ -69,8 +69,7 @@ impl Gateway {
         // The kubelet replaces the file before the token expires, so it is read each time.
         let token = match &self.token {
             Some(path) => Some(
-                tokio::fs::read_to_string(path)
-                    .await
+                std::fs::read_to_string(path)
                     .map_err(|error| format!("token file {}: {error}", path.display()))?,
             ),
             None => None,

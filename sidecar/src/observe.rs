@@ -78,7 +78,7 @@ pub enum Status {
     Received,
     /// The handler has it, or says how far it is.
     Processing,
-    /// Handled and on its next queue.
+    /// Handled; on its way to its next queue.
     Completed,
     /// Put back, to be tried again.
     Retrying,

@@ -123,3 +123,47 @@ fn data(span: Span) -> SpanData {
         instrumentation_scope: InstrumentationScope::builder("asya-sidecar").build(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::TraceContext;
+
+    #[tokio::test]
+    async fn a_span_reaches_the_collector_before_the_flush_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let collector = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(9).any(|part| part == b"envelope1") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request ended early");
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8_lossy(&request).into_owned()
+        });
+        let export = Export::start(&endpoint, "ocr").unwrap();
+        let span = Span {
+            context: TraceContext::start((1, 2)),
+            parent: None,
+            name: "ocr process".to_owned(),
+            envelope: "envelope1".to_owned(),
+            attempt: 1,
+            start: SystemTime::now(),
+            end: SystemTime::now(),
+            error: None,
+        };
+        export.sender().try_send(span).unwrap();
+        export.flush(Duration::from_secs(20)).await;
+        let request = collector.await.unwrap();
+        assert!(request.starts_with("POST /v1/traces HTTP/1.1"), "{request}");
+        assert!(request.contains("ocr process"), "{request}");
+    }
+}

@@ -60,10 +60,10 @@ impl Harness for Broker {
 fn rabbitmq_conforms() {
     let mut brokers: Vec<Arc<dyn Harness>> = Vec::new();
     let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return };
-    let versions = [(Some(url), ["rabbitmq classic", "rabbitmq quorum"]), (
-        std::env::var("ASYA_TEST_RABBITMQ4_URL").ok(),
-        ["rabbitmq 4 classic", "rabbitmq 4 quorum"],
-    )];
+    let versions = [
+        (Some(url), ["rabbitmq classic", "rabbitmq quorum"]),
+        (std::env::var("ASYA_TEST_RABBITMQ4_URL").ok(), ["rabbitmq 4 classic", "rabbitmq 4 quorum"]),
+    ];
     for (url, labels) in versions {
         let Some(url) = url else { continue };
         for (label, queue_type) in labels.into_iter().zip([QueueType::Classic, QueueType::Quorum]) {

@@ -3,6 +3,8 @@
 //! `ASYA_TEST_RABBITMQ_URL`: the broker. `ASYA_TEST_RABBITMQS_URL` and `ASYA_TEST_RABBITMQ_CA`: the same broker by TLS; it
 //! has the vhosts `/` and `asya/test`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod rabbitmq;
 
 use std::time::{Duration, Instant};
@@ -23,7 +25,8 @@ use self::rabbitmq::{Cable, SOON, connect, consume, done, eventually, fresh_queu
 
 /// A bare client, as other programs use.
 async fn stranger(url: &str) -> (Connection, Channel) {
-    let connection = Connection::connect(url.trim_end_matches('/'), ConnectionProperties::default()).await.unwrap();
+    let connection =
+        Connection::connect(url.trim_end_matches('/'), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     (connection, channel)
 }
@@ -51,7 +54,7 @@ async fn returns_are_matched_exactly_however_full_the_pipe() {
     let (queue, missing) = (fresh_queue(), fresh_queue());
     client.ensure(&queue).await.unwrap();
     for round in 0..ROUNDS {
-        let lost = |n: usize| (n + round) % 10 == 0;
+        let lost = |n: usize| (n + round).is_multiple_of(10);
         let publishes = (0..AT_ONCE).map(|n| {
             let target = if lost(n) { &missing } else { &queue };
             client.publish(message(target, vec![b'x'; 256]), None)
@@ -80,7 +83,10 @@ async fn an_existing_queue_without_arguments_is_used_as_it_is() {
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
     channel.queue_declare(name(&queue), durable, FieldTable::default()).await.unwrap();
     let options = BasicPublishOptions::default();
-    channel.basic_publish("".into(), name(&queue), options, b"old", BasicProperties::default()).await.unwrap();
+    channel
+        .basic_publish("".into(), name(&queue), options, b"old", BasicProperties::default())
+        .await
+        .unwrap();
     client.ensure(&queue).await.unwrap();
     // Declaring it again as it was is refused unless it still has no arguments.
     channel.queue_declare(name(&queue), durable, FieldTable::default()).await.unwrap();
@@ -196,7 +202,11 @@ async fn a_rung_expires_to_the_queue_it_came_for() {
         let began = Instant::now();
         delivery.settle(Outcome::Retry { after: Duration::from_millis(1_200), attempts: 1 }).await.unwrap();
         let delivery = next(&mut consumer).await;
-        assert!(began.elapsed() >= Duration::from_secs(2), "rounded up to the rung of 2 s, not {:?}", began.elapsed());
+        assert!(
+            began.elapsed() >= Duration::from_secs(2),
+            "rounded up to the rung of 2 s, not {:?}",
+            began.elapsed()
+        );
         assert_eq!((delivery.meta.attempts, delivery.meta.deliveries), (1, 2));
         done(delivery).await;
         assert_eq!(client.depth(&other).await.unwrap().ready, 0, "and to no other");
@@ -248,7 +258,10 @@ async fn tls_and_a_vhost_work_with_the_certificate_authority_given() {
     done(delivery).await;
     if let Some(plain) = server("ASYA_TEST_RABBITMQ_URL") {
         let other = connect(&plain).await;
-        assert!(matches!(other.depth(&queue).await, Err(TransportError::Unroutable { .. })), "vhosts are apart");
+        assert!(
+            matches!(other.depth(&queue).await, Err(TransportError::Unroutable { .. })),
+            "vhosts are apart"
+        );
     }
     client.delete(&queue).await.unwrap();
 
@@ -257,7 +270,11 @@ async fn tls_and_a_vhost_work_with_the_certificate_authority_given() {
     let distrusting = Rabbitmq::connect(config).await.unwrap();
     let reason = distrusting.health().borrow().reason().unwrap_or_default().to_owned();
     eventually(SOON, &format!("health speaks of the certificate, not {reason:?}"), async || {
-        distrusting.health().borrow().reason().is_some_and(|reason| reason.to_lowercase().contains("certificate"))
+        distrusting
+            .health()
+            .borrow()
+            .reason()
+            .is_some_and(|reason| reason.to_lowercase().contains("certificate"))
     })
     .await;
 }
@@ -288,7 +305,8 @@ async fn a_broker_that_is_away_at_start_is_waited_for() {
     })
     .await;
     let publish = client.publish(message(&fresh_queue(), "x"), None);
-    let error = tokio::time::timeout(SOON, publish).await.expect("a publish does not wait for ever").unwrap_err();
+    let error =
+        tokio::time::timeout(SOON, publish).await.expect("a publish does not wait for ever").unwrap_err();
     assert!(matches!(error, TransportError::Unavailable(_)), "{error}");
 }
 

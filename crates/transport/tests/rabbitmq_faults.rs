@@ -4,6 +4,8 @@
 //! `ASYA_TEST_RABBITMQ_URL`: the broker. `ASYA_TEST_RABBITMQ_CTL`: a command that takes `kill` and `start`.
 //! `ASYA_TEST_RABBITMQ_ALARM`: a shell command that sets the broker's memory high watermark to the share written for `{}`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod rabbitmq;
 
 use std::{
@@ -48,7 +50,8 @@ async fn relay_over(url: &str, ctl: &str, ending: &str) -> usize {
     let control = async |verb: &str| {
         let mut words = ctl.split_whitespace();
         let mut command = tokio::process::Command::new(words.next().expect("a command"));
-        let status = command.args(words).arg(verb).stdout(std::process::Stdio::null()).status().await.unwrap();
+        let status =
+            command.args(words).arg(verb).stdout(std::process::Stdio::null()).status().await.unwrap();
         assert!(status.success(), "{ctl} {verb}: {status}");
     };
     let client = connect(url).await;
@@ -71,7 +74,10 @@ async fn relay_over(url: &str, ctl: &str, ending: &str) -> usize {
                         let successor = message(&to, delivery.body.clone());
                         match delivery.settle(Outcome::forward(vec![successor])).await {
                             Err((error, Some(same))) => {
-                                assert!(matches!(error, Unsettled::Publish(TransportError::Unavailable(_))), "{error}");
+                                assert!(
+                                    matches!(error, Unsettled::Publish(TransportError::Unavailable(_))),
+                                    "{error}"
+                                );
                                 delivery = same;
                                 tokio::time::sleep(Duration::from_millis(100)).await;
                             }

@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TextIO
 
-from . import context as contexts
+from .context import context
 
 
 class Tagged(io.TextIOBase):
@@ -21,7 +21,7 @@ class Tagged(io.TextIOBase):
         """Writes through, line by line."""
         tag = ""
         try:
-            tag = f"[{contexts.context().id}] "
+            tag = f"[{context().id}] "
         except RuntimeError:
             pass
         for line in text.splitlines(keepends=True):

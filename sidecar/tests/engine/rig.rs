@@ -1,9 +1,6 @@
 //! An engine on a queue file of its own, what is sent to it and what comes out.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use asya_envelope::{ActorName, Naming, Raw};
 use asya_handler::{
@@ -11,14 +8,14 @@ use asya_handler::{
 };
 use asya_sidecar::{Engine, EngineConfig, EngineError, Observers, RetryPolicy, Stats};
 use asya_transport::{
-    DeadLetters, Outcome, Outgoing, Queues, Transport,
+    Consumer, DeadLetters, Outcome, Outgoing, Queues, Transport,
     local::{Local, LocalOptions},
 };
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -41,7 +38,7 @@ pub(crate) struct Scripted {
 
 /// What happened, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Events(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Events(Arc<std::sync::Mutex<Vec<String>>>);
 
 impl Events {
     pub(crate) fn note(&self, event: impl Into<String>) {
@@ -184,7 +181,7 @@ impl Bench {
         let engine = Engine::new(self.config.clone(), transport, handler, self.observers.clone());
         let (stats, stop) = (engine.stats(), CancellationToken::new());
         let running = tokio::spawn(engine.run(stop.clone()));
-        Rig { bench: self, stats, stop, running }
+        Rig { bench: self, stats, stop, running, consumers: Mutex::default() }
     }
 }
 
@@ -194,6 +191,7 @@ pub(crate) struct Rig {
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: CancellationToken,
     pub(crate) running: JoinHandle<Result<(), EngineError>>,
+    consumers: Mutex<HashMap<String, Box<dyn Consumer>>>,
 }
 
 impl Rig {
@@ -215,8 +213,14 @@ impl Rig {
 
     /// The next body on an actor's queue, removed from it.
     pub(crate) async fn take_body(&self, actor: &str) -> String {
-        let queue = Naming::bare().queue(actor);
-        let mut consumer = self.bench.local.consume(&queue, 1.try_into().unwrap()).await.unwrap();
+        // One consumer per queue: what one that is dropped gives back would come out of order.
+        let mut consumers = self.consumers.lock().await;
+        if !consumers.contains_key(actor) {
+            let queue = Naming::bare().queue(actor);
+            let consumer = self.bench.local.consume(&queue, 1.try_into().unwrap()).await.unwrap();
+            consumers.insert(actor.to_owned(), consumer);
+        }
+        let consumer = consumers.get_mut(actor).expect("it was just put there");
         let delivery = timeout(LIMIT, consumer.next()).await;
         let delivery = delivery.unwrap_or_else(|_| panic!("nothing came to {actor}")).unwrap();
         let body = String::from_utf8(delivery.body.to_vec()).unwrap();

@@ -15,7 +15,10 @@ pub(super) struct Board {
 
 impl Board {
     pub(super) fn new() -> Self {
-        Self { parts: Mutex::default(), overall: watch::Sender::new(Health::Down("not connected yet".into())) }
+        Self {
+            parts: Mutex::default(),
+            overall: watch::Sender::new(Health::Down("not connected yet".into())),
+        }
     }
 
     pub(super) fn set(&self, part: &str, health: Health) {
@@ -37,7 +40,8 @@ impl Board {
     /// Down outweighs blocked, blocked outweighs up.
     fn publish(&self, parts: &BTreeMap<String, Health>) {
         let down = parts.values().find(|health| matches!(health, Health::Down(_)));
-        let worst = down.or_else(|| parts.values().find(|health| !health.is_up())).cloned().unwrap_or(Health::Up);
+        let worst =
+            down.or_else(|| parts.values().find(|health| !health.is_up())).cloned().unwrap_or(Health::Up);
         self.overall.send_if_modified(|health| {
             let changed = *health != worst;
             *health = worst;

@@ -86,7 +86,10 @@ impl RabbitmqConfig {
     /// [`TransportError::Misconfigured`] without the password in it.
     pub(super) fn uri(&self) -> Result<AMQPUri, TransportError> {
         let wrong = |why: &str| {
-            TransportError::Misconfigured(format!("RabbitMQ address {} is not usable: {why}", masked(&self.url)))
+            TransportError::Misconfigured(format!(
+                "RabbitMQ address {} is not usable: {why}",
+                masked(&self.url)
+            ))
         };
         let url = match self.url.strip_prefix("rabbitmq") {
             Some(rest) if rest.starts_with("://") || rest.starts_with("s://") => format!("amqp{rest}"),

@@ -15,11 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    board::Board,
-    config::RabbitmqConfig,
-    fault::Fault,
-};
+use super::{board::Board, config::RabbitmqConfig, fault::Fault};
 use crate::{Health, TransportError};
 
 /// Longest that one try to connect takes before the next begins.

@@ -120,7 +120,9 @@ impl Task {
                     tracing::info!(queue = %self.queue, credit = wanted, "consuming");
                     match self.consume(session, credit.clone()).await {
                         End::Stopped => return,
-                        End::Cancelled => format!("the broker cancelled the consumer of queue {:?}", self.queue),
+                        End::Cancelled => {
+                            format!("the broker cancelled the consumer of queue {:?}", self.queue)
+                        }
                         End::Lost(fault) => format!("consumer of queue {:?} was lost: {fault}", self.queue),
                     }
                 }
@@ -145,6 +147,6 @@ impl Task {
                 session.settle_rest().await;
             }
         });
-        ended.await.unwrap_or(End::Stopped)
+        ended.await.unwrap_or_else(|_| End::Lost(Fault::Away("its task has ended".to_owned())))
     }
 }

@@ -22,6 +22,10 @@ use super::{
 };
 use crate::{DeadLetter, DeadLetters, Selection, TransportError};
 
+/// Longest wait for letters that were looked at to be back on their queue.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// A letter and what a replay needs.
 struct Letter {
     tag: u64,
@@ -38,6 +42,7 @@ struct Pass {
     /// The last letter that was looked at and not removed, and the one before it.
     kept: Option<u64>,
     kept_before: Option<u64>,
+    count_kept: u64,
     /// How often an id that was made from a body has come.
     made: HashMap<u64, u32>,
 }
@@ -48,7 +53,9 @@ impl Pass {
             let queue = short(self.queue.as_str())?;
             Ok::<_, Fault>(self.channel.basic_get(queue, BasicGetOptions::default()).await?)
         };
-        let Some(got) = get.await.map_err(|fault| fault.into_error(Some(&self.queue)))? else { return Ok(None) };
+        let Some(got) = get.await.map_err(|fault| fault.into_error(Some(&self.queue)))? else {
+            return Ok(None);
+        };
         let delivery = got.delivery;
         let (body, properties) = (Bytes::from(delivery.data), delivery.properties);
         let id = match properties.message_id() {
@@ -58,6 +65,7 @@ impl Pass {
         let seconds = properties::text(&properties, properties::DIED_AT).and_then(|at| at.parse().ok());
         let dead_since = seconds.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
         self.kept_before = self.kept.replace(delivery.delivery_tag);
+        self.count_kept += 1;
         // Came while we looked: without this a pass over a queue that is being filled would have no end.
         if dead_since.is_some_and(|at| at > self.began) {
             return Ok(None);
@@ -78,17 +86,24 @@ impl Pass {
     /// Removes the letter that came last.
     async fn remove(&mut self, tag: u64) -> Result<(), TransportError> {
         self.kept = self.kept_before;
+        self.count_kept -= 1;
         let removed = self.channel.basic_ack(tag, BasicAckOptions::default()).await;
         removed.map_err(|error| Fault::from(error).into_error(Some(&self.queue)))
     }
 
-    async fn end(self) {
-        if let Some(last) = self.kept {
-            // Closing alone gives them back too, but so late that the next pass may miss them on a quorum queue.
-            let options = BasicNackOptions { multiple: true, requeue: true };
-            let _ = self.channel.basic_nack(last, options).await;
-        }
+    /// Gives back what was kept and waits until it is there: a quorum queue takes it back after it was told.
+    async fn end(self, client: &Rabbitmq) {
+        let Some(last) = self.kept else { return fault::close(&self.channel).await };
+        let options = BasicNackOptions { multiple: true, requeue: true };
+        let _ = self.channel.basic_nack(last, options).await;
         fault::close(&self.channel).await;
+        let back = async {
+            while matches!(client.passive(&self.queue).await, Ok(Some(ready)) if ready < self.count_kept) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // Somebody else may be taking letters meanwhile.
+        let _ = tokio::time::timeout(GIVEN_BACK_WITHIN, back).await;
     }
 
     /// Publishers need not give ids: the body's hash, and which of several equal ones it is.
@@ -110,7 +125,15 @@ impl Rabbitmq {
             depth.ok_or_else(|| TransportError::Unroutable { queue: queue.clone() })?;
         }
         let channel = self.admin().channel().await.map_err(|fault| fault.into_error(Some(queue)))?;
-        Ok(Pass { channel, queue: dead, began: SystemTime::now(), kept: None, kept_before: None, made: HashMap::new() })
+        Ok(Pass {
+            channel,
+            queue: dead,
+            began: SystemTime::now(),
+            kept: None,
+            kept_before: None,
+            count_kept: 0,
+            made: HashMap::new(),
+        })
     }
 }
 
@@ -128,7 +151,7 @@ impl DeadLetters for Rabbitmq {
             {
                 letters.push(found.letter);
             }
-            pass.end().await;
+            pass.end(self).await;
             Ok(letters)
         })
     }
@@ -146,7 +169,7 @@ impl DeadLetters for Rabbitmq {
             {
                 shown = Some(found.letter).filter(|letter| letter.id == id);
             }
-            pass.end().await;
+            pass.end(self).await;
             Ok(shown)
         })
     }
@@ -175,7 +198,7 @@ impl DeadLetters for Rabbitmq {
                 pass.remove(found.tag).await?;
                 replayed += 1;
             }
-            pass.end().await;
+            pass.end(self).await;
             Ok(replayed)
         })
     }
@@ -194,7 +217,7 @@ impl DeadLetters for Rabbitmq {
                     discarded += 1;
                 }
             }
-            pass.end().await;
+            pass.end(self).await;
             Ok(discarded)
         })
     }

@@ -68,9 +68,8 @@ fn of_protocol(error: &AMQPError) -> Fault {
     let text = error.get_message().to_string();
     match error.kind() {
         AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Fault::Missing(text),
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
-            Fault::Denied(text)
-        }
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+        | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Fault::Denied(text),
         AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) if is_consumer_timeout(&text) => {
             Fault::ConsumerTimeout(format!(
                 "consumer_timeout: a delivery was held longer than the broker permits (its setting consumer_timeout, \
@@ -113,7 +112,10 @@ mod tests {
     fn a_consumer_timeout_has_its_own_words() {
         let text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 1800000 ms.";
         let fault = fault(AMQPSoftError::PRECONDITIONFAILED, text);
-        assert!(matches!(&fault, Fault::ConsumerTimeout(words) if words.starts_with("consumer_timeout: ")), "{fault}");
+        assert!(
+            matches!(&fault, Fault::ConsumerTimeout(words) if words.starts_with("consumer_timeout: ")),
+            "{fault}"
+        );
     }
 
     #[test]

@@ -35,7 +35,12 @@ impl Rung {
     /// The lowest rung that waits at least this long; the highest for anything longer.
     pub(super) fn for_delay(delay: Duration) -> Self {
         let longest = RUNGS[RUNGS.len() - 1];
-        Self(RUNGS.into_iter().find(|seconds| Duration::from_secs((*seconds).into()) >= delay).unwrap_or(longest))
+        Self(
+            RUNGS
+                .into_iter()
+                .find(|seconds| Duration::from_secs((*seconds).into()) >= delay)
+                .unwrap_or(longest),
+        )
     }
 
     fn all() -> impl Iterator<Item = Self> {
@@ -103,7 +108,8 @@ impl Ladder {
     async fn make(&self, wire: &Wire, rung: Rung, name: &str) -> Result<(), Fault> {
         let mut arguments = FieldTable::default();
         arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(i64::from(rung.0) * 1_000));
-        arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(self.exchange.as_str().into()));
+        arguments
+            .insert("x-dead-letter-exchange".into(), AMQPValue::LongString(self.exchange.as_str().into()));
         let mut keeping = arguments.clone();
         for (key, value) in [
             ("x-queue-type", "quorum"),

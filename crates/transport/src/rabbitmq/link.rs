@@ -19,7 +19,7 @@ use crate::Unsettled;
 /// A delivery that nobody settled goes back at the earliest after this, so that a panic on each is not a hot loop.
 pub(super) const ABANDON_AFTER: Duration = Duration::from_secs(1);
 
-/// Told when an acknowledgement has been written; dropped when it never will be.
+/// Told when an acknowledgement has reached the broker; dropped when it never will.
 pub(super) type Waiter = oneshot::Sender<()>;
 
 /// Shared by a channel's task and the deliveries that came over it.
@@ -63,10 +63,10 @@ impl Link {
         self.inner.lock().expect("no panic while held")
     }
 
-    /// Ends the generation: everything outstanding is the broker's again.
+    /// Ends the generation: everything outstanding is the broker's again. The first reason stays.
     pub(super) fn cut(&self, reason: &str) {
         let mut inner = self.lock();
-        inner.cut = Some(reason.into());
+        inner.cut.get_or_insert_with(|| reason.into());
         // Drops the waiters, which tells those who wait.
         inner.ledger = Ledger::new();
         inner.returns.clear();
@@ -120,9 +120,9 @@ impl Hold {
         }
     }
 
-    /// Acknowledges; done when the acknowledgement is written to the connection.
+    /// Acknowledges; done when the acknowledgement has reached the broker.
     pub(super) async fn acknowledge(mut self) -> Result<(), Unsettled> {
-        let (waiter, written) = oneshot::channel();
+        let (waiter, arrived) = oneshot::channel();
         self.settled = true;
         let marked = {
             let mut inner = self.link.lock();
@@ -130,18 +130,18 @@ impl Hold {
             inner.ledger.done(self.tag, waiter).is_ok()
         };
         self.wake();
-        if marked && written.await.is_ok() {
+        if marked && arrived.await.is_ok() {
             return Ok(());
         }
         self.check()?;
         Err(Unsettled::Lost("delivery is not outstanding on its channel".to_owned()))
     }
 
-    /// Gives the delivery back now; done when that is written to the connection.
+    /// Gives the delivery back now; done when that has reached the broker.
     pub(super) async fn give_back(mut self) -> Result<(), Unsettled> {
-        let (waiter, written) = oneshot::channel();
+        let (waiter, arrived) = oneshot::channel();
         self.give_back_soon(Some(waiter));
-        if written.await.is_ok() {
+        if arrived.await.is_ok() {
             return Ok(());
         }
         self.check()?;

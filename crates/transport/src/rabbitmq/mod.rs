@@ -91,10 +91,12 @@ impl Rabbitmq {
         };
         let board = Arc::new(Board::new());
         let stop = CancellationToken::new();
-        let keep = |role, first| Wire::keep(dialer.clone(), role, first, board.clone(), config.patience, stop.clone());
+        let keep = |role, first| {
+            Wire::keep(dialer.clone(), role, first, board.clone(), config.patience, stop.clone())
+        };
         let publishing = keep(PUBLISHING, first);
         let consuming = keep(CONSUMING, None);
-        let publisher = Publisher::start(publishing, config.exchange.clone(), config.lanes, config.window);
+        let publisher = Publisher::start(publishing, board.clone(), &config);
         let outlet = Arc::new(Outlet {
             publisher,
             ladder: Ladder::new(&config.exchange),

@@ -7,7 +7,7 @@ use std::{
 
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 
 use crate::Meta;
@@ -25,7 +25,8 @@ pub(super) const DIED_AT: &str = "x-asya-died-at";
 /// Quorum queues count by themselves.
 const BROKER_COUNT: &str = "x-delivery-count";
 /// The broker's own records of earlier lives; published again they would mislead it.
-const BROKER_RECORDS: [&str; 5] = ["x-death", "x-first-death-", "x-last-death-", BROKER_COUNT, "x-acquired-count"];
+const BROKER_RECORDS: [&str; 5] =
+    ["x-death", "x-first-death-", "x-last-death-", BROKER_COUNT, "x-acquired-count"];
 /// After this many deliveries a quorum queue of RabbitMQ 4 gives up on a message, unless told otherwise.
 const BROKER_LIMIT: u32 = 20;
 const PERSISTENT: u8 = 2;
@@ -69,14 +70,15 @@ pub(super) fn revived(old: &BasicProperties) -> BasicProperties {
 fn own_headers(old: &BasicProperties) -> BTreeMap<ShortString, AMQPValue> {
     old.headers()
         .iter()
-        .flat_map(|table| table.inner())
+        .flat_map(FieldTable::inner)
         .filter(|(key, _)| !BROKER_RECORDS.iter().any(|record| key.as_str().starts_with(record)))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
 
 fn published_again(old: &BasicProperties, headers: BTreeMap<ShortString, AMQPValue>) -> BasicProperties {
-    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers.into());
+    let mut properties =
+        BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers.into());
     if let Some(value) = old.content_type() {
         properties = properties.with_content_type(value.clone());
     }
@@ -96,7 +98,10 @@ fn published_again(old: &BasicProperties, headers: BTreeMap<ShortString, AMQPVal
 }
 
 /// Adds text headers.
-pub(super) fn with_texts<const N: usize>(properties: BasicProperties, texts: [(&str, &str); N]) -> BasicProperties {
+pub(super) fn with_texts<const N: usize>(
+    properties: BasicProperties,
+    texts: [(&str, &str); N],
+) -> BasicProperties {
     let mut headers = properties.headers().clone().unwrap_or_default();
     for (key, value) in texts {
         headers.insert(key.into(), AMQPValue::LongString(value.into()));
@@ -155,8 +160,6 @@ fn number(properties: &BasicProperties, key: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::FieldTable;
-
     use super::*;
 
     fn with(headers: &[(&str, AMQPValue)]) -> BasicProperties {
@@ -170,7 +173,8 @@ mod tests {
     #[test]
     fn deliveries_are_those_before_the_last_publish_and_those_since() {
         assert_eq!(meta(&BasicProperties::default()).deliveries, 1);
-        let properties = with(&[(DELIVERIES, AMQPValue::LongLongInt(3)), (BROKER_COUNT, AMQPValue::LongUInt(2))]);
+        let properties =
+            with(&[(DELIVERIES, AMQPValue::LongLongInt(3)), (BROKER_COUNT, AMQPValue::LongUInt(2))]);
         assert_eq!(meta(&properties).deliveries, 6);
         assert!(counted_by_broker(&properties));
     }

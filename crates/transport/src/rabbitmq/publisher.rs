@@ -14,17 +14,24 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 
 use super::{
-    connection::Wire,
+    board::Board,
+    config::RabbitmqConfig,
+    connection::{Wire, backoff},
     fault::{Fault, short},
     window::{Confirmed, MessageIds, Verdict, judge},
 };
-use crate::TransportError;
+use crate::{Health, TransportError};
 
 /// Publishes that may wait for a lane; whoever sends more waits before that.
 const WAITING: usize = 1_024;
+/// Name on the board of health.
+const PART: &str = "publisher";
 
 /// One message to publish.
 pub(super) struct Publish {
@@ -59,9 +66,11 @@ impl Job {
 
 impl Publisher {
     /// Ends when the last handle is dropped.
-    pub(super) fn start(wire: Wire, exchange: String, lanes: usize, window: usize) -> Self {
+    pub(super) fn start(wire: Wire, board: Arc<Board>, config: &RabbitmqConfig) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let task = Task { wire: wire.clone(), exchange, lanes: lanes.max(2), window: window.max(1) };
+        let exchange = config.exchange.clone();
+        let (lanes, window) = (config.lanes.max(2), config.window.max(1));
+        let task = Task { wire: wire.clone(), board, exchange, lanes, window };
         tokio::spawn(task.run(waiting));
         Self { jobs, wire }
     }
@@ -102,6 +111,7 @@ fn closed() -> TransportError {
 
 struct Task {
     wire: Wire,
+    board: Arc<Board>,
     exchange: String,
     lanes: usize,
     window: usize,
@@ -113,9 +123,10 @@ type Flight = BoxFuture<'static, (Channel, Vec<Job>, u64, Vec<Result<Confirmatio
 impl Task {
     async fn run(self, mut waiting: mpsc::Receiver<Job>) {
         let mut ids = MessageIds::new();
-        let mut pauses = super::connection::backoff();
+        let mut pauses = backoff();
         loop {
             let connection = tokio::select! {
+                biased;
                 connection = self.wire.up() => match connection {
                     Some(connection) => connection,
                     None => return,
@@ -129,14 +140,24 @@ impl Task {
                     None => return,
                 },
             };
-            match self.serve(&connection, &mut waiting, &mut ids).await {
-                Ok(()) => return,
-                Err(fault) => tracing::warn!(%fault, "publishing stopped"),
+            let Err(fault) = self.serve(&connection, &mut waiting, &mut ids).await else { return };
+            if !connection.status().connected() {
+                // The connection's keeper says so and mends it.
+                pauses = backoff();
+                continue;
             }
-            if connection.status().connected() {
-                tokio::time::sleep(pauses.next().expect("the back-off has no end")).await;
-            } else {
-                pauses = super::connection::backoff();
+            let reason = format!("cannot publish: {fault}");
+            tracing::warn!("{reason}");
+            self.board.set(PART, Health::Down(reason.clone()));
+            let mut pause = std::pin::pin!(sleep(pauses.next().expect("the back-off has no end")));
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    job = waiting.recv() => match job {
+                        Some(job) => job.answer(Err(TransportError::Unavailable(reason.clone()))),
+                        None => return,
+                    },
+                }
             }
         }
     }
@@ -153,6 +174,7 @@ impl Task {
         for _ in 0..self.lanes {
             idle.push(open(connection).await?);
         }
+        self.board.set(PART, Health::Up);
         let mut flights = FuturesUnordered::<Flight>::new();
         let mut again = VecDeque::<Job>::new();
         let mut lost = std::pin::pin!(self.wire.lost(connection));

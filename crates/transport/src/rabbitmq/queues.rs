@@ -37,7 +37,9 @@ impl Rabbitmq {
         for key in [queue.routing_key(), queue.as_str()] {
             let options = QueueBindOptions::default();
             let exchange = short(&self.config.exchange)?;
-            channel.queue_bind(short(queue.as_str())?, exchange, short(key)?, options, FieldTable::default()).await?;
+            channel
+                .queue_bind(short(queue.as_str())?, exchange, short(key)?, options, FieldTable::default())
+                .await?;
         }
         fault::close(&channel).await;
         Ok(())

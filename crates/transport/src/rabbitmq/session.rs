@@ -8,7 +8,7 @@ use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use asya_envelope::Queue;
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
     Channel, Connection, Consumer,
     message::Delivery,
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     fault::{self, Fault, short},
-    link::{Hold, Link},
+    link::{Hold, Link, Waiter},
     properties,
     settlement::{Arrived, Outlet},
 };
@@ -56,6 +56,17 @@ pub(super) struct Session {
     outlet: Arc<Outlet>,
     arrivals: mpsc::UnboundedSender<Arrived>,
     straggling_since: Option<Instant>,
+    credit: NonZeroU16,
+    /// Acknowledgements that are sent and that nothing proves to have arrived yet.
+    unproven: Vec<Waiter>,
+    proof: Option<Proof>,
+}
+
+/// The broker answers on a channel in order, so its answer to a question proves that the acknowledgements sent before the
+/// question have arrived: the protocol has no other confirmation of them. One question serves all of them.
+struct Proof {
+    answer: BoxFuture<'static, Result<(), lapin::Error>>,
+    waiters: Vec<Waiter>,
 }
 
 impl Session {
@@ -71,13 +82,29 @@ impl Session {
         let link = Link::new();
         let (consumer, straggling_since) = (None, None);
         let queue = queue.clone();
-        let mut session = Self { channel, link, queue, consumer, outlet, arrivals, straggling_since };
+        let (unproven, proof) = (Vec::new(), None);
+        let mut session = Self {
+            channel,
+            link,
+            queue,
+            consumer,
+            outlet,
+            arrivals,
+            straggling_since,
+            credit,
+            unproven,
+            proof,
+        };
         session.subscribe(credit).await?;
         Ok(session)
     }
 
     /// Hands deliveries on and settles them until the session ends.
-    pub(super) async fn run(&mut self, credit: &mut watch::Receiver<NonZeroU16>, stop: &CancellationToken) -> End {
+    pub(super) async fn run(
+        &mut self,
+        credit: &mut watch::Receiver<NonZeroU16>,
+        stop: &CancellationToken,
+    ) -> End {
         let end = match self.consume(credit, stop).await {
             Ok(End::Stopped) => match self.unsubscribe().await {
                 Ok(()) => End::Stopped,
@@ -100,7 +127,7 @@ impl Session {
             }
             let settled = {
                 let inner = self.link.lock();
-                inner.ledger.held() == 0 && inner.ledger.waiting() == 0
+                inner.ledger.held() == 0 && inner.ledger.waiting() == 0 && self.proof.is_none()
             };
             if settled {
                 fault::close(&self.channel).await;
@@ -109,12 +136,12 @@ impl Session {
             let timer = self.timer();
             tokio::select! {
                 () = self.link.work.notified() => {}
+                result = proven(&mut self.proof) => if result.is_err() { break },
                 () = at(timer), if timer.is_some() => {}
                 // Without a consumer nothing tells of the channel's end.
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-        self.link.cut("channel is closed");
     }
 
     async fn consume(
@@ -131,6 +158,7 @@ impl Session {
                 biased;
                 () = stop.cancelled() => return Ok(End::Stopped),
                 () = self.link.work.notified() => {}
+                result = proven(&mut self.proof) => result?,
                 () = at(timer), if timer.is_some() => {}
                 () = at(change_at), if change_at.is_some() => {
                     change_at = None;
@@ -159,6 +187,7 @@ impl Session {
     }
 
     async fn subscribe(&mut self, credit: NonZeroU16) -> Result<(), Fault> {
+        self.credit = credit;
         // Per consumer, never for the whole channel: quorum queues refuse that, and it is deprecated.
         self.channel.basic_qos(credit.get(), BasicQosOptions { global: false }).await?;
         let tag = "".into();
@@ -193,7 +222,7 @@ impl Session {
         self.flush().await
     }
 
-    async fn cancel(&self) -> Result<(), Fault> {
+    async fn cancel(&mut self) -> Result<(), Fault> {
         if let Some(consumer) = &self.consumer {
             self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
         }
@@ -261,18 +290,44 @@ impl Session {
             (below, stragglers, std::mem::take(&mut inner.returns))
         };
         for ack in below.into_iter().chain(stragglers) {
-            self.channel.basic_ack(ack.tag, BasicAckOptions { multiple: ack.multiple }).await?;
-            for waiter in ack.waiters {
-                let _ = waiter.send(());
-            }
+            sent(self.channel.basic_ack(ack.tag, BasicAckOptions { multiple: ack.multiple }))?;
+            self.unproven.extend(ack.waiters);
         }
         for (tag, waiter) in returns {
-            self.channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }).await?;
-            if let Some(waiter) = waiter {
-                let _ = waiter.send(());
-            }
+            sent(self.channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }))?;
+            self.unproven.extend(waiter);
+        }
+        if self.proof.is_none() && !self.unproven.is_empty() {
+            let (channel, credit) = (self.channel.clone(), self.credit.get());
+            // Says again what holds already; it is the cheapest question there is.
+            let question = async move { channel.basic_qos(credit, BasicQosOptions { global: false }).await };
+            self.proof =
+                Some(Proof { answer: Box::pin(question), waiters: std::mem::take(&mut self.unproven) });
         }
         Ok(())
+    }
+}
+
+/// Hands a frame to the connection; whether it is written shows with the next proof.
+fn sent(frame: impl Future<Output = Result<(), lapin::Error>>) -> Result<(), Fault> {
+    Ok(frame.now_or_never().unwrap_or(Ok(()))?)
+}
+
+/// Tells those whose acknowledgements are proven; never done without a proof under way. Cancel safe.
+async fn proven(proof: &mut Option<Proof>) -> Result<(), Fault> {
+    let Some(Proof { answer, .. }) = proof else { return std::future::pending().await };
+    let result = answer.await;
+    let waiters = proof.take().map(|proof| proof.waiters);
+    result?;
+    for waiter in waiters.into_iter().flatten() {
+        let _ = waiter.send(());
+    }
+    Ok(())
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.link.cut("channel is closed");
     }
 }
 

@@ -1,6 +1,9 @@
 //! A delivery that came from the broker, and what becomes of it.
 
-use std::{sync::Arc, time::{Duration, SystemTime, UNIX_EPOCH}};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use asya_envelope::Queue;
 use bytes::Bytes;
@@ -34,7 +37,8 @@ impl Outlet {
         if size > limit {
             return Err(TransportError::TooLarge { queue: message.queue, size, limit });
         }
-        let key = short(message.queue.routing_key()).map_err(|fault| fault.into_error(Some(&message.queue)))?;
+        let key =
+            short(message.queue.routing_key()).map_err(|fault| fault.into_error(Some(&message.queue)))?;
         Ok(Publish {
             exchange: self.exchange.clone(),
             key,
@@ -46,7 +50,12 @@ impl Outlet {
 
     /// Publishes once the delay has passed: by the ladder, or where it is missing by waiting here, at most 30 s.
     /// `direct` is where the message goes without the ladder.
-    pub(super) async fn delayed(&self, ladder: Publish, delay: Duration, direct: Publish) -> Result<(), TransportError> {
+    pub(super) async fn delayed(
+        &self,
+        ladder: Publish,
+        delay: Duration,
+        direct: Publish,
+    ) -> Result<(), TransportError> {
         let delay = delay.min(MAX_DELAY);
         if !delay.is_zero()
             && let Some(rung) = self.ladder.rung(&self.admin, delay).await
@@ -94,7 +103,8 @@ impl Arrived {
         let key = if exchange == outlet.exchange {
             key
         } else {
-            ShortString::try_new(queue.routing_key()).expect("shorter than the queue's name, which was consumed from")
+            ShortString::try_new(queue.routing_key())
+                .expect("shorter than the queue's name, which was consumed from")
         };
         let in_hand = Box::new(InHand { hold, body: body.clone(), properties, key, queue, outlet });
         Self { body, meta, in_hand }
@@ -122,7 +132,9 @@ impl Arrived {
         let counters = Counters { attempts: self.meta.attempts, deliveries: self.meta.deliveries };
         let copy = match in_hand.copy(counters) {
             Ok(copy) => copy,
-            Err(error) => return tracing::warn!(queue = %in_hand.queue, %error, "redelivered message cannot be counted"),
+            Err(error) => {
+                return tracing::warn!(queue = %in_hand.queue, %error, "redelivered message cannot be counted");
+            }
         };
         match in_hand.outlet.publisher.send(copy).await {
             Ok(()) => {
@@ -130,7 +142,9 @@ impl Arrived {
                 let _ = in_hand.hold.acknowledge().await;
             }
             // Dropped: goes back after a pause.
-            Err(error) => tracing::warn!(queue = %in_hand.queue, %error, "redelivered message cannot be counted yet"),
+            Err(error) => {
+                tracing::warn!(queue = %in_hand.queue, %error, "redelivered message cannot be counted yet");
+            }
         }
     }
 }
@@ -140,7 +154,13 @@ impl InHand {
     fn copy(&self, counters: Counters) -> Result<Publish, TransportError> {
         let key = short(self.queue.as_str()).map_err(|fault| fault.into_error(Some(&self.queue)))?;
         let properties = properties::again(&self.properties, counters);
-        Ok(Publish { exchange: "".into(), key, queue: self.queue.clone(), body: self.body.clone(), properties })
+        Ok(Publish {
+            exchange: "".into(),
+            key,
+            queue: self.queue.clone(),
+            body: self.body.clone(),
+            properties,
+        })
     }
 
     fn counters(&self) -> Counters {
@@ -175,7 +195,8 @@ impl InHand {
     async fn dead_letter(&self, reason: &str) -> Result<(), Unsettled> {
         let queue = self.queue.dead_letter();
         let key = short(queue.as_str()).map_err(|fault| fault.into_error(Some(&queue)))?;
-        let died_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_string();
+        let died_at =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_string();
         let properties = properties::with_texts(
             properties::again(&self.properties, self.counters()),
             [

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_failed_channel_leaves_only_the_unconfirmed_unknown() {
-        let confirmed = vec![Confirmed::Ack, Confirmed::Failed("gone".into()), Confirmed::Nack, Confirmed::Ack];
+        let confirmed =
+            vec![Confirmed::Ack, Confirmed::Failed("gone".into()), Confirmed::Nack, Confirmed::Ack];
         assert_eq!(
             judge(10, confirmed, &[Some(13)]),
             [Verdict::Stored, Verdict::Unknown("gone".into()), Verdict::Refused, Verdict::Unroutable]

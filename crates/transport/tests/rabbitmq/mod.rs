@@ -1,6 +1,7 @@
 //! What the test programs for RabbitMQ share: the broker's address, and a connection that can be cut.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     num::NonZeroU16,

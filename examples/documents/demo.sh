@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# The documents example from end to end, on one machine: `make demo`.
+#
+# usage: demo.sh [--check] [DIRECTORY]
+#
+# Sends the text of DIRECTORY (default: this repository) through split, analyse, summarise, collect and render, then a
+# small set with four broken documents, which must end in the error path while the others succeed. --check holds the
+# outcome against what must be true.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+check=
+if [ "${1:-}" = --check ]; then
+    check=1
+    shift
+fi
+documents=$(cd "${1:-.}" && pwd)
+route=split,analyse,summarise,collect,render
+
+echo "building asya (without brokers; the first time takes a minute or two) ..."
+cargo build --quiet -p asya-cli --no-default-features
+asya=target/debug/asya
+work=$(mktemp -d "${TMPDIR:-/tmp}/asya-demo.XXXXXX")
+export ASYA_LOCAL_PATH=$work/queue.db REPORT_DIR=$root/.asya/reports
+
+mkdir -p "$REPORT_DIR"
+"$asya" up --plain examples/documents >"$work/up.log" 2>&1 &
+up=$!
+stop() {
+    kill -INT "$up" 2>/dev/null || true
+    wait "$up" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap stop EXIT
+
+# send DIRECTORY: one job, followed to the end of every document in it. Documents that fail are no failure of the demo.
+send() {
+    "$asya" send --create --wait --timeout 180s "$route" "{\"directory\": \"$1\"}" | tee "$work/told" || true
+}
+
+# expect PATTERN COUNT: so many lines of what was told match.
+expect() {
+    local found
+    found=$(grep -cE "$1" "$work/told" || true)
+    if [ -n "$check" ] && [ "$found" != "$2" ]; then
+        echo "expected $2 line(s) with $1, found $found" >&2
+        cat "$work/up.log" >&2
+        exit 1
+    fi
+}
+
+echo
+echo "1. the text of $documents"
+send "$documents"
+expect 'succeeded: .*"report":' 1
+
+echo
+echo "2. six documents, four of them broken"
+send "$root/examples/documents/broken"
+expect 'succeeded: .*"documents":2,"failed":4' 1
+expect 'failed at analyse: .*(is empty|is not UTF-8|is not JSON|has a zero byte)' 4
+
+echo
+"$asya" queues
