@@ -1,5 +1,7 @@
 //! The commands around the queues, with the real binary.
 
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
 mod support;
 
 use std::sync::Arc;

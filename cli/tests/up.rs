@@ -1,5 +1,7 @@
 //! Single-machine mode, with the real binary and Python handlers.
 
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
 mod support;
 
 use std::{collections::HashSet, fs};

@@ -10,6 +10,7 @@ use std::{
 use asya_resources::{AsyncActor, KIND, Severity, check};
 use serde::Serialize;
 
+use crate::exit::misconfigured;
 use yaml::{Node, Place};
 
 /// An actor and the file it comes from.
@@ -68,6 +69,22 @@ pub(crate) struct Loaded {
 impl Loaded {
     pub(crate) fn has_errors(&self) -> bool {
         self.findings.iter().any(Finding::is_error)
+    }
+
+    /// Nothing, if there are actors and no error.
+    ///
+    /// # Errors
+    /// Every error of the manifests.
+    pub(crate) fn usable(&self) -> anyhow::Result<()> {
+        if self.has_errors() {
+            let lines: Vec<_> =
+                self.findings.iter().filter(|finding| finding.is_error()).map(ToString::to_string).collect();
+            return Err(misconfigured(format!("manifests have errors\n{}", lines.join("\n"))));
+        }
+        if self.actors.is_empty() {
+            return Err(misconfigured("the manifests hold no actor"));
+        }
+        Ok(())
     }
 }
 

@@ -111,7 +111,7 @@ mod tests {
         let variables =
             [secret("TOKEN", "key1", false), secret("OTHER", "key2", false), secret("NO", "no", true)];
         let environment = resolve("ocr", &variables, Path::new(".env"), &values).unwrap();
-        assert_eq!(environment.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(environment.into_values().collect::<Vec<_>>(), ["b", "a"]);
     }
 
     #[test]

@@ -227,9 +227,19 @@ impl Fleet {
         })
     }
 
-    /// Stops reading everywhere, lets running work finish, and waits for it.
+    /// Stops reading everywhere, lets running work finish, and waits for it. The actors of this process end last, so
+    /// that what the others finish is recorded too.
     pub(crate) async fn drain(&mut self) {
-        for actor in &mut self.actors {
+        self.stop(|runs| matches!(runs, Runs::Python(_))).await;
+        let until = Instant::now() + RECORDING;
+        while Instant::now() < until && self.is_recording().await {
+            tokio::time::sleep(RECORDED).await;
+        }
+        self.stop(|_| true).await;
+    }
+
+    async fn stop(&mut self, these: impl Fn(&Runs) -> bool) {
+        for actor in self.actors.iter_mut().filter(|actor| these(&actor.plan.runs)) {
             let replicas = std::mem::take(&mut actor.replicas);
             drain(&mut self.draining, actor.plan.name(), replicas);
         }
@@ -237,8 +247,19 @@ impl Fleet {
             self.gone(result.ok());
         }
     }
+
+    /// True while the actors of this process have something to take from their queues.
+    async fn is_recording(&mut self) -> bool {
+        let looked = self.look().await.is_ok();
+        let running = self.actors.iter().filter(|actor| !actor.replicas.is_empty());
+        looked && running.map(|actor| actor.depth).any(|depth| depth.ready + depth.in_flight > 0)
+    }
 }
 
+/// How long the end actors may go on when everything else has ended: what is left is recorded at the next start.
+const RECORDING: Duration = Duration::from_secs(5);
+/// How often their queues are looked at meanwhile.
+const RECORDED: Duration = Duration::from_millis(20);
 /// Longest time between two looks at the queue of a broker: on one machine somebody watches.
 const REMOTE: Duration = Duration::from_secs(1);
 /// The rate is taken over this long: it moves, and does not flicker.

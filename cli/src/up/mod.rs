@@ -69,6 +69,7 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     let Up { paths, reload, until_idle, max_replicas, plain, verbose } = up;
     let mut signals = signals()?;
     let loaded = manifest::load(&paths);
+    loaded.usable()?;
     let common = here(common)?;
     let cap = max_replicas.unwrap_or_else(cpus);
     let broker = Broker::open(&common, true).await?;

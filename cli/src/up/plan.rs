@@ -80,18 +80,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Plans the actors and the end actors they need; every problem is reported at once.
     pub(crate) fn of(loaded: &Loaded, broker: &Broker, cap: u32) -> anyhow::Result<Self> {
-        if loaded.has_errors() {
-            let lines: Vec<_> = loaded
-                .findings
-                .iter()
-                .filter(|finding| finding.is_error())
-                .map(ToString::to_string)
-                .collect();
-            return Err(misconfigured(format!("manifests have errors\n{}", lines.join("\n"))));
-        }
-        if loaded.actors.is_empty() {
-            return Err(misconfigured("the manifests hold no actor"));
-        }
+        loaded.usable()?;
         let runtime = if loaded.actors.iter().any(is_python) { Some(Runtime::find()?) } else { None };
         let (mut actors, mut problems) = (Vec::new(), Vec::new());
         for manifest in &loaded.actors {

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Context as _;
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 /// Editors write a file in several steps; a change is taken up when nothing has happened for this long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -18,6 +21,8 @@ const BUFFERED: usize = 256;
 pub(crate) struct Watch {
     _watcher: notify::RecommendedWatcher,
     changes: mpsc::Receiver<PathBuf>,
+    /// A change that waits for the files to be quiet, and until when.
+    pending: Option<(PathBuf, Instant)>,
 }
 
 impl Watch {
@@ -46,14 +51,29 @@ impl Watch {
                 watched.push(directory);
             }
         }
-        Ok(Self { _watcher: watcher, changes })
+        Ok(Self { _watcher: watcher, changes, pending: None })
     }
 
-    /// The next change, once the files are quiet. Cancel safe up to the first change.
+    /// The next change, once the files are quiet. Cancel safe: what has been seen is kept for the next call.
     pub(crate) async fn changed(&mut self) -> PathBuf {
-        let Some(first) = self.changes.recv().await else { return std::future::pending().await };
-        while let Ok(Some(_)) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
-        first
+        loop {
+            let quiet = self.pending.as_ref().map(|(_, quiet)| *quiet);
+            tokio::select! {
+                biased;
+                change = self.changes.recv() => match change {
+                    Some(path) => self.pending = Some((path, Instant::now() + QUIET)),
+                    None => std::future::pending().await,
+                },
+                () = async { match quiet {
+                    Some(quiet) => sleep_until(quiet).await,
+                    None => std::future::pending().await,
+                } } => {
+                    if let Some((path, _)) = self.pending.take() {
+                        return path;
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -87,7 +107,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut watch = Watch::start([directory.path().to_owned()]).unwrap();
         std::fs::write(directory.path().join("h.py"), "x = 1").unwrap();
-        let changed = tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
+        let changed = async {
+            // The caller has other things to do meanwhile.
+            loop {
+                if let Ok(path) = tokio::time::timeout(QUIET / 3, watch.changed()).await {
+                    return path;
+                }
+            }
+        };
+        let changed = tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap();
         assert!(changed.ends_with("h.py"));
     }
 }

@@ -261,7 +261,8 @@ mod tests {
     fn the_table_shows_every_number() {
         let mut terminal = Terminal::new(TestBackend::new(110, 3)).unwrap();
         terminal.draw(|frame| frame.render_widget(table(&[row()]), frame.area())).unwrap();
-        let drawn: String = terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect();
+        let drawn: String =
+            terminal.backend().buffer().content().iter().map(ratatui::buffer::Cell::symbol).collect();
         for part in ["waiting", "ocr", "7", "40", "1.5"] {
             assert!(drawn.contains(part), "{part} in {drawn}");
         }
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn a_change_of_the_rate_alone_is_no_news() {
         let faster = Row { rate: 9.0, ..row() };
-        assert!(!moved(&[row()], &[faster.clone()]));
+        assert!(!moved(&[row()], std::slice::from_ref(&faster)));
         assert!(moved(&[row()], &[Row { succeeded: 41, ..faster }]));
         assert!(summary(&row()).contains("40 done, 3 failed"));
     }
