@@ -24,7 +24,10 @@ const EXCHANGE: &str = "asya";
 /// # Errors
 /// When nothing answers.
 pub async fn connect(url: &str) -> Result<(Connection, Channel)> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await.context("connecting")?;
+    // lapin reads a slash without a name as the vhost with the empty name.
+    let connection = Connection::connect(url.trim_end_matches('/'), ConnectionProperties::default())
+        .await
+        .context("connecting")?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok((connection, channel))

@@ -52,7 +52,7 @@ lint() {
 rust() {
     step "cargo build, cargo test"
     cargo build --workspace --quiet
-    cargo test --workspace --quiet -- "$@"
+    cargo test --workspace --quiet --no-fail-fast -- "$@"
 }
 
 python() {

@@ -32,8 +32,10 @@ impl Broker {
     pub async fn connect() -> Result<Self> {
         let url =
             std::env::var("ASYA_TEST_RABBITMQ_URL").context("ASYA_TEST_RABBITMQ_URL: see tests/servers")?;
-        let connection =
-            Connection::connect(&url, ConnectionProperties::default()).await.context("connecting")?;
+        // lapin reads a slash without a name as the vhost with the empty name.
+        let connection = Connection::connect(url.trim_end_matches('/'), ConnectionProperties::default())
+            .await
+            .context("connecting")?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };

@@ -34,11 +34,12 @@ impl Format {
 /// A sentence with the value.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
     let text = match text.trim().to_ascii_lowercase().as_str() {
-        "" => "info".to_owned(),
-        "warning" => "warn".to_owned(),
-        "critical" | "fatal" => "error".to_owned(),
-        // Broker clients report each of their own retries; the transport's health says it once.
-        level @ ("info" | "warn") => format!("{level},lapin=error,aws_config=warn,hyper_util=warn"),
+        "" => return filter("info"),
+        "warning" => return filter("warn"),
+        "critical" | "fatal" => return filter("error"),
+        // Broker clients report each of their own retries, which the transport's health says once, and lapin writes
+        // returned messages with their bodies, which do not belong in logs.
+        level @ ("info" | "warn" | "error") => format!("{level},lapin=off,aws_config=warn,hyper_util=warn"),
         _ => text.trim().to_owned(),
     };
     EnvFilter::try_new(&text).map_err(|error| format!("{text:?} is not a log level: {error}"))
