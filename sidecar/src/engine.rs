@@ -16,6 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     EngineConfig, Observers, Stats,
@@ -133,7 +134,8 @@ async fn read(
                 match next {
                     Ok((delivery, permit)) => {
                         pauses = self::pauses().build();
-                        tasks.spawn(Arc::clone(shared).work(delivery, permit));
+                        // The span of whoever hosts this engine, so that lines of several engines can be told apart.
+                        tasks.spawn(Arc::clone(shared).work(delivery, permit).in_current_span());
                     }
                     Err(error) => break error,
                 }

@@ -127,7 +127,8 @@ async fn run(
 ) {
     let end_process = CancellationToken::new();
     let process = process.map(|process| tokio::spawn(process.keep(end_process.clone())));
-    let span = tracing::info_span!("actor", name = %actor);
+    // Of the highest level, so that it is there whatever level of lines is shown.
+    let span = tracing::error_span!("actor", name = %actor);
     let result = tokio::select! {
         result = engine.run(stop.clone()).instrument(span) => result,
         // The lease of what is in hand ends by itself, and the messages are delivered again.
