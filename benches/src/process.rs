@@ -32,6 +32,16 @@ pub fn python(socket_dir: &Path, handler: &str, extra: &[(&str, &str)]) -> Resul
     start(command, "python3 -m asya_runtime")
 }
 
+/// Starts a runtime that speaks the one-shot protocol only.
+///
+/// # Errors
+/// When Python cannot be started.
+pub fn one_shot(socket_dir: &Path) -> Result<Running> {
+    let mut command = Command::new("python3");
+    command.arg(root().join("benches/oneshot.py")).env("ASYA_SOCKET_DIR", socket_dir);
+    start(command, "benches/oneshot.py")
+}
+
 /// Starts `asya-sidecar` (the one beside this benchmark) for an actor on the broker under test.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! From queue to queue: the sidecar beside a bare relay with the same credit, message size and queues.
 //!
 //! Variants, in turn, several rounds: `bare` (one lapin client: consume, publish with confirm, ack), `rust` (asya-sidecar
-//! with a Rust echo behind the socket), `python` (with one Python worker), `one-shot` (the same with the one-shot
-//! protocol and prefetch 1). Settings: `MESSAGES` (20000), `ROUNDS` (5), `CREDIT` (256), `SIZE` (256 bytes).
+//! with a Rust echo behind the socket), `python` (with one Python worker), `one-shot` (the same sidecar with prefetch 1 and
+//! a runtime that speaks the one-shot protocol only). Settings: `MESSAGES` (20000), `ROUNDS` (5), `CREDIT` (256), `SIZE` (256 bytes).
 
 use std::collections::BTreeMap;
 
@@ -55,13 +55,11 @@ async fn run(broker: &Broker, variant: &str, count: usize, credit: u16) -> Resul
     let prefetch = credit.to_string();
     let _runtime = match variant {
         "rust" => process::own("echo", &[directory.path().to_str().expect("a temporary path is UTF-8")])?,
+        "one-shot" => process::one_shot(directory.path())?,
         _ => process::python(directory.path(), "handlers.echo", &[])?,
     };
-    let extra = match variant {
-        "one-shot" => [("ASYA_RABBITMQ_PREFETCH", "1"), ("ASYA_PROTOCOL", "one-shot")],
-        _ => [("ASYA_RABBITMQ_PREFETCH", prefetch.as_str()), ("ASYA_PROTOCOL", "auto")],
-    };
-    let _sidecar = process::sidecar("bench-in", directory.path(), &extra)?;
+    let prefetch = if variant == "one-shot" { "1" } else { prefetch.as_str() };
+    let _sidecar = process::sidecar("bench-in", directory.path(), &[("ASYA_RABBITMQ_PREFETCH", prefetch)])?;
     arrival.await
 }
 
