@@ -1,143 +1,125 @@
-"""Batch handlers: several requests in one call, for models that do better with many at a time."""
+"""A worker for batch handlers: a list of payloads in, a list of results of the same length out."""
 
 from __future__ import annotations
 
-import select
-import time
+import functools
+import inspect
+from time import monotonic
 from typing import Any
 
-from . import frames
-from .config import Config
-from .context import Context, enter, leave
-from .errors import InvalidResult, Unreadable, describe
-from .frames import BODY_HEADER, HEADER_SIZE
-from .loader import Handler
-from .results import Item
-from .worker import Line
-from .worker_sync import READ, Peer, Retired, SyncWorker
+from . import frames, oneshot
+from .connection import Connection
+from .context import Context, current
+from .errors import BadResult
+from .results import TIMED_OUT
+from .worker_sync import Stop, SyncWorker
 
-# Shown as the running request while a batch runs: whichever of its requests is cancelled, the worker has begun it.
-BATCH = 2**64 - 1
 
-Part = tuple[int, bytes, bytes]
+class Item:
+    """One request of a batch."""
+
+    __slots__ = ("argument", "connection", "context", "request")
+
+    def __init__(self, connection: Connection, request: int, context: Context, argument: Any) -> None:
+        self.connection = connection
+        self.request = request
+        self.context = context
+        self.argument = argument
 
 
 class BatchWorker(SyncWorker):
-    """Collects up to `batch_max` requests, or as many as come within the wait, and calls the handler with the list."""
+    """Collects requests until the batch is full, or the first of it has waited long enough."""
 
-    def __init__(self, config: Config, handler: Handler, line: Line) -> None:
-        super().__init__(config, handler, line)
-        self.max = config.batch_max
-        self.wait = config.batch_wait
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.waiting: list[tuple[Connection, int, bytes, bytes]] = []
+        self.since = 0.0
 
-    def run_all(self, peer: Peer, bodies: list[bytes]) -> None:
-        """Batches of what has come; what is not a request is handled as ever."""
-        until = time.monotonic() + self.wait
-        parts: list[Part] = []
-        waiting = list(bodies)
-        while True:
-            for body in waiting:
-                kind, request = BODY_HEADER.unpack_from(body)
-                if kind != frames.REQUEST:
-                    self.run(peer, body)
-                    continue
-                parts.append((request, *frames.split_request(body[HEADER_SIZE:])))
-                if len(parts) == self.max:
-                    self.batch(peer, parts)
-                    parts = []
-            left = until - time.monotonic()
-            if not parts or left <= 0 or not select.select([peer.connection], [], [], left)[0]:
-                break
-            data = peer.connection.recv(READ)
-            if not data:
-                break
-            waiting = peer.reader.feed(data)
-        if parts:
-            self.batch(peer, parts)
+    def patience(self) -> float | None:
+        if not self.waiting:
+            return None
+        return max(0.0, self.since + self.config.batch_wait - monotonic())
 
-    def batch(self, peer: Peer, parts: list[Part]) -> None:
-        """One call; an exception of the whole call reruns its requests one by one, once."""
-        if self.retiring:
-            raise Retired
-        if self.line.news():
-            self.listen()
-        self.line.running(BATCH)
-        try:
-            answers = self.answers(parts)
-        except Exception as error:
-            if len(parts) == 1:
-                answers = [frames.json_frame(frames.ERROR, parts[0][0], describe(error))]
-            else:
-                answers = [self.single(part) for part in parts]
-        finally:
-            self.line.running(0)
-        for answer in answers:
-            peer.send(answer)
-        peer.flush()
-        self.retiring = self.wear.done(len(parts)) or self.retiring
+    def handle(self, connection: Connection, request: int, meta: bytes, payload: bytes) -> None:
+        # Nothing has begun yet: the batch says so itself when it does.
+        self.board.memory[0] = 0
+        if not self.waiting:
+            self.since = monotonic()
+        self.waiting.append((connection, request, meta, payload))
 
-    def single(self, part: Part) -> bytes:
-        """A batch of one, with its answer whatever happens."""
-        try:
-            return self.answers([part])[0]
-        except Exception as error:
-            return frames.json_frame(frames.ERROR, part[0], describe(error))
-
-    def answers(self, parts: list[Part]) -> list[bytes]:
-        """The answers in order. A payload that cannot be read fails alone and is not in the list."""
-        answers: dict[int, bytes] = {}
-        arguments: list[Any] = []
-        called: list[tuple[int, Context, Any]] = []
-        for request, meta, payload in parts:
+    def work(self) -> None:
+        limit = self.config.batch_max
+        while len(self.waiting) >= limit or (self.waiting and self.patience() == 0.0):
+            batch, self.waiting = self.waiting[:limit], self.waiting[limit:]
+            self.board.begin_batch([request for _, request, _, _ in batch])
             try:
-                value = self.value(payload)
-                original = {"route": dict(value["route"])} if self.envelope_mode else None
-                arguments.append(value if self.handler.build is None else self.handler.build(value))
-                called.append((request, Context(meta), original))
-            except Exception as error:
-                answers[request] = frames.json_frame(frames.ERROR, request, describe(error))
-        returned = self.call_batch(arguments, called[0][1]) if called else []
-        for (request, context, original), value in zip(called, returned, strict=True):
-            answers[request] = self.answer(request, context, original, value)
-        return [answers[request] for request, _, _ in parts]
+                if self.board.flags:
+                    self.look()
+                items = [item for each in batch if (item := self._read(*each)) is not None]
+                if items:
+                    self._run(items)
+                self.recycling.count(len(batch))
+            finally:
+                self.board.end_batch()
+            for connection in {each[0] for each in batch}:
+                self._try_flush(connection)
 
-    def call_batch(self, arguments: list[Any], context: Context) -> list[Any]:
-        """Calls the handler; its answer must be a list of the same length."""
-        token = enter(context)
+    def _read(self, connection: Connection, request: int, meta: bytes, payload: bytes) -> Item | None:
+        if request in self.cancelled:
+            self.cancelled.discard(request)
+            self.answer(connection, frames.document(frames.ERROR, request, TIMED_OUT.body))
+            return None
+        context = Context(meta, functools.partial(self._progress, connection, request))
         try:
-            returned = self.handler.function(arguments)
+            return Item(connection, request, context, self.callee.argument(payload))
+        except Exception as error:
+            self._fail(connection, request, error)
+            return None
+
+    def _call(self, items: list[Item]) -> list[Any]:
+        """Runs the handler over these items. Raises what it raises, or BadResult for another length."""
+        current.set(tuple(item.context for item in items))
+        try:
+            values = self.callee.call([item.argument for item in items])
+            if inspect.iscoroutine(values):
+                values = self._await(values)
         finally:
-            leave(token)
-        if not isinstance(returned, list | tuple) or len(returned) != len(arguments):
-            got = f"{len(returned)}" if isinstance(returned, list | tuple) else type(returned).__name__
-            raise InvalidResult(f"a batch handler returns a list as long as its input: {len(arguments)}, not {got}")
-        return list(returned)
+            current.set(None)
+        if not isinstance(values, list | tuple) or len(values) != len(items):
+            found = f"{len(values)} results" if isinstance(values, list | tuple) else type(values).__name__
+            raise BadResult(f"a batch handler must return a list as long as its input: {len(items)}, not {found}")
+        return list(values)
 
-    def answer(self, request: int, context: Context, original: Any, value: Any) -> bytes:
-        """The answer to one request: an exception in its place fails it alone; a list is one payload here."""
+    def _run(self, items: list[Item]) -> None:
+        befores = [self.callee.before(item.argument) for item in items]
         try:
+            values = self._call(items)
+        except Stop:
+            raise
+        except BaseException as error:
+            if len(items) == 1:
+                self._fail(items[0].connection, items[0].request, error)
+                return
+            # One of them spoils the call and nobody knows which: each gets a call of its own, once.
+            for item in items:
+                self._run([item])
+            return
+        for item, value, before in zip(items, values, befores, strict=True):
+            try:
+                if isinstance(value, BaseException):
+                    raise value
+                reply = frames.result(item.request, self.callee.items(value, item.context, before))
+                self.answer(item.connection, reply)
+            except BaseException as error:
+                self._fail(item.connection, item.request, error)
+
+    def _one_shot(self, body: bytes) -> bytes:
+        try:
+            shot = self.callee.read_one_shot(body)
+            before = self.callee.before(shot.argument)
+            value = self._call([Item(None, 0, shot.context, shot.argument)])[0]  # type: ignore[arg-type]
             if isinstance(value, BaseException):
                 raise value
-            items: list[Item] = [] if value is None else [self.results.item(value, context, original)]
-            return frames.result(request, items)
-        except Exception as error:
-            return frames.json_frame(frames.ERROR, request, describe(error))
-
-    def value(self, payload: bytes) -> Any:
-        """The decoded payload."""
-        try:
-            return self.decode(payload)
-        except (ValueError, RecursionError) as error:
-            raise Unreadable(str(error)) from error
-
-    def call(self, context: Context, payload: bytes, emit: Any) -> list[Item]:
-        """A message of the one-shot protocol is a batch of one."""
-        value = self.value(payload)
-        original = {"route": dict(value["route"])} if self.envelope_mode else None
-        argument = value if self.handler.build is None else self.handler.build(value)
-        (returned,) = self.call_batch([argument], context)
-        if isinstance(returned, BaseException):
-            raise returned
-        return [] if returned is None else [self.results.item(returned, context, original)]
-
-
+            return self.callee.one_shot_reply(list(oneshot.values(value, self.callee.single)), shot, before)
+        except BaseException as error:
+            return oneshot.error(error)

@@ -1,111 +1,166 @@
-"""What the environment says, checked at once."""
+"""The environment, read once into one typed value; every mistake is reported at once."""
 
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-SOCKET_NAME = "asya-runtime.sock"
-READY_NAME = "runtime-ready"
-MAX_FRAME = 64 * 1024 * 1024 + 64 * 1024
-HANDLER = re.compile(r"^[a-zA-Z_]\w*(\.[a-zA-Z_]\w*)+$")
-# Async handlers wait for others most of the time; ten at once is useful and harms nobody's connection pool.
-DEFAULT_ASYNC_CONCURRENCY = 10
+T = TypeVar("T")
+
+DEFAULT_DIRECTORY = "/var/run/asya"
+DEFAULT_SOCKET = "asya-runtime.sock"
+# Enough to overlap waiting on the network, few enough that a handler unaware of it does not flood a service.
+DEFAULT_CONCURRENCY = 10
+# Kubernetes' own default.
+DEFAULT_GRACE = 30.0
+DEFAULT_BATCH_WAIT_MS = 5.0
+# The kernel's limit for the path of a Unix socket is 104 bytes on macOS, 108 on Linux, with a final zero.
+MAX_SOCKET_PATH = 103
+
+
+class ConfigError(Exception):
+    """Variables that cannot be used; one line for each."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one runtime."""
+    """Everything that the environment decides."""
 
     handler: str
-    mode: str = "payload"
-    validate: bool = True
-    single: bool = False
-    workers: int = 1
-    concurrency: int = DEFAULT_ASYNC_CONCURRENCY
-    batch_max: int = 1
-    batch_wait: float = 0.0
-    max_requests: int = 0
-    max_rss_mb: int = 0
-    max_frame: int = MAX_FRAME
-    grace: float = 30.0
-    socket_dir: Path = Path("/var/run/asya")
-    socket_name: str = SOCKET_NAME
-    socket_chmod: int | None = 0o666
-    log_level: str = "INFO"
-    problems: list[str] = field(default_factory=list, compare=False)
+    mode: str
+    directory: Path
+    socket_name: str
+    chmod: int | None
+    validation: bool
+    workers: int
+    concurrency: int
+    batch_max: int
+    batch_wait: float
+    single_result: bool
+    json: str
+    max_requests: int
+    max_rss: int
+    grace: float
+    log_level: str
+    log_format: str
+    uvloop: bool
 
     @property
-    def socket_path(self) -> Path:
-        """Where the sidecar connects first."""
-        return self.socket_dir / self.socket_name
+    def socket(self) -> Path:
+        """Where sidecars connect."""
+        return self.directory / self.socket_name
+
+    @property
+    def ready(self) -> Path:
+        """The file that says that every worker has loaded the handler."""
+        return self.directory / "runtime-ready"
+
+    def worker_socket(self, worker: int) -> Path:
+        """Where the sidecar sends the requests of one worker."""
+        return self.directory / f"asya-w{worker}.sock"
 
 
-def cpu_limit() -> int:
-    """Processors that this container may use: its cgroup's quota, else what the scheduler allows; at least 1."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            return max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        pass
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def read(env: Mapping[str, str] = os.environ) -> Config:
+    """Reads `ASYA_*`. Raises ConfigError."""
+    wrong: list[str] = []
 
-
-def load() -> Config:
-    """Reads the environment; exits with every problem named when there is one."""
-    env = os.environ
-    problems: list[str] = []
-
-    def number(name: str, default: float, least: float) -> float:
-        text = env.get(name, "")
-        if not text:
-            return default
+    def get(name: str, default: str, parse: Callable[[str], T]) -> T:
+        text = env.get(name, default).strip()
         try:
-            value = float(text)
-        except ValueError:
-            problems.append(f"{name}={text!r}: must be a number")
-            return default
-        if value < least:
-            problems.append(f"{name}={text!r}: must be at least {least:g}")
-            return default
-        return value
+            return parse(text)
+        except ValueError as error:
+            wrong.append(f"{name}={text!r}: {error}")
+            return parse(default)
 
-    handler = env.get("ASYA_HANDLER", "")
-    if not handler:
-        problems.append("ASYA_HANDLER is not set: name the handler as module.function or module.Class.method")
-    elif not HANDLER.match(handler):
-        problems.append(f"ASYA_HANDLER={handler!r}: must be module.function or module.Class.method")
-    mode = env.get("ASYA_HANDLER_MODE", "payload").lower()
-    if mode not in ("payload", "envelope"):
-        problems.append(f"ASYA_HANDLER_MODE={mode!r}: must be payload or envelope")
-    workers = env.get("ASYA_WORKERS", "")
-    chmod_text = env.get("ASYA_SOCKET_CHMOD", "0o666")
-    chmod: int | None = None
-    if chmod_text:
-        try:
-            chmod = int(chmod_text, 8)
-        except ValueError:
-            problems.append(f"ASYA_SOCKET_CHMOD={chmod_text!r}: must be octal, for example 0o666, or empty")
+    if not env.get("ASYA_HANDLER", "").strip():
+        wrong.append("ASYA_HANDLER is not set; it names the handler: module.function or module.Class.method")
+    directory = Path(env.get("ASYA_SOCKET_DIR") or DEFAULT_DIRECTORY)
     config = Config(
-        handler=handler,
-        mode=mode,
-        validate=env.get("ASYA_ENABLE_VALIDATION", "true").lower() == "true",
-        single=env.get("ASYA_RESULT", "").lower() == "single",
-        workers=cpu_limit() if workers == "auto" else int(number("ASYA_WORKERS", 1, 1)),
-        concurrency=int(number("ASYA_CONCURRENCY", DEFAULT_ASYNC_CONCURRENCY, 1)),
-        batch_max=int(number("ASYA_BATCH_MAX", 1, 1)),
-        batch_wait=number("ASYA_BATCH_WAIT_MS", 0, 0) / 1000,
-        max_requests=int(number("ASYA_WORKER_MAX_REQUESTS", 0, 0)),
-        max_rss_mb=int(number("ASYA_WORKER_MAX_RSS_MB", 0, 0)),
-        grace=number("ASYA_GRACE_SECONDS", 30, 0),
-        socket_dir=Path(env.get("ASYA_SOCKET_DIR", "/var/run/asya")),
-        socket_name=env.get("ASYA_SOCKET_NAME", SOCKET_NAME),
-        socket_chmod=chmod,
-        log_level=env.get("ASYA_LOG_LEVEL", "INFO").upper(),
+        handler=env.get("ASYA_HANDLER", "").strip(),
+        mode=get("ASYA_HANDLER_MODE", "payload", _one_of("payload", "envelope")),
+        directory=directory,
+        socket_name=env.get("ASYA_SOCKET_NAME") or DEFAULT_SOCKET,
+        chmod=get("ASYA_SOCKET_CHMOD", "0o666", _octal),
+        validation=env.get("ASYA_ENABLE_VALIDATION", "true").lower() == "true",
+        workers=get("ASYA_WORKERS", "1", _workers),
+        concurrency=get("ASYA_CONCURRENCY", str(DEFAULT_CONCURRENCY), _positive),
+        batch_max=get("ASYA_BATCH_MAX", "1", _positive),
+        batch_wait=get("ASYA_BATCH_WAIT_MS", str(DEFAULT_BATCH_WAIT_MS), _seconds) / 1000,
+        single_result=get("ASYA_RESULT", "many", _one_of("many", "single")) == "single",
+        json=get("ASYA_JSON", "stdlib", _one_of("stdlib", "orjson")),
+        max_requests=get("ASYA_WORKER_MAX_REQUESTS", "0", _natural),
+        max_rss=get("ASYA_WORKER_MAX_RSS_MB", "0", _natural) * 1024 * 1024,
+        grace=get("ASYA_GRACE_SECONDS", str(DEFAULT_GRACE), _seconds),
+        log_level=get("ASYA_LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error")),
+        log_format=get("ASYA_LOG_FORMAT", "text" if sys.stderr.isatty() else "json", _one_of("json", "text")),
+        uvloop=env.get("ASYA_UVLOOP", "auto").lower() not in ("0", "off", "false", "no"),
     )
-    if problems:
-        raise SystemExit("asya_runtime: " + "; ".join(problems))
+    longest = max((str(config.socket), str(config.worker_socket(10**6))), key=len)
+    if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
+        wrong.append(f"ASYA_SOCKET_DIR: {longest} is longer than a socket's path can be ({MAX_SOCKET_PATH})")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
     return config
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        text = {"warn": "warning", "critical": "error"}.get(text.lower(), text.lower())
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _octal(text: str) -> int | None:
+    return int(text, 8) if text else None
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise ValueError("must be from 1 to 65535")
+    return number
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e9:
+        raise ValueError("must be a number from 0")
+    return number
+
+
+def _workers(text: str) -> int:
+    return cpu_limit() if text.lower() == "auto" else _positive(text)
+
+
+def cpu_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Whole CPUs that this container may use: the cgroup's quota, else those that it may be scheduled on."""
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:
+        available = os.cpu_count() or 1
+    quota: float | None = None
+    try:
+        limit, period = (root / "cpu.max").read_text().split()
+        quota = None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        try:
+            micros = int((root / "cpu/cpu.cfs_quota_us").read_text())
+            period_micros = int((root / "cpu/cpu.cfs_period_us").read_text())
+            quota = micros / period_micros if micros > 0 else None
+        except (OSError, ValueError):
+            pass
+    return max(1, min(available, round(quota + 0.49))) if quota else max(1, available)

@@ -1,142 +1,200 @@
-"""What a handler can ask about the envelope it is working on."""
+"""What a handler can see of its message beyond the payload, and what it can say about it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import datetime
+import json
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from . import jsons
-
-_current: ContextVar[Context] = ContextVar("asya_context")
+ProgressSink = Callable[[float, str], None]
 
 
 class Route:
-    """Where the envelope goes after this actor."""
+    """The envelope's route, this actor being at `current`."""
 
-    def __init__(self, route: dict[str, Any]) -> None:
-        self._route = route
+    __slots__ = ("_actors", "_current", "_rest", "changed")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self._actors = list(raw.get("actors", ()))
+        self._current = int(raw.get("current", 0))
+        self._rest = {k: v for k, v in raw.items() if k not in ("actors", "current")}
         self.changed = False
 
     @property
-    def actors(self) -> list[str]:
-        """All actors of the route, as a copy."""
-        return list(self._route["actors"])
+    def actors(self) -> tuple[str, ...]:
+        """All actors, those that are done included."""
+        return tuple(self._actors)
 
     @property
     def current(self) -> int:
-        """The index of this actor."""
-        return cast(int, self._route.get("current", 0))
+        """Position of this actor."""
+        return self._current
+
+    @property
+    def next(self) -> str | None:
+        """The actor that comes after this one; None at the end."""
+        rest = self._actors[self._current + 1 :]
+        return rest[0] if rest else None
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the client put beside the actors."""
-        return dict(self._route.get("metadata") or {})
+        """`route.metadata`, as it came."""
+        metadata = self._rest.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
 
     def insert_next(self, *actors: str) -> None:
-        """Lets these actors handle the result first, in this order, before the rest of the route."""
-        at = self.current + 1
-        self._route["actors"] = [*self._route["actors"][:at], *actors, *self._route["actors"][at:]]
+        """Puts actors right after this one; those that followed it come after them."""
+        for actor in actors:
+            if not isinstance(actor, str) or not actor:
+                raise ValueError(f"an actor is a name, not {actor!r}")
+        at = self._current + 1
+        self._actors[at:at] = actors
         self.changed = True
 
+    def set_rest(self, actors: Sequence[str]) -> None:
+        """Replaces everything that comes after this actor; an empty sequence ends the route here."""
+        del self._actors[self._current + 1 :]
+        self.insert_next(*actors)
+
     def advanced(self) -> dict[str, Any]:
-        """The route as the next actor sees it."""
-        return {**self._route, "current": self.current + 1}
+        """The route as it leaves: one actor further."""
+        return {"actors": self._actors, "current": self._current + 1, **self._rest}
 
 
 class Context:
-    """The envelope that is being handled. The metadata is decoded when it is first asked for."""
+    """One message. Everything is read from the request's metadata when it is first asked for."""
 
-    def __init__(self, meta: bytes, report: Callable[[float, str], None] | None = None) -> None:
-        self._meta = meta
-        self._report = report
-        self._decoded: dict[str, Any] | None = None
+    __slots__ = ("_headers", "_headers_changed", "_meta", "_progress", "_raw", "_route")
+
+    def __init__(self, raw: bytes | dict[str, Any], progress: ProgressSink | None = None) -> None:
+        self._raw = raw
+        self._progress = progress
+        self._meta: dict[str, Any] | None = None
         self._route: Route | None = None
+        self._headers: dict[str, Any] | None = None
         self._headers_changed = False
-        self._started = time.monotonic()
 
-    def _data(self) -> dict[str, Any]:
-        if self._decoded is None:
-            self._decoded = cast("dict[str, Any]", jsons.decode(self._meta)) if self._meta else {}
-            self._decoded["headers"] = dict(self._decoded.get("headers") or {})
-        return self._decoded
+    def _get(self) -> dict[str, Any]:
+        meta = self._meta
+        if meta is None:
+            raw = self._raw
+            found = (json.loads(raw) if raw else {}) if isinstance(raw, bytes) else raw
+            meta = self._meta = found if isinstance(found, dict) else {}
+        return meta
 
     @property
     def id(self) -> str:
-        """The envelope's id."""
-        return cast(str, self._data().get("id", ""))
+        """The envelope's id; empty where an older sidecar's message has none."""
+        return str(self._get().get("id") or "")
 
     @property
     def parent_id(self) -> str | None:
-        """The id that this envelope was made from by a fan-out."""
-        return self._data().get("parent_id")
-
-    @property
-    def headers(self) -> dict[str, Any]:
-        """The headers, as a copy."""
-        return dict(self._data()["headers"])
-
-    @property
-    def route(self) -> Route:
-        """Where the envelope goes."""
-        if self._route is None:
-            self._route = Route(dict(self._data().get("route") or {"actors": [], "current": 0}))
-        return self._route
+        """Id of the envelope that this one was fanned out from."""
+        parent = self._get().get("parent_id")
+        return None if parent is None else str(parent)
 
     @property
     def actor(self) -> str:
-        """The name of this actor."""
-        return cast(str, self._data().get("actor", ""))
+        """Name of this actor."""
+        meta = self._get()
+        if "actor" in meta:
+            return str(meta["actor"])
+        route = self.route
+        return route.actors[route.current] if 0 <= route.current < len(route.actors) else ""
 
     @property
     def attempt(self) -> int:
-        """Which run of the handler on this envelope this is, from 1."""
-        return cast(int, self._data().get("attempt", 1))
+        """Which run of the handler this is, from 1."""
+        return int(self._get().get("attempt", 1))
 
     @property
-    def deadline(self) -> datetime | None:
-        """When the envelope is no longer worth handling."""
-        text = self._data().get("deadline")
-        return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    def deadline(self) -> datetime.datetime | None:
+        """When the answer is of no more use."""
+        text = self._get().get("deadline")
+        if not isinstance(text, str) or not text:
+            return None
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
     def remaining(self) -> float | None:
-        """Seconds until this run times out; None when the sidecar did not say."""
-        timeout = self._data().get("timeout_ms")
-        return None if timeout is None else max(0.0, timeout / 1000 - (time.monotonic() - self._started))
+        """Seconds until the deadline, not below 0; None without a deadline."""
+        deadline = self.deadline
+        if deadline is None:
+            return None
+        if deadline.tzinfo is None:
+            deadline = deadline.replace(tzinfo=datetime.timezone.utc)
+        return max(0.0, (deadline - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
+
+    @property
+    def route(self) -> Route:
+        """The route; changes to it travel with every result of this message."""
+        if self._route is None:
+            raw = self._get().get("route")
+            self._route = Route(raw if isinstance(raw, dict) else {})
+        return self._route
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """A copy of the headers; `set_header` changes them."""
+        return dict(self._own_headers())
+
+    def _own_headers(self) -> dict[str, Any]:
+        if self._headers is None:
+            raw = self._get().get("headers")
+            self._headers = dict(raw) if isinstance(raw, dict) else {}
+        return self._headers
 
     def set_header(self, name: str, value: Any) -> None:
-        """Sets a header of the results. Names that begin with `x-asya-` are the platform's and are refused."""
-        if name.lower().startswith("x-asya-") or name in ("traceparent", "tracestate"):
-            raise ValueError(f"header {name!r} belongs to the platform")
-        self._data()["headers"][name] = value
+        """Sets a header of what is sent on; None removes it. Names `x-asya-…` are the platform's."""
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a header's name is text, not {name!r}")
+        if name.lower().startswith("x-asya-"):
+            raise ValueError(f"header {name} belongs to the platform")
+        json.dumps(value, allow_nan=False)
+        headers = self._own_headers()
+        if value is None:
+            headers.pop(name, None)
+        else:
+            headers[name] = value
         self._headers_changed = True
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tells how far the handler is, 0.0 to 1.0. Never waits; may be lost."""
-        if self._report is not None:
-            self._report(min(1.0, max(0.0, float(fraction))), str(message))
+        """Reports how far this message is, from 0 to 1. It may be dropped, and never fails the handler."""
+        if self._progress is not None:
+            self._progress(min(1.0, max(0.0, float(fraction))), str(message))
 
-    def item_meta(self) -> bytes:
-        """What the handler changed, for an item; empty when nothing."""
-        if not self._headers_changed and (self._route is None or not self._route.changed):
-            return b""
-        meta: dict[str, Any] = {}
-        if self._route is not None and self._route.changed:
-            meta["route"] = self._route.advanced()
+    def changes(self) -> dict[str, Any] | None:
+        """What the handler changed, as it leaves: `route` advanced, `headers` complete. None: nothing."""
+        route = self._route
+        if not self._headers_changed and (route is None or not route.changed):
+            return None
+        changed: dict[str, Any] = {}
+        if route is not None and route.changed:
+            changed["route"] = route.advanced()
         if self._headers_changed:
-            meta["headers"] = self._data()["headers"]
-        return jsons.encode(meta)
+            changed["headers"] = self._own_headers()
+        return changed
+
+
+current: ContextVar[Context | tuple[Context, ...] | None] = ContextVar("asya_context", default=None)
 
 
 def context() -> Context:
-    """The envelope that the running handler was called for."""
-    try:
-        return _current.get()
-    except LookupError:
-        raise RuntimeError("context() is only there while a handler runs; in tests use asya_runtime.testing") from None
+    """The message that this handler works on. Raises RuntimeError outside a handler, and in a batch."""
+    found = current.get()
+    if isinstance(found, Context):
+        return found
+    if found is None:
+        raise RuntimeError("asya_runtime.context() is known only while a handler runs")
+    if len(found) == 1:
+        return found[0]
+    raise RuntimeError("a batch has one context for each item: use asya_runtime.contexts()")
 
 
-enter = _current.set
-leave = _current.reset
+def contexts() -> tuple[Context, ...]:
+    """The messages of a batch, in the order of its payloads; one message outside of a batch."""
+    found = current.get()
+    if found is None:
+        raise RuntimeError("asya_runtime.contexts() is known only while a handler runs")
+    return (found,) if isinstance(found, Context) else found

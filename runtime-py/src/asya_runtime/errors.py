@@ -1,70 +1,51 @@
-"""Exceptions that a handler can raise, and how any exception is told to the sidecar."""
+"""What a handler raises to say what is to become of the message, and what goes wrong around it."""
 
 from __future__ import annotations
 
-import traceback
-from typing import Any
+from datetime import timedelta
 
 
 class Retry(Exception):
-    """Call the handler again with this envelope, `after` seconds from now or as the actor's retry policy says."""
+    """Run this message again: after `after` seconds, or as the actor's retry policy says."""
 
-    def __init__(self, reason: str = "the handler asked for a retry", *, after: float | None = None) -> None:
-        super().__init__(reason)
-        self.after = after
+    def __init__(self, message: str = "", *, after: float | timedelta | None = None) -> None:
+        super().__init__(message)
+        self.after = after.total_seconds() if isinstance(after, timedelta) else after
+        if self.after is not None and not 0 <= self.after < float("inf"):
+            raise ValueError(f"after must be a number of seconds from 0, not {after!r}")
 
 
 class Drop(Exception):
-    """End the envelope here: it is acknowledged and counted, and nothing is recorded or sent on."""
+    """End this message here: acknowledged, counted, sent nowhere."""
 
 
 class Reject(Exception):
-    """Send the envelope to the error path at once; no retry policy applies."""
+    """Send this message to the error path without another attempt."""
 
 
-class InvalidResult(Exception):
-    """The handler returned something that cannot be sent on."""
+class PayloadError(ValueError):
+    """The payload does not fit the type that the handler declares. `path` says where."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
 
 
-class ValidationError(Exception):
-    """The payload does not fit the handler's declared type. Trying again cannot help."""
+class BadRequest(Exception):
+    """The input cannot be read. The cause is the exception that says why."""
 
 
-class Unreadable(Exception):
-    """What arrived is not an envelope or not JSON."""
+class BadResult(Exception):
+    """The result cannot be sent. The cause is the exception that says why."""
 
 
-CODES: list[tuple[type[BaseException], str]] = [
-    (InvalidResult, "invalid_result"),
-    (ValidationError, "validation_error"),
-    (Unreadable, "msg_parsing_error"),
-]
+class TooLarge(Exception):
+    """The reply is larger than the sidecar reads."""
 
 
-def describe(error: BaseException, code: str | None = None) -> dict[str, Any]:
-    """The body of an ERROR frame."""
-    if code is None:
-        code = next((known for kind, known in CODES if isinstance(error, kind)), "processing_error")
-    # A ValidationError or Unreadable that wraps the library's own exception shows the original class.
-    shown = error.__cause__ if isinstance(error, Unreadable) and error.__cause__ is not None else error
-    told: dict[str, Any] = {
-        "code": code,
-        "message": str(shown),
-        "type": type(shown).__name__,
-        "mro": [qualified(kind) for kind in type(shown).__mro__ if kind is not object],
-        "traceback": "".join(traceback.format_exception(type(shown), shown, shown.__traceback__)),
-    }
-    if isinstance(error, Retry):
-        told["action"] = "retry"
-        if error.after is not None:
-            told["delay_ms"] = max(0, int(error.after * 1000))
-    elif isinstance(error, Drop):
-        told["action"] = "drop"
-    elif isinstance(error, Reject):
-        told["action"] = "reject"
-    return told
+class ProtocolError(Exception):
+    """The peer breaks the socket protocol: its connection is closed."""
 
 
-def qualified(kind: type) -> str:
-    """`module.Class`, without the module for built-in classes."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+class LoadError(Exception):
+    """The handler cannot be loaded; the message is for a person."""

@@ -1,95 +1,109 @@
-"""Frames of the socket protocol: see docs/protocol.md."""
+"""Frames of docs/protocol.md: a length of four bytes, then type, request id, and the rest."""
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from . import jsons
+from .errors import ProtocolError
 
 MAGIC = b"\0asya/2 "
 REQUEST, CANCEL, KILL = 0x01, 0x02, 0x03
 ITEM, RESULT, ERROR, PROGRESS = 0x11, 0x12, 0x13, 0x14
 WORKER_READY, WORKER_EXITED = 0x21, 0x22
-# Between supervisor and worker only: one message of the one-shot protocol, and its answer.
-ONESHOT, ONESHOT_ANSWER = 0x7E, 0x7F
 
-LENGTH = struct.Struct(">I")
-HEADER = struct.Struct(">IBQ")  # length, type, request id
-BODY_HEADER = struct.Struct(">BQ")
-ONE_ITEM = struct.Struct(">IBQII")  # header, empty meta, length of the payload
-HEADER_SIZE = 9
+# The largest payload that is sent as one message, and room for what surrounds it.
+MAX_FRAME = 64 * 1024 * 1024 + 64 * 1024
+HEADER = 9
 
-
-class Malformed(Exception):
-    """The other end does not keep to the protocol; the connection is of no use any more."""
+length = struct.Struct(">I")
+head = struct.Struct(">IBQ")
+# Frame length, type, request id, meta length: the four fields before a request's meta.
+request_head = struct.Struct(">IBQI")
+# A reply of one item without meta, which is nearly every reply: length, type, id, two sections.
+_single = struct.Struct(">IBQII")
 
 
 def frame(kind: int, request: int, body: bytes) -> bytes:
     """A whole frame."""
-    return HEADER.pack(HEADER_SIZE + len(body), kind, request) + body
+    return head.pack(HEADER + len(body), kind, request) + body
 
 
-def json_frame(kind: int, request: int, value: dict[str, Any]) -> bytes:
-    """A frame whose body is JSON of ours."""
-    return frame(kind, request, jsons.encode(value))
+def one_result(request: int, payload: bytes) -> bytes:
+    """RESULT with one item and no meta."""
+    size = len(payload)
+    return _single.pack(HEADER + 8 + size, RESULT, request, 0, size) + payload
 
 
-def plain(body: bytes) -> bytes:
-    """A frame without a header: hello, and the one-shot protocol."""
-    return LENGTH.pack(len(body)) + body
-
-
-def section(data: bytes) -> bytes:
-    """A length and that many bytes."""
-    return LENGTH.pack(len(data)) + data
+def result(request: int, items: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """RESULT with any number of items, each (meta, payload)."""
+    body = bytearray()
+    for meta, payload in items:
+        body += length.pack(len(meta)) + meta + length.pack(len(payload)) + payload
+    return frame(RESULT, request, bytes(body))
 
 
 def item(request: int, meta: bytes, payload: bytes) -> bytes:
-    """One yield of a generator."""
-    return frame(ITEM, request, section(meta) + payload)
+    """ITEM: one yield of a generator."""
+    return frame(ITEM, request, length.pack(len(meta)) + meta + payload)
 
 
-def result(request: int, items: list[tuple[bytes, bytes]]) -> bytes:
-    """The end of a request that succeeded."""
-    if len(items) == 1 and not items[0][0]:
-        payload = items[0][1]
-        return ONE_ITEM.pack(HEADER_SIZE + 8 + len(payload), RESULT, request, 0, len(payload)) + payload
-    return frame(RESULT, request, b"".join(section(meta) + section(payload) for meta, payload in items))
+def document(kind: int, request: int, value: Any) -> bytes:
+    """A frame whose rest is one JSON value."""
+    return frame(kind, request, json.dumps(value, separators=(",", ":")).encode())
 
 
-def split_request(body: bytes) -> tuple[bytes, bytes]:
-    """Metadata and payload of a REQUEST, after its header."""
-    if len(body) < 4:
-        raise Malformed("a request without a section for its metadata")
-    end = 4 + LENGTH.unpack_from(body)[0]
-    if end > len(body):
-        raise Malformed(f"a section of {end - 4} bytes in {len(body) - 4} bytes")
-    return body[4:end], body[end:]
+def handshake(value: dict[str, Any]) -> bytes:
+    """Hello, or the answer to it."""
+    body = MAGIC + json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return length.pack(len(body)) + body
 
 
-class Reader:
-    """Cuts a stream of bytes into frames. Never keeps more than one frame beyond what has arrived."""
+def parse_document(body: bytes) -> dict[str, Any]:
+    """The JSON object of a CANCEL or KILL; its header is not in `body`."""
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise ProtocolError(f"frame is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("frame is not a JSON object")
+    return value
 
-    def __init__(self, max_frame: int) -> None:
-        self.max_frame = max_frame
-        self.buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bodies that are complete now."""
-        buffer = self.buffer
+def parse_request(body: bytes) -> tuple[int, bytes, bytes]:
+    """Request id, meta and payload of a REQUEST's body (without the length)."""
+    if len(body) < HEADER + 4:
+        raise ProtocolError("request without a section")
+    request = int.from_bytes(body[1:HEADER], "big")
+    size = int.from_bytes(body[HEADER : HEADER + 4], "big")
+    if HEADER + 4 + size > len(body):
+        raise ProtocolError("section is longer than its frame")
+    return request, body[HEADER + 4 : HEADER + 4 + size], body[HEADER + 4 + size :]
+
+
+class Splitter:
+    """Cuts a stream of bytes into frame bodies; never holds more than one frame and what came with it."""
+
+    def __init__(self, cap: int = MAX_FRAME, least: int = HEADER) -> None:
+        self.cap = cap
+        self.least = least
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that are complete now. Raises ProtocolError for a length out of bounds."""
+        buffer = self._buffer
         buffer += data
-        bodies = []
-        position, size = 0, len(buffer)
-        while size - position >= 4:
-            (length,) = LENGTH.unpack_from(buffer, position)
-            if length > self.max_frame:
-                raise Malformed(f"a frame of {length} bytes is over the limit of {self.max_frame}")
-            end = position + 4 + length
-            if end > size:
-                break
-            bodies.append(bytes(buffer[position + 4 : end]))
-            position = end
-        if position:
-            del buffer[:position]
-        return bodies
+        at, end = 0, len(buffer)
+        try:
+            while end - at >= 4:
+                size = length.unpack_from(buffer, at)[0]
+                if size > self.cap or size < self.least:
+                    raise ProtocolError(f"frame of {size} bytes")
+                if end - at - 4 < size:
+                    break
+                at += 4 + size
+                yield bytes(buffer[at - size : at])
+        finally:
+            del buffer[:at]

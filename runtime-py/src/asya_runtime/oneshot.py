@@ -1,63 +1,80 @@
-"""The one-shot protocol: whole envelopes in, a JSON array out. What existing sidecars speak."""
+"""The protocol of older sidecars: one connection, one envelope, one JSON array."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import json
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from . import contract, jsons
-from .config import Config
-from .errors import Unreadable, describe
-from .results import Item
+from . import frames, results
+from .errors import BadRequest
 
-# What one-shot sidecars know; the finer code goes into the details.
-CODES = {"msg_parsing_error": "msg_parsing_error", "connection_error": "connection_error"}
+# An older sidecar writes its whole frame at once; one that does not must not hold the worker.
+PATIENCE = 30.0
 
 
-class OneShot:
-    """Reads one message, and writes the answer to it, around a handler that is called in between."""
+def error(raised: BaseException) -> bytes:
+    """The answer to an exception, as the body of a frame."""
+    return json.dumps(results.failure(raised).one_shot).encode()
 
-    def __init__(self, config: Config) -> None:
-        self.envelope_mode = config.mode == "envelope"
-        self.validate = config.validate
 
-    def read(self, body: bytes) -> tuple[Any, bytes, bytes]:
-        """The envelope, and the metadata and payload that a REQUEST would have had."""
-        try:
-            envelope = jsons.decode(body)
-            if self.validate:
-                envelope = contract.check(envelope)
-            elif not isinstance(envelope, dict):
-                raise ValueError("Envelope must be an object")
-        except (ValueError, RecursionError) as error:
-            raise Unreadable(str(error)) from error
-        meta = {name: envelope[name] for name in ("id", "parent_id", "route", "headers", "deadline") if name in envelope}
-        payload = envelope if self.envelope_mode else envelope.get("payload")
-        return envelope, jsons.encode(meta), jsons.encode(payload)
+def connection_error(message: str) -> bytes:
+    """The answer to a request that did not arrive whole, as the body of a frame."""
+    details = {"message": message, "type": "ConnectionError", "traceback": ""}
+    return json.dumps([{"error": "connection_error", "details": details}]).encode()
 
-    def answer(self, envelope: Any, items: list[Item]) -> bytes:
-        """The array of items."""
-        if self.envelope_mode:
-            return b"[" + b",".join(payload for _, payload in items) + b"]"
-        return b"[" + b",".join(self._item(envelope, meta, payload) for meta, payload in items) + b"]"
 
-    def _item(self, envelope: Any, meta: bytes, payload: bytes) -> bytes:
-        changed = cast("dict[str, Any]", jsons.decode(meta)) if meta else {}
-        route = changed.get("route")
-        if route is None:
-            route = {**envelope["route"], "current": envelope["route"].get("current", 0) + 1}
-        out = b'{"payload":' + payload + b',"route":' + jsons.encode(route)
-        headers = changed.get("headers", envelope.get("headers"))
-        if headers is not None:
-            out += b',"headers":' + jsons.encode(headers)
-        return out + b"}"
+def worker_died(detail: str) -> bytes:
+    """The answer for a worker that died over the message, as the body of a frame."""
+    message = f"the worker process ended while it handled this message: {detail}"
+    details = {"message": message, "type": "WorkerDied", "traceback": "", "code": "worker_died"}
+    return json.dumps([{"error": "processing_error", "details": details}]).encode()
 
-    @staticmethod
-    def failure(error: BaseException) -> bytes:
-        """The array with one error."""
-        told = describe(error)
-        if told.get("action") == "drop":
-            # A one-shot sidecar cannot be told to drop: nothing to send on comes nearest.
-            return b"[]"
-        details = {name: told[name] for name in ("message", "type", "traceback", "mro", "code")}
-        details.update({name: told[name] for name in ("action", "delay_ms") if name in told})
-        return jsons.encode([{"error": CODES.get(told["code"], "processing_error"), "details": details}])
+
+def too_long(size: int) -> bytes:
+    """The answer to a frame above the cap, as the body of a frame."""
+    return error(BadRequest(f"frame of {size} bytes; at most {frames.MAX_FRAME} are read"))
+
+
+def values(value: Any, single: bool) -> Sequence[Any]:
+    """The items of a returned value."""
+    return results.split(value, single)
+
+
+def reply(connection: socket.socket, body: bytes) -> None:
+    """Writes the answer and ends the connection for all who hold it."""
+    try:
+        connection.sendall(frames.length.pack(len(body)) + body)
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # The sidecar has gone; it settles the message by its own timeout.
+        pass
+    finally:
+        connection.close()
+
+
+def serve(connection: socket.socket, peeked: bytes, run: Callable[[bytes], bytes]) -> None:
+    """Reads one request, runs it, answers."""
+    connection.settimeout(PATIENCE)
+    try:
+        header = peeked[:4] + _exactly(connection, 4 - len(peeked[:4]))
+        size = frames.length.unpack(header)[0]
+        if size > frames.MAX_FRAME:
+            answer = too_long(size)
+        else:
+            answer = run(peeked[4:] + _exactly(connection, size - len(peeked[4:])))
+    except OSError as failed:
+        answer = connection_error(str(failed) or "the connection ended inside the request")
+    reply(connection, answer)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        count = connection.recv_into(view)
+        if count == 0:
+            raise ConnectionError(f"the connection ended {len(view)} bytes before the end of the request")
+        view = view[count:]
+    return bytes(buffer)

@@ -1,58 +1,94 @@
-"""Lines that a handler prints, marked with the envelope that it was working on."""
+"""Tags what a handler prints with the envelope it works on, on its way to the supervisor.
+
+A tagged line is RS, the envelope's id, US, the text. Lines without a tag were written past Python.
+"""
 
 from __future__ import annotations
 
 import io
-import logging
+import os
 import sys
-from typing import TextIO
 
-from .context import context
+from .context import Context, current
+
+TAG, END = "\x1e", "\x1f"
+# A line that is longer is passed on in pieces, so that a worker never holds more.
+_LONGEST = 64 * 1024
 
 
 class Tagged(io.TextIOBase):
-    """Stands in for sys.stdout and sys.stderr: each line begins with the envelope's id while a handler runs."""
+    """Stands in for sys.stdout and sys.stderr of a worker."""
 
-    def __init__(self, under: TextIO) -> None:
-        self.under = under
-        self.at_start = True
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._partial = ""
+        self.buffer = io.FileIO(descriptor, "w", closefd=False)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
 
     def write(self, text: str) -> int:
-        """Writes through, line by line."""
-        tag = ""
-        try:
-            tag = f"[{context().id}] "
-        except RuntimeError:
-            pass
-        for line in text.splitlines(keepends=True):
-            self.under.write(tag + line if tag and self.at_start else line)
-            self.at_start = line.endswith("\n")
-        if self.at_start:
-            self.flush()
+        partial = self._partial + text
+        if "\n" not in text and len(partial) < _LONGEST:
+            self._partial = partial
+            return len(text)
+        *lines, rest = partial.split("\n")
+        if len(rest) >= _LONGEST:
+            lines.append(rest)
+            rest = ""
+        self._partial = rest
+        tag = _tag()
+        self._emit("".join(f"{tag}{line}\n" for line in lines))
         return len(text)
 
     def flush(self) -> None:
-        """Passes on what is buffered. A log that nobody reads any more must not fail the handler."""
+        # A line is passed on when it ends: half of one could not be tagged.
+        pass
+
+    def finish(self) -> None:
+        """Passes on a line that has not ended."""
+        if self._partial:
+            self.write("\n")
+
+    def _emit(self, text: str) -> None:
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
         try:
-            self.under.flush()
-        except (BrokenPipeError, ValueError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            # The supervisor is gone; a handler's print is no reason to fail its message.
             pass
 
-    def fileno(self) -> int:
-        """The descriptor underneath, for those who write to it directly."""
-        return self.under.fileno()
 
-    def isatty(self) -> bool:
-        """Whether a person reads it."""
-        return self.under.isatty()
+def _tag() -> str:
+    found = current.get()
+    first = found[0] if isinstance(found, tuple) and found else found
+    if not isinstance(first, Context):
+        return ""
+    try:
+        return f"{TAG}{first.id}{END}"
+    except Exception:
+        return ""
 
-    def writable(self) -> bool:
-        """Always."""
-        return True
+
+def install() -> None:
+    """Replaces the two streams of this process."""
+    sys.stdout = Tagged(1)
+    sys.stderr = Tagged(2)
 
 
-def install(level: str) -> None:
-    """Tags what handlers print, and sends the log to standard error."""
-    sys.stdout = Tagged(sys.stdout)
-    sys.stderr = Tagged(sys.stderr)
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+def finish() -> None:
+    """Passes on what is left when the worker ends."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Tagged):
+            stream.finish()

@@ -1,202 +1,153 @@
-"""A worker as the supervisor sees it: its process, its line, its page, and the socket it serves."""
+"""A worker as the supervisor sees it: its process, its channel, its output, and what it owes."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import mmap
 import os
+import selectors
 import signal
 import socket
-import struct
 import sys
-import tempfile
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
+from time import monotonic
 
-from . import frames
-from .batch import BATCH
+from . import worker
+from .board import Board
+from .channel import Channel
 from .config import Config
-from .frames import BODY_HEADER, HEADER_SIZE
-from .worker import RUNNING, WORDS
+from .log import MAX_LINE, Log
 
-# How long an async handler has to end after it was cancelled.
-CANCEL_GRACE = 1.0
-BACKLOG = 128
+# Read at most this much of a worker's output in one turn, so that one that prints without end starves nobody.
+_OUTPUT_PIECE = 256 * 1024
 
 
-class WorkerGone(Exception):
-    """The worker ended before it answered."""
+class Output:
+    """One of a worker's two streams, cut into lines."""
 
+    def __init__(self, descriptor: int, owner: int, name: str, log: Log) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self._owner = owner
+        self._name = name
+        self._log = log
+        self._partial = b""
 
-class Worker:
-    """One worker process, from its start to its end. Never started again: its successor has another id."""
+    def fileno(self) -> int:
+        """For a selector."""
+        return self.descriptor
 
-    def __init__(self, number: int, config: Config) -> None:
-        self.number = number
-        self.config = config
-        self.path = config.socket_dir / f"asya-w{number}.sock"
-        self.kind = "sync"
-        self.ready = False
-        self.killed = False
-        self.retired = False
-        self.failure: str | None = None
-        self.process: asyncio.subprocess.Process | None = None
-        self.cancelled: dict[int, asyncio.Event] = {}
-        self.answers: dict[int, asyncio.Future[bytes]] = {}
-        self.words: asyncio.StreamReader | None = None
-        self.line: socket.socket | None = None
-        self.line_writer: asyncio.StreamWriter | None = None
-        self.page: mmap.mmap | None = None
-        self.one_shot_writer: asyncio.StreamWriter | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self.process is not None
-        return self.process.pid
-
-    async def start(self) -> None:
-        """Starts the process; it says on its line when it is ready."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self.path))
-        if self.config.socket_chmod is not None:
-            self.path.chmod(self.config.socket_chmod)
-        listener.listen(BACKLOG)
-        self.line, theirs = socket.socketpair()
-        self.line.setblocking(False)
-        page = _page()
-        self.page = mmap.mmap(page, mmap.PAGESIZE)
-        inherited = (theirs.fileno(), page, listener.fileno())
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *own_arguments(),
-            "--worker",
-            *(str(descriptor) for descriptor in inherited),
-            str(os.getpid()),
-            pass_fds=inherited,
-            start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
-        theirs.close()
-        listener.close()
-        os.close(page)
-
-    def info(self) -> dict[str, Any]:
-        """What the sidecar is told."""
-        return {"id": self.number, "pid": self.pid, "socket": self.path.name}
-
-    def running(self) -> int:
-        """The request that it works on; 0 for none; always 0 for async workers."""
-        assert self.page is not None
-        return int(struct.unpack_from("<Q", self.page, RUNNING)[0])
-
-    def say(self, **word: object) -> None:
-        """Sends a word down the line."""
-        assert self.line is not None and self.page is not None
-        with suppress(OSError):
-            self.line.send(json.dumps(word).encode() + b"\n")
-            (count,) = struct.unpack_from("<Q", self.page, WORDS)
-            struct.pack_into("<Q", self.page, WORDS, count + 1)
-
-    async def hear(self) -> dict[str, Any] | None:
-        """The next word from the worker; None when there will be no more."""
-        if self.words is None:
-            # The writer is kept because dropping it would close the line; words to the worker go around it, unbuffered.
-            self.words, self.line_writer = await asyncio.open_unix_connection(sock=self.line)
-        with suppress(ConnectionError):
-            text = await self.words.readline()
-            if text.endswith(b"\n"):
-                return dict(json.loads(text))
-        return None
-
-    def kill(self) -> None:
-        """Kills the worker and whatever it has started."""
-        self.killed = True
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    async def cancel(self, request: int) -> None:
-        """Makes a request end: asks, and kills when asking does not help or cannot."""
-        if self.kind == "sync" and self.running() in (request, BATCH):
-            self.kill()
-            return
-        done = self.cancelled.setdefault(request, asyncio.Event())
-        self.say(cancel=request)
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(done.wait(), CANCEL_GRACE)
-        self.cancelled.pop(request, None)
-        begun = self.running() in (request, BATCH)
-        if begun if self.kind == "sync" else not done.is_set():
-            self.kill()
-
-    async def ask(self, request: int, message: bytes) -> bytes:
-        """One message of the one-shot protocol through this worker; raises WorkerGone."""
-        if self.one_shot_writer is None:
-            reader, self.one_shot_writer = await asyncio.open_unix_connection(str(self.path))
-            asyncio.ensure_future(self._answers(reader))
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.answers[request] = answer
-        self.one_shot_writer.write(frames.frame(frames.ONESHOT, request, message))
+    def read(self) -> bool:
+        """Passes on what is there; False at the end."""
         try:
-            return await answer
+            data = os.read(self.descriptor, _OUTPUT_PIECE)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if not data:
+            return False
+        *lines, rest = (self._partial + data).split(b"\n")
+        for line in lines:
+            self._log.printed(self._owner, self._name, line)
+        if len(rest) > 4 * MAX_LINE:
+            self._log.printed(self._owner, self._name, rest)
+            rest = b""
+        self._partial = rest
+        return True
+
+    def finish(self) -> None:
+        """Reads what the worker left, and closes. A grandchild that holds the pipe is not waited for."""
+        until = monotonic() + 0.2
+        try:
+            while monotonic() < until and select_readable(self.descriptor) and self.read():
+                pass
         finally:
-            self.answers.pop(request, None)
-
-    async def _answers(self, reader: asyncio.StreamReader) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                (length,) = frames.LENGTH.unpack(await reader.readexactly(4))
-                body = await reader.readexactly(length)
-                _, request = BODY_HEADER.unpack_from(body)
-                if request in self.answers and not self.answers[request].done():
-                    self.answers[request].set_result(body[HEADER_SIZE:])
-        self.gone()
-
-    def gone(self) -> None:
-        """Fails what still waits for an answer."""
-        for answer in self.answers.values():
-            if not answer.done():
-                answer.set_exception(WorkerGone(f"worker {self.number} ended before it answered"))
-
-    def clean(self) -> None:
-        """Removes what the process leaves behind."""
-        self.gone()
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-        if self.one_shot_writer is not None:
-            self.one_shot_writer.close()
-        if self.line_writer is not None:
-            self.line_writer.close()
-        elif self.line is not None:
-            self.line.close()
-
-    def end(self) -> tuple[str, str]:
-        """How it ended, for the sidecar: reason and detail."""
-        assert self.process is not None
-        code = self.process.returncode
-        detail = "not ended" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
-        if self.killed:
-            return "killed", detail
-        return ("retired", detail) if self.retired else ("died", detail)
+            if self._partial:
+                self._log.printed(self._owner, self._name, self._partial)
+            os.close(self.descriptor)
 
 
-def own_arguments() -> list[str]:
-    """How this program was started: as a module, or as a file (the zip)."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.parent:
-        return ["-m", spec.parent]
-    return [sys.argv[0]]
+def select_readable(descriptor: int) -> bool:
+    """Whether a read of it returns at once."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
-def _page() -> int:
-    """A descriptor of one page of memory to share."""
-    if hasattr(os, "memfd_create"):
-        page = os.memfd_create("asya-worker")
-    else:
-        with tempfile.TemporaryFile() as file:
-            page = os.dup(file.fileno())
-    os.ftruncate(page, mmap.PAGESIZE)
-    return page
+class Process:
+    """A running worker."""
+
+    def __init__(self, number: int, pid: int, channel: Channel, board: Board, outputs: tuple[Output, Output]) -> None:
+        self.number = number
+        self.pid = pid
+        self.channel = channel
+        self.board = board
+        self.outputs = outputs
+        self.started = monotonic()
+        self.ready = False
+        self.wants_retirement = False
+        # Why we ended it; None while we did not.
+        self.ending: str | None = None
+        self.detail = ""
+        # A connection of an older sidecar that it answers now.
+        self.one_shot: socket.socket | None = None
+        self.is_async = False
+        # Sidecars that are connected to it.
+        self.connections = 0
+        # Cancelled requests that it has not ended yet, each with the time at which it is killed.
+        self.cancelling: dict[int, float] = {}
+
+    def kill(self, reason: str, detail: str = "") -> None:
+        """Ends the whole process group at once."""
+        if self.ending is None:
+            self.ending, self.detail = reason, detail
+        for target in (os.killpg, os.kill):
+            try:
+                target(self.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                # The group exists only once the child has made it, and as long as somebody is in it.
+                pass
+
+
+def spawn(config: Config, number: int, log: Log, max_reply: int, close_in_child: Callable[[], None]) -> Process:
+    """Forks a worker."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    board = Board(config.batch_max)
+    board.max_reply = max_reply
+    pipes = [os.pipe(), os.pipe()]
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            os.setsid()
+            for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+                signal.signal(caught, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            ours.close()
+            close_in_child()
+            devnull = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(devnull, 0)
+            os.dup2(pipes[0][1], 1)
+            os.dup2(pipes[1][1], 2)
+            for end in (devnull, *pipes[0], *pipes[1]):
+                os.close(end)
+            code = worker.main(config, number, Channel(theirs), board, parent)
+        except SystemExit as end_of_process:
+            code = end_of_process.code if isinstance(end_of_process.code, int) else 1
+        finally:
+            # The supervisor's own clean-up must never run here.
+            os._exit(code)
+    theirs.close()
+    for _, write in pipes:
+        os.close(write)
+    outputs = (Output(pipes[0][0], number, "stdout", log), Output(pipes[1][0], number, "stderr", log))
+    return Process(number, pid, Channel(ours), board, outputs)
+
+
+def how_it_ended(status: int) -> str:
+    """`signal 9` or `exit code 3`."""
+    if os.WIFSIGNALED(status):
+        return f"signal {os.WTERMSIG(status)}"
+    return f"exit code {os.waitstatus_to_exitcode(status)}"

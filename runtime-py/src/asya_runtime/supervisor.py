@@ -1,276 +1,279 @@
-"""Keeps the workers running, and speaks with the sidecar about them.
-
-It loads no user code, so it answers whatever the workers do.
-"""
+"""Owns the socket and the workers. One thread, one selector; it never imports the handler, never waits for it."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-import platform
+import os
+import selectors
 import signal
-import time
-from contextlib import suppress
+import socket
+from time import monotonic
 from typing import Any
 
-from . import __version__, frames
-from .config import READY_NAME, Config
-from .config import load as load_config
-from .errors import Unreadable
-from .frames import BODY_HEADER, HEADER_SIZE, MAGIC
-from .oneshot import OneShot
-from .process import Worker, WorkerGone
+from . import __version__, frames, oneshot
+from .clients import Control, Newcomer
+from .config import Config
+from .errors import BadRequest, ProtocolError
+from .log import Log
+from .pool import CannotStart, Pool
+from .process import Output, Process
 
-log = logging.getLogger("asya_runtime")
-
-# A worker that dies at once is started again after this long, twice as long each time, at most LONGEST_PAUSE.
-PAUSE, LONGEST_PAUSE = 0.1, 5.0
-# Ids of one-shot messages: far from those that sidecars count up from.
-ONE_SHOT_IDS = 1 << 62
-# Before the end of the grace period, to leave in order.
-MARGIN = 2.0
-# Without a control connection a sidecar of the one-shot protocol may still have a message in hand: it counts as gone
-# when it has not connected for this long.
-ONE_SHOT_QUIET = 2.0
-RETIRE_GRACE = 1.0
+# The runtime is gone this long before the grace period's end, when the kubelet kills.
+BEFORE_THE_END = 2.0
+# An older sidecar opens a connection for each message: between two of them nothing is open.
+ONE_SHOT_LINGER = 1.0
+# While a reader of our log is slow, it is looked at again after this.
+LOG_LOOK = 0.01
 
 
 class Supervisor:
-    """All of one runtime."""
+    """Runs until SIGTERM or SIGINT."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.workers: dict[int, Worker] = {}
-        self.numbers = iter(range(1, 1 << 62))
-        self.one_shot_ids = iter(range(ONE_SHOT_IDS, 1 << 63))
-        self.control: asyncio.StreamWriter | None = None
-        self.some_ready = asyncio.Event()
-        self.connections = 0
-        self.last_one_shot = 0.0
-        self.stopping = asyncio.Event()
-        self.failed: str | None = None
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.log = Log(config.log_format, config.log_level)
+        self.selector = selectors.DefaultSelector()
+        self.pool = Pool(config, self.log, self._tell, self._watch, self._forget, self._close_in_child)
+        self.listener: socket.socket | None = None
+        self.newcomers: set[Newcomer] = set()
+        self.controls: set[Control] = set()
+        self.terminated: float | None = None
+        self.at_once = False
+        self.wake, self.woken = socket.socketpair()
 
-    async def run(self) -> int:
-        """Until told to stop; the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
-        self.config.socket_dir.mkdir(parents=True, exist_ok=True)
-        self._remove_files()
-        keepers = [self.spawn(self.keep()) for _ in range(self.config.workers)]
-        if not await self.all_ready():
-            for keeper in keepers:
-                keeper.cancel()
-            self._kill_all()
-            log.error("%s", self.failed or "stopped before the handler was loaded")
-            return 1 if self.failed else 0
-        server = await asyncio.start_unix_server(self.accept, str(self.config.socket_path), backlog=128)
-        if self.config.socket_chmod is not None:
-            self.config.socket_path.chmod(self.config.socket_chmod)
-        (self.config.socket_dir / READY_NAME).write_text("ready")
-        log.info("%s is ready: %d worker(s), %s", self.config.handler, self.config.workers, self.config.socket_path)
-        await self.stopping.wait()
-        await self.drain()
-        server.close()
-        self._remove_files()
-        await self.retire_all()
-        return 0
-
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """A task that is kept until it is done."""
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return task
-
-    async def all_ready(self) -> bool:
-        """Waits until every worker has loaded the handler; false when one cannot, or when told to stop."""
-        while not self.failed and not self.stopping.is_set():
-            if sum(worker.ready for worker in self.workers.values()) == self.config.workers:
-                return True
-            await asyncio.sleep(0.005)
-        return False
-
-    async def keep(self) -> None:
-        """One place for a worker: fills it, and fills it again."""
-        pause = PAUSE
-        while not self.stopping.is_set():
-            worker = Worker(next(self.numbers), self.config)
-            await worker.start()
-            self.workers[worker.number] = worker
-            started = time.monotonic()
-            await self.listen(worker)
-            assert worker.process is not None
-            await worker.process.wait()
-            was_ready, worker.ready = worker.ready, False
-            self.workers.pop(worker.number, None)
-            worker.clean()
-            self.note_ready()
-            if worker.failure:
-                self.failed = worker.failure
-                log.error("a worker cannot load the handler: %s", worker.failure)
-            if was_ready:
-                reason, detail = worker.end()
-                if reason == "died":
-                    log.warning("worker %d died (%s); starting another", worker.number, detail)
-                told = {"worker": worker.number, "reason": reason, "detail": detail}
-                self.tell(frames.WORKER_EXITED, told)
-            lived = time.monotonic() - started
-            pause = PAUSE if was_ready and lived > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
-            if not was_ready or (lived < LONGEST_PAUSE and not worker.killed and not worker.retired):
-                await asyncio.sleep(pause)
-
-    async def listen(self, worker: Worker) -> None:
-        """Hears what a worker says, until its end."""
-        while (word := await worker.hear()) is not None:
-            if word.get("ready"):
-                worker.kind = str(word["kind"])
-                worker.ready = True
-                self.failed = None
-                self.note_ready()
-                self.tell(frames.WORKER_READY, worker.info())
-            elif "failed" in word:
-                worker.failure = str(word["failed"])
-            elif word.get("retired"):
-                worker.retired = True
-            elif "cancelled" in word and word["cancelled"] in worker.cancelled:
-                worker.cancelled[word["cancelled"]].set()
-
-    def note_ready(self) -> None:
-        """Lets one-shot messages wait while no worker is ready."""
-        if any(worker.ready for worker in self.workers.values()):
-            self.some_ready.set()
-        else:
-            self.some_ready.clear()
-
-    def tell(self, kind: int, value: dict[str, Any]) -> None:
-        """Tells the sidecar, if there is one that listens."""
-        if self.control is not None and not self.control.is_closing():
-            self.control.write(frames.json_frame(kind, 0, value))
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A new connection: the first frame says what it is."""
-        self.connections += 1
+    def run(self) -> int:
+        """Serves; returns the exit code."""
+        self._catch_signals()
+        code = 0
         try:
-            body = await self.read(reader)
-            if body.startswith(MAGIC):
-                await self.converse(body, reader, writer)
-            else:
-                await self.one_shot(body, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            log.debug("connection ended: %s", error)
-        except Unreadable as error:
-            with suppress(ConnectionError):
-                writer.write(frames.plain(OneShot.failure(error)))
-                await writer.drain()
+            self._clean_directory()
+            while not self._finished():
+                self._turn()
+        except CannotStart as error:
+            self.log.say("error", str(error), handler=self.config.handler)
+            code = 1
+        except OSError as error:
+            self.log.say("error", f"the runtime cannot serve: {error}")
+            code = 1
         finally:
-            self.connections -= 1
-            writer.close()
+            self._close()
+        return code
 
-    async def read(self, reader: asyncio.StreamReader) -> bytes:
-        """One frame."""
-        (length,) = frames.LENGTH.unpack(await reader.readexactly(4))
-        if length > self.config.max_frame:
-            raise Unreadable(f"a frame of {length} bytes is over the limit of {self.config.max_frame}")
-        return await reader.readexactly(length)
+    def _turn(self) -> None:
+        due = self.pool.turn()
+        if not self.pool.started and len(self.pool.ready) == self.config.workers:
+            self._listen()
+        waits = [] if due is None else [due]
+        if self.log.waiting:
+            self.log.write()
+            waits += [LOG_LOOK] if self.log.waiting else []
+        if self.terminated is not None:
+            waits.append(0.05)
+        for control in self.controls:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if control.waiting else 0)
+            self.selector.modify(control.sock, events, control)
+        for key, mask in self.selector.select(min(waits) if waits else None):
+            self._event(key.data, mask)
+        self.pool.reap()
 
-    async def converse(self, hello: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The control connection; the newest one counts."""
+    def _event(self, source: Any, mask: int) -> None:
+        if isinstance(source, Output):
+            if not source.read():
+                self._unregister(source)
+        elif isinstance(source, Process):
+            if source.number in self.pool.workers and not self.pool.hear(source):
+                self._unregister(source.channel)
+        elif isinstance(source, Control):
+            self._control(source, mask)
+        elif isinstance(source, Newcomer):
+            self._newcomer(source)
+        elif source is self.listener:
+            self._accept()
+        else:
+            self.woken.recv(4096)
+
+    def _catch_signals(self) -> None:
+        for end in (self.wake, self.woken):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self.wake.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGINT, self._terminate)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self.selector.register(self.woken, selectors.EVENT_READ, None)
+
+    def _terminate(self, *_: Any) -> None:
+        self.at_once = self.terminated is not None
+        self.terminated = self.terminated or monotonic()
+
+    def _finished(self) -> bool:
+        if self.terminated is None:
+            return False
+        if self.at_once or not self.pool.started:
+            return True
+        waited = monotonic() - self.terminated
+        if waited >= max(0.0, self.config.grace - BEFORE_THE_END):
+            return True
+        if self.controls or self.newcomers or self.pool.busy:
+            return False
+        last = self.pool.last_one_shot
+        return last is None or monotonic() - max(last, self.terminated) >= ONE_SHOT_LINGER
+
+    def _clean_directory(self) -> None:
+        directory = self.config.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        for stale in (self.config.ready, self.config.socket, *directory.glob("asya-w*.sock")):
+            stale.unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self.config.socket))
+        if self.config.chmod is not None:
+            os.chmod(self.config.socket, self.config.chmod)
+        listener.listen(128)
+        listener.setblocking(False)
+        self.listener = listener
+        self.selector.register(listener, selectors.EVENT_READ, listener)
+        self.pool.started = True
+        self.config.ready.write_text("ready")
+        self.log.say("info", "ready", handler=self.config.handler, workers=self.config.workers)
+
+    def _accept(self) -> None:
+        assert self.listener is not None
         try:
-            json.loads(hello[len(MAGIC) :])
-        except ValueError as error:
-            raise Unreadable(f"the hello is not JSON: {error}") from error
-        writer.write(frames.plain(MAGIC + json.dumps(self.hello()).encode()))
-        self.control = writer
-        while True:
-            body = await self.read(reader)
-            if len(body) < HEADER_SIZE:
-                return
-            kind, request = BODY_HEADER.unpack_from(body)
-            if kind not in (frames.CANCEL, frames.KILL):
-                continue
-            try:
-                worker = self.workers.get(json.loads(body[HEADER_SIZE:])["worker"])
-            except (ValueError, KeyError, TypeError):
-                return
-            if worker is not None and kind == frames.CANCEL:
-                self.spawn(worker.cancel(request))
-            elif worker is not None:
-                worker.kill()
-
-    def hello(self) -> dict[str, Any]:
-        """What the sidecar must know about this runtime."""
-        ready = [worker for worker in self.workers.values() if worker.ready]
-        kind = next((worker.kind for worker in ready), "sync")
-        return {
-            "max_frame": self.config.max_frame,
-            "mode": self.config.mode,
-            "kind": kind,
-            "concurrency": self.config.concurrency if kind == "async" else 1,
-            "batch_max": self.config.batch_max,
-            "workers": [worker.info() for worker in ready],
-            "runtime": f"asya_runtime/{__version__} {platform.python_implementation()}/{platform.python_version()}",
-        }
-
-    async def one_shot(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One message of the one-shot protocol. A sidecar that hangs up has timed out: the work is ended."""
-        request = next(self.one_shot_ids)
-        await self.some_ready.wait()
-        worker = min((w for w in self.workers.values() if w.ready), key=lambda w: len(w.answers))
-        asked = asyncio.ensure_future(worker.ask(request, body))
-        hung_up = asyncio.ensure_future(reader.read(1))
-        await asyncio.wait({asked, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-        if not asked.done():
-            asked.cancel()
-            await worker.cancel(request)
+            sock, _ = self.listener.accept()
+        except OSError:
             return
-        hung_up.cancel()
+        newcomer = Newcomer(sock)
+        self.newcomers.add(newcomer)
+        self.selector.register(sock, selectors.EVENT_READ, newcomer)
+
+    def _newcomer(self, newcomer: Newcomer) -> None:
+        what = newcomer.read()
+        if what is None:
+            return
+        self.newcomers.discard(newcomer)
+        self._unregister(newcomer.sock)
+        sock = newcomer.sock
+        if what == "one-shot":
+            sock.setblocking(True)
+            self.pool.one_shots.append((sock, newcomer.head))
+        elif what == "hello":
+            self._greet(newcomer)
+        elif what == "gone":
+            sock.close()
+        elif what == "short":
+            oneshot.reply(sock, oneshot.connection_error("the connection ended inside the request"))
+        elif what == "long":
+            oneshot.reply(sock, oneshot.too_long(newcomer.size))
+        else:
+            oneshot.reply(sock, oneshot.error(BadRequest("a message cannot begin with a zero byte")))
+
+    def _greet(self, newcomer: Newcomer) -> None:
         try:
-            answer = asked.result()
-        except WorkerGone as error:
-            answer = OneShot.failure(error)
-        writer.write(frames.plain(answer))
-        await writer.drain()
-        self.last_one_shot = time.monotonic()
+            hello = newcomer.greeting()
+        except ProtocolError as error:
+            self.log.say("warning", str(error))
+            newcomer.sock.close()
+            return
+        max_frame = hello.get("max_frame")
+        if isinstance(max_frame, int) and max_frame > 0:
+            self.pool.set_max_reply(max_frame)
+        self.log.say("info", "sidecar connected", actor=hello.get("actor", ""))
+        ready = self.pool.ready
+        is_async = any(worker.is_async for worker in ready)
+        answer = {
+            "max_frame": frames.MAX_FRAME,
+            "mode": self.config.mode,
+            "kind": "async" if is_async else "sync",
+            "concurrency": self.config.concurrency if is_async else 1,
+            "batch_max": self.config.batch_max,
+            "workers": [self.pool.describe(worker) for worker in ready],
+            "runtime": f"asya_runtime {__version__}",
+        }
+        control = Control(newcomer.sock)
+        self.controls.add(control)
+        self.selector.register(control.sock, selectors.EVENT_READ, control)
+        if not control.send(frames.handshake(answer)):
+            self._end_control(control)
 
-    async def drain(self) -> None:
-        """Serves on until the sidecar has gone, or the grace period is nearly over."""
-        until = time.monotonic() + max(0.0, self.config.grace - MARGIN)
-        while time.monotonic() < until:
-            quiet = time.monotonic() - self.last_one_shot > ONE_SHOT_QUIET
-            if not self.connections and (self.control is not None or not self.last_one_shot or quiet):
-                return
-            await asyncio.sleep(0.05)
+    def _control(self, control: Control, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE and not control.flush():
+            self._end_control(control)
+            return
+        if not mask & selectors.EVENT_READ:
+            return
+        bodies = control.read()
+        try:
+            for body in bodies or ():
+                self._command(body)
+        except ProtocolError as error:
+            self.log.say("warning", f"control connection broke the protocol: {error}")
+            bodies = None
+        if bodies is None:
+            self._end_control(control)
 
-    async def retire_all(self) -> None:
-        """Ends the workers, by word and then by force."""
-        for worker in list(self.workers.values()):
-            worker.say(retire=True)
-        until = time.monotonic() + RETIRE_GRACE
-        while self.workers and time.monotonic() < until:
-            await asyncio.sleep(0.01)
-        self._kill_all()
+    def _command(self, body: bytes) -> None:
+        if body[0] not in (frames.CANCEL, frames.KILL):
+            return
+        worker = frames.parse_document(body[frames.HEADER :]).get("worker")
+        if not isinstance(worker, int):
+            raise ProtocolError("no worker is named")
+        if body[0] == frames.CANCEL:
+            self.pool.cancel(worker, int.from_bytes(body[1 : frames.HEADER], "big"))
+        else:
+            self.pool.kill(worker)
 
-    def _kill_all(self) -> None:
-        for worker in list(self.workers.values()):
-            worker.kill()
-            worker.clean()
+    def _end_control(self, control: Control) -> None:
+        self.controls.discard(control)
+        self._unregister(control.sock)
+        control.sock.close()
 
-    def _remove_files(self) -> None:
-        with suppress(FileNotFoundError):
-            (self.config.socket_dir / READY_NAME).unlink()
-        with suppress(FileNotFoundError):
-            self.config.socket_path.unlink()
+    def _tell(self, frame: bytes) -> None:
+        # Every sidecar that is connected: while one replaces another both may be, and no news is wrong for either.
+        for control in list(self.controls):
+            if not control.send(frame):
+                self._end_control(control)
 
+    def _watch(self, worker: Process) -> None:
+        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
+        for output in worker.outputs:
+            self.selector.register(output, selectors.EVENT_READ, output)
 
-def main() -> int:
-    """Runs a supervisor with the settings of the environment."""
-    config = load_config()
-    logging.basicConfig(level=config.log_level, format="%(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_main(config))
+    def _forget(self, worker: Process) -> None:
+        self._unregister(worker.channel)
+        for output in worker.outputs:
+            self._unregister(output)
 
+    def _unregister(self, source: Any) -> None:
+        try:
+            self.selector.unregister(source)
+        except (KeyError, ValueError):
+            # The other way of noticing its end was faster.
+            pass
 
-async def _main(config: Config) -> int:
-    return await Supervisor(config).run()
+    def _close_in_child(self) -> None:
+        """In a new worker: whatever it held open would outlive the supervisor with it."""
+        self.selector.close()
+        sockets = [self.wake, self.woken, *(each.sock for each in self.newcomers | self.controls)]
+        sockets += [connection for connection, _ in self.pool.one_shots]
+        if self.listener is not None:
+            sockets.append(self.listener)
+        for worker in self.pool.workers.values():
+            sockets.append(worker.channel.sock)
+            if worker.one_shot is not None:
+                sockets.append(worker.one_shot)
+            for output in worker.outputs:
+                os.close(output.descriptor)
+        for each in sockets:
+            each.close()
+
+    def _close(self) -> None:
+        self.config.ready.unlink(missing_ok=True)
+        if self.listener is not None:
+            self.listener.close()
+            self.config.socket.unlink(missing_ok=True)
+        # What is left of the grace period belongs to handlers only as long as somebody waits for them.
+        self.pool.stop(1.0 if self.pool.started and not self.at_once else 0.0)
+        for control in list(self.controls):
+            self._end_control(control)
+        self.log.drain()

@@ -1,144 +1,231 @@
-"""Payloads as declared types: dataclasses by the standard library, pydantic models if pydantic is there."""
+"""Builds the dataclass or pydantic model that a handler declares from the payload, or says where it does not fit."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
 import enum
-import inspect
+import pathlib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+import uuid
+from collections.abc import Callable
 from typing import Any
 
-from .errors import ValidationError
+from .errors import PayloadError
 
-Builder = Callable[[Any], Any]
+Build = Callable[[Any, str], Any]
 
-
-def builder_for(function: Callable[..., Any], *, batch: bool) -> Builder | None:
-    """What makes the handler's argument from the payload; None when it takes plain JSON."""
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
-    if not parameters:
-        return None
-    try:
-        hints = typing.get_type_hints(inspect.unwrap(function))
-    except (NameError, TypeError):
-        # Annotations that only a type checker can resolve say nothing at run time.
-        return None
-    hint = hints.get(parameters[0].name)
-    if batch:
-        arguments = typing.get_args(hint)
-        hint = arguments[0] if arguments else None
-    if _is_model(hint):
-        return _model_builder(hint)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return lambda payload: _build(hint, payload, "payload")
-    return None
+# Built from their text form, each raising ValueError (or a subclass) for what is not one.
+_FROM_TEXT: dict[Any, Callable[[str], Any]] = {
+    datetime.datetime: lambda text: datetime.datetime.fromisoformat(text.replace("Z", "+00:00")),
+    datetime.date: datetime.date.fromisoformat,
+    datetime.time: datetime.time.fromisoformat,
+    uuid.UUID: uuid.UUID,
+    decimal.Decimal: decimal.Decimal,
+    pathlib.Path: pathlib.Path,
+}
+_JSON_NAMES: dict[Any, str] = {
+    str: "text",
+    int: "an integer",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 
 
-def _is_model(hint: Any) -> bool:
-    return isinstance(hint, type) and callable(getattr(hint, "model_validate", None))
+def is_model(declared: Any) -> bool:
+    """Whether this is a pydantic model; pydantic is never imported for the question."""
+    return isinstance(declared, type) and hasattr(declared, "model_validate") and hasattr(declared, "model_fields")
 
 
-def _model_builder(model: Any) -> Builder:
-    def build(payload: Any) -> Any:
-        try:
-            return model.model_validate(payload)
-        except ValueError as error:
-            raise ValidationError(f"the payload is not a {model.__name__}: {error}") from error
+def wants_building(declared: Any) -> bool:
+    """Whether a dataclass or model is in the type. Other annotations are notes to readers, never checked."""
+    if is_model(declared) or (isinstance(declared, type) and dataclasses.is_dataclass(declared)):
+        return True
+    return any(wants_building(argument) for argument in typing.get_args(declared))
+
+
+def builder(declared: Any) -> Build:
+    """The function that builds this type; what it does not know it passes through."""
+    origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if declared is Any:
+        return _pass
+    if declared is None or declared is type(None):
+        return _null
+    if origin is typing.Annotated:
+        return builder(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return _union(arguments)
+    if origin is typing.Literal:
+        return _literal(arguments)
+    if origin in (list, tuple, set, frozenset) or declared in (list, tuple):
+        return _sequence(origin or declared, arguments)
+    if origin is dict or declared is dict:
+        return _mapping(arguments)
+    if is_model(declared):
+        return _model(declared)
+    if isinstance(declared, type):
+        if dataclasses.is_dataclass(declared):
+            return _dataclass(declared)
+        if issubclass(declared, enum.Enum):
+            return _enum(declared)
+        if declared in _FROM_TEXT:
+            return _from_text(declared)
+        if declared in (str, int, float, bool):
+            return _scalar(declared)
+    return _pass
+
+
+def _pass(value: Any, _path: str) -> Any:
+    return value
+
+
+def _null(value: Any, path: str) -> None:
+    if value is not None:
+        raise PayloadError(path, f"must be null, not {_kind(value)}")
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
+
+
+def _scalar(declared: type) -> Build:
+    def build(value: Any, path: str) -> Any:
+        if declared is float and type(value) in (int, float):
+            return float(value)
+        if type(value) is not declared:
+            raise PayloadError(path, f"must be {_JSON_NAMES.get(declared, 'a number')}, not {_kind(value)}")
+        return value
 
     return build
 
 
-def _build(hint: Any, value: Any, path: str) -> Any:
-    origin = typing.get_origin(hint)
-    if hint is Any or hint is inspect.Parameter.empty:
-        return value
-    if hint is None or hint is type(None):
-        return _expect(value is None, value, path, "null")
-    if origin in (typing.Union, types.UnionType):
-        return _union(hint, value, path)
-    if origin is typing.Literal:
-        return _expect(value in typing.get_args(hint), value, path, f"one of {typing.get_args(hint)}")
-    if origin in (list, Sequence, set, frozenset, tuple):
-        return _collection(hint, origin, value, path)
-    if origin in (dict, Mapping):
-        _expect(isinstance(value, dict), value, path, "an object")
-        part = typing.get_args(hint)[1]
-        return {key: _build(part, item, f"{path}.{key}") for key, item in value.items()}
-    if not isinstance(hint, type):
-        return value
-    return _plain(hint, value, path)
+def _from_text(declared: Any) -> Build:
+    parse = _FROM_TEXT[declared]
 
-
-def _union(hint: Any, value: Any, path: str) -> Any:
-    reasons = []
-    for option in typing.get_args(hint):
+    def build(value: Any, path: str) -> Any:
+        if not isinstance(value, str):
+            raise PayloadError(path, f"must be text ({declared.__name__}), not {_kind(value)}")
         try:
-            return _build(option, value, path)
-        except ValidationError as error:
-            reasons.append(str(error))
-    raise ValidationError("; ".join(reasons))
+            return parse(value)
+        except (ValueError, ArithmeticError) as error:
+            raise PayloadError(path, f"is not a {declared.__name__}: {value!r}") from error
+
+    return build
 
 
-def _collection(hint: Any, origin: Any, value: Any, path: str) -> Any:
-    _expect(isinstance(value, list), value, path, "a list")
-    arguments = typing.get_args(hint)
-    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
-        _expect(len(value) == len(arguments), value, path, f"a list of {len(arguments)}")
-        return tuple(
-            _build(p, item, f"{path}[{i}]") for i, (p, item) in enumerate(zip(arguments, value, strict=True))
-        )
-    built = [_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value)]
-    return built if origin in (list, Sequence) else origin(built)
-
-
-def _plain(hint: type, value: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _dataclass(hint, value, path)
-    if _is_model(hint):
-        return _model_builder(hint)(value)
-    if issubclass(hint, enum.Enum):
+def _enum(declared: type[enum.Enum]) -> Build:
+    def build(value: Any, path: str) -> Any:
         try:
-            return hint(value)
-        except ValueError:
-            raise ValidationError(f"{path}: {value!r} is none of {[member.value for member in hint]}") from None
-    if hint in (datetime, date):
-        _expect(isinstance(value, str), value, path, "an ISO 8601 text")
-        try:
-            return hint.fromisoformat(value.replace("Z", "+00:00"))
+            return declared(value)
         except ValueError as error:
-            raise ValidationError(f"{path}: {error}") from None
-    if hint is float:
-        _expect(isinstance(value, int | float) and not isinstance(value, bool), value, path, "a number")
-        return float(value)
-    if hint is int:
-        return _expect(isinstance(value, int) and not isinstance(value, bool), value, path, "an integer")
-    names = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
-    return _expect(isinstance(value, hint), value, path, names.get(hint, f"a {hint.__name__}"))
+            choices = ", ".join(repr(member.value) for member in declared)
+            raise PayloadError(path, f"must be one of {choices}, not {value!r}") from error
+
+    return build
 
 
-def _dataclass(hint: Any, value: Any, path: str) -> Any:
-    _expect(isinstance(value, dict), value, path, f"an object ({hint.__name__})")
-    hints = typing.get_type_hints(hint)
-    arguments = {}
-    for field in dataclasses.fields(hint):
-        if not field.init:
-            continue
-        if field.name in value:
-            arguments[field.name] = _build(hints[field.name], value[field.name], f"{path}.{field.name}")
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ValidationError(f"{path}.{field.name} is missing")
-    try:
-        return hint(**arguments)
-    except (TypeError, ValueError) as error:
-        raise ValidationError(f"{path}: {error}") from error
+def _literal(choices: tuple[Any, ...]) -> Build:
+    def build(value: Any, path: str) -> Any:
+        for choice in choices:
+            if value == choice and type(value) is type(choice):
+                return value
+        raise PayloadError(path, f"must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+    return build
 
 
-def _expect(fits: bool, value: Any, path: str, wanted: str) -> Any:
-    if not fits:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise ValidationError(f"{path}: expected {wanted}, got {shown}")
-    return value
+def _union(arguments: tuple[Any, ...]) -> Build:
+    nullable = type(None) in arguments
+    builders = [builder(argument) for argument in arguments if argument is not type(None)]
+
+    def build(value: Any, path: str) -> Any:
+        if value is None and nullable:
+            return None
+        first: PayloadError | None = None
+        for one in builders:
+            try:
+                return one(value, path)
+            except PayloadError as error:
+                first = first or error
+        if len(builders) == 1 and first is not None:
+            raise first
+        raise PayloadError(path, f"fits none of the declared types ({first})")
+
+    return build
+
+
+def _sequence(kind: Any, arguments: tuple[Any, ...]) -> Build:
+    fixed = kind is tuple and bool(arguments) and arguments[-1] is not Ellipsis
+    builders = [builder(argument) for argument in arguments if argument is not Ellipsis] or [_pass]
+
+    def build(value: Any, path: str) -> Any:
+        if not isinstance(value, list):
+            raise PayloadError(path, f"must be a list, not {_kind(value)}")
+        if fixed and len(value) != len(builders):
+            raise PayloadError(path, f"must have {len(builders)} elements, not {len(value)}")
+        each = (builders[i if fixed else 0](part, f"{path}[{i}]") for i, part in enumerate(value))
+        return kind(each)
+
+    return build
+
+
+def _mapping(arguments: tuple[Any, ...]) -> Build:
+    inner = builder(arguments[1]) if len(arguments) == 2 else _pass
+
+    def build(value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            raise PayloadError(path, f"must be an object, not {_kind(value)}")
+        return {key: inner(part, f"{path}.{key}") for key, part in value.items()}
+
+    return build
+
+
+def _dataclass(declared: type) -> Build:
+    # Hints are resolved when first needed, so that a class can hold itself.
+    plan: list[tuple[str, Build, bool]] = []
+
+    def build(value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            raise PayloadError(path, f"must be an object ({declared.__name__}), not {_kind(value)}")
+        if not plan:
+            hints = typing.get_type_hints(declared, include_extras=True)
+            for field in dataclasses.fields(declared):
+                if field.init:
+                    missing = dataclasses.MISSING
+                    required = field.default is missing and field.default_factory is missing
+                    plan.append((field.name, builder(hints[field.name]), required))
+        arguments = {}
+        for name, one, required in plan:
+            if name in value:
+                arguments[name] = one(value[name], f"{path}.{name}")
+            elif required:
+                raise PayloadError(f"{path}.{name}", "is missing")
+        try:
+            return declared(**arguments)
+        except (ValueError, TypeError) as error:
+            # A check in __post_init__ is part of the type.
+            raise PayloadError(path, str(error)) from error
+
+    return build
+
+
+def _model(declared: Any) -> Build:
+    def build(value: Any, path: str) -> Any:
+        try:
+            return declared.model_validate(value)
+        except ValueError as error:
+            found = getattr(error, "errors", None)
+            if found is None:
+                raise PayloadError(path, str(error)) from error
+            lines = [
+                (path + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in one["loc"]), one["msg"])
+                for one in found(include_url=False, include_input=False, include_context=False)
+            ]
+            more = "".join(f"; {where}: {what}" for where, what in lines[1:5])
+            raise PayloadError(lines[0][0], lines[0][1] + more) from error
+
+    return build

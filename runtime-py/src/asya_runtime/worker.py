@@ -1,133 +1,87 @@
-"""A worker process: loads the handler, tells the supervisor, and serves its socket until it is retired."""
+"""A worker process, from its fork to its exit."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
-import json
-import logging
-import mmap
 import os
-import resource
 import signal
 import socket
-import struct
 import sys
-from pathlib import Path
+import traceback
 
 from . import output
+from .batch import BatchWorker
+from .board import Board
+from .call import Callee
+from .channel import Channel
 from .config import Config
-from .config import load as load_config
-from .loader import HandlerError, load
+from .errors import LoadError
+from .loader import load
+from .worker_async import AsyncWorker
+from .worker_sync import SyncWorker
 
-log = logging.getLogger("asya_runtime")
-
-PR_SET_PDEATHSIG = 1
-# One page that worker and supervisor share: id of the running request (0 = none), and a count of words sent on the
-# line, so that a busy worker sees without a system call that there is something to read.
-RUNNING, WORDS = 0, 8
-EXIT_HANDLER = 1
+# Exit code of a worker whose handler does not load; it has said why on its standard error.
+LOAD_FAILED = 78
+_PR_SET_PDEATHSIG = 1
 
 
-class Line:
-    """The worker's end of its line to the supervisor: JSON, one word a line, over a socket that both ends keep."""
-
-    def __init__(self, descriptor: int, page: mmap.mmap) -> None:
-        self.socket = socket.socket(fileno=descriptor)
-        self.socket.setblocking(False)
-        self.page = page
-        self.seen = 0
-        self.buffer = b""
-
-    def say(self, **word: object) -> None:
-        """Sends a word; the supervisor always reads."""
-        self.socket.setblocking(True)
-        self.socket.sendall(json.dumps(word).encode() + b"\n")
-        self.socket.setblocking(False)
-
-    def running(self, request: int) -> None:
-        """Shows which request is being worked on."""
-        struct.pack_into("<Q", self.page, RUNNING, request)
-
-    def news(self) -> bool:
-        """True when the supervisor has said something since the last call of `words`."""
-        return bool(struct.unpack_from("<Q", self.page, WORDS)[0] != self.seen)
-
-    def words(self) -> list[dict[str, object]]:
-        """What the supervisor said. An empty read means that it is gone: then the worker goes too."""
-        self.seen = struct.unpack_from("<Q", self.page, WORDS)[0]
-        while True:
-            try:
-                data = self.socket.recv(65536)
-            except BlockingIOError:
-                break
-            if not data:
-                os._exit(0)
-            self.buffer += data
-        *lines, self.buffer = self.buffer.split(b"\n")
-        return [json.loads(line) for line in lines]
-
-
-class Wear:
-    """Whether a worker has done its share and should be replaced."""
-
-    def __init__(self, config: Config) -> None:
-        self.left = config.max_requests or -1
-        self.max_rss_kb = config.max_rss_mb * 1024
-
-    def done(self, count: int = 1) -> bool:
-        """Counts requests; true when it is time to retire."""
-        if self.left > 0:
-            self.left = max(0, self.left - count)
-        too_big = self.max_rss_kb and resident_kb() > self.max_rss_kb
-        return self.left == 0 or bool(too_big)
-
-
-def resident_kb() -> int:
-    """Memory that this process has resident, in KiB; the peak where the present value cannot be read."""
+def main(config: Config, number: int, channel: Channel, board: Board, parent: int) -> int:
+    """Runs a worker in this process; returns its exit code."""
+    _die_with(parent)
+    output.install()
+    os.environ["ASYA_WORKER_ID"] = str(number)
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * (resource.getpagesize() // 1024)
-    except (OSError, IndexError, ValueError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            # A zipapp's path is the zip alone; handlers lie where the process was started.
+            sys.path.append(os.getcwd())
+        loaded = load(config.handler, batch=config.batch_max > 1)
+        callee = Callee(loaded, config)
+    except LoadError as error:
+        print(f"cannot load the handler: {error}", file=sys.stderr)
+        return LOAD_FAILED
+    except ImportError as error:
+        print(f"ASYA_JSON={config.json}: {error}", file=sys.stderr)
+        return LOAD_FAILED
+    listener = _listen(config, number)
+    try:
+        if config.batch_max > 1:
+            BatchWorker(config, callee, channel, board, listener).run()
+        elif loaded.is_async:
+            AsyncWorker(config, callee, channel, board, listener).run()
+        else:
+            SyncWorker(config, callee, channel, board, listener).run()
+    except BaseException:
+        print(f"the worker failed, not the handler:\n{traceback.format_exc()}", file=sys.stderr)
+        return 70
+    finally:
+        # The process ends without the interpreter's own end, which would run the supervisor's clean-up too.
+        atexit._run_exitfuncs()
+        output.finish()
+    return 0
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when its supervisor dies; covers the death that came first."""
+def _listen(config: Config, number: int) -> socket.socket:
+    path = str(config.worker_socket(number))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    listener.bind(path)
+    if config.chmod is not None:
+        os.chmod(path, config.chmod)
+    listener.listen(16)
+    return listener
+
+
+def _die_with(parent: int) -> None:
+    """Makes the kernel kill this process when the supervisor is gone, whatever the handler is doing."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        try:
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        except (OSError, AttributeError):
+            # Without it the end of the channel says the same, once the handler returns.
+            pass
     if os.getppid() != parent:
         os._exit(0)
-
-
-def main(arguments: list[str]) -> None:
-    """`--worker LINE PAGE LISTENER PARENT`: numbers of inherited descriptors, and the supervisor's process id."""
-    line_fd, page_fd, listener_fd, parent = (int(argument) for argument in arguments)
-    die_with_parent(parent)
-    # The supervisor decides when a worker ends: an interrupt from the terminal goes to the whole group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    page = mmap.mmap(page_fd, mmap.PAGESIZE)
-    os.close(page_fd)
-    line = Line(line_fd, page)
-    listener = socket.socket(fileno=listener_fd)
-    config = load_config()
-    output.install(config.log_level)
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        handler = load(config)
-    except HandlerError as error:
-        line.say(failed=str(error))
-        sys.exit(EXIT_HANDLER)
-    line.say(ready=True, kind="async" if handler.is_async else "sync")
-    # Children of the handler must not keep the worker's socket open.
-    for descriptor in (line_fd, listener_fd):
-        os.set_inheritable(descriptor, False)
-    if handler.is_async:
-        from .worker_async import serve as serve_async
-
-        serve_async(config, handler, listener, line)
-    else:
-        from .worker_sync import serve as serve_sync
-
-        serve_sync(config, handler, listener, line)

@@ -1,214 +1,249 @@
-"""Async handlers: many requests at a time on one event loop."""
+"""A worker for `async def` handlers: one event loop, many requests at the same time."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
+import os
 import socket
-from contextlib import suppress
+from collections import deque
 from typing import Any
 
-from . import frames, jsons
+from . import channel as ch
+from . import frames, oneshot
+from .board import Board
+from .call import Callee
+from .channel import Channel
 from .config import Config
-from .context import Context, enter
-from .errors import InvalidResult, Unreadable, describe
-from .frames import BODY_HEADER, HEADER_SIZE, Malformed, Reader
-from .loader import Handler
-from .oneshot import OneShot
-from .results import Item, Results
-from .worker import Line, Wear
-
-
-class Peer(asyncio.Protocol):
-    """One connection. Reading stops while the other end does not read what is written."""
-
-    def __init__(self, worker: AsyncWorker) -> None:
-        self.worker = worker
-        self.reader = Reader(worker.config.max_frame)
-        self.writable = asyncio.Event()
-        self.writable.set()
-        self.transport: asyncio.Transport | None = None
-        self.tasks: dict[int, asyncio.Task[None]] = {}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remembers where to write."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.worker.peers.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Starts a task for each request that has come."""
-        try:
-            for body in self.reader.feed(data):
-                self.worker.start(self, body)
-        except Malformed:
-            self.close()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Nobody waits for the answers any more."""
-        self.worker.peers.discard(self)
-        self.writable.set()
-        for task in self.tasks.values():
-            task.cancel()
-
-    def pause_writing(self) -> None:
-        """The other end is slow."""
-        self.writable.clear()
-
-    def resume_writing(self) -> None:
-        """The other end has caught up."""
-        self.writable.set()
-
-    def write(self, data: bytes) -> None:
-        """Writes without waiting."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def close(self) -> None:
-        """Hangs up, after what is written."""
-        if self.transport is not None:
-            self.transport.close()
+from .context import Context, current
+from .line import Line
+from .recycle import Recycling
+from .results import TIMED_OUT, failure, is_stream
 
 
 class AsyncWorker:
-    """Runs requests as tasks, at most `concurrency` at a time."""
+    """Serves one socket until it is stopped."""
 
-    def __init__(self, config: Config, handler: Handler, line: Line) -> None:
+    def __init__(self, config: Config, callee: Callee, channel: Channel, board: Board, listener: socket.socket) -> None:
         self.config = config
-        self.handler = handler
-        self.line = line
-        self.wear = Wear(config)
-        self.decode, encode = jsons.dialect()
-        self.results = Results(config, encode)
-        self.oneshot = OneShot(config)
-        self.envelope_mode = config.mode == "envelope"
-        self.slots = asyncio.Semaphore(config.concurrency)
-        self.peers: set[Peer] = set()
-        self.timed_out: set[int] = set()
-        self.retired = asyncio.Event()
+        self.callee = callee
+        self.channel = channel
+        self.board = board
+        self.listener = listener
+        self.loop = _new_loop(config.uvloop)
+        self.lines: set[Line] = set()
+        self.waiting: deque[tuple[Line, int, bytes, bytes]] = deque()
+        self.running: dict[int, asyncio.Task[None]] = {}
+        self.cancelled: set[int] = set()
+        self.stopping: asyncio.Event = asyncio.Event()
+        self.one_shots: set[asyncio.Task[None]] = set()
+        self.recycling = Recycling(config, channel)
 
-    def start(self, peer: Peer, body: bytes) -> None:
-        """One frame."""
-        if len(body) < HEADER_SIZE:
-            raise Malformed("a body without a header")
-        kind, request = BODY_HEADER.unpack_from(body)
-        if kind not in (frames.REQUEST, frames.ONESHOT) or self.retired.is_set():
-            return
-        run = self.request if kind == frames.REQUEST else self.one_shot
-        task = asyncio.ensure_future(run(peer, request, body[HEADER_SIZE:]))
-        peer.tasks[request] = task
-        task.add_done_callback(lambda _: self.ended(peer, request))
+    def run(self) -> None:
+        """Serves; returns when the worker is to exit."""
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._run())
 
-    def ended(self, peer: Peer, request: int) -> None:
-        """Tells the supervisor of a cancelled request, and retires when the worker has done its share."""
-        peer.tasks.pop(request, None)
-        if request in self.timed_out:
-            self.timed_out.discard(request)
-            self.line.say(cancelled=request)
-        if self.wear.done():
-            self.retired.set()
+    async def _run(self) -> None:
+        self.listener.setblocking(False)
+        server = await self.loop.create_unix_server(lambda: Line(self), sock=self.listener)
+        self.loop.add_reader(self.channel.fileno(), self.command)
+        self.channel.send(ch.READY, 1)
+        await self.stopping.wait()
+        server.close()
+        # What has begun is finished; what has not stays unanswered, and runs elsewhere.
+        self.waiting.clear()
+        while self.running or self.one_shots:
+            await asyncio.wait([*self.running.values(), *self.one_shots])
+        for line in self.lines:
+            line.flush()
+            if line.transport is not None:
+                line.transport.close()
+        while self.lines:
+            await asyncio.sleep(0.005)
 
-    async def request(self, peer: Peer, request: int, body: bytes) -> None:
-        """Runs the handler and answers, whatever it does."""
+    def opened(self, line: Line) -> None:
+        """A sidecar has connected."""
+        self.lines.add(line)
+        self.channel.send(ch.CONNECTIONS, len(self.lines))
 
-        def report(fraction: float, message: str) -> None:
-            if peer.writable.is_set():
-                told = {"fraction": fraction, "message": message}
-                peer.write(frames.json_frame(frames.PROGRESS, request, told))
+    def closed(self, line: Line) -> None:
+        """A sidecar has gone; what runs for it runs on, as nobody knows what it has done already."""
+        self.lines.discard(line)
+        self.waiting = deque(each for each in self.waiting if each[0] is not line)
+        self.channel.send(ch.CONNECTIONS, len(self.lines))
 
-        async def emit(item: Item) -> None:
-            peer.write(frames.item(request, *item))
-            await peer.writable.wait()
-
-        try:
-            async with self.slots:
-                meta, payload = frames.split_request(body)
-                items = await self.call(Context(meta, report), payload, emit)
-            peer.write(frames.result(request, items))
-        except asyncio.CancelledError:
-            told = describe(TimeoutError("cancelled by the sidecar"), "timeout")
-            peer.write(frames.json_frame(frames.ERROR, request, told))
-        except Malformed:
-            peer.close()
-        except (SystemExit, Exception) as error:
-            peer.write(frames.json_frame(frames.ERROR, request, describe(error)))
-
-    async def one_shot(self, peer: Peer, request: int, body: bytes) -> None:
-        """Answers a message of the one-shot protocol; generators are collected."""
-        try:
-            envelope, meta, payload = self.oneshot.read(body)
-            collected: list[Item] = []
-
-            async def collect(item: Item) -> None:
-                collected.append(item)
-
-            async with self.slots:
-                items = await self.call(Context(meta), payload, collect)
-            answer = self.oneshot.answer(envelope, collected + items)
-        except (SystemExit, Exception) as error:
-            answer = self.oneshot.failure(error)
-        peer.write(frames.frame(frames.ONESHOT_ANSWER, request, answer))
-
-    async def call(self, context: Context, payload: bytes, emit: Any) -> list[Item]:
-        """Calls the handler; the items of a generator go to `emit`, those of a plain return come back."""
-        try:
-            value = self.decode(payload)
-        except (ValueError, RecursionError) as error:
-            raise Unreadable(str(error)) from error
-        original = {"route": dict(value["route"])} if self.envelope_mode else None
-        enter(context)  # the task's own: nothing to take back
-        if self.handler.build is not None:
-            value = self.handler.build(value)
-        if self.handler.is_generator:
-            async for part in self.handler.function(value):
-                await emit(self.results.item(part, context, original))
-            return []
-        returned = await self.handler.function(value)
-        if inspect.isasyncgen(returned):
-            raise InvalidResult("the handler returned an async generator: declare it with `yield` itself")
-        return self.results.items(returned, context, original)
-
-    def listen(self) -> None:
+    def command(self) -> None:
         """Does what the supervisor says."""
-        for word in self.line.words():
-            if "cancel" in word:
-                self.cancel(int(word["cancel"]))  # type: ignore[call-overload]
-            if word.get("retire"):
-                self.retired.set()
+        message = self.channel.receive()
+        if message is None:
+            # Without a supervisor nobody would end this process.
+            os._exit(0)
+        kind, number, descriptor = message
+        if kind == ch.CANCEL:
+            self._cancel(number)
+        elif kind == ch.STOP:
+            self.stopping.set()
+        elif kind == ch.ONE_SHOT and descriptor is not None:
+            task = self.loop.create_task(self._one_shot(socket.socket(fileno=descriptor), ch.peeked_bytes(number)))
+            self.one_shots.add(task)
+            task.add_done_callback(self.one_shots.discard)
 
-    def cancel(self, request: int) -> None:
-        """Cancels a request, wherever it came from."""
-        for peer in self.peers:
-            if request in peer.tasks:
-                self.timed_out.add(request)
-                peer.tasks[request].cancel()
-                return
-        self.line.say(cancelled=request)
+    def take(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
+        """Begins a request, or lets it wait for a free place."""
+        if len(self.running) < self.config.concurrency and not self.stopping.is_set():
+            self._begin(line, request, meta, payload)
+        else:
+            self.waiting.append((line, request, meta, payload))
 
-    async def drain(self) -> None:
-        """Lets what runs come to its end."""
-        while tasks := [task for peer in self.peers for task in peer.tasks.values()]:
-            await asyncio.wait(tasks)
-        for peer in list(self.peers):
-            peer.close()
-        await asyncio.sleep(0)
+    def _begin(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
+        task = self.loop.create_task(self._handle(line, request, meta, payload))
+        self.running[request] = task
+
+    def _next(self) -> None:
+        while self.waiting and len(self.running) < self.config.concurrency and not self.stopping.is_set():
+            self._begin(*self.waiting.popleft())
+
+    def _cancel(self, request: int) -> None:
+        task = self.running.get(request)
+        if task is not None:
+            self.cancelled.add(request)
+            task.cancel()
+            task.add_done_callback(lambda _: self.channel.send(ch.CANCELLED, request))
+            return
+        for each in self.waiting:
+            if each[1] == request:
+                self.waiting.remove(each)
+                each[0].send(frames.document(frames.ERROR, request, TIMED_OUT.body))
+                break
+        self.channel.send(ch.CANCELLED, request)
+
+    async def _handle(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
+        callee = self.callee
+        context = Context(meta, functools.partial(self._progress, line, request))
+        current.set(context)
+        reply: bytes
+        try:
+            argument = callee.argument(payload)
+            before = callee.before(argument)
+            value = callee.call(argument)
+            if inspect.isawaitable(value):
+                value = await value
+            if is_stream(value):
+                await self._stream(line, request, value, context, before)
+                value = None
+            items = callee.items(value, context, before)
+            plain = len(items) == 1 and not items[0][0]
+            reply = frames.one_result(request, items[0][1]) if plain else frames.result(request, items)
+            self._answer(line, request, reply)
+        except BaseException as error:
+            self._answer(line, request, _error(request, error))
+        finally:
+            self.running.pop(request, None)
+            self.cancelled.discard(request)
+            self.recycling.count()
+            self._next()
+
+    def _answer(self, line: Line, request: int, reply: bytes) -> None:
+        # However it ended: the sidecar has settled the message as timed out.
+        if request in self.cancelled:
+            reply = _timed_out(request)
+        line.send(reply)
+
+    async def _stream(
+        self, line: Line, request: int, stream: Any, context: Context, before: dict[str, Any] | None
+    ) -> None:
+        """Sends each yield on at once, and asks for the next when the sidecar keeps up."""
+
+        async def send(value: Any) -> None:
+            payload = self.callee.payload(value, before)
+            line.send(frames.item(request, self.callee.meta(context), payload))
+            line.flush()
+            await line.writable.wait()
+
+        if inspect.isasyncgen(stream):
+            try:
+                async for value in stream:
+                    await send(value)
+            finally:
+                await stream.aclose()
+        else:
+            try:
+                for value in stream:
+                    await send(value)
+            finally:
+                stream.close()
+
+    def _progress(self, line: Line, request: int, fraction: float, message: str) -> None:
+        frame = frames.document(frames.PROGRESS, request, {"fraction": fraction, "message": message})
+        # From the loop's thread or from one that the handler started.
+        self.loop.call_soon_threadsafe(line.send, frame)
+
+    async def _one_shot(self, connection: socket.socket, peeked: bytes) -> None:
+        connection.setblocking(False)
+        try:
+            answer = await self._one_shot_answer(connection, peeked)
+        except (OSError, asyncio.TimeoutError) as failed:
+            answer = oneshot.connection_error(str(failed) or "the request did not arrive")
+        try:
+            await self.loop.sock_sendall(connection, frames.length.pack(len(answer)) + answer)
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # The sidecar has gone; it settles the message by its own timeout.
+            pass
+        finally:
+            connection.close()
+            self.channel.send(ch.ONE_SHOT_DONE)
+            self.recycling.count()
+
+    async def _one_shot_answer(self, connection: socket.socket, peeked: bytes) -> bytes:
+        async def exactly(data: bytes, size: int) -> bytes:
+            buffer = bytearray(data)
+            while len(buffer) < size:
+                more = await asyncio.wait_for(self.loop.sock_recv(connection, 1 << 16), oneshot.PATIENCE)
+                if not more:
+                    raise ConnectionError("the connection ended inside the request")
+                buffer += more
+            return bytes(buffer)
+
+        header = await exactly(peeked[:4], 4)
+        size = frames.length.unpack_from(header)[0]
+        if size > frames.MAX_FRAME:
+            return oneshot.too_long(size)
+        body = await exactly(header[4:] + peeked[4:], size)
+        callee = self.callee
+        try:
+            shot = callee.read_one_shot(body)
+            current.set(shot.context)
+            before = callee.before(shot.argument)
+            value = callee.call(shot.argument)
+            if inspect.isawaitable(value):
+                value = await value
+            if inspect.isasyncgen(value):
+                values = [each async for each in value]
+            else:
+                values = list(value if is_stream(value) else oneshot.values(value, callee.single))
+            return callee.one_shot_reply(values, shot, before)
+        except BaseException as error:
+            return oneshot.error(error)
 
 
-def serve(config: Config, handler: Handler, listener: socket.socket, line: Line) -> None:
-    """Serves until retired; on uvloop where it is installed."""
-    with suppress(ImportError):
-        import uvloop
-
-        uvloop.install()
-    asyncio.run(_serve(config, handler, listener, line))
+def _error(request: int, error: BaseException) -> bytes:
+    return frames.document(frames.ERROR, request, failure(error).body)
 
 
-async def _serve(config: Config, handler: Handler, listener: socket.socket, line: Line) -> None:
-    worker = AsyncWorker(config, handler, line)
-    loop = asyncio.get_running_loop()
-    loop.add_reader(line.socket.fileno(), worker.listen)
-    server = await loop.create_unix_server(lambda: Peer(worker), sock=listener)
-    await worker.retired.wait()
-    server.close()
-    await worker.drain()
-    line.say(retired=True)
+def _timed_out(request: int) -> bytes:
+    return frames.document(frames.ERROR, request, TIMED_OUT.body)
+
+
+def _new_loop(use_uvloop: bool) -> asyncio.AbstractEventLoop:
+    if use_uvloop:
+        try:
+            import uvloop
+
+            loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+            return loop
+        except ImportError:
+            pass
+    return asyncio.new_event_loop()

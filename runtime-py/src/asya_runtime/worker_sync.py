@@ -1,202 +1,292 @@
-"""Sync handlers: one thread, one request after the other, answers in order.
+"""A worker for ordinary functions: one thread, one request after the other.
 
-Read once, handle everything that came, write once (or after a millisecond): a thread or a task per message would cost
-more than most handlers do.
+It reads all that is there, handles it, and writes the replies together, at the latest 1 ms after the first: a system
+call for each reply costs more than a small handler. While a handler runs nothing else happens here: the supervisor
+sees on the board what runs, and kills.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import selectors
 import socket
-import time
+from time import monotonic
 from typing import Any
 
-from . import frames, jsons
+from . import board as boards
+from . import channel as ch
+from . import frames, oneshot
+from .board import Board
+from .call import Callee
+from .channel import Channel
 from .config import Config
-from .context import Context, enter, leave
-from .errors import Unreadable, describe
-from .frames import BODY_HEADER, HEADER_SIZE, Malformed, Reader
-from .loader import Handler
-from .oneshot import OneShot
-from .results import Item, Results
-from .worker import Line, Wear
+from .connection import Connection
+from .context import Context, current
+from .errors import ProtocolError, TooLarge
+from .recycle import Recycling
+from .results import TIMED_OUT, failure, is_stream
 
-READ = 256 * 1024
-# How long an answer may wait for the ones behind it.
+# Answers wait this long for others, so that many small ones leave in one write.
 COALESCE = 0.001
+# Below this size no reply can be above a sidecar's limit; it saves the look at the board.
+_SURELY_SMALL = 64 * 1024
 
 
-class Retired(Exception):
-    """The worker has done its share; what it has not begun goes to another."""
-
-
-class Peer:
-    """One connection: the sidecar's, or the supervisor's for one-shot messages."""
-
-    def __init__(self, connection: socket.socket, max_frame: int) -> None:
-        self.connection = connection
-        self.reader = Reader(max_frame)
-        self.out: list[bytes] = []
-        self.since = 0.0
-
-    def send(self, data: bytes) -> None:
-        """Keeps data for the next write, which is at most a millisecond away while the worker answers."""
-        if not self.out:
-            self.since = time.monotonic()
-        self.out.append(data)
-        if time.monotonic() - self.since > COALESCE:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes what is kept. Waits for the sidecar when it does not read: this is the back-pressure."""
-        if self.out:
-            data, self.out = b"".join(self.out), []
-            self.connection.sendall(data)
+class Stop(Exception):
+    """The supervisor says: end now; what has not begun stays unanswered."""
 
 
 class SyncWorker:
-    """Runs requests of all peers in the order in which they came."""
+    """Serves one socket until it is stopped."""
 
-    def __init__(self, config: Config, handler: Handler, line: Line) -> None:
-        self.handler = handler
-        self.line = line
-        self.wear = Wear(config)
-        self.decode, encode = jsons.dialect()
-        self.results = Results(config, encode)
-        self.envelope_mode = config.mode == "envelope"
-        self.oneshot = OneShot(config)
+    def __init__(self, config: Config, callee: Callee, channel: Channel, board: Board, listener: socket.socket) -> None:
+        self.config = config
+        self.callee = callee
+        self.channel = channel
+        self.board = board
+        self.listener = listener
+        self.selector = selectors.DefaultSelector()
+        self.connections: set[Connection] = set()
         self.cancelled: set[int] = set()
-        self.retiring = False
+        self.recycling = Recycling(config, channel)
+        self.loop: asyncio.AbstractEventLoop | None = None
 
-    def run_all(self, peer: Peer, bodies: list[bytes]) -> None:
-        """All frames that have come, in order."""
-        for body in bodies:
-            self.run(peer, body)
+    def run(self) -> None:
+        """Serves; returns when the worker is to exit."""
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.selector.register(self.channel, selectors.EVENT_READ)
+        self.channel.send(ch.READY)
+        try:
+            while True:
+                for key, _ in self.selector.select(self.patience()):
+                    if key.fileobj is self.listener:
+                        self._accept()
+                    elif key.fileobj is self.channel:
+                        self.command()
+                    else:
+                        self._serve(key.data)
+                self.work()
+        except Stop:
+            for connection in self.connections:
+                self._try_flush(connection)
 
-    def run(self, peer: Peer, body: bytes) -> None:
-        """One frame."""
-        if len(body) < HEADER_SIZE:
-            raise Malformed("a body without a header")
-        kind, request = BODY_HEADER.unpack_from(body)
-        if self.line.news():
-            self.listen()
-        if kind == frames.REQUEST:
-            if self.retiring:
-                raise Retired
-            meta, payload = frames.split_request(body[HEADER_SIZE:])
-            self.line.running(request)
-            self.request(peer, request, meta, payload)
-            self.line.running(0)
-        elif kind == frames.ONESHOT:
-            self.line.running(request)
-            peer.send(frames.frame(frames.ONESHOT_ANSWER, request, self.one_shot(body[HEADER_SIZE:])))
-            self.line.running(0)
-        else:
+    def patience(self) -> float | None:
+        """How long to wait for the next request."""
+        return None
+
+    def work(self) -> None:
+        """What is to be done after reading; a batch worker calls its handler here."""
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self.listener.accept()
+        except OSError:
             return
-        self.retiring = self.wear.done() or self.retiring
+        sock.setblocking(True)
+        connection = Connection(sock)
+        self.connections.add(connection)
+        # Ids belong to a connection: what was cancelled on the one before means nothing here.
+        self.cancelled.clear()
+        self.selector.register(sock, selectors.EVENT_READ, connection)
+        self.channel.send(ch.CONNECTIONS, len(self.connections))
 
-    def request(self, peer: Peer, request: int, meta: bytes, payload: bytes) -> None:
-        """Runs the handler and answers, whatever it does."""
-        if request in self.cancelled:
-            self.cancelled.discard(request)
-            peer.send(frames.json_frame(frames.ERROR, request, describe(TimeoutError("cancelled"), "timeout")))
-            return
+    def close(self, connection: Connection) -> None:
+        """Forgets a connection."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.selector.unregister(connection.sock)
+            connection.sock.close()
+            self.channel.send(ch.CONNECTIONS, len(self.connections))
 
-        def report(fraction: float, message: str) -> None:
-            peer.send(frames.json_frame(frames.PROGRESS, request, {"fraction": fraction, "message": message}))
-            peer.flush()
-
-        def emit(item: Item) -> None:
-            peer.send(frames.item(request, *item))
-            peer.flush()
-
+    def _try_flush(self, connection: Connection) -> None:
         try:
-            items = self.call(Context(meta, report), payload, emit)
-            peer.send(frames.result(request, items))
-        except (SystemExit, Exception) as error:
-            peer.send(frames.json_frame(frames.ERROR, request, describe(error)))
+            connection.flush()
+        except OSError:
+            self.close(connection)
 
-    def call(self, context: Context, payload: bytes, emit: Any) -> list[Item]:
-        """Calls the handler; the items of a generator go to `emit`, those of a plain return come back."""
-        try:
-            value = self.decode(payload)
-        except (ValueError, RecursionError) as error:
-            raise Unreadable(str(error)) from error
-        original = {"route": dict(value["route"])} if self.envelope_mode else None
-        build = self.handler.build
-        token = enter(context)
-        try:
-            argument = value if build is None else build(value)
-            returned = self.handler.function(argument)
-            if not self.handler.is_generator:
-                return self.results.items(returned, context, original)
-            for value in returned:
-                emit(self.results.item(value, context, original))
-            return []
-        finally:
-            leave(token)
-
-    def one_shot(self, body: bytes) -> bytes:
-        """The answer to a message of the one-shot protocol; generators are collected."""
-        try:
-            envelope, meta, payload = self.oneshot.read(body)
-            collected: list[Item] = []
-            items = self.call(Context(meta), payload, collected.append)
-            return self.oneshot.answer(envelope, collected + items)
-        except (SystemExit, Exception) as error:
-            return self.oneshot.failure(error)
-
-    def listen(self) -> None:
+    def command(self) -> None:
         """Does what the supervisor says."""
-        for word in self.line.words():
-            if "cancel" in word:
-                self.cancelled.add(int(word["cancel"]))  # type: ignore[call-overload]
-            if word.get("retire"):
-                self.retiring = True
+        message = self.channel.receive()
+        if message is None:
+            raise Stop
+        kind, number, descriptor = message
+        if kind == ch.CANCEL:
+            self.cancelled.add(number)
+            self.channel.send(ch.CANCELLED, number)
+        elif kind == ch.STOP:
+            raise Stop
+        elif kind == ch.ONE_SHOT and descriptor is not None:
+            oneshot.serve(socket.socket(fileno=descriptor), ch.peeked_bytes(number), self._one_shot)
+            self.channel.send(ch.ONE_SHOT_DONE)
+            self.recycling.count()
 
+    def look(self) -> None:
+        """The board says that there is news on the channel; it is read before the next request begins."""
+        flags, self.board.flags = self.board.flags, 0
+        if flags & boards.LOOK_STOP:
+            raise Stop
+        poll = selectors.DefaultSelector()
+        try:
+            poll.register(self.channel, selectors.EVENT_READ)
+            while poll.select(0):
+                self.command()
+        finally:
+            poll.close()
 
-def serve(config: Config, handler: Handler, listener: socket.socket, line: Line) -> None:
-    """Serves until retired."""
-    if handler.batch:
-        from .batch import BatchWorker
+    def _serve(self, connection: Connection) -> None:
+        try:
+            data = connection.receive()
+            if data is None:
+                self.close(connection)
+            elif data:
+                self._frames(connection, data)
+                if connection.out:
+                    connection.flush()
+        except (OSError, ProtocolError):
+            self.close(connection)
 
-        worker: SyncWorker = BatchWorker(config, handler, line)
-    else:
-        worker = SyncWorker(config, handler, line)
-    selector = selectors.DefaultSelector()
-    listener.setblocking(False)
-    selector.register(listener, selectors.EVENT_READ)
-    selector.register(line.socket, selectors.EVENT_READ)
-    try:
-        while not worker.retiring:
-            for key, _ in selector.select():
-                if key.fileobj is listener:
-                    connection, _ = listener.accept()
-                    connection.setblocking(True)
-                    peer = Peer(connection, config.max_frame)
-                    selector.register(connection, selectors.EVENT_READ, peer)
-                elif key.fileobj is line.socket:
-                    worker.listen()
-                elif not _serve_peer(worker, key.data):
-                    selector.unregister(key.fileobj)
-                    key.data.connection.close()
-    except Retired:
-        pass
-    for key in list(selector.get_map().values()):
-        if isinstance(key.data, Peer):
-            key.data.flush()
-    line.say(retired=True)
+    def _frames(self, connection: Connection, data: bytes) -> None:
+        at, end, cap = 0, len(data), frames.MAX_FRAME
+        memory, unpack, handle = self.board.memory, frames.request_head.unpack_from, self.handle
+        size = 0
+        while end - at >= 17:
+            size, kind, request, meta_size = unpack(data, at)
+            if size > cap or size < frames.HEADER:
+                raise ProtocolError(f"frame of {size} bytes")
+            if end - at - 4 < size:
+                break
+            after = at + 4 + size
+            if kind == frames.REQUEST:
+                payload = at + 17 + meta_size
+                if size < 13 or payload > after:
+                    raise ProtocolError("section is longer than its frame")
+                memory[0:9] = data[at + 4 : at + 13]
+                if memory[16]:
+                    self.look()
+                handle(connection, request, data[at + 17 : payload], data[payload:after])
+                memory[0] = 0
+                if connection.out and monotonic() - connection.since > COALESCE:
+                    connection.flush()
+            at = after
+        rest = data[at:] if at else data
+        if len(rest) >= 4:
+            size = frames.length.unpack_from(rest)[0]
+            if size > cap or size < frames.HEADER:
+                raise ProtocolError(f"frame of {size} bytes")
+            # A frame of 9 to 12 bytes is no request; it may end here and now.
+            if len(rest) >= 4 + size:
+                if rest[4] == frames.REQUEST:
+                    raise ProtocolError("request without a section")
+                rest = rest[4 + size :]
+                size = 0
+        connection.keep(rest, size + 4 if len(rest) >= 4 else 0)
 
+    def answer(self, connection: Connection, frame: bytes) -> None:
+        """Puts a reply to those that wait. Raises TooLarge."""
+        if len(frame) > _SURELY_SMALL and len(frame) - 4 > self.board.max_reply:
+            raise TooLarge(f"reply of {len(frame) - 4} bytes; the sidecar reads {self.board.max_reply}")
+        if not connection.out:
+            connection.since = monotonic()
+        connection.out.append(frame)
 
-def _serve_peer(worker: SyncWorker, peer: Peer) -> bool:
-    """Reads once and handles all of it; false when the connection is at its end."""
-    try:
-        data = peer.connection.recv(READ)
-        if not data:
-            return False
-        bodies = peer.reader.feed(data)
-        worker.run_all(peer, bodies)
-        peer.flush()
-    except (Malformed, OSError):
-        return False
-    return True
+    def handle(self, connection: Connection, request: int, meta: bytes, payload: bytes) -> None:
+        """Runs one request and puts its reply to the others."""
+        if self.cancelled and request in self.cancelled:
+            self.cancelled.discard(request)
+            self.answer(connection, frames.document(frames.ERROR, request, TIMED_OUT.body))
+            return
+        callee = self.callee
+        context = Context(meta, functools.partial(self._progress, connection, request))
+        current.set(context)
+        try:
+            argument = callee.argument(payload)
+            before = callee.before(argument) if callee.is_envelope else None
+            value = callee.call(argument)
+            if type(value) is dict and before is None:
+                # Nearly every result: no need to look what it is.
+                changes = callee.meta(context)
+                if changes:
+                    reply = frames.result(request, [(changes, callee.payload(value))])
+                else:
+                    reply = frames.one_result(request, callee.payload(value))
+            else:
+                if inspect.iscoroutine(value):
+                    value = self._await(value)
+                if is_stream(value):
+                    self._stream(connection, request, value, context, before)
+                    value = None
+                reply = frames.result(request, callee.items(value, context, before))
+            self.answer(connection, reply)
+        except BaseException as error:
+            self._fail(connection, request, error)
+        finally:
+            current.set(None)
+            self.recycling.count()
+
+    def _fail(self, connection: Connection, request: int, error: BaseException) -> None:
+        self.answer(connection, frames.document(frames.ERROR, request, failure(error).body))
+
+    def _stream(
+        self,
+        connection: Connection,
+        request: int,
+        stream: Any,
+        context: Context,
+        before: dict[str, Any] | None,
+    ) -> None:
+        """Sends each yield on at once."""
+        if inspect.isasyncgen(stream):
+            stream = self._drain(stream)
+        try:
+            for value in stream:
+                payload = self.callee.payload(value, before)
+                self.answer(connection, frames.item(request, self.callee.meta(context), payload))
+                connection.flush()
+        finally:
+            stream.close()
+
+    def _drain(self, stream: Any) -> Any:
+        while True:
+            try:
+                yield self._await(stream.__anext__())
+            except StopAsyncIteration:
+                return
+
+    def _await(self, awaitable: Any) -> Any:
+        """For a function that is not `async def` but returns something to await."""
+        if self.loop is None:
+            self.loop = asyncio.new_event_loop()
+        return self.loop.run_until_complete(awaitable)
+
+    def _progress(self, connection: Connection, request: int, fraction: float, message: str) -> None:
+        body = frames.document(frames.PROGRESS, request, {"fraction": fraction, "message": message})
+        with connection.lock:
+            connection.out.append(body)
+        try:
+            connection.flush()
+        except OSError:
+            # The connection's end is noticed by the next read; a report is no reason to fail.
+            pass
+
+    def _one_shot(self, body: bytes) -> bytes:
+        """One message of an older sidecar."""
+        callee = self.callee
+        try:
+            shot = callee.read_one_shot(body)
+            current.set(shot.context)
+            before = callee.before(shot.argument)
+            value = callee.call(shot.argument)
+            if inspect.iscoroutine(value):
+                value = self._await(value)
+            if is_stream(value):
+                values = list(self._drain(value) if inspect.isasyncgen(value) else value)
+            else:
+                values = list(oneshot.values(value, callee.single))
+            return callee.one_shot_reply(values, shot, before)
+        except BaseException as error:
+            return oneshot.error(error)
+        finally:
+            current.set(None)
