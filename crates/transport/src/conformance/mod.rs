@@ -6,7 +6,7 @@
 //! | [`report`] | [`check`]: runs [`CASES`] and prints one table, transport x case |
 //! | the others | the cases, by what they are about |
 //!
-//! A test program (`tests/conformance_*.rs`; it needs no feature switched on) implements [`Harness`] and calls
+//! A test program (`tests/conformance`) implements [`Harness`] and calls
 //! [`check`]. Several harnesses of one program, for example two versions of a server, share one table:
 //!
 //! ```no_run

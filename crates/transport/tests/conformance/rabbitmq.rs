@@ -1,18 +1,16 @@
-//! The conformance suite against a real RabbitMQ broker (`ASYA_TEST_RABBITMQ_URL`), and against a second one of version 4
+//! RabbitMQ as the suite sees it: a real broker (`ASYA_TEST_RABBITMQ_URL`), and a second one of version 4
 //! if there is one (`ASYA_TEST_RABBITMQ4_URL`); with classic and with quorum queues.
-
-mod rabbitmq;
 
 use std::{sync::Arc, time::Duration};
 
 use asya_envelope::Queue;
 use asya_transport::{
-    conformance::{self, Client, Harness, Traits},
+    conformance::{Client, Harness, Traits},
     rabbitmq::{QueueType, Rabbitmq, RabbitmqConfig},
 };
 use futures::future::BoxFuture;
 
-use self::rabbitmq::{Cable, fresh_queue, server};
+use crate::brokers::{Cable, fresh_queue, server};
 
 struct Broker {
     label: &'static str,
@@ -56,10 +54,10 @@ impl Harness for Broker {
     }
 }
 
-#[test]
-fn rabbitmq_conforms() {
+/// Every broker that there is, with each type of queue; none where no server runs.
+pub(crate) fn harnesses() -> Vec<Arc<dyn Harness>> {
     let mut brokers: Vec<Arc<dyn Harness>> = Vec::new();
-    let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return };
+    let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return brokers };
     let versions = [
         (Some(url), ["rabbitmq classic", "rabbitmq quorum"]),
         (std::env::var("ASYA_TEST_RABBITMQ4_URL").ok(), ["rabbitmq 4 classic", "rabbitmq 4 quorum"]),
@@ -70,5 +68,5 @@ fn rabbitmq_conforms() {
             brokers.push(Arc::new(Broker { label, url: url.clone(), queue_type }));
         }
     }
-    conformance::check(brokers);
+    brokers
 }

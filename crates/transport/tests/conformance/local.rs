@@ -1,11 +1,10 @@
-//! The behaviour of every transport, shown by the local one.
-#![cfg(feature = "local")]
+//! The local transport as the suite sees it.
 
 use std::{sync::Arc, time::Duration};
 
 use asya_envelope::Queue;
 use asya_transport::{
-    conformance::{self, Client, Harness, Traits},
+    conformance::{Client, Harness, Traits, report::unique},
     local::{Local, LocalOptions},
 };
 use futures::future::BoxFuture;
@@ -53,12 +52,12 @@ impl Harness for LocalHarness {
     }
 
     fn fresh_queue(&self) -> Queue {
-        Queue::named(format!("asya-{}", conformance::report::unique()))
+        Queue::named(format!("asya-{}", unique()))
     }
 }
 
-#[test]
-fn local_conforms() {
-    let directory = tempfile::tempdir().unwrap();
-    conformance::check(vec![Arc::new(LocalHarness { directory })]);
+/// The local transport on a file of its own.
+pub(crate) fn harnesses() -> Vec<Arc<dyn Harness>> {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    vec![Arc::new(LocalHarness { directory })]
 }
