@@ -268,13 +268,20 @@ fn watch_runtime(
     });
 }
 
+/// A broker that is back within this time, as at every start, is not worth a line.
+const MENDED_SOON: Duration = Duration::from_secs(2);
+
 fn watch_transport(mut health: watch::Receiver<Health>, metrics: asya_telemetry::ActorMetrics) {
     tokio::spawn(async move {
         loop {
             let state = health.borrow_and_update().clone();
             metrics.transport_up(state.is_up());
             match state.reason() {
-                Some(reason) => tracing::warn!(reason, "broker is not available"),
+                Some(reason) => match tokio::time::timeout(MENDED_SOON, health.changed()).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(_)) => return,
+                    Err(_) => tracing::warn!(reason, "broker is not available"),
+                },
                 None => tracing::info!("broker is available"),
             }
             if health.changed().await.is_err() {
