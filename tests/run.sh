@@ -46,8 +46,9 @@ lint() {
     fi
     cargo deny --log-level error check licenses bans sources
     step "ruff, mypy"
-    "$VENV/bin/ruff" check --quiet runtime-py examples
-    "$VENV/bin/ruff" format --quiet --check runtime-py examples
+    "$VENV/bin/ruff" check --quiet examples benches
+    "$VENV/bin/ruff" format --quiet --check examples benches
+    (cd runtime-py && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
     (cd runtime-py && "../$VENV/bin/mypy" --strict src)
 }
 

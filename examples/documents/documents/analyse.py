@@ -14,10 +14,10 @@ WORD = re.compile(r"[A-Za-z][A-Za-z'-]+")
 SENTENCE = re.compile(r"[^.!?]+[.!?]")
 LANGUAGES = {".md": "Markdown", ".txt": "Text", ".rs": "Rust", ".py": "Python", ".json": "JSON"}
 COMMON = frozenset(
-    "a an and are as at be been but by can could do does for from had has have how i if in into is it its may more must "
-    "no not of on one only or other our out should so than that the their them then there these they this to up use used "
-    "was we were what when where which while who will with would you your let self pub fn mut impl str def return import "
-    "none true false".split()
+    "a an and are as at be been but by can could do does for from had has have how i if in into is it its may "
+    "more must no not of on one only or other our out should so than that the their them then there these they "
+    "this to up use used was we were what when where which while who will with would you your let self pub fn "
+    "mut impl str def return import none true false".split()
 )
 
 

@@ -13,7 +13,8 @@ from asya_runtime import context
 
 PALETTE = ["#3867d6", "#20bf6b", "#f7b731", "#eb3b5a", "#8854d0", "#2d98da"]
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1e272e;background:#fafbfc}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1e272e;
+background:#fafbfc}
 h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2.2rem}
 .cards{display:flex;gap:1rem;flex-wrap:wrap;margin:1.2rem 0}.card{background:#fff;border:1px solid #dfe4ea;
 border-radius:8px;padding:.8rem 1.2rem;min-width:8rem}.card b{display:block;font-size:1.5rem}.bad b{color:#eb3b5a}
@@ -92,7 +93,7 @@ def bars(title: str, rows: list[tuple[str, int]]) -> str:
         y, width = i * 26, 330 * value / top
         short = label if len(label) < 27 else "…" + label[-25:]
         parts.append(
-            f'<text x=185 y={y + 17} text-anchor=end font-size=12>{html.escape(short)}</text>'
+            f"<text x=185 y={y + 17} text-anchor=end font-size=12>{html.escape(short)}</text>"
             f'<rect x=192 y={y + 4} width={width:.1f} height=18 rx=3 fill="{PALETTE[i % len(PALETTE)]}"/>'
             f'<text x={198 + width:.1f} y={y + 17} font-size=11 fill="#57606f">{value:,}</text>'
         )
