@@ -68,7 +68,7 @@ struct Done {
 }
 
 /// One part, as it is kept.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     /// Of item 0 the whole envelope: the joined one is made from it, because only item 0 carries the id, the parent
     /// and the count of used child numbers of what was fanned out.
@@ -130,8 +130,12 @@ impl FanIn {
             _ => self.recorder.record(RESULTS, &envelope.id, Status::Joined, envelope).await?,
         };
         let mut envelopes = Vec::new();
-        if group.count == Some(group.have) {
-            let joined = self.joined(&group_key, part.index, &parts, kept, &mut writes).await?;
+        let all = match group.count {
+            Some(count) if group.have >= count => self.all(&group_key, &part, &kept, count).await?,
+            _ => None,
+        };
+        if let Some((count, all)) = group.count.zip(all) {
+            let joined = joined(&group_key, all, count, &parts, &mut writes)?;
             group.done = Some(Done { by: part.index, envelope: boxed(&joined.encode()) });
             self.forget(&group_key, &mut writes).await?;
             envelopes.push(joined);
@@ -142,50 +146,26 @@ impl FanIn {
         Ok(End::Platform { envelopes, writes })
     }
 
-    /// Makes the envelope that goes on, and deletes the parts it was made of.
-    async fn joined(
+    /// Every part of a group that is complete with the one in hand, in order; `None` if one is missing. A generator that
+    /// failed half-way and ran again may have sent more than it says now: what is beyond the count does not complete it.
+    async fn all(
         &self,
         group: &str,
-        index: u64,
-        outer: &[Part],
-        kept: Kept,
-        writes: &mut Vec<Write>,
-    ) -> Result<Envelope, ActError> {
+        part: &Part,
+        kept: &Kept,
+        count: u64,
+    ) -> Result<Option<Vec<(u64, Kept)>>, ActError> {
         let limit = usize::try_from(MAX_PARTS).unwrap_or(usize::MAX);
-        let mut all = vec![(part_key(group, index), kept)];
+        let mut all = Vec::new();
         for record in self.store.list(PARTS, &format!("{group}#"), limit).await? {
+            let index = record.key.rsplit_once('#').and_then(|(_, index)| index.parse().ok());
             let kept = decode(Some(&record.value))?.ok_or_else(|| broken(&record.key))?;
-            writes.push(Write {
-                table: PARTS,
-                key: record.key.clone(),
-                value: None,
-                expect: Expect::Anything,
-            });
-            all.push((record.key, kept));
+            all.push((index.ok_or_else(|| broken(&record.key))?, kept));
         }
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-
-        let first = all.iter().find_map(|(_, kept)| kept.first.as_deref()).ok_or_else(|| broken(group))?;
-        let mut joined = parse(first)?;
-        joined.route = joined.route.advanced();
-        joined.headers.remove(headers::GAP);
-        set_or_remove(&mut joined, headers::FAN, (!outer.is_empty()).then(|| Raw::of(&outer)));
-
-        let mut gaps = Vec::new();
-        let mut list = BytesMut::from(&b"["[..]);
-        for (_, kept) in all {
-            if let Some(payload) = kept.payload {
-                if list.len() > 1 {
-                    list.put_u8(b',');
-                }
-                list.put_slice(payload.get().as_bytes());
-            }
-            gaps.extend(kept.gap);
-        }
-        list.put_u8(b']');
-        joined.payload = Raw::parse(list.freeze()).map_err(|_| broken(group))?;
-        set_or_remove(&mut joined, headers::GAPS, (!gaps.is_empty()).then(|| Raw::of(&gaps)));
-        Ok(joined)
+        all.push((part.index, kept.clone()));
+        all.sort_by_key(|(index, _)| *index);
+        let wanted = all.iter().filter(|(index, _)| *index < count).count();
+        Ok((wanted as u64 == count).then_some(all))
     }
 
     /// Notes that a group is done, and forgets some that were done long ago.
@@ -214,6 +194,41 @@ impl Act for FanIn {
     fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>> {
         Box::pin(async move { self.join(&request.envelope).await })
     }
+}
+
+/// Makes the envelope that goes on, and deletes the parts it was made of.
+fn joined(
+    group: &str,
+    all: Vec<(u64, Kept)>,
+    count: u64,
+    outer: &[Part],
+    writes: &mut Vec<Write>,
+) -> Result<Envelope, ActError> {
+    for (index, _) in &all {
+        let key = part_key(group, *index);
+        writes.push(Write { table: PARTS, key, value: None, expect: Expect::Anything });
+    }
+    let first = all.iter().find_map(|(_, kept)| kept.first.as_deref()).ok_or_else(|| broken(group))?;
+    let mut joined = parse(first)?;
+    joined.route = joined.route.advanced();
+    joined.headers.remove(headers::GAP);
+    set_or_remove(&mut joined, headers::FAN, (!outer.is_empty()).then(|| Raw::of(&outer)));
+
+    let mut gaps = Vec::new();
+    let mut list = BytesMut::from(&b"["[..]);
+    for (_, kept) in all.into_iter().filter(|(index, _)| *index < count) {
+        if let Some(payload) = kept.payload {
+            if list.len() > 1 {
+                list.put_u8(b',');
+            }
+            list.put_slice(payload.get().as_bytes());
+        }
+        gaps.extend(kept.gap);
+    }
+    list.put_u8(b']');
+    joined.payload = Raw::parse(list.freeze()).map_err(|_| broken(group))?;
+    set_or_remove(&mut joined, headers::GAPS, (!gaps.is_empty()).then(|| Raw::of(&gaps)));
+    Ok(joined)
 }
 
 fn set_or_remove(envelope: &mut Envelope, name: &str, value: Option<Raw>) {

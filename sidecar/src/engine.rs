@@ -28,6 +28,9 @@ use crate::{
 
 /// How long giving back and confirming may take once running work was given up.
 const FLUSH: Duration = Duration::from_secs(2);
+/// How long the handler may take to close once nothing is in hand: a runtime that hangs must not hold the stop up. With
+/// the default grace and [`FLUSH`] it stays below the 30 s that Kubernetes gives.
+const CLOSE: Duration = Duration::from_secs(2);
 /// Longest pause between attempts to consume.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -101,7 +104,9 @@ impl Engine {
         let mut tasks = JoinSet::new();
         let outcome = read(&shared, &mut tasks, &stop).await;
         drain(&shared, &mut tasks).await;
-        shared.handler.close().await;
+        if timeout(CLOSE, shared.handler.close()).await.is_err() {
+            tracing::warn!("the runtime still works on what was given up; leaving it");
+        }
         outcome
     }
 }
@@ -164,7 +169,9 @@ fn pauses() -> ExponentialBuilder {
 async fn begin(shared: &Shared, gate: &mut Gate) -> Result<Box<dyn Consumer>, TransportError> {
     gate.ready().await;
     let queue = shared.config.naming.queue(shared.config.actor.as_str());
-    shared.transport.consume(&queue, gate.follow(shared)).await
+    let credit = gate.follow(shared);
+    gate.credit = Some(credit);
+    shared.transport.consume(&queue, credit).await
 }
 
 /// Decides when the next delivery may be taken.

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use asya_envelope::{Envelope, ErrorReport};
 use asya_handler::{End, Failure, Fault, Item, Progress, Reply, Request};
+use asya_store::Write;
 use asya_telemetry::{TraceContext, trace::Span};
 use asya_transport::Meta;
 use bytes::Bytes;
@@ -67,17 +68,7 @@ impl Shared {
                 Ok(resolution) => resolution,
                 Err(refusal) => self.failed(&router, refusal.report(self.actor(), attempt), yields.sent),
             },
-            Ok(End::Platform { envelopes, writes }) => {
-                let messages: Result<Vec<_>, _> =
-                    envelopes.into_iter().map(|envelope| router.platform(envelope)).collect();
-                match messages {
-                    Ok(messages) => Resolution {
-                        action: Action::Forward { messages, writes },
-                        account: Account::Succeeded("success"),
-                    },
-                    Err(refusal) => self.failed(&router, refusal.report(self.actor(), attempt), 0),
-                }
-            }
+            Ok(End::Platform { envelopes, writes }) => self.platform(&router, envelopes, writes, attempt),
             Ok(End::Drop { reason }) => {
                 tracing::info!(id = input.id, reason, "dropped by the handler");
                 let mut nothing = Resolution::succeeded(Vec::new(), "");
@@ -174,6 +165,37 @@ impl Shared {
         Ok(Resolution::succeeded(messages, "success"))
     }
 
+    /// The messages of a platform actor. What cannot be sent ends at the error end under its own id, not under that of
+    /// the message that happened to be in hand: the envelope that a fan-in makes is another than the part that completed
+    /// it. If only an excerpt of it fits there nothing is recorded, so that all of it can be made again from the message
+    /// on the dead-letter queue.
+    fn platform(
+        &self,
+        router: &Router<'_>,
+        envelopes: Vec<Envelope>,
+        writes: Vec<Write>,
+        attempt: u32,
+    ) -> Resolution {
+        let mut account = Account::Succeeded("success");
+        let mut messages = Vec::with_capacity(envelopes.len());
+        for envelope in envelopes {
+            let refusal = match router.platform(envelope.clone()) {
+                Ok(message) => {
+                    messages.push(message);
+                    continue;
+                }
+                Err(refusal) => refusal,
+            };
+            tracing::warn!(id = envelope.id, code = refusal.code, reason = refusal.message, "result refused");
+            let report = refusal.report(self.actor(), attempt);
+            let failed = self.to_error(report.wrap(&router.stamped(envelope), &self.config.limits), &report);
+            let Action::Forward { messages: error, .. } = failed.action else { return failed };
+            messages.extend(error);
+            account = failed.account;
+        }
+        Resolution { action: Action::Forward { messages, writes }, account }
+    }
+
     /// What becomes of a failed run.
     fn failure(
         &self,
@@ -243,7 +265,7 @@ impl Shared {
     /// The way to the error end. `sent` children are not recalled; the report says how many they are.
     fn failed(&self, router: &Router<'_>, mut report: ErrorReport, sent: u64) -> Resolution {
         report.children_sent = (sent > 0).then_some(sent);
-        self.to_error(report.wrap(&router.failed(), &self.config.limits), &report)
+        self.to_error(report.wrap(&router.stamped(router.input().clone()), &self.config.limits), &report)
     }
 
     pub(crate) fn actor(&self) -> &str {

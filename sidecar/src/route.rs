@@ -53,7 +53,7 @@ pub(crate) struct Router<'a> {
 }
 
 impl<'a> Router<'a> {
-    /// `attempt` is the run whose answers are routed; `trace` what the messages carry on.
+    /// `attempt` is the run whose answers are routed, 0 if no handler ran; `trace` what the messages carry on.
     pub(crate) fn new(
         config: &'a EngineConfig,
         input: &'a Envelope,
@@ -110,11 +110,15 @@ impl<'a> Router<'a> {
         self.addressed(envelope)
     }
 
-    /// The input as the error envelope wraps it: counted and traced like anything that is sent.
-    pub(crate) fn failed(&self) -> Envelope {
-        let mut envelope = self.input.clone();
+    /// An envelope as the error envelope wraps it: counted and traced like anything that is sent.
+    pub(crate) fn stamped(&self, mut envelope: Envelope) -> Envelope {
         self.stamp(&mut envelope);
         envelope
+    }
+
+    /// The envelope whose answers are routed.
+    pub(crate) fn input(&self) -> &Envelope {
+        self.input
     }
 
     /// A handler's route, if it keeps to the rules.
@@ -200,7 +204,9 @@ impl<'a> Router<'a> {
     fn stamp(&self, envelope: &mut Envelope) -> u64 {
         let hops = envelope.headers.get_u64(headers::HOPS).unwrap_or(0).saturating_add(1);
         envelope.headers.set(headers::HOPS, Raw::of(&hops));
-        envelope.headers.set(headers::ATTEMPT, Raw::of(&self.attempt.max(1)));
+        if self.attempt > 0 {
+            envelope.headers.set(headers::ATTEMPT, Raw::of(&self.attempt));
+        }
         if let Some(trace) = self.trace {
             envelope.headers.set(headers::TRACEPARENT, Raw::of(&trace.to_string()));
         }

@@ -271,7 +271,14 @@ impl Shared {
                         self.send_ahead(messages, patience.missing_since.is_some()).await;
                         resolution
                     }
-                    Answer::Replace(queue, refusal) => self.replaced(resolution, &queue, &refusal),
+                    Answer::Replace(queue, refusal) => {
+                        // A missing queue takes none of its messages; any other refusal is about one of them.
+                        if refusal.code != UNROUTABLE && self.sifted(messages, &queue, &refusal).await {
+                            resolution.account = Account::Failed(refusal.code.to_owned());
+                            return resolution;
+                        }
+                        self.replaced(resolution, &queue, &refusal)
+                    }
                     Answer::Stop => Resolution::release(),
                 }
             }
@@ -300,6 +307,37 @@ impl Shared {
                 Err(_) => at += 1,
             }
         }
+    }
+
+    /// Of several messages for a queue that refuses one, sends those that it takes and puts error envelopes in place of
+    /// the others: a child is not to fail for its sibling. The last one stays, as in [`Self::send_ahead`]. False if
+    /// nothing came of it.
+    async fn sifted(&self, messages: &mut Vec<Addressed>, queue: &Queue, refusal: &Refusal) -> bool {
+        let (mut at, mut changed) = (0, false);
+        while at + 1 < messages.len() {
+            let message = &mut messages[at];
+            if message.outgoing.queue != *queue {
+                at += 1;
+                continue;
+            }
+            match self.transport.publish(message.outgoing.clone(), None).await {
+                Ok(()) => {
+                    drop(messages.remove(at));
+                    changed = true;
+                    continue;
+                }
+                Err(error @ (TransportError::TooLarge { .. } | TransportError::Refused { .. })) => {
+                    let refusal = Refusal::new(refusal.code, error.to_string());
+                    // What cannot be wrapped whole is left to the caller, who keeps the source.
+                    let Ok(error) = self.instead(message, &refusal) else { return false };
+                    *message = error;
+                    changed = true;
+                }
+                Err(_) => {}
+            }
+            at += 1;
+        }
+        changed
     }
 
     /// The resolution with every message for `queue` replaced by its error envelope: each id keeps exactly one end.

@@ -15,6 +15,7 @@ use crate::{
     failure::{Refusal, TOO_LARGE, unparsed},
     observe::{Reporter, Status},
     permits::Permit,
+    route::Router,
     runs::{Ended, Found, Run},
     settle::{Account, Action, Resolution, Settled},
     shared::Shared,
@@ -214,7 +215,8 @@ impl Shared {
     /// The way to the error end of an envelope that no handler saw.
     pub(crate) fn refused(&self, input: &Envelope, refusal: &Refusal) -> Resolution {
         let report = refusal.report(self.config.actor.as_str(), 0);
-        self.to_error(report.wrap(input, &self.config.limits), &report)
+        let router = Router::new(&self.config, input, 0, None);
+        self.to_error(report.wrap(&router.stamped(input.clone()), &self.config.limits), &report)
     }
 
     /// The way to the error end of a wrapped message.

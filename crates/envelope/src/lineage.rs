@@ -11,6 +11,9 @@ use crate::{
     headers::{self, Headers},
 };
 
+/// More child numbers than any life uses up: a header that says more is not ours, and its sums would overflow.
+const MOST_CHILDREN: u64 = u64::MAX / 2;
+
 /// The id of child number `number` (1-based over the id's life) of `id`.
 pub fn child_id(id: &str, number: u64) -> String {
     format!("{id}-{number}")
@@ -30,7 +33,7 @@ impl Lineage {
         Self {
             id: input.id.clone(),
             parent_id: input.parent_id.clone(),
-            used: input.headers.get_u64(headers::CHILDREN).unwrap_or(0),
+            used: input.headers.get_u64(headers::CHILDREN).filter(|used| *used <= MOST_CHILDREN).unwrap_or(0),
         }
     }
 
@@ -111,6 +114,14 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 9);
+    }
+
+    #[test]
+    fn a_count_that_a_client_made_up_does_not_overflow() {
+        let mut input = Envelope::new("a", Route::new(["x"]), Raw::null());
+        input.headers.set(headers::CHILDREN, Raw::of(&u64::MAX));
+        let ids: Vec<_> = fan_out(&input, 3).into_iter().map(|child| child.id).collect();
+        assert_eq!(ids, ["a", "a-1", "a-2"]);
     }
 
     #[test]

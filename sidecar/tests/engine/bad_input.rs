@@ -150,3 +150,13 @@ async fn every_way_a_run_fails_ends_under_its_code() {
         assert_eq!((rig.count("next").await, rig.count("error-end").await), (1, 0));
     }
 }
+
+#[tokio::test]
+async fn a_refused_envelope_counts_its_way_to_the_error_end_and_keeps_the_run_that_made_it() {
+    let rig = Bench::new().await.start(Scripted::echo());
+    rig.send(r#"{"id":"a","route":{"actors":["other"]},"headers":{"x-asya-hops":4,"x-asya-attempt":3},"payload":1}"#)
+        .await;
+    let error = rig.take("error-end").await;
+    let headers = &error["headers"];
+    assert_eq!((&headers["x-asya-hops"], &headers["x-asya-attempt"]), (&5.into(), &3.into()));
+}

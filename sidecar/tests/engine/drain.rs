@@ -65,3 +65,13 @@ async fn an_idle_engine_stops_at_once() {
     let rig = Bench::new().await.start(Scripted::echo());
     rig.stopped().await;
 }
+
+#[tokio::test]
+async fn a_handler_that_does_not_close_does_not_hold_the_stop_up() {
+    let handler = Scripted::echo();
+    handler.hang_on_close();
+    let rig = Bench::new().await.start(handler);
+    rig.send_envelope("a", "1").await;
+    assert_eq!(rig.take("next").await["id"], "a");
+    rig.stopped().await;
+}

@@ -11,6 +11,7 @@ mod ends;
 mod fan_out;
 mod faults;
 mod lost;
+mod picky;
 mod reports;
 mod retry;
 mod rig;

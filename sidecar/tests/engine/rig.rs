@@ -1,6 +1,13 @@
 //! An engine on a queue file of its own, what is sent to it and what comes out.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use asya_envelope::{ActorName, Naming, Raw};
 use asya_handler::{
@@ -34,6 +41,7 @@ pub(crate) struct Scripted {
     capacity: watch::Sender<Capacity>,
     readiness: watch::Sender<Readiness>,
     events: Events,
+    never_closes: AtomicBool,
 }
 
 /// What happened, in order.
@@ -61,6 +69,7 @@ impl Scripted {
             capacity: watch::Sender::new(Capacity { running: 8, look_ahead: 8 }),
             readiness: watch::Sender::new(Readiness::Ready),
             events: Events::default(),
+            never_closes: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +90,11 @@ impl Scripted {
 
     pub(crate) fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// From now on closing it never ends.
+    pub(crate) fn hang_on_close(&self) {
+        self.never_closes.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_readiness(&self, readiness: Readiness) {
@@ -108,7 +122,12 @@ impl Handler for Scripted {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.events.note("handler closed") })
+        Box::pin(async {
+            if self.never_closes.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            self.events.note("handler closed");
+        })
     }
 }
 

@@ -140,3 +140,43 @@ async fn a_platform_actor_sends_whole_envelopes_and_records_in_one_settlement() 
     assert_eq!((record.value.as_ref(), record.version), (&b"1"[..], 1));
     assert_eq!(Raw::of(&1).as_str(), "1");
 }
+
+#[tokio::test]
+async fn a_platform_envelope_that_is_too_large_ends_under_its_own_id_and_leaves_its_cause_untouched() {
+    let handler = Scripted::ending(|request| {
+        let mut joined = request.envelope.clone();
+        joined.id = "joined".to_owned();
+        joined.route.current = 1;
+        joined.payload = json(&format!("\"{}\"", "x".repeat(80_000)));
+        let write = asya_store::Write {
+            table: "t",
+            key: "k".to_owned(),
+            value: Some("1".into()),
+            expect: asya_store::Expect::Absent,
+        };
+        End::Platform { envelopes: vec![joined], writes: vec![write] }
+    });
+    let rig = Bench::new().await.with(|config| config.limits.max_envelope = 64 * 1024).start(handler);
+    rig.send_envelope("part", "0").await;
+    let error = rig.take("error-end").await;
+    assert_eq!((&error["id"], &error["payload"]["details"]["code"]), (&"joined".into(), &"too_large".into()));
+    rig.settled().await;
+    let dead = rig.dead().await;
+    assert!(dead.len() == 1 && dead[0].contains("part"), "{dead:?}");
+    assert!(rig.local().store().get("t", "k").await.unwrap().is_none(), "it can be made again");
+}
+
+#[tokio::test]
+async fn a_platform_envelope_that_may_not_be_sent_ends_under_its_own_id() {
+    let handler = Scripted::ending(|request| {
+        let mut joined = request.envelope.clone();
+        joined.id = "joined".to_owned();
+        joined.route = Route::new(["ocr", "error-end"]).advanced();
+        End::Platform { envelopes: vec![joined], writes: Vec::new() }
+    });
+    let rig = Bench::new().await.start(handler);
+    rig.send_envelope("part", "0").await;
+    let error = rig.take("error-end").await;
+    assert_eq!((&error["id"], &error["headers"]["x-asya-hops"]), (&"joined".into(), &1.into()));
+    rig.settled().await;
+}
