@@ -19,7 +19,7 @@ route=split,analyse,summarise,collect,render
 
 echo "building asya (without brokers; the first time takes a minute or two) ..."
 cargo build --quiet -p asya-cli --no-default-features
-asya=target/debug/asya
+asya=${CARGO_TARGET_DIR:-target}/debug/asya
 work=$(mktemp -d "${TMPDIR:-/tmp}/asya-demo.XXXXXX")
 export ASYA_LOCAL_PATH=$work/queue.db REPORT_DIR=$root/.asya/reports
 
