@@ -33,6 +33,9 @@ const SUMMARY: Duration = Duration::from_secs(5);
 const SHOWN: usize = 16;
 /// Rows of one line; longer ones are cut, so that one handler does not push everything else away.
 const LONGEST_WRAPPED: usize = 50;
+/// Columns of the table: with the gaps between them they fill a terminal of 80; a wider one has room for why an actor
+/// does not start.
+const WIDTHS: [u16; 9] = [16, 10, 7, 7, 7, 7, 6, 7, 4];
 /// Colours of actors' names.
 const COLOURS: [Color; 6] =
     [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::LightRed];
@@ -198,11 +201,15 @@ fn wrapped(line: &Line, width: usize) -> Vec<Text<'static>> {
     let text = line.text.replace('\t', "    ");
     let text: Vec<char> = text.chars().filter(|c| !c.is_control()).collect();
     let name = Span::styled(format!("{name:<16} "), Style::new().fg(COLOURS[number(name) % COLOURS.len()]));
+    let indent = if name.width() * 2 <= width { name.width() } else { 0 };
     let first = width.saturating_sub(name.width()).max(1).min(text.len());
     let (head, rest) = text.split_at(first);
     let mut rows = vec![Text::from(vec![name, Span::styled(head.iter().collect::<String>(), style)])];
-    let rest = rest.chunks(width.max(1)).take(LONGEST_WRAPPED);
-    rows.extend(rest.map(|row| Text::styled(row.iter().collect::<String>(), style)));
+    let rest = rest.chunks(width.saturating_sub(indent).max(1)).take(LONGEST_WRAPPED);
+    rows.extend(rest.map(|row| {
+        let text: String = row.iter().collect();
+        Text::from(vec![Span::raw(" ".repeat(indent)), Span::styled(text, style)])
+    }));
     rows
 }
 
@@ -215,7 +222,7 @@ fn table(rows: &[Row]) -> Table<'static> {
     let body = rows.iter().take(SHOWN).map(|row| {
         let replicas = match row.starting {
             0 => row.replicas.to_string(),
-            starting => format!("{} ({starting} starting)", row.replicas),
+            starting => format!("{} of {} up", row.replicas.saturating_sub(starting), row.replicas),
         };
         let bad = |count: u64| {
             let style = if count > 0 { Style::new().red() } else { Style::new() };
@@ -234,8 +241,7 @@ fn table(rows: &[Row]) -> Table<'static> {
             Cell::from(row.failing.clone().unwrap_or_default()).style(Style::new().red()),
         ])
     });
-    let widths =
-        [18, 14, 8, 8, 8, 8, 7, 8, 5].map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
+    let widths = WIDTHS.map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
     Table::new(body, widths).header(TableRow::new(head).style(Style::new().bold()))
 }
 
@@ -283,6 +289,27 @@ mod tests {
         let text: String = rows.iter().flat_map(|row| &row.spans).map(|span| span.content.as_ref()).collect();
         assert_eq!(rows.len(), 2);
         assert!(!text.contains(['\t', '\x1b', '\r']), "{text:?}");
+    }
+
+    #[test]
+    fn every_column_fits_a_terminal_of_80() {
+        let full = Row { actor: "a-name-of-16-char".into(), starting: 1, dead: 1234, ..row() };
+        let mut terminal = Terminal::new(TestBackend::new(80, 2)).unwrap();
+        terminal.draw(|frame| frame.render_widget(table(&[full]), frame.area())).unwrap();
+        let drawn: String =
+            terminal.backend().buffer().content().iter().map(ratatui::buffer::Cell::symbol).collect();
+        for part in ["1 of 2 up", "retried dead", "1234"] {
+            assert!(drawn.contains(part), "{part} in {drawn}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_stays_beside_its_name() {
+        let line = Line { actor: Some("ocr".into()), kind: Kind::Output, text: "x".repeat(60) };
+        let rows: Vec<_> = wrapped(&line, 50).iter().map(ToString::to_string).collect();
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| row.len() <= 50), "{rows:?}");
+        assert!(rows[1].starts_with(&" ".repeat(17)), "{rows:?}");
     }
 
     #[test]
