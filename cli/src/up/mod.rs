@@ -217,7 +217,10 @@ fn greet(ground: &Ground, plan: &Plan) {
     let first = names.first().copied().unwrap_or("ACTOR");
     ground.logs.note(
         None,
-        format!("actors {}; next, in another terminal: asya send {first} '{{}}' --wait", names.join(", ")),
+        format!(
+            "actors {}; next, in another terminal: asya send {first} '{{\"name\": \"Ada\"}}' --wait",
+            names.join(", ")
+        ),
     );
 }
 
