@@ -123,7 +123,9 @@ impl Broker {
             return Ok(local.queues().await?);
         }
         if actors.is_empty() {
-            return Err(misconfigured("a broker does not list its queues: name the actors"));
+            return Err(misconfigured(
+                "a broker does not list its queues: name the actors, as in `asya queues ACTOR…`",
+            ));
         }
         let mut depths = Vec::new();
         for actor in actors {
