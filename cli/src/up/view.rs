@@ -36,9 +36,11 @@ const LONGEST_WRAPPED: usize = 50;
 /// Columns of the table: with the gaps between them they fill a terminal of 80; a wider one has room for why an actor
 /// does not start.
 const WIDTHS: [u16; 9] = [16, 10, 7, 7, 7, 7, 6, 7, 4];
-/// Colours of actors' names.
+/// Colours of actors' names; red is for what goes wrong.
 const COLOURS: [Color; 6] =
-    [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::LightRed];
+    [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::LightCyan];
+/// The same for plain lines, as codes of terminals.
+const CODES: [u8; COLOURS.len()] = [36, 35, 32, 33, 34, 96];
 
 /// Shows lines and rows until both end.
 pub(crate) struct View {
@@ -183,7 +185,7 @@ fn plain(line: &Line, colours: bool) -> String {
     if !colours {
         return format!("{name:<16} {mark} {}", line.text);
     }
-    let code = 31 + number(name) % 6;
+    let code = CODES[number(name) % CODES.len()];
     let text =
         if line.kind == Kind::Error { format!("\x1b[31m{}\x1b[0m", line.text) } else { line.text.clone() };
     format!("\x1b[{code}m{name:<16}\x1b[0m {mark} {text}")
@@ -213,8 +215,12 @@ fn wrapped(line: &Line, width: usize) -> Vec<Text<'static>> {
     rows
 }
 
+/// A number from a name, evenly spread (FNV-1a): the sum of a name's bytes gave half of the actors one colour.
 fn number(name: &str) -> usize {
-    name.bytes().fold(7, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    usize::try_from(hash >> 24).unwrap_or_default()
 }
 
 fn table(rows: &[Row]) -> Table<'static> {
@@ -317,5 +323,13 @@ mod tests {
         let line = Line { actor: Some("ocr".into()), kind: Kind::Output, text: "hi".into() };
         assert_eq!(plain(&line, false), "ocr              | hi");
         assert!(plain(&line, true).contains("\x1b["));
+    }
+
+    #[test]
+    fn actors_of_one_pipeline_do_not_share_one_colour() {
+        let names = ["split", "analyse", "summarise", "collect", "render", "happy-end", "error-end"];
+        let used: std::collections::BTreeSet<_> =
+            names.iter().map(|name| number(name) % COLOURS.len()).collect();
+        assert!(used.len() >= 4, "{used:?}");
     }
 }
