@@ -7,7 +7,7 @@
 //! | `fleet` | all actors, kept at the number of replicas that `scaler` decides |
 //! | `replica`, `process` | one engine, and the process behind it |
 //! | `guard` | ends what a killed `asya up` leaves behind |
-//! | `logs`, `view` | what is seen |
+//! | `logs`, `view`, `table` | what is seen |
 //! | `reload` | changed files |
 
 mod environment;
@@ -20,6 +20,7 @@ mod reload;
 mod replica;
 pub(crate) mod runtime;
 mod scaler;
+mod table;
 mod view;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -8,10 +8,10 @@ use std::{
 use ratatui::{
     Terminal, TerminalOptions, Viewport,
     backend::CrosstermBackend,
-    layout::Constraint,
-    style::{Color, Style},
+    layout::{Constraint, Layout},
+    style::Style,
     text::{Line as Text, Span},
-    widgets::{Cell, Paragraph, Row as TableRow, Table, Widget as _},
+    widgets::{Paragraph, Widget as _},
 };
 use serde_json::json;
 use tokio::{
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     fleet::Row,
     logs::{Kind, Line, Logs},
+    table::{COLOURS, SHOWN, number, table},
 };
 use crate::output::{self, Output, print};
 
@@ -29,16 +30,8 @@ use crate::output::{self, Output, print};
 const FRAME: Duration = Duration::from_millis(200);
 /// How often a summary is printed where there is no table, if something has changed.
 const SUMMARY: Duration = Duration::from_secs(5);
-/// Actors that the table shows; more would leave no room for the log.
-const SHOWN: usize = 16;
 /// Rows of one line; longer ones are cut, so that one handler does not push everything else away.
 const LONGEST_WRAPPED: usize = 50;
-/// Columns of the table: with the gaps between them they fill a terminal of 80; a wider one has room for why an actor
-/// does not start.
-const WIDTHS: [u16; 9] = [16, 10, 7, 7, 7, 7, 6, 7, 4];
-/// Colours of actors' names; red is for what goes wrong.
-const COLOURS: [Color; 6] =
-    [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::LightCyan];
 /// The same for plain lines, as codes of terminals.
 const CODES: [u8; COLOURS.len()] = [36, 35, 32, 33, 34, 96];
 
@@ -132,7 +125,12 @@ impl View {
     fn frame(&mut self, last: bool) {
         let rows = self.rows.borrow_and_update().clone();
         if let Screen::Live(terminal) = &mut self.screen {
-            let _ = terminal.draw(|frame| frame.render_widget(table(&rows), frame.area()));
+            // An empty line parts the table from the log.
+            let _ = terminal.draw(|frame| {
+                let [_, below] =
+                    Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(frame.area());
+                frame.render_widget(table(&rows), below);
+            });
             return;
         }
         let due = match &self.printed {
@@ -186,9 +184,17 @@ fn plain(line: &Line, colours: bool) -> String {
         return format!("{name:<16} {mark} {}", line.text);
     }
     let code = CODES[number(name) % CODES.len()];
-    let text =
-        if line.kind == Kind::Error { format!("\x1b[31m{}\x1b[0m", line.text) } else { line.text.clone() };
+    let text = match line.kind {
+        Kind::Error => format!("\x1b[31m{}\x1b[0m", line.text),
+        Kind::Note if warns(&line.text) => format!("\x1b[33m{}\x1b[0m", line.text),
+        _ => line.text.clone(),
+    };
     format!("\x1b[{code}m{name:<16}\x1b[0m {mark} {text}")
+}
+
+/// Whether an engine or a transport warns, for example of an envelope that failed.
+fn warns(text: &str) -> bool {
+    text.starts_with("WARN")
 }
 
 /// One line as rows of at most `width` characters, the actor's name before the first.
@@ -196,6 +202,7 @@ fn wrapped(line: &Line, width: usize) -> Vec<Text<'static>> {
     let name = line.actor.as_deref().unwrap_or("asya");
     let style = match line.kind {
         Kind::Output => Style::new(),
+        Kind::Note if warns(&line.text) => Style::new().yellow(),
         Kind::Note => Style::new().dim(),
         Kind::Error => Style::new().red(),
     };
@@ -215,46 +222,8 @@ fn wrapped(line: &Line, width: usize) -> Vec<Text<'static>> {
     rows
 }
 
-/// A number from a name, evenly spread (FNV-1a): the sum of a name's bytes gave half of the actors one colour.
-fn number(name: &str) -> usize {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    usize::try_from(hash >> 24).unwrap_or_default()
-}
-
-fn table(rows: &[Row]) -> Table<'static> {
-    let head = ["actor", "replicas", "waiting", "in hand", "rate/s", "done", "failed", "retried", "dead", ""];
-    let body = rows.iter().take(SHOWN).map(|row| {
-        let replicas = match row.starting {
-            0 => row.replicas.to_string(),
-            starting => format!("{} of {} up", row.replicas.saturating_sub(starting), row.replicas),
-        };
-        let bad = |count: u64| {
-            let style = if count > 0 { Style::new().red() } else { Style::new() };
-            Cell::from(count.to_string()).style(style)
-        };
-        TableRow::new([
-            Cell::from(row.actor.clone()).style(Style::new().fg(COLOURS[number(&row.actor) % COLOURS.len()])),
-            Cell::from(replicas),
-            Cell::from((row.ready + row.delayed).to_string()),
-            Cell::from(row.in_flight.to_string()),
-            Cell::from(format!("{:.1}", row.rate)),
-            Cell::from(row.succeeded.to_string()),
-            bad(row.failed),
-            Cell::from(row.retried.to_string()),
-            bad(row.dead),
-            Cell::from(row.failing.clone().unwrap_or_default()).style(Style::new().red()),
-        ])
-    });
-    let widths = WIDTHS.map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
-    Table::new(body, widths).header(TableRow::new(head).style(Style::new().bold()))
-}
-
 #[cfg(test)]
 mod tests {
-    use ratatui::backend::TestBackend;
-
     use super::*;
 
     fn row() -> Row {
@@ -266,17 +235,6 @@ mod tests {
             failed: 3,
             rate: 1.5,
             ..Row::default()
-        }
-    }
-
-    #[test]
-    fn the_table_shows_every_number() {
-        let mut terminal = Terminal::new(TestBackend::new(110, 3)).unwrap();
-        terminal.draw(|frame| frame.render_widget(table(&[row()]), frame.area())).unwrap();
-        let drawn: String =
-            terminal.backend().buffer().content().iter().map(ratatui::buffer::Cell::symbol).collect();
-        for part in ["waiting", "ocr", "7", "40", "1.5"] {
-            assert!(drawn.contains(part), "{part} in {drawn}");
         }
     }
 
@@ -298,18 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn every_column_fits_a_terminal_of_80() {
-        let full = Row { actor: "a-name-of-16-char".into(), starting: 1, dead: 1234, ..row() };
-        let mut terminal = Terminal::new(TestBackend::new(80, 2)).unwrap();
-        terminal.draw(|frame| frame.render_widget(table(&[full]), frame.area())).unwrap();
-        let drawn: String =
-            terminal.backend().buffer().content().iter().map(ratatui::buffer::Cell::symbol).collect();
-        for part in ["1 of 2 up", "retried dead", "1234"] {
-            assert!(drawn.contains(part), "{part} in {drawn}");
-        }
-    }
-
-    #[test]
     fn a_long_line_stays_beside_its_name() {
         let line = Line { actor: Some("ocr".into()), kind: Kind::Output, text: "x".repeat(60) };
         let rows: Vec<_> = wrapped(&line, 50).iter().map(ToString::to_string).collect();
@@ -323,13 +269,5 @@ mod tests {
         let line = Line { actor: Some("ocr".into()), kind: Kind::Output, text: "hi".into() };
         assert_eq!(plain(&line, false), "ocr              | hi");
         assert!(plain(&line, true).contains("\x1b["));
-    }
-
-    #[test]
-    fn actors_of_one_pipeline_do_not_share_one_colour() {
-        let names = ["split", "analyse", "summarise", "collect", "render", "happy-end", "error-end"];
-        let used: std::collections::BTreeSet<_> =
-            names.iter().map(|name| number(name) % COLOURS.len()).collect();
-        assert!(used.len() >= 4, "{used:?}");
     }
 }
