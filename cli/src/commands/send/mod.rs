@@ -90,7 +90,7 @@ impl Send {
                 broker.queues.ensure(&broker.naming.queue(actor)).await.map_err(explain)?;
             }
         }
-        missing(&broker, &template.actors).await?;
+        missing(&broker, &template.actors, common.output).await?;
         let total = given.len() as u64;
         let envelopes = input::stream(given, payloads.iter().any(|payload| payload == "-"), template);
         let progress = progress(total);
@@ -131,16 +131,20 @@ impl Send {
 }
 
 /// Says which actors of the route are not here yet: what is sent waits for them, which looks like hanging.
-async fn missing(broker: &Broker, actors: &[String]) -> anyhow::Result<()> {
+async fn missing(broker: &Broker, actors: &[String], output: Output) -> anyhow::Result<()> {
     let Some(local) = &broker.local else { return Ok(()) };
     let there = local.queues().await?;
     // Without a queue for the first actor nothing is sent at all, and the error says so.
     for actor in actors.iter().skip(1) {
         let queue = broker.naming.queue(actor);
         if !there.iter().any(|(name, _depth)| *name == queue) {
-            eprintln!(
-                "note: no actor \"{actor}\" has run here yet; its turn waits for a while, then fails as unroutable"
+            let note = format!(
+                "no actor \"{actor}\" has run here yet; its turn waits for a while, then fails as unroutable"
             );
+            match output {
+                Output::Human => eprintln!("note: {note}"),
+                Output::Json => eprintln!("{}", json!({"note": note})),
+            }
         }
     }
     Ok(())
