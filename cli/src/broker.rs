@@ -42,9 +42,19 @@ impl Broker {
                 path.display()
             )));
         }
+        if path.is_dir() {
+            let file = path.join("queue.db");
+            return Err(misconfigured(format!(
+                "queue file {} is a directory; name a file, such as {}",
+                path.display(),
+                file.display()
+            )));
+        }
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("making directory {}", parent.display()))?;
+            std::fs::create_dir_all(parent).map_err(|error| {
+                let parent = parent.display();
+                misconfigured(format!("making directory {parent}: {error}; --queue-file names another place"))
+            })?;
         }
         let local =
             Local::open(&path, LocalOptions::default()).map_err(|error| misconfigured(error.to_string()))?;
@@ -113,7 +123,9 @@ impl Broker {
             return Ok(local.queues().await?);
         }
         if actors.is_empty() {
-            return Err(misconfigured("a broker does not list its queues: name the actors"));
+            return Err(misconfigured(
+                "a broker does not list its queues: name the actors, as in `asya queues ACTOR…`",
+            ));
         }
         let mut depths = Vec::new();
         for actor in actors {

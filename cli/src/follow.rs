@@ -53,7 +53,8 @@ impl Ended {
         match (&self.error, &self.payload) {
             (Some(why), _) => {
                 let name = why.type_name.as_ref().map_or_else(String::new, |name| format!("{name}: "));
-                format!("{} {} at {}: {}: {name}{}", self.id, self.status, why.actor, why.code, why.message)
+                // A part that failed before it was joined is told like any other: its id says what it was.
+                format!("{} failed at {}: {}: {name}{}", self.id, why.actor, why.code, why.message)
             }
             (None, Some(payload)) => format!("{} {}: {}", self.id, self.status, payload.get()),
             (None, None) => format!("{} {}", self.id, self.status),

@@ -19,8 +19,19 @@ mod manifest;
 mod output;
 mod up;
 
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
+fn main() -> std::process::ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(Err(error.into()), output::Output::Human),
+    };
+    let code = runtime.block_on(run());
+    // The client of RabbitMQ has a thread of its own, which panics when the tasks that it waits for are cancelled: they
+    // end with the process instead. Everything that matters has been waited for.
+    std::mem::forget(runtime);
+    code
+}
+
+async fn run() -> std::process::ExitCode {
     let cli = match <args::Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => return commands::usage(&error),

@@ -53,6 +53,39 @@ fn an_actor_that_does_not_exist_is_named() {
     assert!(text(&output.stderr).contains("no actor \"orc\""), "{}", text(&output.stderr));
 }
 
+#[test]
+fn what_send_will_wait_for_is_said() {
+    let place = Place::with("ocr", NOTHING, "");
+    assert!(place.run(&["send", "ocr", "1", "--create"]).status.success());
+    let output = place.run(&["send", "ocr,later", "1"]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("no actor \"later\" has run here yet"), "{}", text(&output.stderr));
+    let output = place.run(&["send", "ocr", "1", "2", "--wait", "--timeout", "10ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("2 of 2 did not end within 10ms"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_broken_line_of_standard_input_is_named_with_what_was_sent_before_it() {
+    let place = Place::with("ocr", NOTHING, "");
+    assert!(place.run(&["send", "ocr", "1", "--create"]).status.success());
+    place.write("lines", "1\n2\nthree\n4\n");
+    let input = std::fs::File::open(place.path().join("lines")).unwrap();
+    let output = place.command(&["send", "ocr", "-"]).stdin(input).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("the 2 before it were sent: line 3 of standard input"), "{told}");
+    assert_eq!(place.json(&["queues", "ocr"])[0]["ready"], 3);
+}
+
+#[test]
+fn a_directory_is_no_queue_file() {
+    let place = Place::with("ocr", NOTHING, "");
+    let output = place.run(&["queues", "--queue-file", "."]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("is a directory"), "{}", text(&output.stderr));
+}
+
 #[tokio::test]
 async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
     let place = Place::with("ocr", NOTHING, "");

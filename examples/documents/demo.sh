@@ -19,7 +19,7 @@ route=split,analyse,summarise,collect,render
 
 echo "building asya (without brokers; the first time takes a minute or two) ..."
 cargo build --quiet -p asya-cli --no-default-features
-asya=target/debug/asya
+asya=${CARGO_TARGET_DIR:-target}/debug/asya
 work=$(mktemp -d "${TMPDIR:-/tmp}/asya-demo.XXXXXX")
 export ASYA_LOCAL_PATH=$work/queue.db REPORT_DIR=$root/.asya/reports
 
@@ -36,6 +36,7 @@ trap stop EXIT
 # send DIRECTORY: one job, followed to the end of every document in it. Documents that fail are no failure of the demo.
 send() {
     "$asya" send --create --wait --timeout 180s "$route" "{\"directory\": \"$1\"}" | tee "$work/told" || true
+    cat "$work/told" >>"$work/reports"
 }
 
 # expect PATTERN COUNT: so many lines of what was told match.
@@ -62,3 +63,7 @@ expect 'failed at analyse: .*(is empty|is not UTF-8|is not JSON|has a zero byte)
 
 echo
 "$asya" queues
+
+echo
+echo "reports, for a browser:"
+grep -oE '"report":"[^"]+"' "$work/reports" | cut -d '"' -f 4

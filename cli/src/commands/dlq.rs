@@ -107,7 +107,9 @@ async fn list(common: &Common, broker: &Broker, actor: Option<String>, limit: us
     let queues: Vec<Queue> = match actor {
         Some(actor) => vec![broker.naming.queue(&actor)],
         None if broker.local.is_none() => {
-            return Err(misconfigured("a broker does not list its queues: name the actor"));
+            return Err(misconfigured(
+                "a broker does not list its queues: name the actor, as in `asya dlq list ACTOR`",
+            ));
         }
         None => {
             let depths = broker.depths(&[]).await?;

@@ -73,8 +73,11 @@ impl Doctor {
         }
         let runtime = Runtime::find();
         for python in &pythons {
-            all.push(Checked::of("python", version(python).await));
-            if let Ok(runtime) = &runtime {
+            let version = Checked::of("python", version(python).await);
+            let usable = version.ok;
+            all.push(version);
+            // Without an interpreter nothing can be said of the runtime.
+            if let (true, Ok(runtime)) = (usable, &runtime) {
                 all.push(Checked::of("runtime", importable(python, runtime).await));
             }
         }

@@ -65,7 +65,9 @@ impl Status {
             if common.output == Output::Json {
                 common.output.line(&ended, String::new);
             }
-            rows.push(vec![ended.id, why.actor, why.code, short(&why.message, 80)]);
+            let message =
+                why.type_name.map_or_else(|| why.message.clone(), |name| format!("{name}: {}", why.message));
+            rows.push(vec![ended.id, why.actor, why.code, short(&message, 80)]);
         }
         if common.output == Output::Human && !rows.is_empty() {
             print(&format!("\n{}", table(&["FAILED", "ACTOR", "CODE", "MESSAGE"], &rows)));

@@ -123,8 +123,12 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
     if files.is_empty() {
         return Err("no .yaml file in this directory".to_owned());
     }
-    // Of a directory only the files with actors count: a values file or a compose file may lie beside them.
-    files.retain(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains(KIND)));
+    // Of a directory only the files with actors count: a values file or a compose file may lie beside them. A file
+    // that cannot be read as YAML may be meant as one: silence would leave out an actor because of a slip.
+    files.retain(|file| {
+        let text = std::fs::read_to_string(file);
+        text.map_or(true, |text| text.contains(KIND) || yaml::parse(&text).is_err())
+    });
     if files.is_empty() {
         return Err(format!("no file with a resource of kind {KIND} in this directory"));
     }
@@ -241,6 +245,20 @@ mod tests {
         let (loaded, _kept) = loaded(&[("1.yaml", &text)]);
         assert!(loaded.actors.is_empty() && loaded.has_errors());
         assert_eq!((loaded.findings[0].line, loaded.findings[0].column), (8, 5));
+    }
+
+    #[test]
+    fn a_file_of_a_directory_that_is_no_yaml_is_an_error() {
+        let (loaded, _kept) =
+            loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("2.yaml", "kind: x\n foo: [")]);
+        assert_eq!(loaded.actors.len(), 1);
+        assert_eq!(loaded.findings.len(), 1, "{:?}", loaded.findings);
+        assert!(loaded.findings[0].file.ends_with("2.yaml"), "{:?}", loaded.findings);
+        assert!(
+            !loaded.findings[0].message.contains(" at line "),
+            "the place is said once: {:?}",
+            loaded.findings
+        );
     }
 
     #[test]

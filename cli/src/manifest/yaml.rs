@@ -37,9 +37,12 @@ pub(crate) struct NotYaml {
 
 /// Reads every document of a file; empty documents are passed over.
 pub(crate) fn parse(text: &str) -> Result<Vec<Node>, NotYaml> {
-    let nodes = serde_saphyr::from_multiple::<Node>(text).map_err(|error| NotYaml {
-        place: error.location().map(place).unwrap_or_default(),
-        message: error.without_snippet().to_string(),
+    let nodes = serde_saphyr::from_multiple::<Node>(text).map_err(|error| {
+        let message = error.without_snippet().to_string();
+        // The place stands before the message already.
+        let message =
+            message.split_once(" at line ").map_or(message.as_str(), |(what, _place)| what).to_owned();
+        NotYaml { place: error.location().map(place).unwrap_or_default(), message }
     })?;
     Ok(nodes.into_iter().filter(|node| !matches!(node.tree, Tree::Scalar(Value::Null))).collect())
 }

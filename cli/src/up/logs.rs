@@ -79,7 +79,10 @@ impl Logs {
     /// Sends what engines and transports log here too.
     pub(crate) fn subscribe(&self, verbose: bool) {
         let level = if verbose { "info" } else { "warn" };
-        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| format!("{level},lapin=error"));
+        // Clients of brokers report what the transport looks for and does not find as errors; what is one the transport
+        // says itself.
+        let filter = std::env::var("RUST_LOG")
+            .unwrap_or_else(|_| format!("{level},lapin=off,aws_config=warn,hyper_util=warn"));
         let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)

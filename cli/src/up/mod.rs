@@ -7,7 +7,7 @@
 //! | `fleet` | all actors, kept at the number of replicas that `scaler` decides |
 //! | `replica`, `process` | one engine, and the process behind it |
 //! | `guard` | ends what a killed `asya up` leaves behind |
-//! | `logs`, `view` | what is seen |
+//! | `logs`, `view`, `table` | what is seen |
 //! | `reload` | changed files |
 
 mod environment;
@@ -20,6 +20,7 @@ mod reload;
 mod replica;
 pub(crate) mod runtime;
 mod scaler;
+mod table;
 mod view;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -217,7 +218,10 @@ fn greet(ground: &Ground, plan: &Plan) {
     let first = names.first().copied().unwrap_or("ACTOR");
     ground.logs.note(
         None,
-        format!("actors {}; next, in another terminal: asya send {first} '{{}}' --wait", names.join(", ")),
+        format!(
+            "actors {}; next, in another terminal: asya send {first} '{{\"name\": \"Ada\"}}' --wait",
+            names.join(", ")
+        ),
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{
@@ -45,6 +46,27 @@ pub(crate) struct Vitals {
     pub(crate) reason: Mutex<Option<String>>,
 }
 
+/// Why a runtime ended.
+#[derive(Debug)]
+struct Death {
+    how: String,
+    /// The last line it wrote.
+    said: Option<String>,
+}
+
+impl Death {
+    fn silent(how: String) -> Self {
+        Self { how, said: None }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.how)?;
+        self.said.as_ref().map_or(Ok(()), |said| write!(f, ": {said}"))
+    }
+}
+
 /// A runtime process and everything needed to start it.
 pub(crate) struct Process {
     pub(crate) actor: Arc<str>,
@@ -73,7 +95,13 @@ impl Process {
             }
             let deaths = self.vitals.deaths.fetch_add(1, Relaxed) + 1;
             let pause = FIRST_PAUSE.saturating_mul(1 << deaths.min(10).saturating_sub(1)).min(LONGEST_PAUSE);
-            self.logs.error(Some(&self.actor), format!("{reason}; starting it again in {pause:?}"));
+            // The last line of what it said was shown when it was said.
+            let said = reason
+                .said
+                .as_ref()
+                .map_or_else(|| reason.how.clone(), |_| format!("{} after this", reason.how));
+            self.logs.error(Some(&self.actor), format!("{said}; starting it again in {pause:?}"));
+            let reason = reason.to_string();
             *self.vitals.reason.lock().expect("no panic while a reason is stored") = Some(reason);
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -85,17 +113,17 @@ impl Process {
     }
 
     /// One life. Why it ended; `None` when it was told to.
-    async fn once(&self, stop: &CancellationToken) -> Option<String> {
+    async fn once(&self, stop: &CancellationToken) -> Option<Death> {
         if let Err(error) = fresh(&self.directory) {
-            return Some(format!("socket directory {}: {error}", self.directory.display()));
+            return Some(Death::silent(format!("socket directory {}: {error}", self.directory.display())));
         }
         let mut child = match self.command().spawn() {
             Ok(child) => child,
             Err(error) => {
                 let executable = self.python.executable.display();
-                return Some(format!(
+                return Some(Death::silent(format!(
                     "cannot start {executable}: {error}; set spec.workload.pythonExecutable or install Python 3.10 or newer"
-                ));
+                )));
             }
         };
         let pid = child.id().expect("a child that was not waited for has an id");
@@ -206,10 +234,10 @@ async fn read_line(pipe: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -
 }
 
 /// Says how a runtime died, with the last line that is not blank: of a traceback that is the exception.
-fn died<'a>(status: Option<ExitStatus>, mut newest_first: impl Iterator<Item = &'a str>) -> String {
+fn died<'a>(status: Option<ExitStatus>, mut newest_first: impl Iterator<Item = &'a str>) -> Death {
     let how = status.map_or_else(|| "in an unknown way".to_owned(), |status| status.to_string());
-    let why = newest_first.find(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim()));
-    format!("the runtime ended ({how}){}", why.unwrap_or_default())
+    let said = newest_first.find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned());
+    Death { how: format!("the runtime ended ({how})"), said }
 }
 
 #[cfg(test)]
@@ -232,6 +260,7 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_last_line() {
-        assert!(died(None, ["", "ValueError: x", "Traceback"].into_iter()).ends_with(": ValueError: x"));
+        let reason = died(None, ["", "ValueError: x", "Traceback"].into_iter()).to_string();
+        assert!(reason.ends_with(": ValueError: x"), "{reason}");
     }
 }

@@ -8,10 +8,10 @@ use std::{
 use ratatui::{
     Terminal, TerminalOptions, Viewport,
     backend::CrosstermBackend,
-    layout::Constraint,
-    style::{Color, Style},
+    layout::{Constraint, Layout},
+    style::Style,
     text::{Line as Text, Span},
-    widgets::{Cell, Paragraph, Row as TableRow, Table, Widget as _},
+    widgets::{Paragraph, Widget as _},
 };
 use serde_json::json;
 use tokio::{
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     fleet::Row,
     logs::{Kind, Line, Logs},
+    table::{COLOURS, SHOWN, number, table},
 };
 use crate::output::{self, Output, print};
 
@@ -29,13 +30,10 @@ use crate::output::{self, Output, print};
 const FRAME: Duration = Duration::from_millis(200);
 /// How often a summary is printed where there is no table, if something has changed.
 const SUMMARY: Duration = Duration::from_secs(5);
-/// Actors that the table shows; more would leave no room for the log.
-const SHOWN: usize = 16;
 /// Rows of one line; longer ones are cut, so that one handler does not push everything else away.
 const LONGEST_WRAPPED: usize = 50;
-/// Colours of actors' names.
-const COLOURS: [Color; 6] =
-    [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::LightRed];
+/// The same for plain lines, as codes of terminals.
+const CODES: [u8; COLOURS.len()] = [36, 35, 32, 33, 34, 96];
 
 /// Shows lines and rows until both end.
 pub(crate) struct View {
@@ -127,7 +125,12 @@ impl View {
     fn frame(&mut self, last: bool) {
         let rows = self.rows.borrow_and_update().clone();
         if let Screen::Live(terminal) = &mut self.screen {
-            let _ = terminal.draw(|frame| frame.render_widget(table(&rows), frame.area()));
+            // An empty line parts the table from the log.
+            let _ = terminal.draw(|frame| {
+                let [_, below] =
+                    Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(frame.area());
+                frame.render_widget(table(&rows), below);
+            });
             return;
         }
         let due = match &self.printed {
@@ -180,10 +183,18 @@ fn plain(line: &Line, colours: bool) -> String {
     if !colours {
         return format!("{name:<16} {mark} {}", line.text);
     }
-    let code = 31 + number(name) % 6;
-    let text =
-        if line.kind == Kind::Error { format!("\x1b[31m{}\x1b[0m", line.text) } else { line.text.clone() };
+    let code = CODES[number(name) % CODES.len()];
+    let text = match line.kind {
+        Kind::Error => format!("\x1b[31m{}\x1b[0m", line.text),
+        Kind::Note if warns(&line.text) => format!("\x1b[33m{}\x1b[0m", line.text),
+        _ => line.text.clone(),
+    };
     format!("\x1b[{code}m{name:<16}\x1b[0m {mark} {text}")
+}
+
+/// Whether an engine or a transport warns, for example of an envelope that failed.
+fn warns(text: &str) -> bool {
+    text.starts_with("WARN")
 }
 
 /// One line as rows of at most `width` characters, the actor's name before the first.
@@ -191,6 +202,7 @@ fn wrapped(line: &Line, width: usize) -> Vec<Text<'static>> {
     let name = line.actor.as_deref().unwrap_or("asya");
     let style = match line.kind {
         Kind::Output => Style::new(),
+        Kind::Note if warns(&line.text) => Style::new().yellow(),
         Kind::Note => Style::new().dim(),
         Kind::Error => Style::new().red(),
     };
@@ -198,51 +210,20 @@ fn wrapped(line: &Line, width: usize) -> Vec<Text<'static>> {
     let text = line.text.replace('\t', "    ");
     let text: Vec<char> = text.chars().filter(|c| !c.is_control()).collect();
     let name = Span::styled(format!("{name:<16} "), Style::new().fg(COLOURS[number(name) % COLOURS.len()]));
+    let indent = if name.width() * 2 <= width { name.width() } else { 0 };
     let first = width.saturating_sub(name.width()).max(1).min(text.len());
     let (head, rest) = text.split_at(first);
     let mut rows = vec![Text::from(vec![name, Span::styled(head.iter().collect::<String>(), style)])];
-    let rest = rest.chunks(width.max(1)).take(LONGEST_WRAPPED);
-    rows.extend(rest.map(|row| Text::styled(row.iter().collect::<String>(), style)));
+    let rest = rest.chunks(width.saturating_sub(indent).max(1)).take(LONGEST_WRAPPED);
+    rows.extend(rest.map(|row| {
+        let text: String = row.iter().collect();
+        Text::from(vec![Span::raw(" ".repeat(indent)), Span::styled(text, style)])
+    }));
     rows
-}
-
-fn number(name: &str) -> usize {
-    name.bytes().fold(7, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
-}
-
-fn table(rows: &[Row]) -> Table<'static> {
-    let head = ["actor", "replicas", "waiting", "in hand", "rate/s", "done", "failed", "retried", "dead", ""];
-    let body = rows.iter().take(SHOWN).map(|row| {
-        let replicas = match row.starting {
-            0 => row.replicas.to_string(),
-            starting => format!("{} ({starting} starting)", row.replicas),
-        };
-        let bad = |count: u64| {
-            let style = if count > 0 { Style::new().red() } else { Style::new() };
-            Cell::from(count.to_string()).style(style)
-        };
-        TableRow::new([
-            Cell::from(row.actor.clone()).style(Style::new().fg(COLOURS[number(&row.actor) % COLOURS.len()])),
-            Cell::from(replicas),
-            Cell::from((row.ready + row.delayed).to_string()),
-            Cell::from(row.in_flight.to_string()),
-            Cell::from(format!("{:.1}", row.rate)),
-            Cell::from(row.succeeded.to_string()),
-            bad(row.failed),
-            Cell::from(row.retried.to_string()),
-            bad(row.dead),
-            Cell::from(row.failing.clone().unwrap_or_default()).style(Style::new().red()),
-        ])
-    });
-    let widths =
-        [18, 14, 8, 8, 8, 8, 7, 8, 5].map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
-    Table::new(body, widths).header(TableRow::new(head).style(Style::new().bold()))
 }
 
 #[cfg(test)]
 mod tests {
-    use ratatui::backend::TestBackend;
-
     use super::*;
 
     fn row() -> Row {
@@ -254,17 +235,6 @@ mod tests {
             failed: 3,
             rate: 1.5,
             ..Row::default()
-        }
-    }
-
-    #[test]
-    fn the_table_shows_every_number() {
-        let mut terminal = Terminal::new(TestBackend::new(110, 3)).unwrap();
-        terminal.draw(|frame| frame.render_widget(table(&[row()]), frame.area())).unwrap();
-        let drawn: String =
-            terminal.backend().buffer().content().iter().map(ratatui::buffer::Cell::symbol).collect();
-        for part in ["waiting", "ocr", "7", "40", "1.5"] {
-            assert!(drawn.contains(part), "{part} in {drawn}");
         }
     }
 
@@ -283,6 +253,15 @@ mod tests {
         let text: String = rows.iter().flat_map(|row| &row.spans).map(|span| span.content.as_ref()).collect();
         assert_eq!(rows.len(), 2);
         assert!(!text.contains(['\t', '\x1b', '\r']), "{text:?}");
+    }
+
+    #[test]
+    fn a_long_line_stays_beside_its_name() {
+        let line = Line { actor: Some("ocr".into()), kind: Kind::Output, text: "x".repeat(60) };
+        let rows: Vec<_> = wrapped(&line, 50).iter().map(ToString::to_string).collect();
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| row.len() <= 50), "{rows:?}");
+        assert!(rows[1].starts_with(&" ".repeat(17)), "{rows:?}");
     }
 
     #[test]

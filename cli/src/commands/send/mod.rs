@@ -90,6 +90,7 @@ impl Send {
                 broker.queues.ensure(&broker.naming.queue(actor)).await.map_err(explain)?;
             }
         }
+        missing(&broker, &template.actors, common.output).await?;
         let total = given.len() as u64;
         let envelopes = input::stream(given, payloads.iter().any(|payload| payload == "-"), template);
         let progress = progress(total);
@@ -102,8 +103,10 @@ impl Send {
         progress.set_position(0);
         progress.set_message("ended");
         let mut failed = false;
+        let (all, mut ended) = (sent.len(), 0);
         let following = follow::follow(Arc::clone(&store), sent, |ends| {
             progress.inc(1);
+            ended += 1;
             failed |= ends.iter().any(follow::Ended::failed);
             progress.suspend(|| {
                 for end in ends.iter().filter(|end| end.status != "joined") {
@@ -113,13 +116,38 @@ impl Send {
         });
         match timeout {
             None => following.await?,
-            Some(limit) => tokio::time::timeout(limit, following).await.map_err(|_| {
-                anyhow::anyhow!("not all envelopes ended within {limit:?}; see `asya status`")
-            })??,
+            Some(limit) => match tokio::time::timeout(limit, following).await {
+                Ok(followed) => followed?,
+                Err(_elapsed) => anyhow::bail!(
+                    "{} of {all} did not end within {limit:?}; `asya queues` shows where they wait: does `asya up` \
+                    run the actors of the route?",
+                    all - ended
+                ),
+            },
         }
         progress.finish_and_clear();
         Ok(if failed { exit::FAILED } else { exit::OK })
     }
+}
+
+/// Says which actors of the route are not here yet: what is sent waits for them, which looks like hanging.
+async fn missing(broker: &Broker, actors: &[String], output: Output) -> anyhow::Result<()> {
+    let Some(local) = &broker.local else { return Ok(()) };
+    let there = local.queues().await?;
+    // Without a queue for the first actor nothing is sent at all, and the error says so.
+    for actor in actors.iter().skip(1) {
+        let queue = broker.naming.queue(actor);
+        if !there.iter().any(|(name, _depth)| *name == queue) {
+            let note = format!(
+                "no actor \"{actor}\" has run here yet; its turn waits for a while, then fails as unroutable"
+            );
+            match output {
+                Output::Human => eprintln!("note: {note}"),
+                Output::Json => eprintln!("{}", json!({"note": note})),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Publishes what comes; returns the ids.
@@ -133,12 +161,19 @@ async fn publish(
 ) -> anyhow::Result<Vec<String>> {
     let mut running = FuturesUnordered::new();
     let mut ids = Vec::new();
-    let mut open = true;
+    let (mut open, mut broken) = (true, None);
     while open || !running.is_empty() {
         tokio::select! {
             next = envelopes.recv(), if open && running.len() < IN_FLIGHT => match next {
                 Some(envelope) => {
-                    let envelope = envelope?;
+                    let envelope = match envelope {
+                        Ok(envelope) => envelope,
+                        Err(error) => {
+                            broken = Some(error);
+                            open = false;
+                            continue;
+                        }
+                    };
                     let actor = envelope.route.current_actor().unwrap_or("happy-end").to_owned();
                     let message = Outgoing { queue: broker.naming.queue(&actor), body: envelope.encode() };
                     running.push(async move {
@@ -156,6 +191,10 @@ async fn publish(
                 ids.push(id);
             }
         }
+    }
+    if let Some(error) = broken {
+        // Whoever mends the line must know where to go on.
+        return Err(error.context(format!("stopped; the {} before it were sent", ids.len())));
     }
     if wait && common.output == Output::Human && ids.len() == 1 {
         eprintln!("sent {}", ids[0]);
@@ -189,5 +228,9 @@ fn parse_deadline(text: &str) -> anyhow::Result<Deadline> {
         let at = jiff::Timestamp::now().checked_add(delay.0);
         return Ok(Deadline::at(at.map_err(|error| misconfigured(format!("--deadline {text}: {error}")))?));
     }
-    Deadline::parse(Raw::of(&text)).map_err(|error| misconfigured(format!("--deadline {text}: {error}")))
+    Deadline::parse(Raw::of(&text)).map_err(|_error| {
+        misconfigured(format!(
+            "--deadline {text:?} is neither how long from now, such as \"10m\", nor a time, such as \"2030-01-01T12:00:00Z\""
+        ))
+    })
 }
