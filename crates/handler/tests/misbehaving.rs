@@ -289,6 +289,15 @@ async fn first_items_that_are_kept_to_the_end_leave_the_budget_to_those_that_fol
 }
 
 #[tokio::test]
+async fn a_concurrency_beyond_all_measure_is_cut_to_what_a_transport_can_give() {
+    let fake = Fake::new();
+    let handler = fake.client();
+    let (mut control, _worker) = fake.streaming(WorkerKind::Async, usize::MAX, 1).await;
+    let _second = fake.replace(&mut control, 2).await;
+    eventually("both workers count", || handler.capacity().borrow().running == 2 * 65_535).await;
+}
+
+#[tokio::test]
 async fn a_retired_worker_hands_its_requests_on_uncharged() {
     let fake = Fake::new();
     let handler = fake.client();
