@@ -1,6 +1,12 @@
 //! Where the ends of envelopes are recorded.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use asya_envelope::{Envelope, headers};
 use asya_store::{Expect, Store, Write};
@@ -130,11 +136,22 @@ async fn replace(path: &std::path::Path, value: &[u8]) -> std::io::Result<()> {
     use tokio::io::AsyncWriteExt;
     let directory = path.parent().expect("a record's file is in a table's directory");
     tokio::fs::create_dir_all(directory).await?;
-    let beside = path.with_extension("json.new");
-    let mut file = tokio::fs::File::create(&beside).await?;
-    file.write_all(value).await?;
-    file.sync_all().await?;
-    tokio::fs::rename(&beside, path).await
+    // Two copies of one id may be recorded at once, here or by another process: each writes a file of its own.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    // The time as well: sidecars in containers of their own have the same process id.
+    let (now, write) = (Timestamp::now().as_nanosecond(), WRITES.fetch_add(1, Ordering::Relaxed));
+    let beside = path.with_extension(format!("{}-{now}-{write}.new", std::process::id()));
+    let written = async {
+        let mut file = tokio::fs::File::create(&beside).await?;
+        file.write_all(value).await?;
+        file.sync_all().await?;
+        tokio::fs::rename(&beside, path).await
+    };
+    let result = written.await;
+    if result.is_err() {
+        drop(tokio::fs::remove_file(&beside).await);
+    }
+    result
 }
 
 #[cfg(test)]

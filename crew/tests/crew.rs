@@ -142,6 +142,22 @@ async fn a_directory_holds_the_same_records_one_file_each() {
     assert_eq!(record.status, Status::Succeeded);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_one_id_that_are_recorded_at_once_do_not_mix() {
+    let directory = tempfile::tempdir().unwrap();
+    let happy = HappyEnd::new(Recorder::Directory(directory.path().to_owned()), HashSet::new());
+    let copies: Vec<_> =
+        (0..32).map(|n| Envelope::new("a", Route::new(["x"]), Raw::of(&"y".repeat(n * 10_000)))).collect();
+    let ends = futures::future::join_all(copies.iter().map(|copy| ask(&happy, copy))).await;
+    assert!(ends.iter().all(|end| matches!(end, End::Platform { .. })), "{ends:?}");
+    let files: Vec<_> = std::fs::read_dir(directory.path().join(RESULTS)).unwrap().collect();
+    assert_eq!(files.len(), 1, "nothing is left beside the record");
+    let record: Record =
+        serde_json::from_slice(&std::fs::read(files[0].as_ref().unwrap().path()).unwrap()).unwrap();
+    let whole = record.envelope.unwrap();
+    assert!(copies.iter().any(|copy| copy.encode() == whole.get().as_bytes()));
+}
+
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_an_infrastructure_failure() {
     let directory = tempfile::tempdir().unwrap();

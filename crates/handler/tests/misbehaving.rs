@@ -255,6 +255,49 @@ async fn items_that_are_too_large_together_end_their_request_alone() {
 }
 
 #[tokio::test]
+async fn first_items_that_are_kept_to_the_end_leave_the_budget_to_those_that_follow() {
+    const LARGE: usize = 100 * 1024;
+    let fake = Fake::new();
+    let mut config = SocketConfig::new(fake.directory.path(), "a");
+    config.budget = Some(asya_handler::Budget::new(LARGE + 1024));
+    let handler = SocketHandler::new(config);
+    let (_control, mut worker) = fake.streaming(WorkerKind::Async, 2, 1).await;
+    let mut answers = Vec::new();
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        answers.push(handler.handle(request("1", "1", LIMIT)));
+        let (id, _) = worker.request().await;
+        let part = Part { meta: Bytes::new(), payload: format!("\"{}\"", "x".repeat(LARGE)).into() };
+        for message in [Message::Item(id, part.clone()), Message::Item(id, part), Message::Result(id, vec![])]
+        {
+            tokio::time::timeout(LIMIT, worker.say(message)).await.expect("the items are read");
+        }
+    }
+    // Each keeps its first item, as the engine does, and goes on to the next.
+    for answer in &mut answers {
+        for nth in 0..2 {
+            let reply = tokio::time::timeout(LIMIT, answer.recv()).await.expect("the items come");
+            let Some(asya_handler::Reply::Yield(item)) = reply else { panic!("{reply:?}") };
+            if nth == 0 {
+                kept.push(item);
+            }
+        }
+    }
+    for answer in answers {
+        assert!(payloads(answer).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_concurrency_beyond_all_measure_is_cut_to_what_a_transport_can_give() {
+    let fake = Fake::new();
+    let handler = fake.client();
+    let (mut control, _worker) = fake.streaming(WorkerKind::Async, usize::MAX, 1).await;
+    let _second = fake.replace(&mut control, 2).await;
+    eventually("both workers count", || handler.capacity().borrow().running == 2 * 65_535).await;
+}
+
+#[tokio::test]
 async fn a_retired_worker_hands_its_requests_on_uncharged() {
     let fake = Fake::new();
     let handler = fake.client();

@@ -338,3 +338,28 @@ async fn one_message_that_the_broker_refuses_does_not_fail_the_others_of_its_win
     client.delete(&queue).await.unwrap();
     tear_down(&channel, &exchange).await;
 }
+
+#[tokio::test]
+async fn what_is_given_back_between_acknowledged_deliveries_is_not_acknowledged_with_them() {
+    let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return };
+    let client = connect(&url).await;
+    let queue = fresh_queue();
+    client.ensure(&queue).await.unwrap();
+    for body in ["first", "returned", "last"] {
+        client.publish(message(&queue, body), None).await.unwrap();
+    }
+    let mut consumer = consume(&client, &queue, 3).await;
+    let (first, returned, last) =
+        (next(&mut consumer).await, next(&mut consumer).await, next(&mut consumer).await);
+    // On one thread all three are marked before the channel's task sends anything.
+    let settled = tokio::join!(
+        first.settle(Outcome::forward(vec![])),
+        returned.settle(Outcome::Release),
+        last.settle(Outcome::forward(vec![])),
+    );
+    assert!(settled.0.is_ok() && settled.1.is_ok() && settled.2.is_ok(), "{settled:?}");
+    let again = next(&mut consumer).await;
+    assert_eq!(again.body.as_ref(), b"returned");
+    done(again).await;
+    client.delete(&queue).await.unwrap();
+}

@@ -144,11 +144,9 @@ async fn wait_until_free(
     let mut stuck = false;
     let mut sink = vec![0; 4096];
     loop {
-        let readable = tokio::time::timeout_at(
-            stuck_at.min(Instant::now() + LOOK).max(Instant::now() + REFUSED_PAUSE),
-            line.stream.readable(),
-        );
-        if readable.await.is_ok() {
+        let look_at = Instant::now() + LOOK;
+        let until = if stuck { look_at } else { stuck_at.min(look_at) };
+        if tokio::time::timeout_at(until, line.stream.readable()).await.is_ok() {
             match line.stream.try_read(&mut sink) {
                 Ok(0) => break,
                 Ok(_) => continue,

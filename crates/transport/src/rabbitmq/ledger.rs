@@ -1,8 +1,9 @@
 //! Which deliveries of one channel may be acknowledged, and how: pure bookkeeping, no I/O.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Deliveries of one channel by tag, from the lowest that is not settled.
+/// Deliveries of one channel by tag: what is held, and what is done and not acknowledged. Nothing is kept of the rest, so
+/// its size is that of the credit, however long the oldest delivery runs.
 ///
 /// The invariant: **an acknowledgement never covers a tag that is not done.** `multiple` covers every lower tag that is
 /// outstanding, so it is used only below the low-water mark; what is done above the mark is acknowledged singly.
@@ -10,21 +11,12 @@ use std::collections::VecDeque;
 /// `W` is whoever waits for the acknowledgement to be sent.
 #[derive(Debug)]
 pub(super) struct Ledger<W> {
-    /// The tag of `tags[0]`; tags of a channel count up from 1 without gaps.
-    base: u64,
-    tags: VecDeque<State<W>>,
-    held: usize,
-    done: usize,
-}
-
-#[derive(Debug)]
-enum State<W> {
+    /// Tags of a channel count up from 1 without gaps.
+    next: u64,
     /// With the consumer, or on its way to it.
-    Held,
+    held: BTreeSet<u64>,
     /// To be acknowledged.
-    Done(W),
-    /// Acknowledged or given back already.
-    Gone,
+    done: BTreeMap<u64, W>,
 }
 
 /// One acknowledgement to send.
@@ -38,93 +30,60 @@ pub(super) struct Ack<W> {
 
 impl<W> Ledger<W> {
     pub(super) fn new() -> Self {
-        Self { base: 1, tags: VecDeque::new(), held: 0, done: 0 }
+        Self { next: 1, held: BTreeSet::new(), done: BTreeMap::new() }
     }
 
     /// Notes a delivery. False if the tag is not the next one: then nothing about this channel can be trusted.
     #[must_use]
     pub(super) fn delivered(&mut self, tag: u64) -> bool {
-        if tag != self.base + self.tags.len() as u64 {
+        if tag != self.next {
             return false;
         }
-        self.tags.push_back(State::Held);
-        self.held += 1;
-        true
+        self.next += 1;
+        self.held.insert(tag)
     }
 
     /// Marks a delivery to be acknowledged. `waiter` comes back if the tag is not held.
     pub(super) fn done(&mut self, tag: u64, waiter: W) -> Result<(), W> {
-        match self.held_at(tag) {
-            Some(state) => {
-                *state = State::Done(waiter);
-                self.held -= 1;
-                self.done += 1;
-                Ok(())
-            }
-            None => Err(waiter),
+        if !self.held.remove(&tag) {
+            return Err(waiter);
         }
+        self.done.insert(tag, waiter);
+        Ok(())
     }
 
     /// Marks a delivery as given back. False if the tag is not held.
     pub(super) fn gone(&mut self, tag: u64) -> bool {
-        let Some(state) = self.held_at(tag) else { return false };
-        *state = State::Gone;
-        self.held -= 1;
-        true
+        self.held.remove(&tag)
     }
 
     /// Deliveries that nobody has settled.
     pub(super) fn held(&self) -> usize {
-        self.held
+        self.held.len()
     }
 
     /// Deliveries that are done and not acknowledged.
     pub(super) fn waiting(&self) -> usize {
-        self.done
+        self.done.len()
     }
 
     /// One acknowledgement for everything that is done below the lowest held tag.
     pub(super) fn below_low_water(&mut self) -> Option<Ack<W>> {
-        let mut ack: Option<Ack<W>> = None;
-        while !matches!(self.tags.front(), None | Some(State::Held)) {
-            if let Some(State::Done(waiter)) = self.tags.pop_front() {
-                let ack = ack.get_or_insert(Ack { tag: self.base, multiple: false, waiters: Vec::new() });
-                ack.multiple = !ack.waiters.is_empty();
-                ack.tag = self.base;
-                ack.waiters.push(waiter);
-                self.done -= 1;
-            }
-            self.base += 1;
-        }
-        ack
+        let above = self.held.first().map_or_else(BTreeMap::new, |lowest| self.done.split_off(lowest));
+        let below = std::mem::replace(&mut self.done, above);
+        let tag = *below.last_key_value()?.0;
+        Some(Ack { tag, multiple: below.len() > 1, waiters: below.into_values().collect() })
     }
 
     /// Single acknowledgements for what is done above the lowest held tag.
     pub(super) fn stragglers(&mut self) -> Vec<Ack<W>> {
-        let mut acks = Vec::with_capacity(self.done);
-        if self.done > 0 {
-            for (tag, state) in (self.base..).zip(self.tags.iter_mut()) {
-                if matches!(state, State::Done(_))
-                    && let State::Done(waiter) = std::mem::replace(state, State::Gone)
-                {
-                    acks.push(Ack { tag, multiple: false, waiters: vec![waiter] });
-                }
-            }
-            self.done = 0;
-        }
-        acks
-    }
-
-    fn held_at(&mut self, tag: u64) -> Option<&mut State<W>> {
-        let index = usize::try_from(tag.checked_sub(self.base)?).ok()?;
-        self.tags.get_mut(index).filter(|state| matches!(state, State::Held))
+        let done = std::mem::take(&mut self.done);
+        done.into_iter().map(|(tag, waiter)| Ack { tag, multiple: false, waiters: vec![waiter] }).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -167,6 +126,18 @@ mod tests {
         assert!(!ledger.delivered(3));
         assert!(!ledger.delivered(1));
         assert!(ledger.delivered(2));
+    }
+
+    #[test]
+    fn a_delivery_that_runs_for_long_does_not_make_the_ledger_grow() {
+        let mut ledger = delivered(1);
+        for tag in 2..10_000 {
+            assert!(ledger.delivered(tag));
+            ledger.done(tag, tag).unwrap();
+            assert_eq!(ledger.below_low_water(), None);
+            assert_eq!(ledger.stragglers().len(), 1);
+            assert_eq!((ledger.held.len(), ledger.done.len()), (1, 0));
+        }
     }
 
     /// A broker's view of one channel.

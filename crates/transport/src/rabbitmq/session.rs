@@ -289,13 +289,14 @@ impl Session {
             }
             (below, stragglers, std::mem::take(&mut inner.returns))
         };
-        for ack in below.into_iter().chain(stragglers) {
-            sent(self.channel.basic_ack(ack.tag, BasicAckOptions { multiple: ack.multiple }))?;
-            self.unproven.extend(ack.waiters);
-        }
+        // Before the acknowledgements: one for several tags would cover what is still to be given back, and lose it.
         for (tag, waiter) in returns {
             sent(self.channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }))?;
             self.unproven.extend(waiter);
+        }
+        for ack in below.into_iter().chain(stragglers) {
+            sent(self.channel.basic_ack(ack.tag, BasicAckOptions { multiple: ack.multiple }))?;
+            self.unproven.extend(ack.waiters);
         }
         if self.proof.is_none() && !self.unproven.is_empty() {
             let (channel, credit) = (self.channel.clone(), self.credit.get());

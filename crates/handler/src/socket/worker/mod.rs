@@ -43,6 +43,9 @@ const FAST: Duration = Duration::from_millis(1);
 /// Weight of the latest sample in the mean handler time: about the last ten samples count.
 const WEIGHT: f64 = 0.1;
 
+/// Requests that one worker runs at a time, whatever the runtime says: no transport gives more credit, and sums over
+/// workers must not overflow.
+const MAX_SLOTS: usize = u16::MAX as usize;
 /// Pause before a worker that cannot be reached is tried again; usually its end is announced meanwhile.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// What a request's metadata adds to what is in the envelope anyway, at most.
@@ -114,7 +117,8 @@ pub(super) async fn run(runtime: Arc<Runtime>, info: WorkerInfo, exit: oneshot::
         (_, batch) if batch > 1 => batch,
         (WorkerKind::Async, _) => runtime.hello.concurrency.max(1),
         (WorkerKind::Sync, _) => 1,
-    };
+    }
+    .min(MAX_SLOTS);
     let wake = runtime.dispatcher.add_worker(id, slots);
     let cancels = runtime.dispatcher.cancels.subscribe();
     let connection = Connection {

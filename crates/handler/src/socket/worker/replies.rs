@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Connection, FAST, Gone, MAX_DEPTH, Unblocked, WEIGHT};
@@ -82,10 +83,18 @@ impl Connection {
     fn handle(&mut self, message: Message, size: usize, now: Instant) -> Result<(), Gone> {
         let mode = self.runtime.hello.mode;
         match message {
-            Message::Item(id, part) => match answer::item(mode, &part) {
-                Ok(item) => self.deliver(id, Reply::Yield(item), size, now),
-                Err(failure) => self.abort(id, failure, now),
-            },
+            Message::Item(id, mut part) => {
+                // The receiver keeps the first item until the end, when the number of items is known. It must not keep
+                // room in the budget that the items after it need: all generators would wait for each other.
+                if self.flight(id)?.job.as_ref().is_some_and(|job| !job.yielded) {
+                    part.meta = Bytes::copy_from_slice(&part.meta);
+                    part.payload = Bytes::copy_from_slice(&part.payload);
+                }
+                match answer::item(mode, &part) {
+                    Ok(item) => self.deliver(id, Reply::Yield(item), size, now),
+                    Err(failure) => self.abort(id, failure, now),
+                }
+            }
             Message::Progress(id, body) => {
                 let flight = self.flight(id)?;
                 if let Some(job) = &flight.job {
