@@ -114,6 +114,22 @@ async fn frames_of_unknown_types_are_skipped() {
 }
 
 #[tokio::test]
+async fn progress_of_a_request_that_has_ended_is_skipped() {
+    let fake = Fake::new();
+    let handler = fake.client();
+    let (_control, mut worker) = fake.streaming(WorkerKind::Sync, 1, 1).await;
+    for n in 1..=2 {
+        let answer = handler.handle(request("1", "1", LIMIT));
+        let (id, payload) = worker.request().await;
+        worker.echo(id, payload).await;
+        assert_eq!(payloads(answer).await, ["1"], "request {n}");
+        worker
+            .raw(&framed(&[&[0x14][..], &id.to_be_bytes(), br#"{"fraction":1,"message":""}"#].concat()))
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn only_the_request_that_hung_is_charged_and_what_had_not_begun_runs_elsewhere() {
     let fake = Fake::new();
     let handler = fake.client();

@@ -96,8 +96,8 @@ impl Connection {
                 }
             }
             Message::Progress(id, body) => {
-                let flight = self.flight(id)?;
-                if let Some(job) = &flight.job {
+                // A thread that outlives its request may report late: that is no answer, and nobody waits for it.
+                if let Some(job) = self.flights.get_mut(id).and_then(|flight| flight.job.as_ref()) {
                     // Lossy by contract.
                     let progress = Progress { fraction: body.fraction, message: body.message };
                     let _ = job.sender.try_send(Reply::Progress(progress));
