@@ -15,6 +15,7 @@ use asya_telemetry::{
     server::{self, Probes},
 };
 use asya_transport::{Health, Lease, Transport, TransportError};
+use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -31,6 +32,9 @@ use crate::{
 
 /// Longest pause between attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long SQS is given to take back what was received and not handed out.
+#[cfg(feature = "sqs")]
+const GIVE_BACK: Duration = Duration::from_secs(1);
 /// How long the last spans and answers may take.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -97,7 +101,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         () = stop.cancelled() => None,
     };
     let outcome = match transport {
-        Some(transport) => {
+        Some(Opened { transport, close }) => {
             drop(state.health.set(transport.health()));
             watch_transport(transport.health(), actor);
             if let Lease::Fixed(lease) = transport.lease()
@@ -110,7 +114,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
                 );
             }
             let engine = Engine::new(config, transport, handler, observers);
-            engine.run(stop).await.context("the engine ended")
+            let outcome = engine.run(stop).await.context("the engine ended");
+            if let Some(close) = close {
+                close.await;
+            }
+            outcome
         }
         None => Ok(()),
     };
@@ -185,7 +193,7 @@ async fn connect(
     timeout: Duration,
     first_pause: Duration,
     state: &State,
-) -> anyhow::Result<Arc<dyn Transport>> {
+) -> anyhow::Result<Opened> {
     let mut pause = first_pause;
     loop {
         match open(broker, timeout).await {
@@ -201,13 +209,27 @@ async fn connect(
     }
 }
 
-async fn open(broker: &Broker, timeout: Duration) -> Result<Arc<dyn Transport>, TransportError> {
+/// A transport, and what it has to do before the process ends.
+struct Opened {
+    transport: Arc<dyn Transport>,
+    close: Option<BoxFuture<'static, ()>>,
+}
+
+impl From<Arc<dyn Transport>> for Opened {
+    /// For transports whose broker takes back by itself what a process leaves.
+    fn from(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, close: None }
+    }
+}
+
+async fn open(broker: &Broker, timeout: Duration) -> Result<Opened, TransportError> {
     match broker {
         #[cfg(feature = "rabbitmq")]
         Broker::Rabbitmq { url, exchange } => {
             let mut config = asya_transport::rabbitmq::RabbitmqConfig::new(url.clone());
             config.exchange.clone_from(exchange);
-            Ok(asya_transport::rabbitmq::Rabbitmq::connect(config).await?)
+            let transport: Arc<dyn Transport> = asya_transport::rabbitmq::Rabbitmq::connect(config).await?;
+            Ok(transport.into())
         }
         #[cfg(feature = "sqs")]
         Broker::Sqs { endpoint, region, visibility, wait } => {
@@ -219,12 +241,20 @@ async fn open(broker: &Broker, timeout: Duration) -> Result<Arc<dyn Transport>, 
                 wait_time: *wait,
                 ..Default::default()
             };
-            Ok(asya_transport::sqs::Sqs::connect(config).await?)
+            let sqs = asya_transport::sqs::Sqs::connect(config).await?;
+            let transport = Arc::clone(&sqs);
+            let close = async move {
+                if !sqs.close(GIVE_BACK).await {
+                    tracing::info!("some messages stay hidden until their visibility timeout ends");
+                }
+            };
+            Ok(Opened { transport, close: Some(Box::pin(close)) })
         }
         #[cfg(feature = "local")]
         Broker::Local { path } => {
             let options = asya_transport::local::LocalOptions::default();
-            Ok(asya_transport::local::Local::open(path, options)?)
+            let transport: Arc<dyn Transport> = asya_transport::local::Local::open(path, options)?;
+            Ok(transport.into())
         }
         #[cfg(not(all(feature = "rabbitmq", feature = "sqs", feature = "local")))]
         other => {
