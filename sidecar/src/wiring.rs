@@ -43,6 +43,20 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// # Errors
 /// What no waiting mends: an address in use, a transport that is not compiled in, refused credentials.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let config = &settings.engine;
+    let handler = SocketHandler::new(SocketConfig {
+        max_reply: config.limits.max_reply,
+        budget: Some(Budget::new(config.memory_budget / 2)),
+        ..SocketConfig::new(&settings.socket_dir, config.actor.as_str())
+    });
+    run_with(settings, handler).await
+}
+
+/// Runs the sidecar until a signal, around a handler that is not behind a socket.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::Result<()> {
     let Settings {
         engine: config,
         broker,
@@ -77,11 +91,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         server = Some(tokio::spawn(server::serve(listener, metrics.clone(), probes, served.clone())));
     }
 
-    let handler: Arc<dyn Handler> = SocketHandler::new(SocketConfig {
-        max_reply: config.limits.max_reply,
-        budget: Some(Budget::new(config.memory_budget / 2)),
-        ..SocketConfig::new(socket_dir, config.actor.as_str())
-    });
     drop(state.readiness.set(handler.readiness()));
     let actor = metrics.actor(config.actor.as_str(), config.transport_name);
     watch_runtime(handler.readiness(), actor.clone(), ready_timeout);
