@@ -71,7 +71,7 @@ python() {
 
 bridge() {
     step "embedded Python"
-    PYO3_PYTHON=${PYO3_PYTHON:-$(command -v python3)} cargo test --quiet --manifest-path runtime-py/bridge/Cargo.toml
+    runtime-py/bridge/test.sh
 }
 
 examples() {

@@ -18,8 +18,9 @@ pub const DEFAULT_MAX_DELIVERIES: u32 = 20;
 pub const DEFAULT_MAX_HOPS: u64 = 1_000;
 /// How long a missing next queue is waited for: longer than a queue takes to be made, shorter than people take to look.
 pub const DEFAULT_UNROUTABLE_GRACE: Duration = Duration::from_secs(30);
-/// How long running work may go on after the stop: less than the 30 s that Kubernetes gives.
-pub const DEFAULT_GRACE: Duration = Duration::from_secs(25);
+/// How long running work may go on after the stop: Kubernetes gives 30 s in all, and flushing, closing the handler and the
+/// last report may each take up to 2 s after it.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(22);
 /// Bytes that messages in hand may take where no cgroup sets a limit.
 pub const DEFAULT_MEMORY_BUDGET: usize = 256 * 1024 * 1024;
 /// Deliveries that may wait behind the running ones for very fast handlers.
