@@ -55,6 +55,8 @@ class Pool:
         self.one_shots: deque[tuple[socket.socket, bytes]] = deque()
         self.max_reply = frames.MAX_FRAME
         self.started = False
+        # What every worker said when it was ready; it holds while none is.
+        self.is_async = False
         self.stopping = False
         self.last_one_shot: float | None = None
         self._last_number = 0
@@ -110,7 +112,7 @@ class Pool:
         kind, number, _ = message
         if kind == ch.READY:
             worker.ready = True
-            worker.is_async = number == 1
+            worker.is_async = self.is_async = number == 1
             if self.started:
                 self.tell(frames.document(frames.WORKER_READY, 0, self.describe(worker)))
         elif kind == ch.RETIRE:

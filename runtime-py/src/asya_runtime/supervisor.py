@@ -86,10 +86,10 @@ class Supervisor:
             self._control(source, mask)
         elif isinstance(source, Newcomer):
             self._newcomer(source)
-        elif source is self.listener:
-            self._accept()
-        else:
+        elif source is self.woken:
             self.woken.recv(4096)
+        else:
+            self._accept()
 
     def _catch_signals(self) -> None:
         for end in (self.wake, self.woken):
@@ -99,7 +99,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._terminate)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self.selector.register(self.woken, selectors.EVENT_READ, None)
+        self.selector.register(self.woken, selectors.EVENT_READ, self.woken)
 
     def _terminate(self, *_: Any) -> None:
         self.at_once = self.terminated is not None
@@ -180,7 +180,7 @@ class Supervisor:
             self.pool.set_max_reply(max_frame)
         self.log.say("info", "sidecar connected", actor=hello.get("actor", ""))
         ready = self.pool.ready
-        is_async = any(worker.is_async for worker in ready)
+        is_async = self.pool.is_async
         answer = {
             "max_frame": frames.MAX_FRAME,
             "mode": self.config.mode,
