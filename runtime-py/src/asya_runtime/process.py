@@ -97,8 +97,10 @@ class Process:
         # Why we ended it; None while we did not.
         self.ending: str | None = None
         self.detail = ""
-        # A connection of an older sidecar that it answers now.
-        self.one_shot: socket.socket | None = None
+        # Connections of older sidecars that it answers now, by key, each with what was read of it before.
+        self.one_shots: dict[int, tuple[socket.socket, bytes]] = {}
+        # Those of them that nobody waits for any more, each with the time at which the worker is killed.
+        self.hung_up: dict[int, float] = {}
         self.is_async = False
         # Sidecars that are connected to it.
         self.connections = 0

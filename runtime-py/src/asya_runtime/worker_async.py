@@ -47,7 +47,7 @@ class AsyncWorker:
         self.early: set[int] = set()
         self.stopping: asyncio.Event = asyncio.Event()
         self.thread = threading.get_ident()
-        self.one_shots: set[asyncio.Task[None]] = set()
+        self.one_shots: dict[int, asyncio.Task[None]] = {}
         self.recycling = Recycling(config, channel)
 
     def run(self) -> None:
@@ -65,7 +65,7 @@ class AsyncWorker:
         # What has begun is finished; what has not stays unanswered, and runs elsewhere.
         self.waiting.clear()
         while self.running or self.one_shots:
-            await asyncio.wait([*self.running.values(), *self.one_shots])
+            await asyncio.wait([*self.running.values(), *self.one_shots.values()])
         for line in self.lines:
             line.flush()
             if line.transport is not None:
@@ -98,9 +98,13 @@ class AsyncWorker:
         elif kind == ch.STOP:
             self.stopping.set()
         elif kind == ch.ONE_SHOT and descriptor is not None:
-            task = self.loop.create_task(self._one_shot(socket.socket(fileno=descriptor), ch.peeked_bytes(number)))
-            self.one_shots.add(task)
-            task.add_done_callback(self.one_shots.discard)
+            key = ch.one_shot_key(number)
+            connection = socket.socket(fileno=descriptor)
+            task = self.loop.create_task(self._one_shot(connection, ch.peeked_bytes(number)))
+            self.one_shots[key] = task
+            task.add_done_callback(lambda _: self._end_one_shot(key, connection))
+        elif kind == ch.HUNG_UP and number in self.one_shots:
+            self.one_shots[number].cancel()
 
     def take(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
         """Begins a request, or lets it wait for a free place."""
@@ -208,6 +212,13 @@ class AsyncWorker:
         if (line, request) in self.running:
             line.send(frame)
 
+    def _end_one_shot(self, key: int, connection: socket.socket) -> None:
+        # Here and not in the task, which may be cancelled before it has begun.
+        connection.close()
+        del self.one_shots[key]
+        self.channel.send(ch.ONE_SHOT_DONE, key)
+        self.recycling.count()
+
     async def _one_shot(self, connection: socket.socket, peeked: bytes) -> None:
         connection.setblocking(False)
         try:
@@ -220,10 +231,6 @@ class AsyncWorker:
         except OSError:
             # The sidecar has gone; it settles the message by its own timeout.
             pass
-        finally:
-            connection.close()
-            self.channel.send(ch.ONE_SHOT_DONE)
-            self.recycling.count()
 
     async def _one_shot_answer(self, connection: socket.socket, peeked: bytes) -> bytes:
         async def exactly(data: bytes, size: int) -> bytes:

@@ -139,7 +139,7 @@ class SyncWorker:
             raise Stop
         elif kind == ch.ONE_SHOT and descriptor is not None:
             oneshot.serve(socket.socket(fileno=descriptor), ch.peeked_bytes(number), self._one_shot)
-            self.channel.send(ch.ONE_SHOT_DONE)
+            self.channel.send(ch.ONE_SHOT_DONE, ch.one_shot_key(number))
             self.recycling.count()
 
     def look(self) -> None:

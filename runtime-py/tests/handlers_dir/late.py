@@ -93,3 +93,9 @@ def prints_long(_):
     os.write(1, b"r" * 3_000_000 + b"\n")
     print("after")
     return "printed"
+
+
+def naps_and_says(seconds):
+    print(f"naps {seconds}")
+    time.sleep(seconds)
+    return seconds
