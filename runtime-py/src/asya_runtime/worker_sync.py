@@ -1,6 +1,6 @@
 """A worker for ordinary functions: one thread, one request after the other.
 
-It reads all that is there, handles it, and writes the replies together, about 1 ms after the first: a system call for
+It reads all that is there, handles it, and writes the replies together, 1 to 20 ms after the first: a system call for
 each reply costs more than a small handler. While a handler runs only the flusher works beside it, so that no reply
 waits for the request behind it; the supervisor sees on the board what runs, and kills.
 """
@@ -32,6 +32,9 @@ from .results import TIMED_OUT, failure, is_stream
 
 # Answers wait this long for others, so that many small ones leave in one write.
 COALESCE = 0.001
+# One that waits behind a slow request is sent on after this. More often, and the other thread would cost a quick
+# handler a quarter of its requests a second.
+LATE = 0.01
 # Below this size no reply can be above a sidecar's limit; it saves the look at the board.
 _SURELY_SMALL = 64 * 1024
 
@@ -55,7 +58,7 @@ class SyncWorker:
         self.recycling = Recycling(config, channel)
         self.thread = 0
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.flusher = Flusher(COALESCE, self._flush_late)
+        self.flusher = Flusher(LATE, self._flush_late)
 
     def run(self) -> None:
         """Serves; returns when the worker is to exit."""
