@@ -61,3 +61,20 @@ def test_a_batch_that_hangs_is_killed_by_the_cancel_of_any_of_it():
 def test_one_shot_is_a_batch_of_one(runtime):
     (found,) = runtime.one_shot({"route": {"actors": ["a"], "current": 0}, "payload": "p"})
     assert found["payload"] == {"of": 1, "p": "p"}
+
+
+def test_a_list_in_place_of_a_result_is_one_payload():
+    with Runtime("late.lists", ASYA_BATCH_MAX="4") as runtime:
+        assert ask(runtime.control().worker(), [1, 2]) == [[1, 1], [2, 2]]
+        (found,) = runtime.one_shot({"route": {"actors": ["a"], "current": 0}, "payload": 3})
+        assert found["payload"] == [3, 3]
+
+
+def test_an_item_that_hangs_in_its_own_call_takes_no_answer_with_it():
+    with Runtime("late.lists_or_hangs", ASYA_BATCH_MAX="2") as runtime:
+        control = runtime.control()
+        worker = control.worker()
+        worker.sock.sendall(worker.frame(1, "a") + worker.frame(2, "hang"))
+        assert worker.read() == (0x12, 1, [(b"", "a")])
+        control.send(2, 2, worker.id)
+        assert control.replaced()[0]["reason"] == "killed"

@@ -34,10 +34,16 @@ def test_a_handler_that_does_not_load_is_explained(handler, words):
 
 
 def test_every_wrong_variable_is_named_at_once():
-    with Runtime("zoo.do", wait=False, ASYA_WORKERS="many", ASYA_HANDLER_MODE="x") as runtime:
-        assert runtime.process.wait(15) == 1
-        assert "ASYA_WORKERS" in runtime.log()
-        assert "ASYA_HANDLER_MODE" in runtime.log()
+    wrong = {
+        "ASYA_WORKERS": "many", "ASYA_HANDLER_MODE": "x", "ASYA_SOCKET_CHMOD": "-1", "ASYA_BATCH_MAX": "0",
+        "ASYA_CONCURRENCY": "", "ASYA_GRACE_SECONDS": "nan", "ASYA_LOG_LEVEL": "loud", "ASYA_JSON": "yaml",
+        "ASYA_RESULT": "double", "ASYA_WORKER_MAX_RSS_MB": "-1", "ASYA_BATCH_WAIT_MS": "soon",
+        "ASYA_WORKER_MAX_REQUESTS": "1.5", "ASYA_LOG_FORMAT": "xml", "ASYA_UVLOOP": "perhaps",
+    }  # fmt: skip
+    with Runtime("", wait=False, **wrong) as runtime:
+        assert runtime.process.wait(15) == 64
+        for name in [*wrong, "ASYA_HANDLER is not set"]:
+            assert name in runtime.log()
 
 
 def test_handlers_echo_is_there_when_no_such_module_is():

@@ -1,11 +1,13 @@
 """What an older sidecar gets, beyond the vectors."""
 
+import json
 import socket
 import struct
+import time
 
 import pytest
 
-from support import Runtime, read_frame
+from support import Runtime, eventually, read_frame
 
 INPUT = {"id": "1", "route": {"actors": ["a", "b"], "current": 0}, "headers": {"t": 1}, "payload": {"x": 1}, "extra": 5}
 
@@ -111,3 +113,57 @@ def test_context_changes_travel():
         assert found["route"] == {"actors": ["a", "x", "y", "b"], "current": 1}
         assert found["headers"] == {"t": 2}
         assert found["payload"]["actor"] == "a"
+
+
+def send(runtime, payload):
+    sock = runtime.connect()
+    body = json.dumps({**INPUT, "payload": payload}).encode()
+    sock.sendall(struct.pack(">I", len(body)) + body)
+    return sock
+
+
+def test_a_sidecar_that_hangs_up_ends_the_work_of_an_async_handler():
+    with Runtime("late.async_naps") as runtime:
+        worker = runtime.control().hello["workers"][0]["pid"]
+        with send(runtime, 60):
+            time.sleep(0.3)
+        eventually(lambda: "ended" in runtime.log(), 5)
+        assert runtime.one_shot({**INPUT, "payload": 0.1})[0]["payload"] == 0.1
+        assert runtime.control().hello["workers"][0]["pid"] == worker
+
+
+def test_a_sidecar_that_hangs_up_ends_the_work_of_a_sync_handler_and_what_waits_behind_it_never_begins():
+    with Runtime("late.naps_and_says") as runtime:
+        with send(runtime, 60), send(runtime, 0.01):
+            time.sleep(0.3)
+        assert runtime.one_shot({**INPUT, "payload": 0.02})[0]["payload"] == 0.02
+        eventually(lambda: "naps 0.02" in runtime.log())
+        assert "naps 0.01" not in runtime.log()
+        assert "the sidecar hung up" in runtime.log()
+
+
+def test_a_sidecar_that_only_stops_writing_gets_its_answer():
+    for handler in ("late.naps", "late.async_naps"):
+        with Runtime(handler) as runtime, send(runtime, 1.5) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            assert json.loads(read_frame(sock))[0]["payload"] == 1.5
+
+
+def test_one_shot_messages_of_an_async_handler_run_at_the_same_time():
+    with Runtime("late.async_naps") as runtime:
+        began = time.monotonic()
+        socks = [send(runtime, 0.5) for _ in range(8)]
+        for sock in socks:
+            assert json.loads(read_frame(sock))[0]["payload"] == 0.5
+            sock.close()
+        assert time.monotonic() - began < 2
+
+
+def test_a_message_that_a_retired_worker_has_not_read_is_answered_by_the_next():
+    with Runtime("late.naps", ASYA_WORKER_MAX_REQUESTS="1") as runtime:
+        worker = runtime.control().worker()
+        # It is handed to the busy worker, which finds that it is retired when it looks before its next request.
+        worker.sock.sendall(b"".join(worker.frame(i, 0.3) for i in (1, 2, 3)))
+        time.sleep(0.1)
+        with send(runtime, 0.01) as sock:
+            assert json.loads(read_frame(sock))[0]["payload"] == 0.01

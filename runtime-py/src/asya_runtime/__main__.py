@@ -14,7 +14,7 @@ def main() -> int:
         settings = config.read()
     except config.ConfigError as error:
         print(f"asya_runtime: {error}", file=sys.stderr)
-        return 1
+        return error.code
     return Supervisor(settings).run()
 
 

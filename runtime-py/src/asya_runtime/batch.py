@@ -103,12 +103,15 @@ class BatchWorker(SyncWorker):
             # One of them spoils the call and nobody knows which: each gets a call of its own, once.
             for item in items:
                 self._run([item])
+                # The next of them may hang, and what has been answered must not be lost with it.
+                self._try_flush(item.connection)
             return
         for item, value, before in zip(items, values, befores, strict=True):
             try:
                 if isinstance(value, BaseException):
                     raise value
-                reply = frames.result(item.request, self.callee.items(value, item.context, before))
+                # A list in the place of one result is one payload.
+                reply = frames.result(item.request, self.callee.items(value, item.context, before, single=True))
                 self.answer(item.connection, reply)
             except BaseException as error:
                 self._fail(item.connection, item.request, error)
@@ -120,6 +123,6 @@ class BatchWorker(SyncWorker):
             value = self._call([Item(None, 0, shot.context, shot.argument)])[0]  # type: ignore[arg-type]
             if isinstance(value, BaseException):
                 raise value
-            return self.callee.one_shot_reply(list(oneshot.values(value, self.callee.single)), shot, before)
+            return self.callee.one_shot_reply(list(oneshot.values(value, single=True)), shot, before)
         except BaseException as error:
             return oneshot.error(error)

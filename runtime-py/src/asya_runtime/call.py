@@ -72,10 +72,12 @@ class Callee:
         changes = context.changes()
         return b"" if changes is None else self.payload(changes)
 
-    def items(self, value: Any, context: Context, before: dict[str, Any] | None) -> list[tuple[bytes, bytes]]:
+    def items(
+        self, value: Any, context: Context, before: dict[str, Any] | None, single: bool = False
+    ) -> list[tuple[bytes, bytes]]:
         """All items of a returned value."""
         meta = self.meta(context)
-        return [(meta, self.payload(each, before)) for each in split(value, self.single)]
+        return [(meta, self.payload(each, before)) for each in split(value, single or self.single)]
 
     def read_one_shot(self, body: bytes) -> OneShot:
         """Reads a whole envelope. Raises BadRequest, PayloadError."""

@@ -11,9 +11,12 @@ _message = struct.Struct(">cQ")
 # From the worker.
 READY, RETIRE, CANCELLED, ONE_SHOT_DONE, CONNECTIONS = b"R", b"r", b"D", b"o", b"c"
 # From the supervisor; ONE_SHOT brings a connection along, and the bytes that were read from it.
-CANCEL, STOP, ONE_SHOT = b"X", b"S", b"O"
+CANCEL, STOP, ONE_SHOT, HUNG_UP = b"X", b"S", b"O", b"H"
 # A one-shot connection is told from a handshake by the length of its first frame and one byte.
 PEEKED = 5
+# A message's number has eight bytes; six say what was read of a one-shot connection, two are its key.
+_KEY_SHIFT = 8 * (PEEKED + 1)
+KEYS = 1 << 16
 
 
 class Channel:
@@ -35,9 +38,9 @@ class Channel:
             return False
         return True
 
-    def send_connection(self, connection: socket.socket, peeked: bytes) -> bool:
+    def send_connection(self, connection: socket.socket, peeked: bytes, key: int) -> bool:
         """Hands over a connection with what was read from it already."""
-        number = int.from_bytes(bytes([len(peeked)]) + peeked.ljust(PEEKED, b"\0"), "big")
+        number = key << _KEY_SHIFT | int.from_bytes(bytes([len(peeked)]) + peeked.ljust(PEEKED, b"\0"), "big")
         rights = array.array("i", [connection.fileno()])
         try:
             self.sock.sendmsg([_message.pack(ONE_SHOT, number)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
@@ -70,5 +73,10 @@ class Channel:
 
 def peeked_bytes(number: int) -> bytes:
     """The bytes that `send_connection` sent along."""
-    raw = number.to_bytes(PEEKED + 1, "big")
+    raw = (number % (1 << _KEY_SHIFT)).to_bytes(PEEKED + 1, "big")
     return raw[1 : 1 + raw[0]]
+
+
+def one_shot_key(number: int) -> int:
+    """The key that `send_connection` sent along."""
+    return number >> _KEY_SHIFT

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,8 +23,16 @@ DEFAULT_BATCH_WAIT_MS = 5.0
 MAX_SOCKET_PATH = 103
 
 
+# `sysexits.h`: the command was used wrongly. Only a missing handler is 1, as it has always been.
+EXIT_WRONG, EXIT_NO_HANDLER = 64, 1
+
+
 class ConfigError(Exception):
-    """Variables that cannot be used; one line for each."""
+    """Variables that cannot be used; one line for each. `code` is the exit code that says so."""
+
+    def __init__(self, wrong: list[str], code: int) -> None:
+        super().__init__("\n".join(wrong))
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,6 @@ def read(env: Mapping[str, str] = os.environ) -> Config:
             wrong.append(f"{name}={text!r}: {error}")
             return parse(default)
 
-    if not env.get("ASYA_HANDLER", "").strip():
-        wrong.append("ASYA_HANDLER is not set; it names the handler: module.function or module.Class.method")
     directory = Path(env.get("ASYA_SOCKET_DIR") or DEFAULT_DIRECTORY)
     config = Config(
         handler=env.get("ASYA_HANDLER", "").strip(),
@@ -91,19 +98,22 @@ def read(env: Mapping[str, str] = os.environ) -> Config:
         batch_max=get("ASYA_BATCH_MAX", "1", _positive),
         batch_wait=get("ASYA_BATCH_WAIT_MS", str(DEFAULT_BATCH_WAIT_MS), _seconds) / 1000,
         single_result=get("ASYA_RESULT", "many", _one_of("many", "single")) == "single",
-        json=get("ASYA_JSON", "stdlib", _one_of("stdlib", "orjson")),
+        json=get("ASYA_JSON", "stdlib", _json),
         max_requests=get("ASYA_WORKER_MAX_REQUESTS", "0", _natural),
         max_rss=get("ASYA_WORKER_MAX_RSS_MB", "0", _natural) * 1024 * 1024,
         grace=get("ASYA_GRACE_SECONDS", str(DEFAULT_GRACE), _seconds),
         log_level=get("ASYA_LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error")),
         log_format=get("ASYA_LOG_FORMAT", "text" if sys.stderr.isatty() else "json", _one_of("json", "text")),
-        uvloop=env.get("ASYA_UVLOOP", "auto").lower() not in ("0", "off", "false", "no"),
+        uvloop=get("ASYA_UVLOOP", "auto", _one_of("auto", "off")) == "auto",
     )
     longest = max((str(config.socket), str(config.worker_socket(10**6))), key=len)
     if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
         wrong.append(f"ASYA_SOCKET_DIR: {longest} is longer than a socket's path can be ({MAX_SOCKET_PATH})")
+    code = EXIT_WRONG if wrong else EXIT_NO_HANDLER
+    if not config.handler:
+        wrong.append("ASYA_HANDLER is not set; it names the handler: module.function or module.Class.method")
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(wrong, code)
     return config
 
 
@@ -117,8 +127,20 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _json(text: str) -> str:
+    text = _one_of("stdlib", "orjson")(text)
+    if text == "orjson" and find_spec("orjson") is None:
+        raise ValueError("orjson is not installed")
+    return text
+
+
 def _octal(text: str) -> int | None:
-    return int(text, 8) if text else None
+    if not text:
+        return None
+    mode = int(text, 8)
+    if not 0 <= mode <= 0o777:
+        raise ValueError("must be from 0 to 0o777")
+    return mode
 
 
 def _positive(text: str) -> int:

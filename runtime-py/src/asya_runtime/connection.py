@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import deque
+from collections.abc import Callable
 
 # One read takes many small frames; a frame that is larger gets a buffer of its own.
 RECEIVE = 256 * 1024
@@ -19,16 +21,25 @@ class Connection:
         self.rest = b""
         self.big: bytearray | None = None
         self.filled = 0
-        self.out: list[bytes] = []
+        # A deque: the worker appends while another thread takes out, and nothing is lost between the two.
+        self.out: deque[bytes] = deque()
         self.since = 0.0
         self.lock = threading.Lock()
 
     def flush(self) -> None:
         """Writes what waits. Blocks while the sidecar does not read: that is the back-pressure."""
         with self.lock:
-            out, self.out = self.out, []
-            if out:
-                self.sock.sendall(out[0] if len(out) == 1 else b"".join(out))
+            waiting = self.out
+            if len(waiting) == 1:
+                self.sock.sendall(waiting.popleft())
+            elif waiting:
+                self.sock.sendall(b"".join([waiting.popleft() for _ in range(len(waiting))]))
+
+    def send_while(self, frame: bytes, holds: Callable[[], bool]) -> None:
+        """Writes a frame of another thread, unless the request that it is about ends before it is its turn."""
+        with self.lock:
+            if holds():
+                self.sock.sendall(frame)
 
     def receive(self) -> bytes | None:
         """Complete frames and the beginning of one; empty: not yet; None: closed."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 ProgressSink = Callable[[float, str], None]
+
+# A report is a sentence for a person.
+_MAX_PROGRESS = 1024
+# A deadline's fraction of a second may have nine digits; Python 3.10 reads three or six, and nobody more than six.
+_FRACTION = re.compile(r"\.(\d+)")
 
 
 class Route:
@@ -115,7 +121,8 @@ class Context:
         text = self._get().get("deadline")
         if not isinstance(text, str) or not text:
             return None
-        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+        text = _FRACTION.sub(lambda found: f".{found[1][:6]:0<6}", text.replace("Z", "+00:00"))
+        return datetime.datetime.fromisoformat(text)
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, not below 0; None without a deadline."""
@@ -162,7 +169,9 @@ class Context:
     def progress(self, fraction: float, message: str = "") -> None:
         """Reports how far this message is, from 0 to 1. It may be dropped, and never fails the handler."""
         if self._progress is not None:
-            self._progress(min(1.0, max(0.0, float(fraction))), str(message))
+            # Lone surrogates would make the frame unreadable for the sidecar.
+            text = str(message)[:_MAX_PROGRESS].encode("utf-8", "backslashreplace").decode()
+            self._progress(min(1.0, max(0.0, float(fraction))), text)
 
     def changes(self) -> dict[str, Any] | None:
         """What the handler changed, as it leaves: `route` advanced, `headers` complete. None: nothing."""

@@ -16,8 +16,11 @@ from .output import END, TAG
 MAX_WAITING = 4 * 1024 * 1024
 # A pipe that select calls writable takes this much without blocking.
 _PIECE = 4096
-# A longer line of a handler is cut.
-MAX_LINE = 16 * 1024
+# A longer line of a handler is cut: many collectors of logs take no more than 16 KiB, JSON's escapes included.
+MAX_LINE = 8 * 1024
+# What a line may have before its text: the id of its message.
+MAX_TAG = 1024 + 2
+_TAG, _END = TAG.encode(), END.encode()
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -48,14 +51,16 @@ class Log:
             extra = "".join(f" {key}={value}" for key, value in fields.items())
             self._put(f"{_now()} {level.upper():7} {message}{extra}".encode("utf-8", "backslashreplace"))
 
-    def printed(self, worker: int, stream: str, line: bytes) -> None:
-        """A line that a handler printed."""
-        text = line[:MAX_LINE].decode("utf-8", "replace")
+    def printed(self, worker: int, stream: str, line: bytes, cut: int = 0) -> None:
+        """A line that a handler printed; `cut` bytes of its end are missing already."""
         envelope = ""
-        if text.startswith(TAG):
-            envelope, _, text = text[1:].partition(END)
-        if len(line) > MAX_LINE:
-            text += f" … ({len(line) - MAX_LINE} bytes more)"
+        if line.startswith(_TAG):
+            tag, _, line = line[1:].partition(_END)
+            envelope = tag.decode("utf-8", "replace")
+        cut += max(0, len(line) - MAX_LINE)
+        text = line[:MAX_LINE].decode("utf-8", "replace")
+        if cut:
+            text += f" … ({cut} bytes more)"
         if self._json:
             fields: dict[str, object] = {"time": _now(), "level": "info", "message": text, "stream": stream}
             fields["worker"] = worker

@@ -12,8 +12,10 @@ import sys
 from .context import Context, current
 
 TAG, END = "\x1e", "\x1f"
-# A line that is longer is passed on in pieces, so that a worker never holds more.
-_LONGEST = 64 * 1024
+# A line that is longer is passed on in pieces, so that a worker never holds more; the supervisor cuts it.
+_LONGEST = 8 * 1024
+# An id is a UUID, perhaps with a suffix; what is longer, or has a line's end, would spoil the log.
+_LONGEST_ID = 256
 
 
 class Tagged(io.TextIOBase):
@@ -22,6 +24,8 @@ class Tagged(io.TextIOBase):
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._partial = ""
+        # The beginning of the line has been passed on already, with its tag.
+        self._begun = False
         self.buffer = io.FileIO(descriptor, "w", closefd=False)
 
     @property
@@ -43,12 +47,17 @@ class Tagged(io.TextIOBase):
             self._partial = partial
             return len(text)
         *lines, rest = partial.split("\n")
+        tag = _tag()
+        pieces = [f"{tag}{line}\n" for line in lines]
+        if self._begun and pieces:
+            pieces[0] = f"{lines[0]}\n"
+            self._begun = False
         if len(rest) >= _LONGEST:
-            lines.append(rest)
+            pieces.append(rest if self._begun else tag + rest)
+            self._begun = True
             rest = ""
         self._partial = rest
-        tag = _tag()
-        self._emit("".join(f"{tag}{line}\n" for line in lines))
+        self._emit("".join(pieces))
         return len(text)
 
     def flush(self) -> None:
@@ -57,7 +66,7 @@ class Tagged(io.TextIOBase):
 
     def finish(self) -> None:
         """Passes on a line that has not ended."""
-        if self._partial:
+        if self._partial or self._begun:
             self.write("\n")
 
     def _emit(self, text: str) -> None:
@@ -76,7 +85,7 @@ def _tag() -> str:
     if not isinstance(first, Context):
         return ""
     try:
-        return f"{TAG}{first.id}{END}"
+        return f"{TAG}{' '.join(first.id[:_LONGEST_ID].splitlines())}{END}"
     except Exception:
         return ""
 

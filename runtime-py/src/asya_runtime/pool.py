@@ -14,6 +14,7 @@ from . import channel as ch
 from . import frames, oneshot
 from .board import LOOK_CANCELS, LOOK_STOP
 from .config import Config
+from .hangups import HangUps, has_hung_up
 from .log import Log
 from .process import Process, how_it_ended, select_readable, spawn
 from .worker import LOAD_FAILED
@@ -53,8 +54,12 @@ class Pool:
         self.close_in_child = close_in_child
         self.workers: dict[int, Process] = {}
         self.one_shots: deque[tuple[socket.socket, bytes]] = deque()
+        self.hangups = HangUps()
+        self._last_key = 0
         self.max_reply = frames.MAX_FRAME
         self.started = False
+        # What every worker said when it was ready; it holds while none is.
+        self.is_async = False
         self.stopping = False
         self.last_one_shot: float | None = None
         self._last_number = 0
@@ -69,7 +74,7 @@ class Pool:
     @property
     def busy(self) -> bool:
         """Whether a sidecar is connected to a worker, or an older one waits for an answer."""
-        return bool(self.one_shots) or any(w.connections or w.one_shot for w in self.workers.values())
+        return bool(self.one_shots) or any(w.connections or w.one_shots for w in self.workers.values())
 
     def set_max_reply(self, size: int) -> None:
         """The largest frame body that the sidecar reads."""
@@ -90,9 +95,14 @@ class Pool:
                 del worker.cancelling[request]
                 if worker.is_async or worker.board.runs(request):
                     worker.kill("killed", "the request took too long")
+            if worker.hung_up and min(worker.hung_up.values()) <= now:
+                worker.hung_up.clear()
+                worker.kill("killed", "the sidecar hung up")
         self._retire()
         self._hand_out()
-        times = self._starts + [t for w in self.workers.values() for t in w.cancelling.values()]
+        times = list(self._starts)
+        for worker in self.workers.values():
+            times += [*worker.cancelling.values(), *worker.hung_up.values()]
         return max(0.0, min(times) - monotonic()) if times else None
 
     def _start(self) -> None:
@@ -110,7 +120,7 @@ class Pool:
         kind, number, _ = message
         if kind == ch.READY:
             worker.ready = True
-            worker.is_async = number == 1
+            worker.is_async = self.is_async = number == 1
             if self.started:
                 self.tell(frames.document(frames.WORKER_READY, 0, self.describe(worker)))
         elif kind == ch.RETIRE:
@@ -119,9 +129,11 @@ class Pool:
             worker.cancelling.pop(number, None)
         elif kind == ch.CONNECTIONS:
             worker.connections = number
-        elif kind == ch.ONE_SHOT_DONE and worker.one_shot is not None:
-            worker.one_shot.close()
-            worker.one_shot = None
+        elif kind == ch.ONE_SHOT_DONE and number in worker.one_shots:
+            connection, _ = worker.one_shots.pop(number)
+            worker.hung_up.pop(number, None)
+            self.hangups.forget(connection)
+            connection.close()
             self.last_one_shot = monotonic()
         return True
 
@@ -156,14 +168,28 @@ class Pool:
                 return
 
     def _hand_out(self) -> None:
-        for worker in self.ready:
-            if not self.one_shots:
+        while self.one_shots:
+            places = self.config.concurrency if self.is_async else 1
+            free = [w for w in self.ready if len(w.one_shots) < places and w.ending is None]
+            if not free:
                 return
-            if worker.one_shot is None and worker.ending is None:
-                connection, peeked = self.one_shots.popleft()
-                worker.one_shot = connection
-                # If it is gone already, its exit puts the connection back or answers it.
-                worker.channel.send_connection(connection, peeked)
+            worker = min(free, key=lambda each: len(each.one_shots))
+            connection, peeked = self.one_shots.popleft()
+            if has_hung_up(connection):
+                connection.close()
+                continue
+            self._last_key = key = (self._last_key + 1) % ch.KEYS
+            worker.one_shots[key] = connection, peeked
+            self.hangups.watch(connection, (worker, key))
+            # If it is gone already, its exit puts the connection back or answers it.
+            worker.channel.send_connection(connection, peeked, key)
+
+    def hear_hang_ups(self) -> None:
+        """Ends the messages whose sidecars have hung up; those that have just been answered end by themselves."""
+        for worker, key in self.hangups.news():
+            if key in worker.one_shots:
+                worker.hung_up[key] = monotonic() + CANCEL_PATIENCE
+                worker.channel.send(ch.HUNG_UP, key)
 
     def reap(self) -> None:
         """Collects processes that have ended. Raises CannotStart."""
@@ -202,7 +228,7 @@ class Pool:
         reason, detail = worker.ending or "died", worker.detail or how
         if reason == "retired" and status != 0:
             reason, detail = "died", how
-        self._settle_one_shot(worker, reason, detail)
+        self._settle_one_shots(worker, reason, detail)
         if not worker.ready:
             failed = os.WIFEXITED(status) and os.WEXITSTATUS(status) == LOAD_FAILED
             what = "cannot load the handler" if failed else f"ended while it loaded the handler: {how}"
@@ -217,17 +243,17 @@ class Pool:
             self.tell(frames.document(frames.WORKER_EXITED, 0, news))
         self._starts.append(monotonic() + self._backoff(worker, reason))
 
-    def _settle_one_shot(self, worker: Process, reason: str, detail: str) -> None:
-        connection = worker.one_shot
-        if connection is None:
-            return
-        if reason == "retired":
-            # It finishes what it has begun: this one it has never read.
-            self.one_shots.appendleft((connection, b""))
-            return
-        connection.setblocking(False)
-        oneshot.reply(connection, oneshot.worker_died(detail))
-        self.last_one_shot = monotonic()
+    def _settle_one_shots(self, worker: Process, reason: str, detail: str) -> None:
+        for connection, peeked in reversed(worker.one_shots.values()):
+            self.hangups.forget(connection)
+            if reason == "retired":
+                # It finishes what it has begun: this one it has never read.
+                self.one_shots.appendleft((connection, peeked))
+                continue
+            connection.setblocking(False)
+            oneshot.reply(connection, oneshot.worker_died(detail))
+            self.last_one_shot = monotonic()
+        worker.one_shots.clear()
 
     def _backoff(self, worker: Process, reason: str) -> float:
         lived = monotonic() - worker.started

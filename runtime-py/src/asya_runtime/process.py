@@ -14,7 +14,7 @@ from . import worker
 from .board import Board
 from .channel import Channel
 from .config import Config
-from .log import MAX_LINE, Log
+from .log import MAX_LINE, MAX_TAG, Log
 
 # Read at most this much of a worker's output in one turn, so that one that prints without end starves nobody.
 _OUTPUT_PIECE = 256 * 1024
@@ -29,7 +29,9 @@ class Output:
         self._owner = owner
         self._name = name
         self._log = log
+        # The beginning of the line that has not ended, and how much of it has been thrown away.
         self._partial = b""
+        self._cut = 0
 
     def fileno(self) -> int:
         """For a selector."""
@@ -45,14 +47,21 @@ class Output:
             return False
         if not data:
             return False
-        *lines, rest = (self._partial + data).split(b"\n")
+        *lines, rest = data.split(b"\n")
         for line in lines:
-            self._log.printed(self._owner, self._name, line)
-        if len(rest) > 4 * MAX_LINE:
-            self._log.printed(self._owner, self._name, rest)
-            rest = b""
-        self._partial = rest
+            self._add(line)
+            self._end_line()
+        self._add(rest)
         return True
+
+    def _add(self, data: bytes) -> None:
+        room = MAX_LINE + MAX_TAG - len(self._partial)
+        self._partial += data[:room]
+        self._cut += max(0, len(data) - room)
+
+    def _end_line(self) -> None:
+        self._log.printed(self._owner, self._name, self._partial, self._cut)
+        self._partial, self._cut = b"", 0
 
     def finish(self) -> None:
         """Reads what the worker left, and closes. A grandchild that holds the pipe is not waited for."""
@@ -62,7 +71,7 @@ class Output:
                 pass
         finally:
             if self._partial:
-                self._log.printed(self._owner, self._name, self._partial)
+                self._end_line()
             os.close(self.descriptor)
 
 
@@ -88,8 +97,10 @@ class Process:
         # Why we ended it; None while we did not.
         self.ending: str | None = None
         self.detail = ""
-        # A connection of an older sidecar that it answers now.
-        self.one_shot: socket.socket | None = None
+        # Connections of older sidecars that it answers now, by key, each with what was read of it before.
+        self.one_shots: dict[int, tuple[socket.socket, bytes]] = {}
+        # Those of them that nobody waits for any more, each with the time at which the worker is killed.
+        self.hung_up: dict[int, float] = {}
         self.is_async = False
         # Sidecars that are connected to it.
         self.connections = 0

@@ -39,6 +39,8 @@ class Supervisor:
         self.terminated: float | None = None
         self.at_once = False
         self.wake, self.woken = socket.socketpair()
+        if self.pool.hangups.watched is not None:
+            self.selector.register(self.pool.hangups.watched, selectors.EVENT_READ, self.pool.hangups)
 
     def run(self) -> int:
         """Serves; returns the exit code."""
@@ -86,10 +88,12 @@ class Supervisor:
             self._control(source, mask)
         elif isinstance(source, Newcomer):
             self._newcomer(source)
-        elif source is self.listener:
-            self._accept()
-        else:
+        elif source is self.pool.hangups:
+            self.pool.hear_hang_ups()
+        elif source is self.woken:
             self.woken.recv(4096)
+        else:
+            self._accept()
 
     def _catch_signals(self) -> None:
         for end in (self.wake, self.woken):
@@ -99,7 +103,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._terminate)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self.selector.register(self.woken, selectors.EVENT_READ, None)
+        self.selector.register(self.woken, selectors.EVENT_READ, self.woken)
 
     def _terminate(self, *_: Any) -> None:
         self.at_once = self.terminated is not None
@@ -180,7 +184,7 @@ class Supervisor:
             self.pool.set_max_reply(max_frame)
         self.log.say("info", "sidecar connected", actor=hello.get("actor", ""))
         ready = self.pool.ready
-        is_async = any(worker.is_async for worker in ready)
+        is_async = self.pool.is_async
         answer = {
             "max_frame": frames.MAX_FRAME,
             "mode": self.config.mode,
@@ -254,14 +258,14 @@ class Supervisor:
     def _close_in_child(self) -> None:
         """In a new worker: whatever it held open would outlive the supervisor with it."""
         self.selector.close()
+        self.pool.hangups.close()
         sockets = [self.wake, self.woken, *(each.sock for each in self.newcomers | self.controls)]
         sockets += [connection for connection, _ in self.pool.one_shots]
         if self.listener is not None:
             sockets.append(self.listener)
         for worker in self.pool.workers.values():
             sockets.append(worker.channel.sock)
-            if worker.one_shot is not None:
-                sockets.append(worker.one_shot)
+            sockets += [connection for connection, _ in worker.one_shots.values()]
             for output in worker.outputs:
                 os.close(output.descriptor)
         for each in sockets:

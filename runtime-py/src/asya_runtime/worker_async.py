@@ -7,6 +7,7 @@ import functools
 import inspect
 import os
 import socket
+import threading
 from collections import deque
 from typing import Any
 
@@ -21,6 +22,11 @@ from .line import Line
 from .recycle import Recycling
 from .results import TIMED_OUT, failure, is_stream
 
+# A request as this process knows it: the connection that it came on, and its id there.
+Running = tuple[Line, int]
+# Cancellations of requests that were answered just before are among them, so they are bounded.
+_MAX_EARLY = 1024
+
 
 class AsyncWorker:
     """Serves one socket until it is stopped."""
@@ -34,10 +40,14 @@ class AsyncWorker:
         self.loop = _new_loop(config.uvloop)
         self.lines: set[Line] = set()
         self.waiting: deque[tuple[Line, int, bytes, bytes]] = deque()
-        self.running: dict[int, asyncio.Task[None]] = {}
-        self.cancelled: set[int] = set()
+        # By connection too: a sidecar that comes back counts its requests from the beginning.
+        self.running: dict[Running, asyncio.Task[None]] = {}
+        self.cancelled: set[Running] = set()
+        # Cancelled before they came: the word comes by another socket than the request.
+        self.early: set[int] = set()
         self.stopping: asyncio.Event = asyncio.Event()
-        self.one_shots: set[asyncio.Task[None]] = set()
+        self.thread = threading.get_ident()
+        self.one_shots: dict[int, asyncio.Task[None]] = {}
         self.recycling = Recycling(config, channel)
 
     def run(self) -> None:
@@ -55,7 +65,7 @@ class AsyncWorker:
         # What has begun is finished; what has not stays unanswered, and runs elsewhere.
         self.waiting.clear()
         while self.running or self.one_shots:
-            await asyncio.wait([*self.running.values(), *self.one_shots])
+            await asyncio.wait([*self.running.values(), *self.one_shots.values()])
         for line in self.lines:
             line.flush()
             if line.transport is not None:
@@ -66,6 +76,8 @@ class AsyncWorker:
     def opened(self, line: Line) -> None:
         """A sidecar has connected."""
         self.lines.add(line)
+        # Ids belong to a connection: what was cancelled on the one before means nothing here.
+        self.early.clear()
         self.channel.send(ch.CONNECTIONS, len(self.lines))
 
     def closed(self, line: Line) -> None:
@@ -86,37 +98,50 @@ class AsyncWorker:
         elif kind == ch.STOP:
             self.stopping.set()
         elif kind == ch.ONE_SHOT and descriptor is not None:
-            task = self.loop.create_task(self._one_shot(socket.socket(fileno=descriptor), ch.peeked_bytes(number)))
-            self.one_shots.add(task)
-            task.add_done_callback(self.one_shots.discard)
+            key = ch.one_shot_key(number)
+            connection = socket.socket(fileno=descriptor)
+            task = self.loop.create_task(self._one_shot(connection, ch.peeked_bytes(number)))
+            self.one_shots[key] = task
+            task.add_done_callback(lambda _: self._end_one_shot(key, connection))
+        elif kind == ch.HUNG_UP and number in self.one_shots:
+            self.one_shots[number].cancel()
 
     def take(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
         """Begins a request, or lets it wait for a free place."""
-        if len(self.running) < self.config.concurrency and not self.stopping.is_set():
+        if self.early and request in self.early:
+            self.early.discard(request)
+            line.send(_timed_out(request))
+        elif len(self.running) < self.config.concurrency and not self.stopping.is_set():
             self._begin(line, request, meta, payload)
         else:
             self.waiting.append((line, request, meta, payload))
 
     def _begin(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
         task = self.loop.create_task(self._handle(line, request, meta, payload))
-        self.running[request] = task
+        self.running[line, request] = task
 
     def _next(self) -> None:
         while self.waiting and len(self.running) < self.config.concurrency and not self.stopping.is_set():
             self._begin(*self.waiting.popleft())
 
     def _cancel(self, request: int) -> None:
-        task = self.running.get(request)
-        if task is not None:
-            self.cancelled.add(request)
+        # Only a sidecar that is still connected can mean its request.
+        key = next((key for key in self.running if key[1] == request and key[0] in self.lines), None)
+        if key is not None:
+            self.cancelled.add(key)
+            task = self.running[key]
             task.cancel()
             task.add_done_callback(lambda _: self.channel.send(ch.CANCELLED, request))
             return
         for each in self.waiting:
             if each[1] == request:
                 self.waiting.remove(each)
-                each[0].send(frames.document(frames.ERROR, request, TIMED_OUT.body))
+                each[0].send(_timed_out(request))
                 break
+        else:
+            if len(self.early) >= _MAX_EARLY:
+                self.early.clear()
+            self.early.add(request)
         self.channel.send(ch.CANCELLED, request)
 
     async def _handle(self, line: Line, request: int, meta: bytes, payload: bytes) -> None:
@@ -140,14 +165,14 @@ class AsyncWorker:
         except BaseException as error:
             self._answer(line, request, _error(request, error))
         finally:
-            self.running.pop(request, None)
-            self.cancelled.discard(request)
+            self.running.pop((line, request), None)
+            self.cancelled.discard((line, request))
             self.recycling.count()
             self._next()
 
     def _answer(self, line: Line, request: int, reply: bytes) -> None:
         # However it ended: the sidecar has settled the message as timed out.
-        if request in self.cancelled:
+        if self.cancelled and (line, request) in self.cancelled:
             reply = _timed_out(request)
         line.send(reply)
 
@@ -177,8 +202,22 @@ class AsyncWorker:
 
     def _progress(self, line: Line, request: int, fraction: float, message: str) -> None:
         frame = frames.document(frames.PROGRESS, request, {"fraction": fraction, "message": message})
-        # From the loop's thread or from one that the handler started.
-        self.loop.call_soon_threadsafe(line.send, frame)
+        if threading.get_ident() == self.thread:
+            self._report(line, request, frame)
+        else:
+            self.loop.call_soon_threadsafe(self._report, line, request, frame)
+
+    def _report(self, line: Line, request: int, frame: bytes) -> None:
+        # A thread of the handler's may be late: the sidecar knows no request that has been answered.
+        if (line, request) in self.running:
+            line.send(frame)
+
+    def _end_one_shot(self, key: int, connection: socket.socket) -> None:
+        # Here and not in the task, which may be cancelled before it has begun.
+        connection.close()
+        del self.one_shots[key]
+        self.channel.send(ch.ONE_SHOT_DONE, key)
+        self.recycling.count()
 
     async def _one_shot(self, connection: socket.socket, peeked: bytes) -> None:
         connection.setblocking(False)
@@ -192,10 +231,6 @@ class AsyncWorker:
         except OSError:
             # The sidecar has gone; it settles the message by its own timeout.
             pass
-        finally:
-            connection.close()
-            self.channel.send(ch.ONE_SHOT_DONE)
-            self.recycling.count()
 
     async def _one_shot_answer(self, connection: socket.socket, peeked: bytes) -> bytes:
         async def exactly(data: bytes, size: int) -> bytes:

@@ -1,8 +1,8 @@
 """A worker for ordinary functions: one thread, one request after the other.
 
-It reads all that is there, handles it, and writes the replies together, at the latest 1 ms after the first: a system
-call for each reply costs more than a small handler. While a handler runs nothing else happens here: the supervisor
-sees on the board what runs, and kills.
+It reads all that is there, handles it, and writes the replies together, 1 to 20 ms after the first: a system call for
+each reply costs more than a small handler. While a handler runs only the flusher works beside it, so that no reply
+waits for the request behind it; the supervisor sees on the board what runs, and kills.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import inspect
 import selectors
 import socket
+import threading
 from time import monotonic
 from typing import Any
 
@@ -25,11 +26,15 @@ from .config import Config
 from .connection import Connection
 from .context import Context, current
 from .errors import ProtocolError, TooLarge
+from .flusher import Flusher
 from .recycle import Recycling
 from .results import TIMED_OUT, failure, is_stream
 
 # Answers wait this long for others, so that many small ones leave in one write.
 COALESCE = 0.001
+# One that waits behind a slow request is sent on after this. More often, and the other thread would cost a quick
+# handler a quarter of its requests a second.
+LATE = 0.01
 # Below this size no reply can be above a sidecar's limit; it saves the look at the board.
 _SURELY_SMALL = 64 * 1024
 
@@ -51,10 +56,13 @@ class SyncWorker:
         self.connections: set[Connection] = set()
         self.cancelled: set[int] = set()
         self.recycling = Recycling(config, channel)
+        self.thread = 0
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.flusher = Flusher(LATE, self._flush_late)
 
     def run(self) -> None:
         """Serves; returns when the worker is to exit."""
+        self.thread = threading.get_ident()
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.selector.register(self.channel, selectors.EVENT_READ)
@@ -107,6 +115,20 @@ class SyncWorker:
         except OSError:
             self.close(connection)
 
+    def _flush_late(self) -> bool:
+        """In the flusher's thread: sends what has waited long enough; whether anything waits."""
+        waits = False
+        for connection in list(self.connections):
+            if connection.out:
+                waits = True
+                if monotonic() - connection.since > COALESCE:
+                    try:
+                        connection.flush()
+                    except OSError:
+                        # The worker's next read or write of it notices its end.
+                        pass
+        return waits
+
     def command(self) -> None:
         """Does what the supervisor says."""
         message = self.channel.receive()
@@ -120,7 +142,7 @@ class SyncWorker:
             raise Stop
         elif kind == ch.ONE_SHOT and descriptor is not None:
             oneshot.serve(socket.socket(fileno=descriptor), ch.peeked_bytes(number), self._one_shot)
-            self.channel.send(ch.ONE_SHOT_DONE)
+            self.channel.send(ch.ONE_SHOT_DONE, ch.one_shot_key(number))
             self.recycling.count()
 
     def look(self) -> None:
@@ -151,7 +173,7 @@ class SyncWorker:
     def _frames(self, connection: Connection, data: bytes) -> None:
         at, end, cap = 0, len(data), frames.MAX_FRAME
         memory, unpack, handle = self.board.memory, frames.request_head.unpack_from, self.handle
-        size = 0
+        flusher, size = self.flusher, 0
         while end - at >= 17:
             size, kind, request, meta_size = unpack(data, at)
             if size > cap or size < frames.HEADER:
@@ -168,8 +190,11 @@ class SyncWorker:
                     self.look()
                 handle(connection, request, data[at + 17 : payload], data[payload:after])
                 memory[0] = 0
-                if connection.out and monotonic() - connection.since > COALESCE:
-                    connection.flush()
+                if connection.out:
+                    if monotonic() - connection.since > COALESCE:
+                        connection.flush()
+                    elif flusher.asleep and after < end:
+                        flusher.call()
             at = after
         rest = data[at:] if at else data
         if len(rest) >= 4:
@@ -249,11 +274,15 @@ class SyncWorker:
             stream.close()
 
     def _drain(self, stream: Any) -> Any:
-        while True:
-            try:
-                yield self._await(stream.__anext__())
-            except StopAsyncIteration:
-                return
+        try:
+            while True:
+                try:
+                    value = self._await(stream.__anext__())
+                except StopAsyncIteration:
+                    return
+                yield value
+        finally:
+            self._await(stream.aclose())
 
     def _await(self, awaitable: Any) -> Any:
         """For a function that is not `async def` but returns something to await."""
@@ -262,11 +291,16 @@ class SyncWorker:
         return self.loop.run_until_complete(awaitable)
 
     def _progress(self, connection: Connection, request: int, fraction: float, message: str) -> None:
+        # A thread of the handler's may be late: the sidecar knows no request that has been answered.
+        if not self.board.runs(request):
+            return
         body = frames.document(frames.PROGRESS, request, {"fraction": fraction, "message": message})
-        with connection.lock:
-            connection.out.append(body)
         try:
-            connection.flush()
+            if threading.get_ident() == self.thread:
+                connection.out.append(body)
+                connection.flush()
+            else:
+                connection.send_while(body, lambda: self.board.runs(request))
         except OSError:
             # The connection's end is noticed by the next read; a report is no reason to fail.
             pass
