@@ -1,14 +1,16 @@
-"""A runtime that speaks the one-shot protocol only, as existing ones do: one connection and one message at a time."""
+"""A runtime that speaks the one-shot protocol only, as existing ones do: one connection and one message at a time.
+
+Reading, validation and answer are those of asya_runtime (validation is on by default in the contract); only the
+handshake and the workers are missing.
+"""
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import struct
-from pathlib import Path
 
-from handlers import echo
+from asya_runtime import config, loader, oneshot
+from asya_runtime.call import Callee
 
 
 def receive(connection: socket.socket, count: int) -> bytes:
@@ -22,30 +24,31 @@ def receive(connection: socket.socket, count: int) -> bytes:
     return data
 
 
-def answer(message: bytes) -> bytes:
+def answer(callee: Callee, message: bytes) -> bytes:
     """The array that goes back."""
     try:
-        envelope = json.loads(message)
-        route = {**envelope["route"], "current": envelope["route"]["current"] + 1}
-        return json.dumps([{"payload": echo(envelope["payload"]), "route": route}]).encode()
-    except ValueError as error:
-        details = {"message": str(error), "type": type(error).__name__, "traceback": ""}
-        return json.dumps([{"error": "msg_parsing_error", "details": details}]).encode()
+        shot = callee.read_one_shot(message)
+        before = callee.before(shot.argument)
+        values = list(oneshot.values(callee.call(shot.argument), callee.single))
+        return callee.one_shot_reply(values, shot, before)
+    except Exception as error:
+        return oneshot.error(error)
 
 
 def main() -> None:
     """Serves until killed."""
-    directory = Path(os.environ["ASYA_SOCKET_DIR"])
+    settings = config.read()
+    callee = Callee(loader.load(settings.handler), settings)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(directory / "asya-runtime.sock"))
+    listener.bind(str(settings.socket))
     listener.listen(5)
-    (directory / "runtime-ready").write_text("ready")
+    settings.ready.write_text("ready")
     while True:
         connection, _ = listener.accept()
         with connection:
             try:
                 (length,) = struct.unpack(">I", receive(connection, 4))
-                reply = answer(receive(connection, length))
+                reply = answer(callee, receive(connection, length))
                 connection.sendall(struct.pack(">I", len(reply)) + reply)
             except ConnectionError:
                 continue

@@ -38,7 +38,8 @@ pub fn python(socket_dir: &Path, handler: &str, extra: &[(&str, &str)]) -> Resul
 /// When Python cannot be started.
 pub fn one_shot(socket_dir: &Path) -> Result<Running> {
     let mut command = Command::new("python3");
-    command.arg(root().join("benches/oneshot.py")).env("ASYA_SOCKET_DIR", socket_dir);
+    command.arg(root().join("benches/oneshot.py")).env("PYTHONPATH", root().join("runtime-py/src"));
+    command.env("ASYA_HANDLER", "handlers.echo").env("ASYA_SOCKET_DIR", socket_dir);
     start(command, "benches/oneshot.py")
 }
 
