@@ -1,9 +1,5 @@
 //! End actors and fan-in on a real store: what each envelope leaves behind, and what goes on.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may panic; the lint knows only test functions, not their helpers"
-)]
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
