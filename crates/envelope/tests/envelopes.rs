@@ -1,9 +1,5 @@
 //! What an envelope keeps, and what each kind of bad input is told.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may panic; the lint knows only test functions, not their helpers"
-)]
 
 use asya_envelope::{Envelope, Raw, Route};
 use bytes::Bytes;
