@@ -14,6 +14,8 @@ import os
 import socket
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol, cast
@@ -91,17 +93,22 @@ class Seat:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.out: list[bytes] = []
+        self.out: deque[bytes] = deque()
         self.since = 0.0
         self.lock = threading.Lock()
 
     def flush(self) -> None:
         """Passes on what waits. Blocks while the sidecar does not take it: that is the back-pressure."""
         with self.lock:
-            out, self.out = self.out, []
-            for frame in out:
-                if not self.call.send(frame):
+            while self.out:
+                if not self.call.send(self.out.popleft()):
                     raise Abandoned("nobody waits for this request any more")
+
+    def send_while(self, frame: bytes, holds: Callable[[], bool]) -> None:
+        """Passes on a frame of another thread, unless the request that it is about is over."""
+        with self.lock:
+            if holds():
+                self.call.send(frame)
 
 
 class Desk:
@@ -172,7 +179,11 @@ class Embedded:
     def _serve_sync(self, inlet: Inlet, worker: SyncWorker) -> None:
         while (call := inlet.next()) is not None:
             seat = Seat(call)
-            worker.handle(cast(Connection, seat), *frames.parse_request(call.body()))
+            body = call.body()
+            # The board says what runs; a progress that comes after it is late.
+            worker.board.memory[0 : frames.HEADER] = body[: frames.HEADER]
+            worker.handle(cast(Connection, seat), *frames.parse_request(body))
+            worker.board.memory[0] = 0
             with suppress(Abandoned):
                 seat.flush()
 
@@ -193,9 +204,10 @@ class Embedded:
         stopped = asyncio.Event()
 
         def ended(call: Call, _task: object) -> None:
-            desks.pop(call.id, None)
+            line = cast(Line, desks.pop(call.id))
             # One that was cancelled before its first step has not taken itself off the list.
-            worker.running.pop(call.id, None)
+            worker.running.pop((line, call.id), None)
+            worker.lines.discard(line)
             call.done()
 
         def hear() -> None:
@@ -204,8 +216,10 @@ class Embedded:
                     stopped.set()
                 elif word == "start":
                     desk = desks[call.id] = Desk(call, worker.board.max_reply)
-                    worker.take(cast(Line, desk), *frames.parse_request(call.body()))
-                    worker.running[call.id].add_done_callback(functools.partial(ended, call))
+                    line = cast(Line, desk)
+                    worker.lines.add(line)
+                    worker.take(line, *frames.parse_request(call.body()))
+                    worker.running[line, call.id].add_done_callback(functools.partial(ended, call))
                 elif word == "cancel":
                     worker._cancel(call.id)
                 elif call.id in desks:
