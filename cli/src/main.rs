@@ -1,41 +1,5 @@
-//! `asya`: single-machine mode and the tools around the queues.
-//!
-//! | module | holds |
-//! |---|---|
-//! | `args` | the command line |
-//! | `commands` | one file per command |
-//! | `manifest` | reading manifests, with lines |
-//! | `broker` | opening the transport |
-//! | `follow` | how envelopes ended |
-//! | `up` | single-machine mode |
-//! | `output`, `exit` | what is printed, and the exit codes |
-
-mod args;
-mod broker;
-mod commands;
-mod exit;
-mod follow;
-mod manifest;
-mod output;
-mod up;
+//! The binary `asya`.
 
 fn main() -> std::process::ExitCode {
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return exit::report(Err(error.into()), output::Output::Human),
-    };
-    let code = runtime.block_on(run());
-    // The client of RabbitMQ has a thread of its own, which panics when the tasks that it waits for are cancelled: they
-    // end with the process instead. Everything that matters has been waited for.
-    std::mem::forget(runtime);
-    code
-}
-
-async fn run() -> std::process::ExitCode {
-    let cli = match <args::Cli as clap::Parser>::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return commands::usage(&error),
-    };
-    let output = cli.common.output;
-    exit::report(cli.run().await, output)
+    asya_cli::main()
 }

@@ -6,6 +6,7 @@
 //! | `interpreter` | which interpreter, and how it is started |
 //! | `inlet` | requests on their way to Python |
 //! | `call` | one request as Python sees it |
+//! | [`program`] | what the binary does |
 //! | `attend` | one request as the sidecar sees it: clock, cancellation, end |
 //!
 //! The Python half is `asya_runtime.embedded`: it runs the worker classes of the socket runtime, which speak the frames
@@ -19,5 +20,6 @@ mod call;
 mod handler;
 mod inlet;
 mod interpreter;
+pub mod program;
 
 pub use handler::{EmbeddedConfig, EmbeddedHandler, StartError};
