@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # A private RabbitMQ broker for the tests: own ports, own data, loopback only, no system service.
 #
-# usage: rabbitmq.sh [--version 3|4] start|stop|kill|restart|status|env|purge
+# usage: rabbitmq.sh [--version 3|4] start|stop|kill|restart|status|env|purge|watermark SHARE
 #   start    install what is missing, start, wait until ready, print the environment; does nothing when running
 #   stop     orderly stop; data stay
 #   kill     SIGKILL, for chaos tests; start again finds the data
 #   restart  stop and start
 #   status   exit 0 and the environment when running, else exit 3
+#   watermark  set the memory high watermark of a running 3.10 to a share (0.000001 sets the alarm off, 0.6 ends it)
 #   purge    stop and delete data, certificates and remembered ports
 #
 # --version 3 (default) is Debian's own package (3.10); --version 4 runs Debian trixie's (4.0) in a chroot, which takes root.
@@ -29,6 +30,7 @@ case $VERSION in
 *) die "--version is 3 or 4, not \"$VERSION\"" ;;
 esac
 COMMAND=${1:---help}
+ARGUMENT=${2:-}
 STATE=$STATE_ROOT/rabbitmq$SUFFIX
 CHROOT=$CACHE_ROOT/rabbitmq4
 read -r AMQP AMQPS MANAGEMENT DISTRIBUTION EPMD <<<"${ASYA_TEST_RABBITMQ_PORTS:-}" || true
@@ -196,12 +198,23 @@ end_broker() {
     halt "$STATE/epmd.pid" KILL 5 ${EPMD:+"$EPMD"}
 }
 
+# The command line tool finds the broker by the same home, node name and port mapper.
+watermark() {
+    running "$STATE/pid" || die "not running"
+    # shellcheck disable=SC1091
+    . "$STATE/ports"
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME="$STATE/home" RABBITMQ_NODENAME=asya@localhost \
+        ERL_EPMD_PORT="$EPMD" RABBITMQ_CONF_ENV_FILE="$STATE/rabbitmq-env.conf" \
+        /usr/lib/rabbitmq/bin/rabbitmqctl -q set_vm_memory_high_watermark "$1"
+}
+
 case $COMMAND in
 start) lock "$STATE"; start ;;
 stop) lock "$STATE"; end_broker TERM ;;
 kill) lock "$STATE"; end_broker KILL ;;
 restart) lock "$STATE"; end_broker TERM; read -r AMQP AMQPS MANAGEMENT DISTRIBUTION EPMD <<<"${ASYA_TEST_RABBITMQ_PORTS:-}" || true; start ;;
 status | env) if running "$STATE/pid" && [ -s "$STATE/env" ]; then cat "$STATE/env"; else say "not running"; exit 3; fi ;;
+watermark) watermark "${ARGUMENT:?watermark takes a share, for example 0.6}" ;;
 purge) lock "$STATE"; end_broker TERM; rm -rf "$STATE" ;;
 -h | --help | help) usage ;;
 *) die "unknown command \"$COMMAND\", try --help" ;;
