@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Batch, EnvVar, Retry, Scaling, Timeout, Workers, Workload};
+use crate::{
+    Batch, Binding, DeletionPolicy, EnvVar, HandlerFrom, Retry, Rollout, Scaling, Security, SidecarSpec,
+    Timeout, Workers, Workload,
+};
 
 /// One actor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,9 +76,27 @@ pub struct AsyncActorSpec {
     /// What runs the handler.
     #[serde(default)]
     pub workload: Workload,
-    /// Settings of the sidecar's container; for the operator.
+    /// A handler without an image of its own: one file from a ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sidecar: Option<Value>,
+    pub handler_from: Option<HandlerFrom>,
+    /// An existing workload to attach to, instead of one that the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ref: Option<Binding>,
+    /// The sidecar's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<SidecarSpec>,
+    /// True: no replica runs, whatever waits.
+    #[serde(default)]
+    pub paused: bool,
+    /// What becomes of the queue when the actor is deleted; absent = delete it if it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// When pods follow a new runtime or sidecar; absent = as the operator is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// What is filled into the runtime's security context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<Security>,
 }
 
 /// Which actors a handler may insert into a route.
