@@ -58,7 +58,7 @@ fn the_older_spelling_of_kind_is_read_with_a_hint() {
     assert_eq!(problems[0].severity, Severity::Warning);
     assert!(problems[0].message.contains("write kind"));
     let read: AsyncActor = serde_json::from_value(manifest).unwrap();
-    assert_eq!(read.spec.workload.kind.as_deref(), Some("Deployment"));
+    assert_eq!(read.spec.workload.kind, Some(crate::Kind::Deployment));
 }
 
 #[test]
