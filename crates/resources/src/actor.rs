@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Binding, DeletionPolicy, EnvVar, HandlerFrom, Retry, Rollout, Scaling, Security, SidecarSpec,
-    Timeout, Workers, Workload,
+    Batch, Binding, DeletionPolicy, EnvVar, HandlerFrom, Kind, Retry, Rollout, Scaling, Security,
+    SidecarSpec, Timeout, Workers, Workload,
 };
 
 /// One actor.
@@ -109,6 +109,44 @@ pub struct Routes {
 
 fn everything() -> Vec<String> {
     vec!["*".to_owned()]
+}
+
+impl AsyncActorSpec {
+    /// What makes the pods.
+    pub fn kind(&self) -> Kind {
+        self.workload.kind()
+    }
+
+    /// Whether KEDA decides how many pods run.
+    pub fn scaling_on(&self) -> bool {
+        self.scaling.as_ref().is_some_and(|scaling| scaling.enabled)
+    }
+
+    /// Least pods: what scaling says, or all of them while it is off.
+    pub fn min_replicas(&self) -> u32 {
+        self.scaling
+            .as_ref()
+            .filter(|scaling| scaling.enabled)
+            .map_or(self.workload.replicas(), |scaling| scaling.min_replicas)
+    }
+
+    /// Most pods: what scaling says, or all of them while it is off.
+    pub fn max_replicas(&self) -> u32 {
+        self.scaling
+            .as_ref()
+            .filter(|scaling| scaling.enabled)
+            .map_or(self.workload.replicas(), |scaling| scaling.max_replicas)
+    }
+
+    /// How long a run and a drain may take, defaults filled in.
+    pub fn timeout(&self) -> Timeout {
+        self.timeout.clone().unwrap_or_default()
+    }
+
+    /// What becomes of the queue when the actor is deleted.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
 }
 
 impl AsyncActor {

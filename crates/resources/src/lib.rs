@@ -7,6 +7,7 @@
 //! | [`scaling`] | [`Scaling`]: how many replicas, when |
 //! | [`platform`] | [`SidecarSpec`], [`Binding`], [`DeletionPolicy`]: what the operator adds around the handler |
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
+//! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
 //! | [`shape`] | which fields exist, of which type: one table |
 //! | [`check`] | everything that is wrong with a manifest, at once, each with its path |
 //!
@@ -19,6 +20,7 @@ pub mod platform;
 pub mod policy;
 pub mod scaling;
 pub mod shape;
+pub mod status;
 pub mod workload;
 
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
@@ -29,6 +31,9 @@ pub use platform::{
 };
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
 pub use scaling::{Advanced, Scaling};
+pub use status::{
+    AsyncActorStatus, Condition, DeletionStatus, QueueStatus, RolloutStatus, ScaledObjectRef, WorkloadRef,
+};
 pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 
 /// Group and version of every resource here.

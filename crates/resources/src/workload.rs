@@ -7,14 +7,19 @@ use crate::RUNTIME_CONTAINER;
 
 /// Interpreter that runs the handler, unless told otherwise.
 pub const DEFAULT_PYTHON: &str = "python3";
+/// Replicas while scaling is off, unless told otherwise: the contract's default.
+pub const DEFAULT_REPLICAS: u32 = 1;
 
 /// The workload behind an actor.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// `Deployment` (default), `StatefulSet` or `Job`.
-    #[serde(default, alias = "type", skip_serializing_if = "Option::is_none")]
+    /// `Deployment` (default), `StatefulSet` or `Job`. Read it with [`Workload::kind`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+    /// Older spelling of `kind`; both may stand there if they agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<Kind>,
     /// Replicas while scaling is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
@@ -39,6 +44,17 @@ pub struct Workload {
     /// Whether the handler's container gets the pod's cloud identity too.
     #[serde(default)]
     pub share_cloud_identity: bool,
+}
+
+impl Kind {
+    /// As it is written in a manifest.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::Job => "Job",
+        }
+    }
 }
 
 /// What makes an actor's pods.
@@ -172,6 +188,21 @@ pub struct ResourceSelector {
 }
 
 impl Workload {
+    /// What makes the pods, in either spelling.
+    pub fn kind(&self) -> Kind {
+        self.kind.or(self.r#type).unwrap_or_default()
+    }
+
+    /// Replicas while scaling is off.
+    pub fn replicas(&self) -> u32 {
+        self.replicas.unwrap_or(DEFAULT_REPLICAS)
+    }
+
+    /// Interpreter that runs the handler.
+    pub fn python(&self) -> &str {
+        self.python_executable.as_deref().unwrap_or(DEFAULT_PYTHON)
+    }
+
     /// The container that runs the handler.
     pub fn runtime(&self) -> Option<&Container> {
         self.template.spec.containers.iter().find(|container| container.name == RUNTIME_CONTAINER)
