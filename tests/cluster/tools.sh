@@ -7,7 +7,7 @@
 #        tools.sh dir TOOL            prints the tool's folder in the cache, built or not
 #
 # Where a program comes from, in this order: KUBEBUILDER_ASSETS, the cache, the Go tool chain (named in tools/TOOL/go.mod).
-# A folder of the cache is named after the hash of go.mod, go.sum and main.go, and holds programs (and KEDA's CRDs) only:
+# A folder of the cache is named after the hash of go.mod, go.sum and main.go, and holds programs only:
 # what Go compiled on the way is deleted. On two cores kubernetes takes 4 minutes, etcd half a minute.
 #
 # Settings: KUBEBUILDER_ASSETS, ASYA_TEST_CACHE (default ~/.cache/asya-tests), ASYA_TEST_BUILD_JOBS (default: all cores),
@@ -19,22 +19,29 @@ TOOLS_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/tools
 . "$TOOLS_DIR/../../servers/lib.sh"
 
 COMMAND=${1:---help}
-ALL=(etcd kubernetes helm helm4 kubeconform)
+ALL=(etcd kubernetes helm helm4 kubeconform keda-config)
 
 # programs TOOL
 programs() {
     case $1 in
     kubernetes) echo kube-apiserver kube-controller-manager kubectl ;;
-    keda) echo keda-operator keda-adapter ;;
+    keda) echo keda-operator keda-adapter keda-webhooks ;;
+    # A folder, not a program: KEDA's CRDs, roles and webhook configuration. Of the pinned release, and from nowhere else.
+    keda-config) echo keda-config ;;
     etcd | helm | helm4 | kubeconform) echo "$1" ;;
     *) die "no tool is called \"$1\"; known: ${ALL[*]} keda" ;;
     esac
 }
 
+# module_dir TOOL: the Go module that pins it.
+module_dir() { echo "$TOOLS_DIR/${1%-config}"; }
+
 # tool_dir TOOL
 tool_dir() {
-    local sources=("$TOOLS_DIR/$1/go.mod" "$TOOLS_DIR/$1/go.sum")
-    [ ! -e "$TOOLS_DIR/$1/main.go" ] || sources+=("$TOOLS_DIR/$1/main.go")
+    local module sources
+    module=$(module_dir "$1")
+    sources=("$module/go.mod" "$module/go.sum")
+    [ ! -e "$module/main.go" ] || sources+=("$module/main.go")
     echo "$CACHE_ROOT/cluster/$1-$(cat "${sources[@]}" | sha256sum | cut -c1-12)"
 }
 
@@ -81,9 +88,13 @@ compile_tool() {
     kubeconform) compile "$out/kubeconform" github.com/yannh/kubeconform/cmd/kubeconform ;;
     keda)
         v=$(version github.com/kedacore/keda/v2)
-        compile "$out/keda-operator" github.com/kedacore/keda/v2/cmd/operator "github.com/kedacore/keda/v2/version.Version=${v#v}"
-        compile "$out/keda-adapter" github.com/kedacore/keda/v2/cmd/adapter "github.com/kedacore/keda/v2/version.Version=${v#v}"
-        cp -r --no-preserve=mode "$(go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)/config/crd/bases" "$out/crds"
+        for program in operator adapter webhooks; do
+            compile "$out/keda-$program" "github.com/kedacore/keda/v2/cmd/$program" "github.com/kedacore/keda/v2/version.Version=${v#v}"
+        done
+        ;;
+    keda-config)
+        go mod download github.com/kedacore/keda/v2
+        cp -r --no-preserve=mode "$(go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)/config" "$out/keda-config"
         ;;
     esac
 }
@@ -103,13 +114,13 @@ build_tool() {
         trap 'rm -rf "$out"' EXIT
         mkdir "$out/bin"
         export GOCACHE=${ASYA_TEST_GOCACHE:-$out/gocache} GOWORK=off
-        cd "$TOOLS_DIR/$tool"
+        cd "$(module_dir "$tool")"
         compile_tool "$tool" "$out/bin" >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "building $tool failed, see $log"; }
         mv "$out/bin" "$dir"
     ) 6>"$CACHE_ROOT/cluster/$tool.lock"
 }
 
-go_wanted() { echo "wanted: go $(sed -n 's/^go //p' "$TOOLS_DIR/$1/go.mod") or newer, https://go.dev/dl"; }
+go_wanted() { echo "wanted: go $(sed -n 's/^go //p' "$(module_dir "$1")/go.mod") or newer, https://go.dev/dl"; }
 
 # need TOOL...: sequentially, as each build keeps every core busy.
 need() {

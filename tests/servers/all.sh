@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every real server that the tests use, started in parallel: RabbitMQ 3.10, RabbitMQ 4 (as root), two SQS-compatible servers,
-# a Kubernetes API server.
+# a Kubernetes API server; KEDA where ASYA_TEST_SERVERS names it.
 #
 # usage: all.sh start|stop|kill|restart|status|purge
 #        all.sh run COMMAND...   start what is down, run the command with the environment, stop what was started
@@ -25,7 +25,7 @@ one() {
     rabbitmq) "$SERVERS_DIR/rabbitmq.sh" "$2" ;;
     rabbitmq4) "$SERVERS_DIR/rabbitmq.sh" --version 4 "$2" ;;
     sqs) "$SERVERS_DIR/sqs.sh" "$2" ;;
-    kubernetes) "$SERVERS_DIR/kubernetes.sh" "$2" ;;
+    kubernetes | keda) "$SERVERS_DIR/$1.sh" "$2" ;;
     *) die "ASYA_TEST_SERVERS: no server is called \"$1\"" ;;
     esac
 }

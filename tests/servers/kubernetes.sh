@@ -14,7 +14,8 @@
 #   restart-apiserver  the API server and the controllers, while etcd goes on; stop-apiserver leaves it down until start
 #
 # The environment is also in STATE/env: ASYA_TEST_KUBECONFIG (cluster administrator), ASYA_TEST_KUBERNETES_CTL (this script),
-# ASYA_TEST_KUBERNETES_TOOLS (folder with kubectl and what else could be built: helm, helm4, kubeconform).
+# ASYA_TEST_KUBERNETES_TOOLS (folder with kubectl and what else could be built: helm, helm4, kubeconform), ASYA_TEST_KEDA_CRDS
+# (folder with KEDA's own; KEDA itself is keda.sh).
 #
 # Settings: ASYA_TEST_STATE (folder, default target/test-servers), those of tests/cluster/tools.sh (KUBEBUILDER_ASSETS, …),
 # ASYA_TEST_KUBERNETES_PORTS="APISERVER ETCD PEER CONTROLLERS" (default: free ones, remembered),
@@ -163,10 +164,13 @@ ASYA_TEST_KUBECONFIG=$STATE/admin.kubeconfig
 ASYA_TEST_KUBERNETES_CTL=$SERVERS_DIR/kubernetes.sh
 ASYA_TEST_KUBERNETES_TOOLS=$BIN
 ENV
+    [ ! -d "$BIN/keda-config" ] || echo "ASYA_TEST_KEDA_CRDS=$BIN/keda-config/crd/bases" >>"$STATE/env.tmp"
     mv "$STATE/env.tmp" "$STATE/env"
 }
 
+# Before the lock is taken: a first build is longer than anybody waits for that.
 link_tools() {
+    ! all_running || return 0
     need_packages openssl openssl
     need_packages curl curl
     need_packages python3 python3
@@ -174,7 +178,7 @@ link_tools() {
     "$TOOLS" link "$BIN" etcd kubernetes
     # What checks charts is a loss for some tests only; tools.sh has said why.
     local tool
-    for tool in helm helm4 kubeconform; do
+    for tool in helm helm4 kubeconform keda-config; do
         "$TOOLS" link "$BIN" "$tool" || [ "${CI:-}" != true ] || die "$tool is missing, and CI=true"
     done
 }
@@ -183,7 +187,6 @@ all_running() { running "$STATE/etcd.pid" && running "$STATE/apiserver.pid" && r
 
 start() {
     if all_running && [ -s "$STATE/env" ]; then cat "$STATE/env"; return; fi
-    link_tools
     rm -f "$STATE/env"
     # Ports are chosen once, while everything is down; what still runs keeps them.
     if running "$STATE/etcd.pid" || running "$STATE/apiserver.pid" || running "$STATE/controllers.pid"; then
@@ -224,10 +227,10 @@ end() {
 }
 
 case $COMMAND in
-start) lock "$STATE"; start ;;
+start) link_tools; lock "$STATE"; start ;;
 stop) lock "$STATE"; end TERM; rm -rf "$STATE/etcd" "$STATE"/audit.log* ;;
 kill) lock "$STATE"; end KILL ;;
-restart) lock "$STATE"; end TERM; start ;;
+restart) link_tools; lock "$STATE"; end TERM; start ;;
 restart-apiserver) lock "$STATE"; end_apiserver TERM; start ;;
 stop-apiserver) lock "$STATE"; end_apiserver TERM ;;
 status | env) if all_running && [ -s "$STATE/env" ]; then cat "$STATE/env"; else say "not running"; exit 3; fi ;;

@@ -1,4 +1,4 @@
-// KEDA's operator and metrics adapter; its CRDs are read from the downloaded module.
+// KEDA's operator, metrics adapter and admission webhooks; its manifests are read from the same module.
 module asya.test/keda
 
 go 1.26.0
@@ -6,6 +6,7 @@ go 1.26.0
 tool (
 	github.com/kedacore/keda/v2/cmd/adapter
 	github.com/kedacore/keda/v2/cmd/operator
+	github.com/kedacore/keda/v2/cmd/webhooks
 )
 
 require (
