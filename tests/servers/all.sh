@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every real server that the tests use, started in parallel: RabbitMQ 3.10, RabbitMQ 4 (as root), two SQS-compatible servers,
-# a Kubernetes API server; KEDA where ASYA_TEST_SERVERS names it.
+# a Kubernetes API server; and KEDA where ASYA_TEST_SERVERS names it beside `kubernetes`.
 #
 # usage: all.sh start|stop|kill|restart|status|purge
 #        all.sh run COMMAND...   start what is down, run the command with the environment, stop what was started

@@ -2,8 +2,9 @@
 # KEDA's own operator, metrics adapter and admission webhooks as processes, working on the API server of kubernetes.sh.
 #
 # usage: keda.sh start|stop|kill|restart|status|env|purge
-#   start    build what is missing (10 minutes, once), start the API server if it is down, install KEDA's CRDs, roles, APIService
-#            and webhook configuration, start the three, wait until the external metrics API answers; does nothing when running
+#   start    build what is missing (6 minutes, once), start the API server if it is down, install KEDA's CRDs, roles,
+#            APIService and webhook configuration, start the three, wait until the external metrics API answers; does
+#            nothing when running
 #   stop     stop them and delete the APIService and the webhook configuration, which would hinder everybody without them
 #   kill     SIGKILL, and nothing is deleted: what a cluster is like whose KEDA has crashed
 #   restart  stop and start
@@ -12,7 +13,8 @@
 #
 # The environment is also in STATE/env: ASYA_TEST_KEDA_CTL (this script), ASYA_TEST_KEDA_VERSION.
 #
-# Settings: as kubernetes.sh, and ASYA_TEST_KEDA_PORTS="OPERATOR HEALTH METRICS ADAPTER ADAPTER_METRICS WEBHOOKS WEBHOOKS_HEALTH".
+# Settings: as kubernetes.sh, and ASYA_TEST_KEDA_PORTS="OPERATOR HEALTH METRICS ADAPTER ADAPTER_METRICS WEBHOOKS
+# WEBHOOKS_HEALTH".
 
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -34,16 +36,17 @@ k() { "$KUBERNETES" kubectl "$@"; }
 make_certificates() {
     [ ! -e "$TLS/tls.crt" ] || return 0
     mkdir -p "$TLS"
+    local names=DNS:localhost service
+    for service in operator metrics-apiserver admission-webhooks; do names+=,DNS:keda-$service.keda.svc; done
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=keda -keyout "$TLS/tls.key" \
         -out "$TLS/ca.crt" -addext extendedKeyUsage=serverAuth,clientAuth \
-        -addext subjectAltName=DNS:localhost,DNS:keda-operator.keda.svc,DNS:keda-metrics-apiserver.keda.svc,DNS:keda-admission-webhooks.keda.svc \
-        2>"$TLS/openssl.log" || die "making the certificate failed, see $TLS/openssl.log"
+        -addext "subjectAltName=$names" 2>"$TLS/openssl.log" || die "making the certificate failed, see $TLS/openssl.log"
     cp "$TLS/ca.crt" "$TLS/tls.crt"
 }
 
 # What its chart would install, but for the Deployments: the Services lead to this machine, as nothing routes here.
 install_objects() {
-    local config=$BIN/keda-config ca
+    local config=$BIN/keda-config ca here='{type: ExternalName, externalName: localhost}'
     ca=$(base64 -w0 "$TLS/ca.crt")
     k create namespace keda --dry-run=client -o json | k apply -f - >/dev/null
     # Server-side: the CRDs are too large for the annotation of a client-side apply.
@@ -52,9 +55,9 @@ install_objects() {
     k apply -f "$config/rbac/role.yaml" -f "$config/rbac/role_binding.yaml" -f "$config/metrics-server/role.yaml" \
         -f "$config/metrics-server/role_binding.yaml" >/dev/null
     k apply -f - >/dev/null <<OBJECTS
-{apiVersion: v1, kind: Service, metadata: {name: keda-metrics-apiserver, namespace: keda}, spec: {type: ExternalName, externalName: localhost}}
+{apiVersion: v1, kind: Service, metadata: {name: keda-metrics-apiserver, namespace: keda}, spec: $here}
 ---
-{apiVersion: v1, kind: Service, metadata: {name: keda-admission-webhooks, namespace: keda}, spec: {type: ExternalName, externalName: localhost}}
+{apiVersion: v1, kind: Service, metadata: {name: keda-admission-webhooks, namespace: keda}, spec: $here}
 ---
 {apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: v1beta1.external.metrics.k8s.io}, spec: {
   group: external.metrics.k8s.io, version: v1beta1, groupPriorityMinimum: 100, versionPriority: 100, caBundle: $ca,
@@ -78,12 +81,14 @@ json.dump(configuration, sys.stdout)' "$WEBHOOKS" "$(base64 -w0 "$TLS/ca.crt")" 
 launch_keda() {
     local program=$1
     shift
-    launch "$STATE/$program.pid" "$STATE/$program.log" env KUBECONFIG="$CONFIG" POD_NAMESPACE=keda WATCH_NAMESPACE= \
+    launch "$STATE/$program.pid" "$STATE/$program.log" \
+        env KUBECONFIG="$CONFIG" POD_NAMESPACE=keda WATCH_NAMESPACE= KEDA_CLUSTER_OBJECT_NAMESPACE=keda \
         "$BIN/keda-$program" "$@"
 }
 
 launch_all() {
-    CONFIG=$("$KUBERNETES" kubeconfig system:serviceaccount:keda:keda-operator system:serviceaccounts system:serviceaccounts:keda)
+    local namespace=system:serviceaccounts:keda
+    CONFIG=$("$KUBERNETES" kubeconfig system:serviceaccount:keda:keda-operator system:serviceaccounts "$namespace")
     # Without leader election: one operator, and a lease would make each start wait for the last one's end.
     launch_keda operator --zap-log-level=info --zap-encoder=console --cert-dir="$TLS" --enable-cert-rotation=false \
         --metrics-bind-address="127.0.0.1:$METRICS" --health-probe-bind-address="127.0.0.1:$HEALTH" \
@@ -91,7 +96,8 @@ launch_all() {
     launch_keda adapter --zap-log-level=error --secure-port="$ADAPTER" --bind-address=127.0.0.1 --port="$ADAPTER_METRICS" \
         --tls-cert-file="$TLS/tls.crt" --tls-private-key-file="$TLS/tls.key" --cert-dir="$TLS" \
         --metrics-service-address="localhost:$OPERATOR" \
-        --authentication-kubeconfig="$CONFIG" --authorization-kubeconfig="$CONFIG" --kube-api-qps=100 --kube-api-burst=200
+        --kube-api-qps=100 --kube-api-burst=200 \
+        --lister-kubeconfig="$CONFIG" --authentication-kubeconfig="$CONFIG" --authorization-kubeconfig="$CONFIG"
     launch_keda webhooks --zap-log-level=error --cert-dir="$TLS" --port="$WEBHOOKS" --metrics-bind-address=0 \
         --health-probe-bind-address="127.0.0.1:$WEBHOOKS_HEALTH"
 }
@@ -128,7 +134,7 @@ start() {
     install_webhooks
     cat >"$STATE/env.tmp" <<ENV
 ASYA_TEST_KEDA_CTL=$SERVERS_DIR/keda.sh
-ASYA_TEST_KEDA_VERSION=$(sed -nE 's|^require github.com/kedacore/keda/v2 v(.*)|\1|p; s|^\tgithub.com/kedacore/keda/v2 v([^ ]*).*|\1|p' "$SERVERS_DIR/../cluster/tools/keda/go.mod")
+ASYA_TEST_KEDA_VERSION=$(grep -m1 -oP 'kedacore/keda/v2 v\K[0-9.]+' "$SERVERS_DIR/../cluster/tools/keda/go.mod")
 ENV
     mv "$STATE/env.tmp" "$STATE/env"
     cat "$STATE/env"
@@ -146,8 +152,10 @@ end_keda() {
 stop() {
     # First what leads to them. An API server that is stopped at the same time takes its objects with it.
     if "$KUBERNETES" status >/dev/null 2>&1; then
-        k delete --ignore-not-found --request-timeout=5s apiservice v1beta1.external.metrics.k8s.io >/dev/null 2>&1 || true
-        k delete --ignore-not-found --request-timeout=5s validatingwebhookconfiguration keda-admission >/dev/null 2>&1 || true
+        local object
+        for object in validatingwebhookconfiguration/keda-admission apiservice/v1beta1.external.metrics.k8s.io; do
+            k delete --ignore-not-found --request-timeout=5s "$object" >/dev/null 2>&1 || true
+        done
     fi
     end_keda TERM
 }
