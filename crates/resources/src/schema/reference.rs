@@ -41,7 +41,7 @@ pub fn page() -> Result<String, fmt::Error> {
     }
     page.push_str(RULES);
     for rule in rules::rules() {
-        let only = if rule.cel().is_some() { "" } else { " (said by the operator and `asya validate` only)" };
+        let only = if rule.is_in_crd() { "" } else { " (said by the operator and `asya validate` only)" };
         writeln!(page, "| `{}{}` | {}{only} |", rule.at, rule.field, rule.message)?;
     }
     for change in rules::changes() {
