@@ -2,6 +2,9 @@
 //! a rule stay free.
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "../crates/resources/tests/generated/mod.rs"]
+mod generated;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,7 +12,9 @@ use std::{
 };
 
 use anyhow::Result;
+use asya_resources::{Severity, check, check::path_text};
 use asya_tests::kubernetes::{Cluster, Objects, until};
+use proptest::strategy::{Strategy, ValueTree};
 use serde_json::{Value, json};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -486,5 +491,30 @@ async fn a_manifest_at_the_bounds_is_within_the_servers_cost_of_running_rules() 
     let template = json!({ "spec": { "containers": containers, "volumes": volumes } });
     let spec = json!({ "transport": "rabbitmq", "env": env, "workload": { "template": template } });
     cluster.try_create(&cluster.actors(), &actor("widest", spec)).await?;
+    cluster.end().await
+}
+
+#[tokio::test]
+async fn check_and_the_server_agree_on_manifests_that_are_nearly_right() -> Result<()> {
+    const MANIFESTS: usize = 2000;
+    let Some(cluster) = with_crd().await? else { return Ok(()) };
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (strategy, mut right) = (generated::manifest(), 0);
+    for _ in 0..MANIFESTS {
+        let manifest = strategy.new_tree(&mut runner).unwrap().current();
+        let mut problems = check(&manifest);
+        problems.retain(|problem| problem.severity == Severity::Error);
+        let answer = cluster.try_create(&cluster.actors(), &manifest).await;
+        match answer {
+            Ok(_) => {
+                // Of a container's environment the CRD declares the names; values are refused with the workload.
+                problems.retain(|problem| !path_text(&problem.path).to_string().contains("ontainers["));
+                assert!(problems.is_empty(), "only check refuses: {problems:?}\n{manifest:#}");
+            }
+            Err(error) => assert!(!problems.is_empty(), "only the server refuses: {error:#}\n{manifest:#}"),
+        }
+        right += usize::from(problems.is_empty());
+    }
+    eprintln!("{right} of {MANIFESTS} are right, to both");
     cluster.end().await
 }

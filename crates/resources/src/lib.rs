@@ -20,6 +20,7 @@ pub mod bounds;
 pub mod check;
 pub mod platform;
 pub mod policy;
+mod quantity;
 pub mod rules;
 pub mod scaling;
 #[cfg(feature = "schema")]
