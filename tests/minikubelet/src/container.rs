@@ -148,9 +148,8 @@ impl Supervisor {
     fn again(&self, code: i32) -> bool {
         match (self.kind, self.ground.restart_policy()) {
             (Kind::Sidecar, _) => true,
-            (Kind::Init, "Always") => code != 0,
             (_, "Never") => false,
-            (_, "OnFailure") => code != 0,
+            (Kind::Init, _) | (_, "OnFailure") => code != 0,
             _ => true,
         }
     }

@@ -57,7 +57,11 @@ pub(crate) fn phase(views: &[View<'_>], policy: &str) -> &'static str {
     if mains().any(never_started) {
         return "Pending";
     }
-    match (mains().all(|state| state.done), mains().all(State::succeeded)) {
+    // A pod is not finished before its sidecars are.
+    let accompanied = views
+        .iter()
+        .any(|view| view.kind == Kind::Sidecar && !view.state.done && !never_started(&view.state));
+    match (mains().all(|state| state.done) && !accompanied, mains().all(State::succeeded)) {
         (false, _) => "Running",
         (true, true) => "Succeeded",
         (true, false) => "Failed",
@@ -139,7 +143,8 @@ mod tests {
             (vec![(Main, running(false))], "Always", "Running"),
             (vec![(Main, crashing())], "Always", "Running"),
             (vec![(Main, ended(1, false))], "OnFailure", "Running"),
-            (vec![(Sidecar, running(true)), (Main, ended(0, true))], "Never", "Succeeded"),
+            (vec![(Sidecar, running(true)), (Main, ended(0, true))], "Never", "Running"),
+            (vec![(Sidecar, ended(143, true)), (Main, ended(0, true))], "Never", "Succeeded"),
             (vec![(Main, ended(0, true)), (Main, ended(1, true))], "Never", "Failed"),
             (vec![(Init, ended(1, true)), (Main, State::waiting("PodInitializing", ""))], "Never", "Failed"),
             (vec![(Init, crashing()), (Main, State::waiting("PodInitializing", ""))], "Always", "Pending"),
