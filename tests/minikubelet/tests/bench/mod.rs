@@ -1,10 +1,13 @@
 //! A namespace of its own, and a kubelet of its own for it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt as _};
@@ -15,6 +18,9 @@ use tokio::time::{Instant, sleep};
 
 /// For anything that is waited for; pods need a few seconds where the machine is busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// What each pod has between its deletion and SIGKILL.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -69,7 +75,7 @@ impl Bench {
 
     /// Makes a pod, and returns its name.
     pub(crate) async fn create(&self, mut spec: Value) -> String {
-        spec["terminationGracePeriodSeconds"] = json!(10);
+        spec["terminationGracePeriodSeconds"] = json!(GRACE.as_secs());
         let pod = serde_json::from_value(json!({"metadata": {"generateName": "p-"}, "spec": spec})).unwrap();
         self.pods().create(&PostParams::default(), &pod).await.unwrap().name_any()
     }
@@ -107,6 +113,15 @@ impl Bench {
         let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
         let api = Api::<Secret>::namespaced(self.client.clone(), &self.namespace);
         api.patch(name, &PatchParams::apply("test"), &Patch::Apply(object)).await.unwrap();
+    }
+
+    /// A ConfigMap with one entry of bytes.
+    pub(crate) async fn binary(&self, name: &str, key: &str, content: Vec<u8>) {
+        let data = [(key.to_owned(), ByteString(content))].into();
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let map = ConfigMap { binary_data: Some(data), metadata, ..ConfigMap::default() };
+        let api = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
+        api.create(&PostParams::default(), &map).await.unwrap();
     }
 
     pub(crate) async fn config_map(&self, name: &str, key: &str, value: &str) {
