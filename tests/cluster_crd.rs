@@ -5,78 +5,16 @@
 #[path = "../crates/resources/tests/generated/mod.rs"]
 mod generated;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use asya_resources::{Severity, check, check::path_text};
-use asya_tests::kubernetes::{Cluster, Objects, until};
+use asya_tests::{
+    kubernetes::{CRDS, Cluster},
+    manifests::{actor, actors, crd_of, expected, files, line, with_crd},
+};
 use proptest::strategy::{Strategy, ValueTree};
 use serde_json::{Value, json};
-
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-fn documents(path: &Path) -> Vec<Value> {
-    serde_saphyr::from_multiple(&fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn crd() -> Value {
-    documents(&Path::new(ROOT).join("crds/asya.sh_asyncactors.yaml")).remove(0)
-}
-
-fn files(directory: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(Path::new(ROOT).join(directory)).unwrap();
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    files.sort();
-    files
-}
-
-/// Actors of a file, without the namespace that they name.
-fn actors(path: &Path) -> Vec<Value> {
-    let mut actors = documents(path);
-    actors.retain(|document| document["kind"] == "AsyncActor");
-    for actor in &mut actors {
-        actor["metadata"].as_object_mut().unwrap().remove("namespace");
-    }
-    actors
-}
-
-/// What the head of a file expects the server to say.
-fn expected(path: &Path) -> String {
-    line(path, &["# both: ", "# server: "])
-}
-
-fn line(path: &Path, starts: &[&str]) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let rest = text.lines().find_map(|line| starts.iter().find_map(|start| line.strip_prefix(start)));
-    rest.unwrap_or_else(|| panic!("{} has no line {starts:?}", path.display())).to_owned()
-}
-
-async fn with_crd() -> Result<Option<Cluster>> {
-    let Some(cluster) = Cluster::connect().await? else { return Ok(None) };
-    cluster.install(&crd()).await?;
-    // The server answers for a new schema a moment after it says that it is established.
-    let wrong = actor("wrong", json!({ "transport": "rabbitmq" }));
-    until("the rules are in force", async || {
-        let answer = cluster.try_create(&cluster.actors(), &wrong).await;
-        Ok(answer.is_err_and(|error| format!("{error:#}").contains("nothing says what runs")).then_some(()))
-    })
-    .await?;
-    Ok(Some(cluster))
-}
-
-fn actor(name: &str, spec: Value) -> Value {
-    json!({ "apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": { "name": name }, "spec": spec })
-}
-
-/// A template whose runtime container is as small as can be.
-fn template() -> Value {
-    json!({ "spec": { "containers": [{ "name": "asya-runtime", "image": "example" }] } })
-}
 
 #[track_caller]
 fn assert_refused(what: &str, answer: Result<Value>, sentence: &str) {
@@ -201,7 +139,9 @@ async fn everything_in_a_template_is_kept() -> Result<()> {
 async fn kubectl_scale_works_unless_scaling_is_on() -> Result<()> {
     let Some(cluster) = with_crd().await? else { return Ok(()) };
     let actors = cluster.actors();
-    let spec = json!({ "transport": "rabbitmq", "workload": { "template": template() } });
+    let spec = json!({ "transport": "rabbitmq", "workload": { "template": {
+        "spec": { "containers": [{ "name": "asya-runtime", "image": "example" }] }
+    } } });
     cluster.create(&actors, &actor("scaled", spec)).await?;
     let status = json!({ "status": { "totalReplicas": 1, "selector": "asya.sh/asya=scaled" } });
     cluster.merge_part(&actors, "scaled", "status", &status).await?;
@@ -224,6 +164,9 @@ async fn kubectl_scale_works_unless_scaling_is_on() -> Result<()> {
 #[tokio::test]
 async fn kubectl_explain_teaches_and_get_shows_the_columns() -> Result<()> {
     let Some(cluster) = with_crd().await? else { return Ok(()) };
+    if cluster.kubectl().is_none() {
+        return cluster.end().await;
+    }
     let actors = cluster.actors();
     let spec =
         json!({ "transport": "rabbitmq", "handler": "handlers.echo", "scaling": { "minReplicas": 2 } });
@@ -271,139 +214,6 @@ async fn run(cluster: &Cluster, arguments: &[&str]) -> String {
     text
 }
 
-/// The CRD under another group, so that a test can change it while others run.
-fn crd_of(group: &str) -> Value {
-    let mut crd = crd();
-    crd["metadata"]["name"] = json!(format!("asyncactors.{group}"));
-    crd["spec"]["group"] = json!(group);
-    crd["spec"]["names"]["shortNames"] = json!([]);
-    crd
-}
-
-/// What stood there before there was any rule: everything is kept, nothing is looked at.
-fn permissive(mut crd: Value) -> Value {
-    let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    let version = &mut crd["spec"]["versions"][0];
-    let schema = version["schema"]["openAPIV3Schema"].as_object_mut().unwrap();
-    schema.remove("x-kubernetes-validations");
-    schema["properties"]["spec"] = open;
-    version["subresources"] = json!({ "status": {} });
-    crd
-}
-
-/// What no older CRD let in either: these bounds and types are the contract's own. (The server has no grace here: it
-/// looks by itself at what `scale` reads, and a rule cannot be asked about a text where it expects a number.)
-const NEVER_STORED: [&str; 2] = ["negative-replicas.yaml", "text-as-number.yaml"];
-
-/// As real templates are: a part with fields that the CRD does not declare never counts as unchanged to the server.
-fn with_undeclared_fields(actor: &mut Value) {
-    let Some(template) = actor.pointer_mut("/spec/workload/template") else { return };
-    template["metadata"] = json!({ "labels": { "team": "media" } });
-    if template["spec"].is_object() {
-        template["spec"]["serviceAccountName"] = json!("somebody");
-    }
-}
-
-#[tokio::test]
-async fn objects_that_break_every_new_rule_stay_free() -> Result<()> {
-    let group = format!("free-{:x}.asya.test", rand::random::<u32>());
-    let Some(cluster) = Cluster::connect().await? else { return Ok(()) };
-    let crd = crd_of(&group);
-    cluster.install(&permissive(crd.clone())).await?;
-    let actors = cluster.objects(&format!("apis/{group}/v1alpha1"), "asyncactors");
-    let mut stored = Vec::new();
-    for (index, path) in files("tests/manifests/refused").into_iter().enumerate() {
-        if NEVER_STORED.iter().any(|name| path.ends_with(name)) {
-            continue;
-        }
-        let mut actor = self::actors(&path).remove(0);
-        let name = format!("old-{index}");
-        actor["apiVersion"] = json!(format!("{group}/v1alpha1"));
-        actor["metadata"] = json!({ "name": name, "finalizers": ["asya.sh/finalizer"] });
-        with_undeclared_fields(&mut actor);
-        cluster.create(&actors, &actor).await?;
-        stored.push((name, path, actor));
-    }
-
-    cluster.install(&crd).await?;
-    let mut wrong = stored[0].2.clone();
-    wrong["metadata"] = json!({ "name": "new" });
-    until("the new rules are in force", async || {
-        Ok(cluster.try_create(&actors, &wrong).await.is_err().then_some(()))
-    })
-    .await?;
-
-    for (name, path, _) in &stored {
-        let said = |what: &str, answer: Result<Value>| {
-            if let Err(error) = answer {
-                panic!("{}: {what}: {error:#}", path.display());
-            }
-        };
-        let status = json!({ "status": { "status": "WorkloadError", "observedGeneration": 1, "conditions": [{
-            "type": "WorkloadReady", "status": "False", "reason": "ValidationError", "message": "what is wrong",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }] } });
-        said("writing the status", cluster.merge_part(&actors, name, "status", &status).await);
-        let metadata = json!({ "metadata": { "labels": { "team": "a" }, "annotations": { "b": "c" } } });
-        said("changing metadata", cluster.merge(&actors, name, &metadata).await);
-        let written = cluster.get(&actors, name).await?;
-        assert_eq!(written["status"]["conditions"][0]["message"], "what is wrong", "{}", path.display());
-        cluster.delete(&actors, name).await?;
-        let patch = json!({ "metadata": { "finalizers": null } });
-        said("finishing the deletion", cluster.merge(&actors, name, &patch).await);
-    }
-    until("all are gone", async || {
-        for (name, ..) in &stored {
-            if cluster.get(&actors, name).await.is_ok() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
-    })
-    .await?;
-    let crds = Objects("/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned());
-    cluster.delete(&crds, &format!("asyncactors.{group}")).await?;
-    cluster.end().await
-}
-
-#[tokio::test]
-async fn an_old_object_can_be_changed_where_it_is_right() -> Result<()> {
-    let group = format!("old-{:x}.asya.test", rand::random::<u32>());
-    let Some(cluster) = Cluster::connect().await? else { return Ok(()) };
-    let crd = crd_of(&group);
-    cluster.install(&permissive(crd.clone())).await?;
-    let actors = cluster.objects(&format!("apis/{group}/v1alpha1"), "asyncactors");
-    let mut old = actor(
-        "old",
-        json!({
-            "transport": "rabbitmq",
-            "timeout": { "processing": -5 },
-            "scaling": { "enabled": true, "minReplicas": 9, "maxReplicas": 3 },
-            "workload": { "replicas": 1, "template": { "spec": { "containers": [
-                { "name": "asya-runtime", "image": "a", "command": ["x"] }, { "name": "asya-sidecar" },
-            ] } } },
-        }),
-    );
-    old["apiVersion"] = json!(format!("{group}/v1alpha1"));
-    with_undeclared_fields(&mut old);
-    cluster.create(&actors, &old).await?;
-    cluster.install(&crd).await?;
-    let mut wrong = -5;
-    until("the new rules are in force", async || {
-        // Another one each time: what is stored already is no change.
-        wrong -= 1;
-        let fresh = json!({ "spec": { "timeout": { "processing": wrong } } });
-        Ok(cluster.merge(&actors, "old", &fresh).await.is_err().then_some(()))
-    })
-    .await?;
-    let right = json!({ "spec": { "paused": true, "workload": { "pythonExecutable": "python3.13" } } });
-    let changed = cluster.merge(&actors, "old", &right).await?;
-    assert_eq!(changed["spec"]["paused"], true);
-    let crds = Objects("/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned());
-    cluster.delete(&crds, &format!("asyncactors.{group}")).await?;
-    cluster.end().await
-}
-
 /// Every list that a rule walks through may be so many times longer before the server finds the rules too dear. The
 /// measured factor stands in docs/decisions/0009-crd-schema.md.
 const ROOM: u64 = 2;
@@ -411,12 +221,11 @@ const ROOM: u64 = 2;
 #[tokio::test]
 async fn the_rules_cost_less_than_half_of_what_the_server_allows() -> Result<()> {
     let Some(cluster) = Cluster::connect().await? else { return Ok(()) };
-    let crds = Objects("/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned());
     let mut accepted = 0;
     for factor in [1, ROOM, 4, 8, 16, 32, 64, 128] {
         let mut wider = crd_of(&format!("cost-{:x}.asya.test", rand::random::<u32>()));
         widen(&mut wider["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], factor);
-        match cluster.apply(&crds, &wider, true).await {
+        match cluster.apply(&CRDS.into(), &wider, true).await {
             Ok(_) => accepted = factor,
             Err(error) => {
                 let text = format!("{error:#}");
@@ -475,8 +284,8 @@ async fn two_hundred_actors_with_big_templates_are_taken_quickly() -> Result<()>
     }
     let written = start.elapsed() / u32::try_from(ACTORS)?;
     eprintln!("actors of {bytes} bytes: created in {created:?} each, a status written in {written:?}");
-    // Ten times what it takes on two cores.
-    assert!(created < Duration::from_millis(500), "{created:?}");
+    // Fifty times what it takes on two idle cores: rules that are too dear would not be near.
+    assert!(created < Duration::from_secs(2), "{created:?}");
     cluster.end().await
 }
 
@@ -496,7 +305,7 @@ async fn a_manifest_at_the_bounds_is_within_the_servers_cost_of_running_rules() 
 
 #[tokio::test]
 async fn check_and_the_server_agree_on_manifests_that_are_nearly_right() -> Result<()> {
-    const MANIFESTS: usize = 2000;
+    const MANIFESTS: usize = 1000;
     let Some(cluster) = with_crd().await? else { return Ok(()) };
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (strategy, mut right) = (generated::manifest(), 0);

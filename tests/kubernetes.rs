@@ -35,6 +35,15 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Objects(pub String);
 
+/// Where CRDs are.
+pub const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+impl From<&str> for Objects {
+    fn from(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+}
+
 impl Cluster {
     /// Connects and makes a namespace; nothing, said loudly, when there is no server.
     ///
@@ -50,7 +59,7 @@ impl Cluster {
         let cluster = Self { client: Client::try_from(config)?, namespace };
         let object =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": cluster.namespace } });
-        cluster.create(&Objects("/api/v1/namespaces".to_owned()), &object).await?;
+        cluster.create(&"/api/v1/namespaces".into(), &object).await?;
         Ok(Some(cluster))
     }
 
@@ -59,7 +68,7 @@ impl Cluster {
     /// # Errors
     /// What the server says.
     pub async fn end(self) -> Result<()> {
-        self.delete(&Objects("/api/v1/namespaces".to_owned()), &self.namespace).await
+        self.delete(&"/api/v1/namespaces".into(), &self.namespace).await
     }
 
     /// A program that came with the server, for example `kubectl`, with its arguments to come.
@@ -160,7 +169,7 @@ impl Cluster {
     /// # Errors
     /// What is wrong with it, or that the server did not take it up in time.
     pub async fn install(&self, crd: &Value) -> Result<()> {
-        let crds = Objects("/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned());
+        let crds = CRDS.into();
         self.apply(&crds, crd, false).await?;
         let name = crd["metadata"]["name"].as_str().context("the CRD has no name")?;
         until("the CRD is established", async || {

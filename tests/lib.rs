@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod kubernetes;
+pub mod manifests;
 pub mod process;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where

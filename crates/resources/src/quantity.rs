@@ -7,8 +7,9 @@ pub(crate) const QUANTITY_PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9
 pub(crate) fn is_quantity(text: &str) -> bool {
     let Some(unit) = after_number(text) else { return false };
     match unit.as_bytes() {
-        [] | [b'n' | b'u' | b'm' | b'k' | b'M' | b'G' | b'T' | b'P' | b'E'] => true,
-        [b'K' | b'M' | b'G' | b'T' | b'P' | b'E', b'i'] => true,
+        []
+        | [b'n' | b'u' | b'm' | b'k' | b'M' | b'G' | b'T' | b'P' | b'E']
+        | [b'K' | b'M' | b'G' | b'T' | b'P' | b'E', b'i'] => true,
         [b'e' | b'E', ..] => after_number(&unit[1..]).is_some_and(str::is_empty),
         _ => false,
     }
