@@ -10,10 +10,9 @@ use crate::{
     quantity::{QUANTITY_PATTERN, is_quantity},
 };
 
-/// Made by `make generate`; the same that editors read.
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../crds/asyncactor.schema.json")).expect("the schema is JSON")
-});
+/// The same that editors read.
+static SCHEMA: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(crate::JSON_SCHEMA).expect("the schema is JSON"));
 
 /// Every place where a manifest differs from the schema.
 pub(crate) fn schema(manifest: &Value) -> Vec<Problem> {

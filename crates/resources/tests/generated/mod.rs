@@ -110,8 +110,7 @@ fn object(schema: &Value) -> BoxedStrategy<Value> {
 }
 
 pub fn manifest() -> impl Strategy<Value = Value> {
-    let schema = include_str!("../../../../crds/asyncactor.schema.json");
-    let schema: Value = serde_json::from_str(schema).unwrap();
+    let schema: Value = serde_json::from_str(asya_resources::JSON_SCHEMA).unwrap();
     fitting(&schema["properties"]["spec"]).prop_map(|mut spec| {
         // Most are to come past the one rule that most break.
         if let Some(members) = spec.as_object_mut().filter(|members| !members.contains_key("workloadRef")) {
