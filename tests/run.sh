@@ -111,7 +111,12 @@ case "${1:-}" in
         tests/servers/all.sh run "$0" --connected
         ;;
     --keda)
-        ASYA_TEST_SERVERS="rabbitmq kubernetes keda" tests/servers/all.sh run tests/cluster/smoke_keda.sh
+        cargo build --workspace --quiet
+        ASYA_TEST_SERVERS="rabbitmq kubernetes keda" tests/servers/all.sh run "$0" --connected-keda
+        ;;
+    --connected-keda)
+        tests/cluster/smoke_keda.sh
+        cargo test --quiet -p minikubelet --test keda -- --nocapture
         ;;
     *)
         echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2
