@@ -12,9 +12,8 @@ use asya_transport::{
     rabbitmq::{Admin, RabbitmqConfig},
     sqs::{Sqs, SqsConfig},
 };
-use tokio::sync::OnceCell;
 
-use super::{Queued, Whose};
+use super::{Queued, Whose, problem};
 use crate::settings::{Kind, Rabbitmq, Transport, transports::address};
 
 /// Tags of queues, as by the Go operator.
@@ -25,7 +24,8 @@ const DAY: u64 = 24 * 60 * 60;
 /// One transport.
 pub(super) struct Broker {
     transport: Transport,
-    client: OnceCell<Client>,
+    /// Held across connecting, so that one call connects and the others wait for it.
+    client: tokio::sync::Mutex<Option<Client>>,
     /// What was found when a queue was ensured: how it differs from ours. Bounded by the actors there were.
     ensured: Mutex<HashMap<Queue, Option<String>>>,
 }
@@ -39,7 +39,7 @@ enum Client {
 
 impl Broker {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, client: OnceCell::new(), ensured: Mutex::default() }
+        Self { transport, client: tokio::sync::Mutex::default(), ensured: Mutex::default() }
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -134,10 +134,25 @@ impl Broker {
         }
     }
 
-    /// The client, connected at the first use. RabbitMQ connects in the background and mends itself.
+    /// The client, connected at the first use; it mends itself.
     async fn client(&self) -> Result<Client, TransportError> {
-        let client = self.client.get_or_try_init(|| self.connect()).await?;
-        Ok(client.clone())
+        let mut client = self.client.lock().await;
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        Ok(client.insert(self.connect().await?).clone())
+    }
+
+    /// After a refusal the next call connects anew: credentials may have changed meanwhile, and are read then.
+    pub(super) async fn note(&self, error: &TransportError) {
+        let refused = match error {
+            TransportError::Misconfigured(_) => true,
+            TransportError::Unavailable(why) => problem::is_refusal(why),
+            _ => false,
+        };
+        if refused {
+            self.client.lock().await.take();
+        }
     }
 
     async fn connect(&self) -> Result<Client, TransportError> {

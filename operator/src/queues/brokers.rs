@@ -46,7 +46,7 @@ impl Brokers {
     pub async fn ensure(&self, transport: &str, queue: &Queue, whose: Whose<'_>) -> Result<(), Problem> {
         let broker = self.broker(transport)?;
         let makes = self.manage && broker.transport().auto_create;
-        let ensured = limited(transport, broker.ensure(queue, whose, makes)).await;
+        let ensured = limited(broker, broker.ensure(queue, whose, makes)).await;
         ensured.map_err(|problem| match problem {
             Problem::QueueMissing(_) => Problem::QueueMissing(format!(
                 "queue {queue:?} does not exist on transport {transport:?}, and the operator may not make it ({}): \
@@ -68,7 +68,7 @@ impl Brokers {
             Ok(broker) => broker,
             Err(problem) => return Queued::Unreachable(problem.to_string()),
         };
-        match limited(transport, broker.look(queue)).await {
+        match limited(broker, broker.look(queue)).await {
             Ok(queued) => queued,
             Err(problem) => Queued::Unreachable(problem.to_string()),
         }
@@ -83,7 +83,7 @@ impl Brokers {
         let mut missing = Vec::new();
         // In portions, so that the limit is one of progress and not of how many actors there are.
         for portion in queues.chunks(MISSING_PORTION) {
-            missing.extend(limited(transport, broker.missing(portion)).await?);
+            missing.extend(limited(broker, broker.missing(portion)).await?);
         }
         Ok(missing)
     }
@@ -104,11 +104,16 @@ const MISSING_PORTION: usize = 100;
 
 /// A call within its limit of time.
 async fn limited<T>(
-    transport: &str,
+    broker: &Broker,
     call: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, Problem> {
+    let transport = &broker.transport().name;
     match timeout(CALL_LIMIT, call).await {
-        Ok(answer) => answer.map_err(|error| Problem::of(transport, error)),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            broker.note(&error).await;
+            Err(Problem::of(transport, error))
+        }
         Err(_) => Err(Problem::Unreachable(format!(
             "transport {transport:?}: no answer within {} s",
             CALL_LIMIT.as_secs()
