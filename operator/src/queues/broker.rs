@@ -12,6 +12,7 @@ use asya_transport::{
     rabbitmq::{Admin, RabbitmqConfig},
     sqs::{Sqs, SqsConfig},
 };
+use tokio::time::Instant;
 
 use super::{Queued, Whose, problem};
 use crate::settings::{Kind, Rabbitmq, Transport, transports::address};
@@ -19,6 +20,11 @@ use crate::settings::{Kind, Rabbitmq, Transport, transports::address};
 /// Tags of queues, as by the Go operator.
 const ACTOR_TAG: &str = "asya.sh/actor";
 const NAMESPACE_TAG: &str = "asya.sh/namespace";
+/// How long a broker that could not be reached is not tried again: a thousand actors would wait for it one after the
+/// other, and nothing else would be reconciled.
+const AWAY_FOR: Duration = Duration::from_secs(2);
+/// How long a call waits for a connection: it is made within a fraction of this, or not at all.
+const PATIENCE: Duration = Duration::from_secs(3);
 const DAY: u64 = 24 * 60 * 60;
 
 /// One transport.
@@ -26,6 +32,8 @@ pub(super) struct Broker {
     transport: Transport,
     /// Held across connecting, so that one call connects and the others wait for it.
     client: tokio::sync::Mutex<Option<Client>>,
+    /// Why the broker could not be reached, and when that was found.
+    away: Mutex<Option<(Instant, TransportError)>>,
     /// What was found when a queue was ensured: how it differs from ours. Bounded by the actors there were.
     ensured: Mutex<HashMap<Queue, Option<String>>>,
 }
@@ -39,7 +47,12 @@ enum Client {
 
 impl Broker {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, client: tokio::sync::Mutex::default(), ensured: Mutex::default() }
+        Self {
+            transport,
+            client: tokio::sync::Mutex::default(),
+            away: Mutex::default(),
+            ensured: Mutex::default(),
+        }
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -143,8 +156,18 @@ impl Broker {
         Ok(client.insert(self.connect().await?).clone())
     }
 
-    /// After a refusal the next call connects anew: credentials may have changed meanwhile, and are read then.
+    /// Why it is not worth trying at this moment.
+    pub(super) fn away(&self) -> Option<TransportError> {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.as_ref().filter(|(since, _)| since.elapsed() < AWAY_FOR).map(|(_, why)| why.clone())
+    }
+
+    /// Learns from an error. After a refusal the next call connects anew: credentials may have changed meanwhile, and
+    /// are read then.
     pub(super) async fn note(&self, error: &TransportError) {
+        if let TransportError::Unavailable(_) = error {
+            *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.clone()));
+        }
         let refused = match error {
             TransportError::Misconfigured(_) => true,
             TransportError::Unavailable(why) => problem::is_refusal(why),
@@ -162,6 +185,7 @@ impl Broker {
                     exchange: rabbitmq.exchange.clone(),
                     dead_letters: rabbitmq.dead_letters,
                     name: "asya-operator".to_owned(),
+                    patience: PATIENCE,
                     ..RabbitmqConfig::new(self.url(rabbitmq)?)
                 };
                 Admin::connect(config).map(Client::Rabbitmq)

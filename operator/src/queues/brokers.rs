@@ -108,6 +108,9 @@ async fn limited<T>(
     call: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, Problem> {
     let transport = &broker.transport().name;
+    if let Some(away) = broker.away() {
+        return Err(Problem::of(transport, away));
+    }
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`brokers`] | [`Brokers`]: all transports; what the controllers call |
 //! | `broker` | one transport: its connection, its credentials |
+//! | [`conflicts()`] | pure: who owns a queue when several actors resolve to it |
+//! | [`counts`] | pure: when counts are worth a write of the status |
+//! | [`deletion`] | [`Deletion`]: what becomes of the queue of a deleted actor, step by step |
 //! | [`problem`] | [`Problem`]: why a queue is not as it should be |
 //!
 //! One connection per transport, opened at the first use, mended by itself, shared by all actors; used by the leader
@@ -11,11 +14,16 @@
 
 mod broker;
 pub mod brokers;
+mod conflicts;
+pub mod counts;
+pub mod deletion;
 pub mod problem;
 
 use asya_transport::Depth;
 
 pub use brokers::{Brokers, Whose};
+pub use conflicts::{Claim, conflicts};
+pub use deletion::Deletion;
 pub use problem::Problem;
 
 /// What the broker said of one actor's queue.
