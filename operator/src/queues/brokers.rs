@@ -3,11 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use asya_envelope::Queue;
+use asya_resources::DeletionPolicy;
 use asya_transport::TransportError;
 use tokio::time::timeout;
 
-use super::{Problem, Queued, broker::Broker};
-use crate::settings::Settings;
+use super::{
+    Problem, Queued,
+    broker::Broker,
+    deletion::Trust,
+    retirement::{Retired, Retirement},
+};
+use crate::settings::{Kind, Settings};
 
 /// Longest time of one call, connecting included: longer than a broker's own patience, short enough that ten calls
 /// that all fail do not hold up other actors for long.
@@ -88,6 +94,28 @@ impl Brokers {
         Ok(missing)
     }
 
+    /// Begins the deletion of a queue; `limit` is how long a broker that is away may hold it up.
+    pub fn retirement(&self, transport: &str, policy: DeletionPolicy, limit: Duration) -> Retirement {
+        let trust = match self.brokers.get(transport).map(|broker| &broker.transport().kind) {
+            Some(Kind::Rabbitmq(_)) => Trust::EXACT,
+            Some(Kind::Sqs(_)) | None => Trust::APPROXIMATE,
+        };
+        Retirement::new(policy, trust, limit)
+    }
+
+    /// One step of the deletion of a queue whose actor is deleted and whose pods are gone: reads and deletes what may
+    /// be read and deleted now, and never waits for a pause to pass. Call it again as it says.
+    pub async fn retire(&self, transport: &str, queue: &Queue, retirement: &mut Retirement) -> Retired {
+        let kept = |why: &str| Retired::Kept(format!("queue {queue} was kept: {why}"));
+        let Ok(broker) = self.broker(transport) else {
+            return kept(&format!("transport {transport:?} is no longer configured"));
+        };
+        if !self.manage || !broker.transport().auto_create {
+            return kept("the operator does not make this transport's queues, so it deletes none");
+        }
+        retirement.advance(broker, queue).await
+    }
+
     fn broker(&self, transport: &str) -> Result<&Broker, Problem> {
         self.brokers.get(transport).ok_or_else(|| {
             let known: Vec<_> = self.brokers.keys().map(String::as_str).collect();
@@ -103,7 +131,7 @@ impl Brokers {
 const MISSING_PORTION: usize = 100;
 
 /// A call within its limit of time.
-async fn limited<T>(
+pub(super) async fn limited<T>(
     broker: &Broker,
     call: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, Problem> {

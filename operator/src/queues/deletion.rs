@@ -110,7 +110,10 @@ impl Deletion {
         }
         match reading {
             Reading::Missing => Step::Done,
-            Reading::Away(why) => self.away(&why, now),
+            Reading::Away(why) => match self.away(&why, now) {
+                Ok(after) => Step::ReadAgain { after, why },
+                Err(why) => Step::Keep(why),
+            },
             Reading::Holds(depth) => {
                 self.away_since = None;
                 match self.policy {
@@ -122,17 +125,20 @@ impl Deletion {
         }
     }
 
-    /// The broker could not delete the queue, being away: counts as a reading.
-    pub fn away(&mut self, why: &str, now: Instant) -> Step {
+    /// The broker could not be asked, or could not do as asked: when to try again.
+    ///
+    /// # Errors
+    /// It was away for too long: why the queue is kept.
+    pub fn away(&mut self, why: &str, now: Instant) -> Result<Duration, String> {
         // What was read before says nothing about what comes after.
         self.empty = None;
         let since = *self.away_since.get_or_insert(now);
         let lasted = now.saturating_duration_since(since);
         if lasted >= self.limit {
             let minutes = lasted.as_secs() / 60;
-            return Step::Keep(format!("its broker could not be reached for {minutes} min ({why})"));
+            return Err(format!("its broker could not be reached for {minutes} min ({why})"));
         }
-        Step::ReadAgain { after: AWAY_PAUSE.min(self.limit - lasted), why: why.to_owned() }
+        Ok(AWAY_PAUSE.min(self.limit - lasted))
     }
 
     fn nothing(&mut self, now: Instant) -> Step {
