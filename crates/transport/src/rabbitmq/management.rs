@@ -59,7 +59,7 @@ pub struct Listed {
     pub kind: String,
 }
 
-/// What a user may do: regular expressions over the names of queues and exchanges, and over routing keys.
+/// What a user may do: regular expressions over the names of queues and exchanges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     /// What it may make and delete.
@@ -68,8 +68,6 @@ pub struct Permissions {
     pub write: String,
     /// What it may consume.
     pub read: String,
-    /// The topic exchange, and the routing keys that it may publish under.
-    pub topic: (String, String),
 }
 
 #[derive(Deserialize)]
@@ -144,12 +142,9 @@ impl Management {
     ) -> Result<(), TransportError> {
         let name = segment(user);
         self.put(&format!("users/{name}"), &json!({"password": password, "tags": tags})).await?;
-        let Permissions { configure, write, read, topic: (exchange, keys) } = permissions;
+        let Permissions { configure, write, read } = permissions;
         let rights = json!({"configure": configure, "write": write, "read": read});
-        self.put(&format!("permissions/{}/{name}", self.vhost), &rights).await?;
-        // Read is about binding under a key, which the operator does.
-        let topic = json!({"exchange": exchange, "write": keys, "read": "^$"});
-        self.put(&format!("topic-permissions/{}/{name}", self.vhost), &topic).await
+        self.put(&format!("permissions/{}/{name}", self.vhost), &rights).await
     }
 
     /// Deletes a user; a missing one is not an error.
