@@ -1,7 +1,7 @@
 //! One transport: its connection, its credentials, what is known of its queues.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,8 +17,11 @@ use asya_transport::{
 };
 use tokio::time::Instant;
 
-use super::{Queued, Whose, problem};
-use crate::settings::{Kind, SecretKey, Transport, transports::address};
+use super::{
+    Queued, Whose, problem,
+    projection::{self, Login},
+};
+use crate::settings::{Kind, Rabbitmq, SecretKey, Transport, transports::address};
 
 /// Tags of queues, as by the Go operator.
 const ACTOR_TAG: &str = "asya.sh/actor";
@@ -41,6 +44,8 @@ pub(super) struct Broker {
     client: tokio::sync::Mutex<Option<Client>>,
     /// All queues of the broker, and when they were listed. Held across listing, so that one call is enough for all.
     listing: tokio::sync::Mutex<Option<(Instant, HashMap<Queue, Listed>)>>,
+    /// Users that were made, and with which password. Bounded by the namespaces that are listed.
+    users: Mutex<HashSet<(String, String)>>,
     /// When the retry ladder was last seen to be there.
     ladder: tokio::sync::Mutex<Option<Instant>>,
     /// Why the broker could not be reached, and when that was found.
@@ -62,6 +67,7 @@ impl Broker {
             transport,
             client: tokio::sync::Mutex::default(),
             listing: tokio::sync::Mutex::default(),
+            users: Mutex::default(),
             ladder: tokio::sync::Mutex::default(),
             away: Mutex::default(),
             ensured: Mutex::default(),
@@ -210,6 +216,51 @@ impl Broker {
         }
     }
 
+    /// What a namespace's Secret is to hold. With a user per namespace the user is made, or given `password` (that of
+    /// the Secret that is there already) again; without a password it gets a new one.
+    pub(super) async fn login(
+        &self,
+        namespace: &str,
+        password: Option<String>,
+    ) -> Result<Login, TransportError> {
+        match &self.transport.kind {
+            Kind::Rabbitmq(rabbitmq) if rabbitmq.per_namespace_users => {
+                let Client::Rabbitmq(_, Some(management)) = self.client().await? else {
+                    return Err(TransportError::Misconfigured("users need the management API".to_owned()));
+                };
+                let username = projection::user(namespace);
+                let password = password.unwrap_or_else(|| projection::password(rand::random()));
+                let made = (namespace.to_owned(), password.clone());
+                if !self.users.lock().unwrap_or_else(PoisonError::into_inner).contains(&made) {
+                    let rights = projection::permissions(rabbitmq, namespace);
+                    management.put_user(&username, &password, projection::USER_TAGS, &rights).await?;
+                    self.users.lock().unwrap_or_else(PoisonError::into_inner).insert(made);
+                }
+                Ok(Login::Rabbitmq { username, password })
+            }
+            Kind::Rabbitmq(rabbitmq) => Ok(Login::Rabbitmq {
+                username: rabbitmq.username.clone(),
+                password: self.password(rabbitmq)?,
+            }),
+            Kind::Sqs(sqs) => match &sqs.credentials {
+                Some((id, secret)) => Ok(Login::Sqs {
+                    access_key_id: self.secret(id)?,
+                    secret_access_key: self.secret(secret)?,
+                }),
+                None => Err(TransportError::Misconfigured(
+                    "there are no static keys to project: pods use their cloud identity".to_owned(),
+                )),
+            },
+        }
+    }
+
+    fn password(&self, rabbitmq: &Rabbitmq) -> Result<String, TransportError> {
+        match &rabbitmq.password {
+            Some(key) => self.secret(key),
+            None => Ok(rabbitmq.username.clone()),
+        }
+    }
+
     /// Deletes one queue unless something is on it; counts of SQS must have been read before.
     pub(super) async fn remove_if_empty(&self, queue: &Queue) -> Result<Removal, TransportError> {
         let removal = match self.client().await? {
@@ -286,10 +337,7 @@ impl Broker {
     async fn connect(&self) -> Result<Client, TransportError> {
         match &self.transport.kind {
             Kind::Rabbitmq(rabbitmq) => {
-                let password = match &rabbitmq.password {
-                    Some(key) => self.secret(key)?,
-                    None => rabbitmq.username.clone(),
-                };
+                let password = self.password(rabbitmq)?;
                 let config = RabbitmqConfig {
                     exchange: rabbitmq.exchange.clone(),
                     dead_letters: rabbitmq.dead_letters,

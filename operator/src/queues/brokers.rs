@@ -5,15 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use asya_envelope::Queue;
 use asya_resources::DeletionPolicy;
 use asya_transport::TransportError;
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
     Problem, Queued,
     broker::Broker,
     deletion::Trust,
+    projection,
     retirement::{Retired, Retirement},
 };
-use crate::settings::{Kind, Settings};
+use crate::settings::{Kind, Settings, transports::credentials};
 
 /// Longest time of one call, connecting included: longer than a broker's own patience, short enough that ten calls
 /// that all fail do not hold up other actors for long.
@@ -114,6 +117,26 @@ impl Brokers {
             return kept("the operator does not make this transport's queues, so it deletes none");
         }
         retirement.advance(broker, queue).await
+    }
+
+    /// The Secret with the credentials for a namespace that is listed, for server-side apply. `existing` is the one that
+    /// is there: with a user per namespace its password is kept.
+    ///
+    /// # Errors
+    /// A [`Problem`] for the condition `TransportReady`: the operator's own credentials cannot be read, or the broker
+    /// does not make the user.
+    pub async fn projection(
+        &self,
+        transport: &str,
+        namespace: &str,
+        existing: Option<&Secret>,
+    ) -> Result<Value, Problem> {
+        let broker = self.broker(transport)?;
+        let password = existing.and_then(|secret| secret.data.as_ref()?.get(credentials::PASSWORD));
+        let password = password.and_then(|password| String::from_utf8(password.0.clone()).ok());
+        let password = password.filter(|password| !password.is_empty());
+        let login = limited(broker, broker.login(namespace, password)).await?;
+        Ok(projection::secret(broker.transport(), namespace, &login))
     }
 
     fn broker(&self, transport: &str) -> Result<&Broker, Problem> {

@@ -7,6 +7,7 @@
 //! | [`conflicts()`] | pure: who owns a queue when several actors resolve to it |
 //! | [`counts`] | pure: when counts are worth a write of the status |
 //! | [`deletion`] | [`Deletion`]: what becomes of the queue of a deleted actor, step by step |
+//! | [`projection`] | the Secret with the credentials in a namespace that is listed |
 //! | [`retirement`] | [`Retirement`]: a deletion with its I/O, stepped by the controller |
 //! | [`problem`] | [`Problem`]: why a queue is not as it should be |
 //!
@@ -19,6 +20,7 @@ mod conflicts;
 pub mod counts;
 pub mod deletion;
 pub mod problem;
+pub mod projection;
 pub mod retirement;
 
 use asya_transport::Depth;

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use raw::Raw;
 pub use read::Errors;
-pub use transports::{Kind, Rabbitmq, SecretKey, Sqs, Transport};
+pub use transports::{Credentials, Kind, Rabbitmq, SecretKey, Sqs, Transport};
 
 /// Everything that the operator was told.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use asya_telemetry::{log, server};
 use serde_json::{Value, json};
 
 use super::{
-    GithubRelease, Push, Raw, Rollout, Runtime, Settings, Sidecar, Template,
+    GithubRelease, Kind, Push, Raw, Rollout, Runtime, Settings, Sidecar, Template,
     transports::{self, Parsed},
 };
 
@@ -206,6 +206,19 @@ impl Settings {
             }),
             log_format: read.or("ASYA_LOG_FORMAT", log_format, log::Format::Json, log::Format::parse),
         };
+        for transport in settings.transports.values() {
+            // Users of namespaces differ by the prefix of their queues, which the other template does not have.
+            if let Kind::Rabbitmq(rabbitmq) = &transport.kind
+                && rabbitmq.per_namespace_users
+                && settings.template == Template::Bare
+            {
+                read.0.push(format!(
+                    "ASYA_TRANSPORT_CONFIG: transports.{}.config.perNamespaceUsers: needs ASYA_QUEUE_TEMPLATE {}",
+                    transport.name,
+                    Template::Namespaced.text()
+                ));
+            }
+        }
         match read.0 {
             errors if errors.is_empty() => Ok(settings),
             errors => Err(Errors(errors)),
