@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     actor::Actor,
-    settings::{Kind, Rabbitmq, Sqs},
+    settings::{Kind, Rabbitmq, Sqs, transports::Credentials},
 };
 
 /// Port of metrics, health and drain unless `spec.sidecar.env` says otherwise.
@@ -62,11 +62,11 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
     }
     env.push(EnvVar::plain("ASYA_RUNTIME_TIMEOUT", format!("{}s", timeout.processing)));
     env.push(EnvVar::plain("ASYA_TRANSPORT", context.transport.kind.word()));
+    let credentials = context.transport.credentials_for(actor);
     match &context.transport.kind {
-        Kind::Rabbitmq(rabbitmq) => env.extend(rabbitmq_env(rabbitmq)),
+        Kind::Rabbitmq(rabbitmq) => env.extend(rabbitmq_env(rabbitmq, &credentials)),
         Kind::Sqs(sqs) => env.extend(sqs_env(sqs)),
     }
-    let credentials = context.transport.credentials_for(actor);
     env.extend(credentials::env(&credentials));
     env.push(EnvVar::plain("ASYA_SOCKET_DIR", SOCKET_DIR));
 
@@ -93,13 +93,16 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
     unique(env)
 }
 
-fn rabbitmq_env(rabbitmq: &Rabbitmq) -> Vec<EnvVar> {
+fn rabbitmq_env(rabbitmq: &Rabbitmq, credentials: &Credentials) -> Vec<EnvVar> {
     let mut env = vec![
         EnvVar::plain("ASYA_RABBITMQ_HOST", &rabbitmq.host),
         EnvVar::plain("ASYA_RABBITMQ_PORT", rabbitmq.port.to_string()),
-        EnvVar::plain("ASYA_RABBITMQ_USERNAME", &rabbitmq.username),
     ];
-    if rabbitmq.password.is_none() {
+    if !matches!(credentials, Credentials::Rabbitmq { username: Some(_), .. }) {
+        env.push(EnvVar::plain("ASYA_RABBITMQ_USERNAME", &rabbitmq.username));
+    }
+    if *credentials == Credentials::None {
+        // The guest, whose name is its password: nothing that a Secret would have to hold.
         env.push(EnvVar::plain("ASYA_RABBITMQ_PASSWORD", &rabbitmq.username));
     }
     env.push(EnvVar::plain("ASYA_RABBITMQ_EXCHANGE", &rabbitmq.exchange));
