@@ -202,7 +202,7 @@ fn a_restart_releases_one_update_and_not_the_next() {
     let before = annotations(&build(&settings(), &actor, true));
     rollout::settle(&mut first, &Live { annotations: &before, has_pods: true, restarted: asked }, false);
     let noted = annotations(&first);
-    assert_eq!(noted[rollout::RESTARTED], asked.unwrap());
+    assert_eq!(noted.get(rollout::RESTARTED).map(String::as_str), asked);
 
     let mut next = build(&settings(), &actor, true);
     let live = Live { annotations: &noted, has_pods: true, restarted: asked };
