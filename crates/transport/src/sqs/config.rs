@@ -1,6 +1,6 @@
 //! How to reach SQS, and the times in force.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Longest visibility timeout of SQS, and the longest a message can be held from its receipt on.
 pub(super) const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -15,6 +15,8 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 /// Receives after which the service moves a message to the dead-letter queue, for queues that we make: above the 20
 /// deliveries after which the engine gives a message up, so that the engine speaks first and says why.
 pub const NEW_QUEUE_MAX_RECEIVES: u32 = 40;
+/// How long the service keeps messages at most, and dead letters of new queues unless said otherwise.
+pub const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Receives on the wire at a time and per queue, when messages abound. Each brings up to ten.
 pub const DEFAULT_MAX_POLLS: usize = 4;
 
@@ -32,10 +34,25 @@ pub struct SqsConfig {
     pub runtime_timeout: Duration,
     /// How long one receive waits for messages, in whole seconds, at most 20.
     pub wait_time: Duration,
+    /// Static keys, instead of what the environment, a profile or an identity provides.
+    pub key_files: Option<KeyFiles>,
     /// Put before the name of every queue; empty = none.
     pub queue_prefix: String,
     /// Most receives on the wire at a time and per queue.
     pub max_polls: usize,
+    /// `maxReceiveCount` of queues that `ensure` makes; `None` = they get no dead-letter queue.
+    pub max_receives: Option<u32>,
+    /// How long dead letters are kept on dead-letter queues that `ensure` makes, in whole seconds, 1 min to 14 days.
+    pub dead_retention: Duration,
+}
+
+/// Files with static keys, read again every minute: new keys need no restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFiles {
+    /// The file with the access key's id.
+    pub access_key_id: PathBuf,
+    /// The file with the secret access key.
+    pub secret_access_key: PathBuf,
 }
 
 impl Default for SqsConfig {
@@ -46,8 +63,11 @@ impl Default for SqsConfig {
             visibility_timeout: Duration::ZERO,
             runtime_timeout: DEFAULT_RUNTIME_TIMEOUT,
             wait_time: DEFAULT_WAIT_TIME,
+            key_files: None,
             queue_prefix: String::new(),
             max_polls: DEFAULT_MAX_POLLS,
+            max_receives: Some(NEW_QUEUE_MAX_RECEIVES),
+            dead_retention: MAX_RETENTION,
         }
     }
 }
