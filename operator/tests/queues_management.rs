@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, num::NonZeroU16, time::Instant};
 use asya_envelope::Queue;
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
 use asya_transport::{
-    Depth, Outcome, Outgoing, Transport as _,
-    rabbitmq::{Rabbitmq, RabbitmqConfig, management::Management},
+    Depth, Outcome, Outgoing, Queues as _, Transport as _,
+    rabbitmq::{Admin, Rabbitmq, RabbitmqConfig, management::Management},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -105,9 +105,10 @@ async fn all_queues_are_listed_whatever_their_number() {
         let began = Instant::now();
         assert_eq!(brokers.missing("rabbitmq", &queues).await.unwrap(), []);
         eprintln!("{MANY} queues were looked for in {:?}", began.elapsed());
-        for queue in queues.iter().flat_map(|queue| [queue.clone(), queue.dead_letter()]) {
-            rabbit.api("DELETE", &format!("queues/%2F/{queue}"), "");
-        }
+        let admin = Admin::connect(RabbitmqConfig::new(&rabbit.amqp)).unwrap();
+        stream::iter(&queues)
+            .for_each_concurrent(10, |queue| async { admin.delete(queue).await.unwrap() })
+            .await;
     }
 }
 

@@ -98,8 +98,7 @@ impl Broker {
         let difference = match self.client().await? {
             Client::Rabbitmq(admin, _) => {
                 self.ensure_ladder(&admin).await?;
-                admin.ensure_queue(queue).await?;
-                admin.difference(queue).await?
+                admin.ensure_queue(queue).await?
             }
             Client::Sqs(sqs) => {
                 sqs.ensure_tagged(queue, &self.tags(whose)).await?;
