@@ -4,6 +4,8 @@
 
 mod queues;
 
+use asya_envelope::Queue;
+
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
 use queues::{Rabbit, eventually, fresh_queue, rabbitmqs, settings};
 use serde_json::{Value, json};
@@ -130,5 +132,37 @@ async fn a_wrong_password_is_a_refusal_until_the_file_is_right() {
             brokers.ensure("rabbitmq", &queue, OCR).await.is_ok()
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_the_broker_needs_for_something_else_are_refused() {
+    for rabbit in rabbitmqs() {
+        let (brokers, _secrets) = brokers(&rabbit, &json!({}));
+        for name in ["asya-retry-1s", "asya-retry-12h"] {
+            let problem = brokers.ensure("rabbitmq", &Queue::named(name), OCR).await.unwrap_err();
+            assert!(problem.to_string().contains("retry ladder"), "{problem}");
+        }
+        for name in ["asya-retry-later", "asya-retry-s"] {
+            brokers.ensure("rabbitmq", &Queue::named(name), OCR).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_messages_of_many_queues_are_counted_in_their_order() {
+    for rabbit in rabbitmqs() {
+        let (brokers, _secrets) = brokers(&rabbit, &json!({}));
+        let queues: Vec<_> = (0..9).map(|_| fresh_queue()).collect();
+        for (queue, count) in queues.iter().zip(0..8) {
+            brokers.ensure("rabbitmq", queue, OCR).await.unwrap();
+            for _ in 0..count {
+                rabbit.publish(queue, "work");
+            }
+        }
+        let expected: Vec<_> = (0..8).map(Some).chain([None]).collect();
+        eventually("all are counted", async || brokers.ready("rabbitmq", &queues).await.unwrap() == expected)
+            .await;
+        assert_eq!(brokers.ready("rabbitmq", &[]).await.unwrap(), []);
     }
 }

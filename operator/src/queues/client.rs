@@ -1,0 +1,185 @@
+//! How a broker is talked to: one connection with the operator's own credentials.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use asya_envelope::{Queue, name::QUEUE_PREFIX};
+use asya_transport::{
+    Depth, Queues, TransportError,
+    rabbitmq::{Admin, RabbitmqConfig, Removal, management::Management},
+    sqs::{KeyFiles, Sqs, SqsConfig},
+};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
+
+use crate::settings::{Kind, Rabbitmq, SecretKey, Transport, transports::address};
+
+/// How long a call waits for a connection: it is made within a fraction of this, or not at all.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Questions that are on their way to one broker at a time when many queues are looked at.
+const LOOKS_AT_ONCE: usize = 4;
+/// What a broker shows of its connections.
+const NAME: &str = "asya-operator";
+const DAY: u64 = 24 * 60 * 60;
+
+/// A connection that mends itself. Cheap to clone.
+#[derive(Clone)]
+pub(super) enum Client {
+    /// With the management API, if there is one.
+    Rabbitmq(Admin, Option<Management>),
+    Sqs(Arc<Sqs>),
+}
+
+impl Client {
+    /// Reads the credentials and begins to connect. RabbitMQ connects in the background.
+    pub(super) async fn connect(transport: &Transport) -> Result<Self, TransportError> {
+        match &transport.kind {
+            Kind::Rabbitmq(rabbitmq) => {
+                let password = password(transport, rabbitmq)?;
+                let url = address::amqp(rabbitmq, &rabbitmq.username, &password);
+                let admin = Admin::connect(RabbitmqConfig {
+                    exchange: rabbitmq.exchange.clone(),
+                    dead_letters: rabbitmq.dead_letters,
+                    name: NAME.to_owned(),
+                    patience: PATIENCE,
+                    ..RabbitmqConfig::new(url)
+                })?;
+                let management = match &rabbitmq.management_url {
+                    Some(base) => {
+                        let own = rabbitmq.management_password.as_ref();
+                        let own = own.map(|key| secret(transport, key)).transpose()?;
+                        let password = own.as_ref().unwrap_or(&password);
+                        Some(Management::new(base, &rabbitmq.vhost, &rabbitmq.username, password)?)
+                    }
+                    None => None,
+                };
+                Ok(Self::Rabbitmq(admin, management))
+            }
+            Kind::Sqs(sqs) => {
+                let file = |key: &SecretKey| transport.secrets.join(&key.key);
+                let config = SqsConfig {
+                    region: Some(sqs.region.clone()),
+                    endpoint: sqs.endpoint.clone(),
+                    visibility_timeout: Duration::from_secs(sqs.visibility_timeout.into()),
+                    max_receives: sqs.max_receive_count,
+                    dead_retention: Duration::from_secs(u64::from(sqs.retention_days) * DAY),
+                    key_files: sqs.credentials.as_ref().map(|(id, secret)| KeyFiles {
+                        access_key_id: file(id),
+                        secret_access_key: file(secret),
+                    }),
+                    ..SqsConfig::default()
+                };
+                Sqs::connect(config).await.map(Self::Sqs)
+            }
+        }
+    }
+
+    /// Makes the queue unless it exists, and says how an existing one differs. What all queues share is made by
+    /// [`prepare`](Self::prepare).
+    pub(super) async fn ensure(
+        &self,
+        queue: &Queue,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, TransportError> {
+        match self {
+            Self::Rabbitmq(admin, _) => admin.ensure_queue(queue).await,
+            Self::Sqs(sqs) => {
+                sqs.ensure_tagged(queue, tags).await?;
+                sqs.difference(queue).await
+            }
+        }
+    }
+
+    /// Makes what all queues share.
+    pub(super) async fn prepare(&self) -> Result<(), TransportError> {
+        match self {
+            Self::Rabbitmq(admin, _) => admin.ensure_ladder().await,
+            Self::Sqs(_) => Ok(()),
+        }
+    }
+
+    /// How many messages are ready on each queue; `None` = there is no such queue.
+    pub(super) async fn ready(&self, queues: &[Queue]) -> Result<Vec<Option<u64>>, TransportError> {
+        match self {
+            Self::Rabbitmq(admin, _) => {
+                let share = queues.len().div_ceil(LOOKS_AT_ONCE).max(1);
+                let seen = try_join_all(queues.chunks(share).map(|share| admin.look_at(share))).await?;
+                Ok(seen.into_iter().flatten().map(|seen| seen.map(|seen| seen.ready)).collect())
+            }
+            Self::Sqs(sqs) => {
+                let depths = stream::iter(queues).map(|queue| async {
+                    match sqs.depth(queue).await {
+                        Ok(depth) => Ok(Some(depth.ready)),
+                        Err(TransportError::Unroutable { .. }) => Ok(None),
+                        Err(error) => Err(error),
+                    }
+                });
+                depths.buffered(LOOKS_AT_ONCE).try_collect().await
+            }
+        }
+    }
+
+    /// Those of the queues that do not exist.
+    pub(super) async fn missing(&self, queues: &[Queue]) -> Result<Vec<Queue>, TransportError> {
+        match self {
+            Self::Rabbitmq(..) => {
+                let ready = self.ready(queues).await?;
+                let gone = queues.iter().zip(ready).filter(|(_, ready)| ready.is_none());
+                Ok(gone.map(|(queue, _)| queue.clone()).collect())
+            }
+            Self::Sqs(sqs) => sqs.missing(queues, QUEUE_PREFIX).await,
+        }
+    }
+
+    /// What the broker tells over its own protocol, for RabbitMQ without messages in hand.
+    pub(super) async fn depth(&self, queue: &Queue) -> Result<Depth, TransportError> {
+        match self {
+            Self::Rabbitmq(admin, _) => admin.depth(queue).await,
+            Self::Sqs(sqs) => sqs.depth(queue).await,
+        }
+    }
+
+    /// What is on a queue, asked of the broker now: before a deletion nothing remembered counts.
+    pub(super) async fn count(&self, queue: &Queue) -> Result<Depth, TransportError> {
+        let depth = self.depth(queue).await?;
+        Ok(match self {
+            Self::Rabbitmq(_, Some(management)) => {
+                let in_flight = management.queue(queue).await?.map_or(0, |listed| listed.unacknowledged);
+                Depth { in_flight, ..depth }
+            }
+            // Without the API what is in hand shows as a consumer, which keeps a queue of RabbitMQ too.
+            Self::Rabbitmq(_, None) | Self::Sqs(_) => depth,
+        })
+    }
+
+    /// Deletes one queue unless something is on it. SQS deletes it whatever is on it: its counts must have been read.
+    pub(super) async fn remove_if_empty(&self, queue: &Queue) -> Result<Removal, TransportError> {
+        match self {
+            Self::Rabbitmq(admin, _) => admin.remove_if_empty(queue).await,
+            Self::Sqs(sqs) => sqs.remove(queue).await.map(|()| Removal::Gone),
+        }
+    }
+
+    /// Deletes one queue with all that is on it.
+    pub(super) async fn remove(&self, queue: &Queue) -> Result<(), TransportError> {
+        match self {
+            Self::Rabbitmq(admin, _) => admin.remove(queue).await,
+            Self::Sqs(sqs) => sqs.remove(queue).await,
+        }
+    }
+}
+
+/// The operator's own password, read now.
+pub(super) fn password(transport: &Transport, rabbitmq: &Rabbitmq) -> Result<String, TransportError> {
+    match &rabbitmq.password {
+        Some(key) => secret(transport, key),
+        None => Ok(rabbitmq.username.clone()),
+    }
+}
+
+/// A key of the operator's own credentials, read now.
+pub(super) fn secret(transport: &Transport, key: &SecretKey) -> Result<String, TransportError> {
+    let path = transport.secrets.join(&key.key);
+    let read = std::fs::read_to_string(&path).map_err(|error| {
+        TransportError::Unavailable(format!("credentials in {}: {error}", path.display()))
+    })?;
+    Ok(read.trim_end_matches(['\r', '\n']).to_owned())
+}
