@@ -1,6 +1,6 @@
 //! One AMQP connection that is kept up: dialled again with back-off after any loss.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
@@ -11,7 +11,7 @@ use lapin::{
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ pub(super) struct Wire {
 
 #[derive(Clone)]
 enum State {
-    Up(Arc<Connection>),
+    Up(Arc<Line>),
     Down(String),
     Closed,
 }
@@ -122,7 +122,7 @@ impl Wire {
     }
 
     /// The connection, as soon as it is up; `None` when the transport is closed.
-    pub(super) async fn up(&self) -> Option<Arc<Connection>> {
+    pub(super) async fn up(&self) -> Option<Arc<Line>> {
         let mut state = self.state.clone();
         let state = state.wait_for(|state| !matches!(state, State::Down(_))).await.ok()?;
         match &*state {
@@ -132,7 +132,7 @@ impl Wire {
     }
 
     /// Done when this connection is no longer the one in use.
-    pub(super) async fn lost(&self, connection: &Arc<Connection>) -> String {
+    pub(super) async fn lost(&self, connection: &Arc<Line>) -> String {
         let mut state = self.state.clone();
         let is_other = |state: &State| !matches!(state, State::Up(up) if Arc::ptr_eq(up, connection));
         match state.wait_for(is_other).await.as_deref() {
@@ -146,7 +146,7 @@ impl Wire {
     ///
     /// # Errors
     /// [`Fault::Away`] with the reason why there is none.
-    pub(super) async fn soon(&self) -> Result<Arc<Connection>, Fault> {
+    pub(super) async fn soon(&self) -> Result<Arc<Line>, Fault> {
         if let State::Up(connection) = &*self.state.borrow() {
             return Ok(connection.clone());
         }
@@ -163,29 +163,46 @@ impl Wire {
     /// A new channel within the configured patience.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
         let connection = self.soon().await?;
-        match open(&connection).await {
+        match connection.open().await {
             Err(Fault::Away(_)) => {
                 // Used up, or lost a moment ago.
                 let _ = timeout(self.patience, self.lost(&connection)).await;
-                open(&*self.soon().await?).await
+                self.soon().await?.open().await
             }
             channel => channel,
         }
     }
 }
 
-/// Opens a channel. A connection that has no more numbers for channels is closed, so that it is made anew.
-pub(super) async fn open(connection: &Connection) -> Result<Channel, Fault> {
-    loop {
-        match connection.create_channel().await {
-            // The client library never forgets the error that a channel ended with, and gives it to whoever gets the
-            // number next; that number is then used up, so this ends. Opening a channel has no such errors itself.
-            Err(error) if is_stale(&error) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::ChannelsLimitReached) => {
-                let _ = connection.close(200, "out of channels".into()).await;
-                return Err(Fault::Away("out of channels, connecting anew".to_owned()));
+/// A connection, and whether it is used up.
+pub(super) struct Line {
+    connection: Connection,
+    worn: Notify,
+}
+
+impl Deref for Line {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Line {
+    /// Opens a channel. A connection that has no more numbers for channels is replaced; who uses the old one may finish.
+    pub(super) async fn open(&self) -> Result<Channel, Fault> {
+        loop {
+            match self.connection.create_channel().await {
+                // The client library never forgets the error that a channel ended with, and gives it to whoever gets
+                // the number next; that number is then used up, so this ends. Opening a channel has no such errors
+                // itself.
+                Err(error) if is_stale(&error) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::ChannelsLimitReached) => {
+                    self.worn.notify_one();
+                    return Err(Fault::Away("out of channels, connecting anew".to_owned()));
+                }
+                channel => return Ok(channel?),
             }
-            channel => return Ok(channel?),
         }
     }
 }
@@ -231,12 +248,12 @@ impl Keeper {
     /// Offers the connection until it ends; says why it ended.
     async fn watch(&self, connection: Connection) -> String {
         let mut events = Box::pin(connection.events_listener());
-        let connection = Arc::new(connection);
+        let line = Arc::new(Line { connection, worn: Notify::new() });
         let mut reason = "closed".to_owned();
         let mut look = interval(LOOK_EVERY);
         tracing::info!(role = self.role, broker = self.dialer.target(), "connected");
         self.board.set(self.role, Health::Up);
-        self.state.send_replace(State::Up(connection.clone()));
+        self.state.send_replace(State::Up(line.clone()));
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -250,9 +267,10 @@ impl Keeper {
                     Some(_) => {}
                     None => return reason,
                 },
+                () = line.worn.notified() => return "out of channels".to_owned(),
                 _ = look.tick() => {}
             }
-            if !connection.status().connected() {
+            if !line.status().connected() {
                 return reason;
             }
         }

@@ -205,10 +205,9 @@ impl Admin {
                 None
             }
             Some(_) => match self.declare(queue, self.arguments(queue)).await {
-                Ok(()) => None,
                 Err(Fault::Refused(difference)) => Some(difference),
                 // Without the right to declare it cannot be told.
-                Err(Fault::Denied(_)) => None,
+                Ok(()) | Err(Fault::Denied(_)) => None,
                 Err(fault) => return Err(fault),
             },
         };
