@@ -1,6 +1,8 @@
 //! How to reach SQS, and the times in force.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+use crate::Source;
 
 /// Longest visibility timeout of SQS, and the longest a message can be held from its receipt on.
 pub(super) const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -18,9 +20,27 @@ pub const NEW_QUEUE_MAX_RECEIVES: u32 = 40;
 /// Receives on the wire at a time and per queue, when messages abound. Each brings up to ten.
 pub const DEFAULT_MAX_POLLS: usize = 4;
 
+/// An access key. Its `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// How to reach SQS.
 #[derive(Clone, Debug)]
 pub struct SqsConfig {
+    /// The access key, read again once a minute; `None` = the standard chain of AWS. While it cannot be read the
+    /// service counts as away.
+    pub access_key: Option<Source<AccessKey>>,
     /// The region; `None` = what the environment or profile says, else [`DEFAULT_REGION`].
     pub region: Option<String>,
     /// Base address of another SQS-compatible server, for example `http://localhost:9324`.
@@ -41,6 +61,7 @@ pub struct SqsConfig {
 impl Default for SqsConfig {
     fn default() -> Self {
         Self {
+            access_key: None,
             region: None,
             endpoint: None,
             visibility_timeout: Duration::ZERO,
