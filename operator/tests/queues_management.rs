@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, num::NonZeroU16, time::Instant};
 use asya_envelope::Queue;
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
 use asya_transport::{
-    Depth, Outcome, Outgoing, Queues as _, Transport as _,
+    Depth, Outcome, Outgoing, Queues as _, Source, Transport as _,
     rabbitmq::{Admin, Rabbitmq, RabbitmqConfig, management::Management},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -31,6 +31,10 @@ fn config(rabbit: &Rabbit, management: &str) -> Value {
 fn brokers(rabbit: &Rabbit, management: &str) -> Brokers {
     let transports = json!({"rabbitmq": {"enabled": true, "config": config(rabbit, management)}});
     Brokers::new(&settings(&transports, std::path::Path::new("/nowhere")))
+}
+
+fn guest() -> Source<String> {
+    Source::new(|| Ok("guest".to_owned()))
 }
 
 fn message(queue: &Queue, body: &'static str) -> Outgoing {
@@ -84,7 +88,7 @@ async fn all_queues_are_listed_whatever_their_number() {
             })
             .await;
         eprintln!("{MANY} queues were made in {:?}", began.elapsed());
-        let management = Management::new(&rabbit.management_url(), "/", "guest", "guest").unwrap();
+        let management = Management::new(&rabbit.management_url(), "/", "guest", guest()).unwrap();
         let began = Instant::now();
         let listed: BTreeMap<_, _> = management
             .queues("asya-test-")
@@ -147,15 +151,17 @@ async fn the_user_of_a_namespace_works_on_its_queues_and_reads_no_others() {
         // KEDA asks with the same user.
         let keda = decoded(&secret, "management-url");
         assert!(keda.ends_with("/%2F"), "{keda}");
-        let management =
-            Management::new(&rabbit.management_url(), "/", own.as_str(), &decoded(&secret, "password"))
-                .unwrap();
+        let password = Source::new({
+            let password = decoded(&secret, "password");
+            move || Ok(password.clone())
+        });
+        let management = Management::new(&rabbit.management_url(), "/", own.as_str(), password).unwrap();
         assert!(management.queue(&queue).await.unwrap().is_some());
 
         let there: Secret = serde_json::from_value(secret.clone()).unwrap();
         let again = brokers.projection("rabbitmq", namespace, Some(&there)).await.unwrap();
         assert_eq!(again, secret, "the password is kept");
-        Management::new(&rabbit.management_url(), "/", "guest", "guest")
+        Management::new(&rabbit.management_url(), "/", "guest", guest())
             .unwrap()
             .delete_user(own.as_str())
             .await

@@ -8,13 +8,12 @@ use std::{
 
 use asya_envelope::Queue;
 use asya_transport::{Depth, TransportError, rabbitmq::Removal};
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
     Queued, Whose,
     client::{self, Client},
     listing::Listing,
-    problem,
     projection::{self, Login},
 };
 use crate::settings::{Kind, Transport};
@@ -33,8 +32,8 @@ const SHARED_DEAD: &str = "asya-dlq";
 /// One transport.
 pub(super) struct Broker {
     transport: Transport,
-    /// Held across connecting, so that one call connects and the others wait for it.
-    client: tokio::sync::Mutex<Option<Client>>,
+    /// One call connects, the others wait for it.
+    client: OnceCell<Client>,
     listing: Listing,
     /// When what all queues share was last seen to be there.
     prepared: tokio::sync::Mutex<Option<Instant>>,
@@ -50,7 +49,7 @@ impl Broker {
     pub(super) fn new(transport: Transport) -> Self {
         Self {
             transport,
-            client: tokio::sync::Mutex::default(),
+            client: OnceCell::new(),
             listing: Listing::default(),
             prepared: tokio::sync::Mutex::default(),
             ensured: Mutex::default(),
@@ -121,8 +120,7 @@ impl Broker {
     }
 
     async fn listed(&self, client: &Client, queue: &Queue) -> Option<Depth> {
-        let Client::Rabbitmq(_, Some(management)) = client else { return None };
-        let listed = self.listing.depth(management, queue).await.inspect_err(|error| {
+        let listed = self.listing.depth(client.management()?, queue).await.inspect_err(|error| {
             tracing::warn!(%error, transport = self.transport.name, "counting over AMQP instead");
         });
         listed.ok().flatten()
@@ -175,9 +173,10 @@ impl Broker {
     ) -> Result<Login, TransportError> {
         match &self.transport.kind {
             Kind::Rabbitmq(rabbitmq) if rabbitmq.per_namespace_users => {
-                let Client::Rabbitmq(_, Some(management)) = self.client().await? else {
-                    return Err(TransportError::Misconfigured("users need the management API".to_owned()));
-                };
+                let client = self.client().await?;
+                let management = client.management().ok_or_else(|| {
+                    TransportError::Misconfigured("users need the management API".to_owned())
+                })?;
                 let username = projection::user(namespace);
                 let password = password.unwrap_or_else(|| projection::password(rand::random()));
                 let made = (namespace.to_owned(), password.clone());
@@ -190,13 +189,14 @@ impl Broker {
             }
             Kind::Rabbitmq(rabbitmq) => Ok(Login::Rabbitmq {
                 username: rabbitmq.username.clone(),
-                password: client::password(&self.transport, rabbitmq)?,
+                password: client::password(&self.transport, rabbitmq).map_err(TransportError::Unavailable)?,
             }),
             Kind::Sqs(sqs) => match &sqs.credentials {
-                Some((id, secret)) => Ok(Login::Sqs {
-                    access_key_id: client::secret(&self.transport, id)?,
-                    secret_access_key: client::secret(&self.transport, secret)?,
-                }),
+                Some(keys) => {
+                    let key =
+                        client::access_key(&self.transport, keys).map_err(TransportError::Unavailable)?;
+                    Ok(Login::Sqs { access_key_id: key.id, secret_access_key: key.secret })
+                }
                 None => Err(TransportError::Misconfigured(
                     "there are no static keys to project: pods use their cloud identity".to_owned(),
                 )),
@@ -216,13 +216,9 @@ impl Broker {
         }
     }
 
-    /// The client, connected at the first use; it mends itself.
+    /// The client, connected at the first use; it mends itself, and reads the credentials again when it connects.
     async fn client(&self) -> Result<Client, TransportError> {
-        let mut client = self.client.lock().await;
-        if let Some(client) = &*client {
-            return Ok(client.clone());
-        }
-        Ok(client.insert(Client::connect(&self.transport).await?).clone())
+        self.client.get_or_try_init(|| Client::connect(&self.transport)).await.cloned()
     }
 
     /// Why it is not worth trying at this moment.
@@ -230,19 +226,10 @@ impl Broker {
         held(&self.away).as_ref().filter(|(since, _)| since.elapsed() < AWAY_FOR).map(|(_, why)| why.clone())
     }
 
-    /// Learns from an error. After a refusal the next call connects anew: credentials may have changed meanwhile, and
-    /// are read then.
-    pub(super) async fn note(&self, error: &TransportError) {
-        let refused = match error {
-            TransportError::Unavailable(why) => {
-                *held(&self.away) = Some((Instant::now(), error.clone()));
-                problem::is_refusal(why)
-            }
-            TransportError::Misconfigured(_) => true,
-            _ => false,
-        };
-        if refused {
-            self.client.lock().await.take();
+    /// Learns from an error.
+    pub(super) fn note(&self, error: &TransportError) {
+        if let TransportError::Unavailable(_) = error {
+            *held(&self.away) = Some((Instant::now(), error.clone()));
         }
     }
 

@@ -180,7 +180,7 @@ pub(super) async fn limited<T>(
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
-            broker.note(&error).await;
+            broker.note(&error);
             Err(Problem::of(transport, error))
         }
         Err(_) => Err(Problem::Unreachable(format!(

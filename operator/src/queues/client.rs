@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use asya_envelope::{Queue, name::QUEUE_PREFIX};
 use asya_transport::{
-    Depth, Queues, TransportError,
+    Depth, Queues, Source, TransportError,
     rabbitmq::{Admin, RabbitmqConfig, Removal, management::Management},
-    sqs::{KeyFiles, Sqs, SqsConfig},
+    sqs::{AccessKey, Sqs, SqsConfig},
 };
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 
@@ -24,7 +24,7 @@ const DAY: u64 = 24 * 60 * 60;
 #[derive(Clone)]
 pub(super) enum Client {
     /// With the management API, if there is one.
-    Rabbitmq(Admin, Option<Management>),
+    Rabbitmq(Arc<(Admin, Option<Management>)>),
     Sqs(Arc<Sqs>),
 }
 
@@ -33,38 +33,42 @@ impl Client {
     pub(super) async fn connect(transport: &Transport) -> Result<Self, TransportError> {
         match &transport.kind {
             Kind::Rabbitmq(rabbitmq) => {
-                let password = password(transport, rabbitmq)?;
-                let url = address::amqp(rabbitmq, &rabbitmq.username, &password);
+                let (of, broker) = (transport.clone(), rabbitmq.clone());
+                let address = Source::new(move || {
+                    let password = password(&of, &broker)?;
+                    Ok(address::amqp(&broker, &broker.username, &password))
+                });
                 let admin = Admin::connect(RabbitmqConfig {
                     exchange: rabbitmq.exchange.clone(),
                     dead_letters: rabbitmq.dead_letters,
                     name: NAME.to_owned(),
                     patience: PATIENCE,
-                    ..RabbitmqConfig::new(url)
+                    ..RabbitmqConfig::new(address)
                 })?;
                 let management = match &rabbitmq.management_url {
                     Some(base) => {
-                        let own = rabbitmq.management_password.as_ref();
-                        let own = own.map(|key| secret(transport, key)).transpose()?;
-                        let password = own.as_ref().unwrap_or(&password);
+                        let (of, broker) = (transport.clone(), rabbitmq.clone());
+                        let password = Source::new(move || match &broker.management_password {
+                            Some(key) => secret(&of, key),
+                            None => password(&of, &broker),
+                        });
                         Some(Management::new(base, &rabbitmq.vhost, &rabbitmq.username, password)?)
                     }
                     None => None,
                 };
-                Ok(Self::Rabbitmq(admin, management))
+                Ok(Self::Rabbitmq(Arc::new((admin, management))))
             }
             Kind::Sqs(sqs) => {
-                let file = |key: &SecretKey| transport.secrets.join(&key.key);
                 let config = SqsConfig {
+                    access_key: sqs.credentials.clone().map(|keys| {
+                        let of = transport.clone();
+                        Source::new(move || access_key(&of, &keys))
+                    }),
                     region: Some(sqs.region.clone()),
                     endpoint: sqs.endpoint.clone(),
                     visibility_timeout: Duration::from_secs(sqs.visibility_timeout.into()),
                     max_receives: sqs.max_receive_count,
                     dead_retention: Duration::from_secs(u64::from(sqs.retention_days) * DAY),
-                    key_files: sqs.credentials.as_ref().map(|(id, secret)| KeyFiles {
-                        access_key_id: file(id),
-                        secret_access_key: file(secret),
-                    }),
                     ..SqsConfig::default()
                 };
                 Sqs::connect(config).await.map(Self::Sqs)
@@ -80,7 +84,7 @@ impl Client {
         tags: &BTreeMap<String, String>,
     ) -> Result<Option<String>, TransportError> {
         match self {
-            Self::Rabbitmq(admin, _) => admin.ensure_queue(queue).await,
+            Self::Rabbitmq(broker) => broker.0.ensure_queue(queue).await,
             Self::Sqs(sqs) => {
                 sqs.ensure_tagged(queue, tags).await?;
                 sqs.difference(queue).await
@@ -91,7 +95,7 @@ impl Client {
     /// Makes what all queues share.
     pub(super) async fn prepare(&self) -> Result<(), TransportError> {
         match self {
-            Self::Rabbitmq(admin, _) => admin.ensure_ladder().await,
+            Self::Rabbitmq(broker) => broker.0.ensure_ladder().await,
             Self::Sqs(_) => Ok(()),
         }
     }
@@ -99,7 +103,8 @@ impl Client {
     /// How many messages are ready on each queue; `None` = there is no such queue.
     pub(super) async fn ready(&self, queues: &[Queue]) -> Result<Vec<Option<u64>>, TransportError> {
         match self {
-            Self::Rabbitmq(admin, _) => {
+            Self::Rabbitmq(broker) => {
+                let admin = &broker.0;
                 let share = queues.len().div_ceil(LOOKS_AT_ONCE).max(1);
                 let seen = try_join_all(queues.chunks(share).map(|share| admin.look_at(share))).await?;
                 Ok(seen.into_iter().flatten().map(|seen| seen.map(|seen| seen.ready)).collect())
@@ -120,7 +125,7 @@ impl Client {
     /// Those of the queues that do not exist.
     pub(super) async fn missing(&self, queues: &[Queue]) -> Result<Vec<Queue>, TransportError> {
         match self {
-            Self::Rabbitmq(..) => {
+            Self::Rabbitmq(_) => {
                 let ready = self.ready(queues).await?;
                 let gone = queues.iter().zip(ready).filter(|(_, ready)| ready.is_none());
                 Ok(gone.map(|(queue, _)| queue.clone()).collect())
@@ -132,7 +137,7 @@ impl Client {
     /// What the broker tells over its own protocol, for RabbitMQ without messages in hand.
     pub(super) async fn depth(&self, queue: &Queue) -> Result<Depth, TransportError> {
         match self {
-            Self::Rabbitmq(admin, _) => admin.depth(queue).await,
+            Self::Rabbitmq(broker) => broker.0.depth(queue).await,
             Self::Sqs(sqs) => sqs.depth(queue).await,
         }
     }
@@ -140,20 +145,28 @@ impl Client {
     /// What is on a queue, asked of the broker now: before a deletion nothing remembered counts.
     pub(super) async fn count(&self, queue: &Queue) -> Result<Depth, TransportError> {
         let depth = self.depth(queue).await?;
-        Ok(match self {
-            Self::Rabbitmq(_, Some(management)) => {
+        match self.management() {
+            Some(management) => {
                 let in_flight = management.queue(queue).await?.map_or(0, |listed| listed.unacknowledged);
-                Depth { in_flight, ..depth }
+                Ok(Depth { in_flight, ..depth })
             }
             // Without the API what is in hand shows as a consumer, which keeps a queue of RabbitMQ too.
-            Self::Rabbitmq(_, None) | Self::Sqs(_) => depth,
-        })
+            None => Ok(depth),
+        }
+    }
+
+    /// The management API, where there is one.
+    pub(super) fn management(&self) -> Option<&Management> {
+        match self {
+            Self::Rabbitmq(broker) => broker.1.as_ref(),
+            Self::Sqs(_) => None,
+        }
     }
 
     /// Deletes one queue unless something is on it. SQS deletes it whatever is on it: its counts must have been read.
     pub(super) async fn remove_if_empty(&self, queue: &Queue) -> Result<Removal, TransportError> {
         match self {
-            Self::Rabbitmq(admin, _) => admin.remove_if_empty(queue).await,
+            Self::Rabbitmq(broker) => broker.0.remove_if_empty(queue).await,
             Self::Sqs(sqs) => sqs.remove(queue).await.map(|()| Removal::Gone),
         }
     }
@@ -161,25 +174,38 @@ impl Client {
     /// Deletes one queue with all that is on it.
     pub(super) async fn remove(&self, queue: &Queue) -> Result<(), TransportError> {
         match self {
-            Self::Rabbitmq(admin, _) => admin.remove(queue).await,
+            Self::Rabbitmq(broker) => broker.0.remove(queue).await,
             Self::Sqs(sqs) => sqs.remove(queue).await,
         }
     }
 }
 
 /// The operator's own password, read now.
-pub(super) fn password(transport: &Transport, rabbitmq: &Rabbitmq) -> Result<String, TransportError> {
+///
+/// # Errors
+/// A sentence.
+pub(super) fn password(transport: &Transport, rabbitmq: &Rabbitmq) -> Result<String, String> {
     match &rabbitmq.password {
         Some(key) => secret(transport, key),
         None => Ok(rabbitmq.username.clone()),
     }
 }
 
+/// The operator's own static keys, read now.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn access_key(
+    transport: &Transport,
+    (id, key): &(SecretKey, SecretKey),
+) -> Result<AccessKey, String> {
+    Ok(AccessKey { id: secret(transport, id)?, secret: secret(transport, key)? })
+}
+
 /// A key of the operator's own credentials, read now.
-pub(super) fn secret(transport: &Transport, key: &SecretKey) -> Result<String, TransportError> {
+fn secret(transport: &Transport, key: &SecretKey) -> Result<String, String> {
     let path = transport.secrets.join(&key.key);
-    let read = std::fs::read_to_string(&path).map_err(|error| {
-        TransportError::Unavailable(format!("credentials in {}: {error}", path.display()))
-    })?;
+    let read = std::fs::read_to_string(&path)
+        .map_err(|error| format!("credentials in {}: {error}", path.display()))?;
     Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -5,10 +5,8 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
 use lapin::{
-    Channel, Connection, ConnectionProperties, ErrorKind, Event,
-    protocol::AMQPErrorKind,
-    tcp::OwnedTLSConfig,
-    uri::{AMQPScheme, AMQPUri},
+    Channel, Connection, ConnectionProperties, ErrorKind, Event, protocol::AMQPErrorKind,
+    tcp::OwnedTLSConfig, uri::AMQPScheme,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -16,7 +14,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{board::Board, config::RabbitmqConfig, fault::Fault};
+use super::{
+    board::Board,
+    config::{Address, RabbitmqConfig},
+    fault::Fault,
+};
 use crate::{Health, TransportError};
 
 /// Longest that one try to connect takes before the next begins.
@@ -39,16 +41,19 @@ pub(super) fn backoff() -> ExponentialBackoff {
 /// How to dial.
 #[derive(Clone)]
 pub(super) struct Dialer {
-    uri: AMQPUri,
+    address: Address,
     tls: OwnedTLSConfig,
     name: String,
 }
 
 impl Dialer {
     /// # Errors
-    /// [`TransportError::Misconfigured`] for an address that cannot be used or a certificate file that cannot be read.
+    /// [`TransportError::Misconfigured`] for a fixed address that cannot be used or a certificate file that cannot be
+    /// read.
     pub(super) fn new(config: &RabbitmqConfig) -> Result<Self, TransportError> {
-        let uri = config.uri()?;
+        if let Address::Fixed(_) = config.address {
+            config.address.uri().map_err(TransportError::Misconfigured)?;
+        }
         let mut tls = OwnedTLSConfig::default();
         if let Some(path) = &config.ca_file {
             let wrong = |why: String| {
@@ -60,23 +65,33 @@ impl Dialer {
             }
             tls.cert_chain = Some(pem);
         }
-        if uri.scheme == AMQPScheme::AMQPS {
-            // One provider for the whole process; an error means that it is installed already.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        Ok(Self { uri, tls, name: config.name.clone() })
+        Ok(Self { address: config.address.clone(), tls, name: config.name.clone() })
     }
 
     /// Host and port, for messages.
     pub(super) fn target(&self) -> String {
-        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+        let uri = self.address.uri();
+        uri.map_or_else(
+            |_| "RabbitMQ".to_owned(),
+            |uri| format!("{}:{}", uri.authority.host, uri.authority.port),
+        )
+    }
+
+    /// Whether the credentials may change: then a refusal is waited out as an absence is.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.address, Address::Read(_))
     }
 
     pub(super) async fn dial(&self, role: &str) -> Result<Connection, Fault> {
+        let uri = self.address.uri().map_err(Fault::Away)?;
+        if uri.scheme == AMQPScheme::AMQPS {
+            // One provider for the whole process; an error means that it is installed already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{} {role}", self.name).into());
         let connect = Connection::connect_uri_with_config(
-            self.uri.clone(),
+            uri,
             properties,
             self.tls.clone(),
             lapin::runtime::default_runtime()?,
