@@ -4,7 +4,7 @@
 
 mod queues;
 
-use std::{collections::BTreeMap, num::NonZeroU16, time::Instant};
+use std::{collections::BTreeSet, num::NonZeroU16, time::Instant};
 
 use asya_envelope::Queue;
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
@@ -90,21 +90,11 @@ async fn all_queues_are_listed_whatever_their_number() {
         eprintln!("{MANY} queues were made in {:?}", began.elapsed());
         let management = Management::new(&rabbit.management_url(), "/", "guest", guest()).unwrap();
         let began = Instant::now();
-        let listed: BTreeMap<_, _> = management
-            .queues("asya-test-")
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|one| (one.name.clone(), one))
-            .collect();
+        let listed = management.queues("asya-test-").await.unwrap();
+        let listed: BTreeSet<_> = listed.into_iter().map(|one| one.name).collect();
         eprintln!("{} queues were listed in {:?}", listed.len(), began.elapsed());
         for queue in &queues {
-            assert_eq!(
-                listed[queue].arguments["x-dead-letter-routing-key"],
-                queue.dead_letter().as_str(),
-                "{queue}"
-            );
-            assert!(listed.contains_key(&queue.dead_letter()));
+            assert!(listed.contains(queue) && listed.contains(&queue.dead_letter()), "{queue}");
         }
         let began = Instant::now();
         assert_eq!(brokers.missing("rabbitmq", &queues).await.unwrap(), []);

@@ -7,7 +7,7 @@ mod queues;
 use asya_envelope::Queue;
 
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
-use queues::{Rabbit, eventually, fresh_queue, rabbitmqs, settings};
+use queues::{Cable, Rabbit, eventually, fresh_queue, rabbitmqs, settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -164,5 +164,25 @@ async fn ready_messages_of_many_queues_are_counted_in_their_order() {
         eventually("all are counted", async || brokers.ready("rabbitmq", &queues).await.unwrap() == expected)
             .await;
         assert_eq!(brokers.ready("rabbitmq", &[]).await.unwrap(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_said_and_mended() {
+    for rabbit in rabbitmqs() {
+        let mut cable = Cable::lay(format!("{}:{}", rabbit.host(), rabbit.port())).await;
+        let (brokers, _secrets) = brokers(&rabbit, &json!({"host": "127.0.0.1", "port": cable.port}));
+        let queue = fresh_queue();
+        brokers.ensure("rabbitmq", &queue, OCR).await.unwrap();
+        cable.cut().await;
+        eventually("the broker is away", async || {
+            matches!(brokers.look("rabbitmq", &queue).await, Queued::Unreachable(why) if why.contains("127.0.0.1"))
+        })
+        .await;
+        cable.mend().await;
+        eventually("the broker is back", async || {
+            matches!(brokers.look("rabbitmq", &queue).await, Queued::There(_))
+        })
+        .await;
     }
 }

@@ -28,7 +28,7 @@ const PAGE: usize = 500;
 /// Largest answer: a page with the columns that we ask for is a tenth of it.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// What is asked of each queue.
-const COLUMNS: &str = "name,messages_ready,messages_unacknowledged,arguments,type";
+const COLUMNS: &str = "name,messages_ready,messages_unacknowledged";
 
 /// A client of one broker's management API.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub struct Management {
 }
 
 /// One queue as the management API shows it.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
     #[serde(deserialize_with = "queue")]
@@ -52,12 +52,6 @@ pub struct Listed {
     /// Messages delivered and not settled.
     #[serde(default, rename = "messages_unacknowledged")]
     pub unacknowledged: u64,
-    /// Arguments it was declared with.
-    #[serde(default)]
-    pub arguments: Value,
-    /// `classic`, `quorum` or `stream`.
-    #[serde(default, rename = "type")]
-    pub kind: String,
 }
 
 /// What a user may do: regular expressions over the names of queues and exchanges.
