@@ -4,9 +4,12 @@
 
 mod queues;
 
+use std::time::Duration;
+
 use asya_envelope::Queue;
 
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
+use asya_resources::DeletionPolicy;
 use queues::{Cable, Rabbit, eventually, fresh_queue, rabbitmqs, settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -185,4 +188,23 @@ async fn a_lost_connection_is_said_and_mended() {
         })
         .await;
     }
+}
+
+/// Controllers run in tasks of their own, which not every future can.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_can_be_spawned() {
+    let nowhere = Rabbit { amqp: "amqp://guest:guest@127.0.0.1:1/".into(), management: String::new() };
+    let (brokers, _secrets) = brokers(&nowhere, &json!({}));
+    let calls = async move {
+        let queue = fresh_queue();
+        let queues = [queue.clone()];
+        brokers.ensure("rabbitmq", &queue, OCR).await.unwrap_err();
+        brokers.look("rabbitmq", &queue).await;
+        brokers.ready("rabbitmq", &queues).await.unwrap_err();
+        brokers.missing("rabbitmq", &queues).await.unwrap_err();
+        let mut retirement = brokers.retirement("rabbitmq", DeletionPolicy::Delete, Duration::ZERO);
+        brokers.retire("rabbitmq", &queue, &mut retirement).await;
+        brokers.projection("rabbitmq", "team", None).await
+    };
+    assert!(tokio::spawn(calls).await.unwrap().is_ok(), "a projection needs no connection");
 }

@@ -8,7 +8,7 @@ use asya_transport::{
     rabbitmq::{Admin, RabbitmqConfig, Removal, management::Management},
     sqs::{AccessKey, Sqs, SqsConfig},
 };
-use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use futures::future::try_join_all;
 
 use crate::settings::{Kind, Rabbitmq, SecretKey, Transport, transports::address};
 
@@ -102,24 +102,29 @@ impl Client {
 
     /// How many messages are ready on each queue; `None` = there is no such queue.
     pub(super) async fn ready(&self, queues: &[Queue]) -> Result<Vec<Option<u64>>, TransportError> {
-        match self {
+        // Owned parts: a task that borrows what its closure is given cannot be spawned.
+        let share = queues.len().div_ceil(LOOKS_AT_ONCE).max(1);
+        let looks = queues.chunks(share).map(|share| self.clone().ready_one_by_one(share.to_vec()));
+        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    }
+
+    async fn ready_one_by_one(self, queues: Vec<Queue>) -> Result<Vec<Option<u64>>, TransportError> {
+        let sqs = match self {
             Self::Rabbitmq(broker) => {
-                let admin = &broker.0;
-                let share = queues.len().div_ceil(LOOKS_AT_ONCE).max(1);
-                let seen = try_join_all(queues.chunks(share).map(|share| admin.look_at(share))).await?;
-                Ok(seen.into_iter().flatten().map(|seen| seen.map(|seen| seen.ready)).collect())
+                let seen = broker.0.look_at(&queues).await?;
+                return Ok(seen.into_iter().map(|seen| seen.map(|seen| seen.ready)).collect());
             }
-            Self::Sqs(sqs) => {
-                let depths = stream::iter(queues).map(|queue| async {
-                    match sqs.depth(queue).await {
-                        Ok(depth) => Ok(Some(depth.ready)),
-                        Err(TransportError::Unroutable { .. }) => Ok(None),
-                        Err(error) => Err(error),
-                    }
-                });
-                depths.buffered(LOOKS_AT_ONCE).try_collect().await
-            }
+            Self::Sqs(sqs) => sqs,
+        };
+        let mut ready = Vec::with_capacity(queues.len());
+        for queue in &queues {
+            ready.push(match sqs.depth(queue).await {
+                Ok(depth) => Some(depth.ready),
+                Err(TransportError::Unroutable { .. }) => None,
+                Err(error) => return Err(error),
+            });
         }
+        Ok(ready)
     }
 
     /// Those of the queues that do not exist.
