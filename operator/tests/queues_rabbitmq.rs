@@ -204,7 +204,8 @@ async fn every_call_can_be_spawned() {
         brokers.missing("rabbitmq", &queues).await.unwrap_err();
         let mut retirement = brokers.retirement("rabbitmq", DeletionPolicy::Delete, Duration::ZERO);
         brokers.retire("rabbitmq", &queue, &mut retirement).await;
-        brokers.projection("rabbitmq", "team", None).await
+        // Just after a failure nothing is tried.
+        brokers.projection("rabbitmq", "team", None).await.unwrap_err()
     };
-    assert!(tokio::spawn(calls).await.unwrap().is_ok(), "a projection needs no connection");
+    assert!(matches!(tokio::spawn(calls).await.unwrap(), Problem::Unreachable(_)));
 }
