@@ -4,8 +4,13 @@
 
 mod queues;
 
+use std::time::Duration;
+
+use asya_envelope::Queue;
+
 use asya_operator::queues::{Brokers, Problem, Queued, Whose};
-use queues::{Rabbit, eventually, fresh_queue, rabbitmqs, settings};
+use asya_resources::DeletionPolicy;
+use queues::{Cable, Rabbit, eventually, fresh_queue, rabbitmqs, settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -131,4 +136,76 @@ async fn a_wrong_password_is_a_refusal_until_the_file_is_right() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_the_broker_needs_for_something_else_are_refused() {
+    for rabbit in rabbitmqs() {
+        let (brokers, _secrets) = brokers(&rabbit, &json!({}));
+        for name in ["asya-retry-1s", "asya-retry-12h"] {
+            let problem = brokers.ensure("rabbitmq", &Queue::named(name), OCR).await.unwrap_err();
+            assert!(problem.to_string().contains("retry ladder"), "{problem}");
+        }
+        for name in ["asya-retry-later", "asya-retry-s"] {
+            brokers.ensure("rabbitmq", &Queue::named(name), OCR).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_messages_of_many_queues_are_counted_in_their_order() {
+    for rabbit in rabbitmqs() {
+        let (brokers, _secrets) = brokers(&rabbit, &json!({}));
+        let queues: Vec<_> = (0..9).map(|_| fresh_queue()).collect();
+        for (queue, count) in queues.iter().zip(0..8) {
+            brokers.ensure("rabbitmq", queue, OCR).await.unwrap();
+            for _ in 0..count {
+                rabbit.publish(queue, "work");
+            }
+        }
+        let expected: Vec<_> = (0..8).map(Some).chain([None]).collect();
+        eventually("all are counted", async || brokers.ready("rabbitmq", &queues).await.unwrap() == expected)
+            .await;
+        assert_eq!(brokers.ready("rabbitmq", &[]).await.unwrap(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_said_and_mended() {
+    for rabbit in rabbitmqs() {
+        let mut cable = Cable::lay(format!("{}:{}", rabbit.host(), rabbit.port())).await;
+        let (brokers, _secrets) = brokers(&rabbit, &json!({"host": "127.0.0.1", "port": cable.port}));
+        let queue = fresh_queue();
+        brokers.ensure("rabbitmq", &queue, OCR).await.unwrap();
+        cable.cut().await;
+        eventually("the broker is away", async || {
+            matches!(brokers.look("rabbitmq", &queue).await, Queued::Unreachable(why) if why.contains("127.0.0.1"))
+        })
+        .await;
+        cable.mend().await;
+        eventually("the broker is back", async || {
+            matches!(brokers.look("rabbitmq", &queue).await, Queued::There(_))
+        })
+        .await;
+    }
+}
+
+/// Controllers run in tasks of their own, which not every future can.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_can_be_spawned() {
+    let nowhere = Rabbit { amqp: "amqp://guest:guest@127.0.0.1:1/".into(), management: String::new() };
+    let (brokers, _secrets) = brokers(&nowhere, &json!({}));
+    let calls = async move {
+        let queue = fresh_queue();
+        let queues = [queue.clone()];
+        brokers.ensure("rabbitmq", &queue, OCR).await.unwrap_err();
+        brokers.look("rabbitmq", &queue).await;
+        brokers.ready("rabbitmq", &queues).await.unwrap_err();
+        brokers.missing("rabbitmq", &queues).await.unwrap_err();
+        let mut retirement = brokers.retirement("rabbitmq", DeletionPolicy::Delete, Duration::ZERO);
+        brokers.retire("rabbitmq", &queue, &mut retirement).await;
+        // Just after a failure nothing is tried.
+        brokers.projection("rabbitmq", "team", None).await.unwrap_err()
+    };
+    assert!(matches!(tokio::spawn(calls).await.unwrap(), Problem::Unreachable(_)));
 }

@@ -185,14 +185,14 @@ async fn an_empty_queue_goes_after_three_readings_and_a_full_one_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_keys_are_a_refusal_until_their_files_are_there() {
+async fn missing_keys_are_named_until_their_files_are_there() {
     for endpoint in endpoints() {
         let (brokers, secrets) = brokers(&endpoint, &json!({}));
         let (file, aside) = (secrets.path().join("sqs/secret"), secrets.path().join("aside"));
         std::fs::rename(&file, &aside).unwrap();
         let queue = fresh_queue();
         let problem = brokers.ensure("sqs", &queue, OCR).await.unwrap_err();
-        assert_eq!(problem.reason(), "BrokerRefused");
+        assert_eq!(problem.reason(), "BrokerUnreachable");
         assert!(problem.to_string().contains("sqs/secret"), "{problem}");
         std::fs::rename(&aside, &file).unwrap();
         eventually("the keys are taken", async || brokers.ensure("sqs", &queue, OCR).await.is_ok()).await;

@@ -57,7 +57,7 @@ async fn a_queue_is_removed_only_when_nothing_is_on_it() {
     for (url, admin) in admins() {
         let queue = fresh_queue();
         admin.ensure(&queue).await.unwrap();
-        assert_eq!(admin.difference(&queue).await.unwrap(), None, "it is as we make it");
+        assert_eq!(admin.ensure_queue(&queue).await.unwrap(), None, "it is as we make it");
         let client = connect(&url).await;
         asya_transport::Transport::publish(&*client, message(&queue, "work"), None).await.unwrap();
         assert!(
@@ -85,9 +85,11 @@ async fn without_dead_letters_a_queue_has_no_second_one() {
         let config = RabbitmqConfig { dead_letters: false, ..RabbitmqConfig::new(&url) };
         let admin = Admin::connect(config).unwrap();
         let queue = fresh_queue();
-        admin.ensure_queue(&queue).await.unwrap();
+        assert_eq!(admin.ensure_queue(&queue).await.unwrap(), None);
         assert_eq!(admin.look(&queue.dead_letter()).await.unwrap(), None);
-        assert_eq!(admin.difference(&queue).await.unwrap(), None);
+        let with = Admin::connect(RabbitmqConfig::new(&url)).unwrap();
+        let difference = with.ensure_queue(&queue).await.unwrap().expect("it has no dead letters");
+        assert!(difference.contains("x-dead-letter"), "{difference}");
         admin.remove(&queue).await.unwrap();
     }
 }

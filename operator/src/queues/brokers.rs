@@ -54,6 +54,11 @@ impl Brokers {
     /// A [`Problem`] for the condition `TransportReady`.
     pub async fn ensure(&self, transport: &str, queue: &Queue, whose: Whose<'_>) -> Result<(), Problem> {
         let broker = self.broker(transport)?;
+        if let Some(owner) = broker.reserved(queue) {
+            return Err(Problem::Refused(format!(
+                "queue {queue:?} on transport {transport:?} is {owner}: give the actor another name"
+            )));
+        }
         let makes = self.manage && broker.transport().auto_create;
         let ensured = limited(broker, broker.ensure(queue, whose, makes)).await;
         ensured.map_err(|problem| match problem {
@@ -83,7 +88,17 @@ impl Brokers {
         }
     }
 
-    /// Those of the queues of one transport that do not exist: one cheap question each at most.
+    /// How many messages are ready on each of the queues of one transport, exactly where the broker can tell; `None` =
+    /// there is no such queue. For who looks often: no state is kept and nothing is listed.
+    ///
+    /// # Errors
+    /// A [`Problem`], if the broker could not be asked about all of them.
+    pub async fn ready(&self, transport: &str, queues: &[Queue]) -> Result<Vec<Option<u64>>, Problem> {
+        let broker = self.broker(transport)?;
+        limited(broker, broker.ready(queues)).await
+    }
+
+    /// Those of the queues of one transport that do not exist: one cheap question each at most, on SQS one for many.
     ///
     /// # Errors
     /// A [`Problem`], if the broker could not be asked about all of them.
@@ -151,7 +166,7 @@ impl Brokers {
 }
 
 /// Queues that are looked for within one limit of time.
-const MISSING_PORTION: usize = 100;
+const MISSING_PORTION: usize = 250;
 
 /// A call within its limit of time.
 pub(super) async fn limited<T>(
@@ -165,7 +180,7 @@ pub(super) async fn limited<T>(
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
-            broker.note(&error).await;
+            broker.note(&error);
             Err(Problem::of(transport, error))
         }
         Err(_) => Err(Problem::Unreachable(format!(

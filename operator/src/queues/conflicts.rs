@@ -24,7 +24,7 @@ pub struct Claim {
 /// For each actor, by uid, that resolves to a queue of another: the owner's claim. An actor's dead-letter queue belongs
 /// to it as its queue does, so `ocr` and `ocr-dlq` conflict. Actors that are being deleted keep their claim until they
 /// are gone.
-pub fn conflicts<'a>(claims: &'a [Claim], template: Template) -> BTreeMap<&'a str, &'a Claim> {
+pub fn conflicts(claims: &[Claim], template: Template) -> BTreeMap<&str, &Claim> {
     let mut ordered: Vec<&Claim> = claims.iter().collect();
     ordered.sort();
     let mut owners: BTreeMap<(&str, Queue), &Claim> = BTreeMap::new();

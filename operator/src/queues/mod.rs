@@ -3,7 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | [`brokers`] | [`Brokers`]: all transports; what the controllers call |
-//! | `broker` | one transport: its connection, its credentials |
+//! | `broker` | one transport, and what is known of its queues |
+//! | `client` | how a broker is talked to: its connection, its credentials |
+//! | `listing` | all queues in one call of RabbitMQ's management API |
 //! | [`conflicts()`] | pure: who owns a queue when several actors resolve to it |
 //! | [`counts`] | pure: when counts are worth a write of the status |
 //! | [`deletion`] | [`Deletion`]: what becomes of the queue of a deleted actor, step by step |
@@ -16,9 +18,11 @@
 
 mod broker;
 pub mod brokers;
+mod client;
 mod conflicts;
 pub mod counts;
 pub mod deletion;
+mod listing;
 pub mod problem;
 pub mod projection;
 pub mod retirement;

@@ -72,6 +72,6 @@ impl Problem {
 }
 
 /// A connection that is tried again and again says only in words that the broker turns it away.
-pub(super) fn is_refusal(why: &str) -> bool {
+fn is_refusal(why: &str) -> bool {
     ["ACCESS_REFUSED", "ACCESS-REFUSED", "NOT_ALLOWED", "NOT-ALLOWED"].iter().any(|code| why.contains(code))
 }

@@ -10,6 +10,11 @@ use std::{
 use asya_envelope::Queue;
 use asya_operator::settings::{Raw, Settings};
 use serde_json::Value;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
 
 /// How long to wait for what must happen soon; generous, because the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -116,4 +121,45 @@ pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
         assert!(began.elapsed() < SOON, "not within {SOON:?}: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A way to a server that can be cut and mended.
+pub(crate) struct Cable {
+    pub(crate) port: u16,
+    target: String,
+    listener: JoinHandle<()>,
+}
+
+impl Cable {
+    pub(crate) async fn lay(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        Self { port, listener: carry(listener, target.clone()), target }
+    }
+
+    /// Cuts all connections; new ones meet a closed port.
+    pub(crate) async fn cut(&mut self) {
+        self.listener.abort();
+        let _ = (&mut self.listener).await;
+    }
+
+    pub(crate) async fn mend(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free again");
+        self.listener = carry(listener, self.target.clone());
+    }
+}
+
+fn carry(listener: TcpListener, target: String) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        // Dropped with this task, and the connections with it.
+        let mut plugs = JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let target = target.clone();
+            plugs.spawn(async move {
+                if let Ok(mut far) = TcpStream::connect(target).await {
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    })
 }

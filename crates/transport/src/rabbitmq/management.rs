@@ -19,7 +19,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::TransportError;
+use crate::{Source, TransportError};
 
 /// How long one call may take: a page of a busy broker takes a second.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const PAGE: usize = 500;
 /// Largest answer: a page with the columns that we ask for is a tenth of it.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// What is asked of each queue.
-const COLUMNS: &str = "name,messages_ready,messages_unacknowledged,arguments,type";
+const COLUMNS: &str = "name,messages_ready,messages_unacknowledged";
 
 /// A client of one broker's management API.
 #[derive(Clone)]
@@ -36,11 +36,12 @@ pub struct Management {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     vhost: String,
-    authorization: header::HeaderValue,
+    username: String,
+    password: Source<String>,
 }
 
 /// One queue as the management API shows it.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
     #[serde(deserialize_with = "queue")]
@@ -51,12 +52,6 @@ pub struct Listed {
     /// Messages delivered and not settled.
     #[serde(default, rename = "messages_unacknowledged")]
     pub unacknowledged: u64,
-    /// Arguments it was declared with.
-    #[serde(default)]
-    pub arguments: Value,
-    /// `classic`, `quorum` or `stream`.
-    #[serde(default, rename = "type")]
-    pub kind: String,
 }
 
 /// What a user may do: regular expressions over the names of queues and exchanges.
@@ -77,21 +72,24 @@ struct Page {
 }
 
 impl Management {
-    /// A client for `base` (`http://host:15672`, without a slash at its end) and one vhost. Nothing is asked yet.
+    /// A client for `base` (`http://host:15672`, without a slash at its end) and one vhost. The password is read at each
+    /// call. Nothing is asked yet.
     ///
     /// # Errors
     /// [`TransportError::Misconfigured`] if `base` needs TLS and no trusted certificates are found.
-    pub fn new(base: &str, vhost: &str, username: &str, password: &str) -> Result<Self, TransportError> {
+    pub fn new(
+        base: &str,
+        vhost: &str,
+        username: &str,
+        password: Source<String>,
+    ) -> Result<Self, TransportError> {
         let connector = connector(base).map_err(TransportError::Misconfigured)?;
-        let credentials = STANDARD.encode(format!("{username}:{password}"));
-        let mut authorization = header::HeaderValue::try_from(format!("Basic {credentials}"))
-            .map_err(|error| TransportError::Misconfigured(error.to_string()))?;
-        authorization.set_sensitive(true);
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector),
             base: base.to_owned(),
             vhost: segment(vhost),
-            authorization,
+            username: username.to_owned(),
+            password,
         })
     }
 
@@ -175,11 +173,14 @@ impl Management {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Bytes), TransportError> {
+        let away = |why: String| TransportError::Unavailable(format!("management API {}: {why}", self.base));
         let body = body.map(Value::to_string).unwrap_or_default();
+        let password = self.password.read().map_err(away)?;
+        let credentials = STANDARD.encode(format!("{}:{password}", self.username));
         let request = Request::builder()
             .method(method)
             .uri(format!("{}/api/{path}", self.base))
-            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(header::AUTHORIZATION, format!("Basic {credentials}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(body))
             .map_err(|error| {

@@ -44,7 +44,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use config::{QueueType, RabbitmqConfig};
+pub use config::{Address, QueueType, RabbitmqConfig};
 pub use queues::{Admin, Removal, Seen};
 
 use self::{
@@ -80,13 +80,14 @@ impl Rabbitmq {
     /// [`Transport::health`] says why.
     ///
     /// # Errors
-    /// [`TransportError::Misconfigured`] if the address, the certificate file, the credentials or the vhost are wrong.
+    /// [`TransportError::Misconfigured`] if the certificate file is wrong, or an address, credentials or a vhost that
+    /// cannot change ([`Address::Fixed`]).
     pub async fn connect(config: RabbitmqConfig) -> Result<Arc<Self>, TransportError> {
         let dialer = Dialer::new(&config)?;
         let exchange = short(&config.exchange).map_err(|fault| fault.into_error(None))?;
         let first = match dialer.dial(PUBLISHING).await {
             Ok(connection) => Some(connection),
-            Err(Fault::Denied(reason)) => {
+            Err(Fault::Denied(reason)) if !dialer.may_change() => {
                 let target = dialer.target();
                 return Err(TransportError::Misconfigured(format!("RabbitMQ at {target} refused: {reason}")));
             }

@@ -107,19 +107,6 @@ impl Admin {
         Ok(seen)
     }
 
-    /// How an existing queue differs from what [`Queues::ensure`] would make, in the broker's words. Call it only for
-    /// a queue that is there: it asks by declaring it.
-    ///
-    /// # Errors
-    /// The broker is away, or does not permit it.
-    pub async fn difference(&self, queue: &Queue) -> Result<Option<String>, TransportError> {
-        match self.declare(queue, self.arguments(queue)).await {
-            Ok(()) => Ok(None),
-            Err(Fault::Refused(difference)) => Ok(Some(difference)),
-            Err(fault) => Err(fault.into_error(Some(queue))),
-        }
-    }
-
     /// Deletes this one queue, not its dead-letter queue, unless messages or consumers are on it. Whether messages are
     /// in hand of somebody who fetches single ones only the management API can tell.
     ///
@@ -170,12 +157,19 @@ impl Admin {
     }
 
     /// Makes the queue with its dead-letter queue and binds it; what [`Queues::ensure`] does but for the retry ladder,
-    /// which all queues share.
+    /// which all queues share. An existing queue is used as it is; how it differs is returned in the broker's words.
     ///
     /// # Errors
     /// The broker is away, or does not permit it.
-    pub async fn ensure_queue(&self, queue: &Queue) -> Result<(), TransportError> {
-        self.make(queue).await.map_err(|fault| fault.into_error(Some(queue)))
+    pub async fn ensure_queue(&self, queue: &Queue) -> Result<Option<String>, TransportError> {
+        let made = async {
+            match self.make(queue).await {
+                // It exists with other arguments, or the exchange does not, or we may not declare what is there.
+                Err(Fault::Refused(_) | Fault::Missing(_) | Fault::Denied(_)) => self.complete(queue).await,
+                made => made.map(|()| None),
+            }
+        };
+        made.await.map_err(|fault| fault.into_error(Some(queue)))
     }
 
     /// Makes the retry ladder, unless it exists.
@@ -186,17 +180,45 @@ impl Admin {
         self.ladder.ensure(&self.wire).await
     }
 
+    /// All at once on one channel, which the first surprise closes.
     async fn make(&self, queue: &Queue) -> Result<(), Fault> {
+        let channel = self.wire.channel().await?;
+        if self.config.dead_letters {
+            declare(&channel, &queue.dead_letter(), self.arguments_of_dead()).await?;
+        }
+        declare(&channel, queue, self.arguments(queue)).await?;
+        self.bind(&channel, queue).await?;
+        fault::close(&channel).await;
+        Ok(())
+    }
+
+    /// Makes only what is missing, and says how the queue differs.
+    async fn complete(&self, queue: &Queue) -> Result<Option<String>, Fault> {
         self.ensure_exchange().await?;
         let dead = queue.dead_letter();
         if self.config.dead_letters && self.passive(&dead).await?.is_none() {
-            self.declare_dead(&dead).await?;
+            self.declare(&dead, self.arguments_of_dead()).await?;
         }
-        if self.passive(queue).await?.is_none() {
-            self.declare(queue, self.arguments(queue)).await?;
-        }
-        // Old publishers use the bare name, the Go operator bound with the queue's: both reach it.
+        let difference = match self.passive(queue).await? {
+            None => {
+                self.declare(queue, self.arguments(queue)).await?;
+                None
+            }
+            Some(_) => match self.declare(queue, self.arguments(queue)).await {
+                Err(Fault::Refused(difference)) => Some(difference),
+                // Without the right to declare it cannot be told.
+                Ok(()) | Err(Fault::Denied(_)) => None,
+                Err(fault) => return Err(fault),
+            },
+        };
         let channel = self.wire.channel().await?;
+        self.bind(&channel, queue).await?;
+        fault::close(&channel).await;
+        Ok(difference)
+    }
+
+    /// Old publishers use the bare name, the Go operator bound with the queue's: both reach it.
+    async fn bind(&self, channel: &Channel, queue: &Queue) -> Result<(), Fault> {
         for key in [queue.routing_key(), queue.as_str()] {
             let options = QueueBindOptions::default();
             let exchange = short(&self.config.exchange)?;
@@ -204,7 +226,6 @@ impl Admin {
                 .queue_bind(short(queue.as_str())?, exchange, short(key)?, options, FieldTable::default())
                 .await?;
         }
-        fault::close(&channel).await;
         Ok(())
     }
 
@@ -254,18 +275,17 @@ impl Admin {
     /// Looking at dead letters counts as delivering them, so their queue must have no limit in practice. (Quorum queues
     /// of RabbitMQ 4 have one of 20 unless told otherwise; `-1` means none there, and on 3.10 that every letter that is
     /// looked at is thrown away.)
-    async fn declare_dead(&self, dead: &Queue) -> Result<(), Fault> {
+    fn arguments_of_dead(&self) -> FieldTable {
         let mut arguments = self.kind();
         if self.config.queue_type == QueueType::Quorum {
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(i32::MAX.into()));
         }
-        self.declare(dead, arguments).await
+        arguments
     }
 
     async fn declare(&self, queue: &Queue, arguments: FieldTable) -> Result<(), Fault> {
         let channel = self.wire.channel().await?;
-        let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(short(queue.as_str())?, options, arguments).await?;
+        declare(&channel, queue, arguments).await?;
         fault::close(&channel).await;
         Ok(())
     }
@@ -279,6 +299,12 @@ impl Admin {
         }
         Ok(found)
     }
+}
+
+async fn declare(channel: &Channel, queue: &Queue, arguments: FieldTable) -> Result<(), Fault> {
+    let options = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare(short(queue.as_str())?, options, arguments).await?;
+    Ok(())
 }
 
 async fn declare_passive(channel: &Channel, queue: &Queue) -> Result<Option<Seen>, Fault> {

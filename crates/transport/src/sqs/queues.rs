@@ -1,6 +1,6 @@
 //! Managing queues: the operator's and the command line's side.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use asya_envelope::Queue;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
@@ -16,6 +16,8 @@ use crate::{Depth, Queues, TransportError};
 
 /// How long messages of a new queue are kept: 4 days, as those of the Go system's operator.
 const RETENTION_SECONDS: &str = "345600";
+/// Most queues of one list.
+const LIST_PAGE: i32 = 1000;
 /// The shortest time in seconds that the service keeps messages.
 const MIN_RETENTION: u64 = 60;
 /// The tag that says what kind of queue it is, and what it says of dead-letter queues, as by the Go system's operator.
@@ -99,6 +101,51 @@ impl Sqs {
             _ => {}
         }
         Ok((!differences.is_empty()).then(|| differences.join(", ")))
+    }
+
+    /// Those of some queues that do not exist: one request for a thousand queues of the account whose names begin with
+    /// `prefix`, and one for each that the list does not hold, because it may be minutes old.
+    ///
+    /// # Errors
+    /// The service is away or does not permit it.
+    pub async fn missing(&self, queues: &[Queue], prefix: &str) -> Result<Vec<Queue>, TransportError> {
+        let client = &self.core.service.client;
+        let mut listed = HashSet::new();
+        let prefix = self.core.physical(&Queue::named(prefix));
+        let mut pages = client
+            .list_queues()
+            .queue_name_prefix(prefix.as_str())
+            .into_paginator()
+            .page_size(LIST_PAGE)
+            .send();
+        while let Some(page) = pages.next().await {
+            match page.map_err(|error| Failure::of(&error)) {
+                Ok(page) => {
+                    let urls = page.queue_urls.unwrap_or_default();
+                    listed.extend(urls.iter().filter_map(|url| Some(url.rsplit_once('/')?.1.to_owned())));
+                }
+                // Without that right each queue is asked for.
+                Err(Failure::Denied(_)) => break,
+                Err(failure) => return Err(failure.publishing(&prefix)),
+            }
+        }
+        let mut missing = Vec::new();
+        for queue in queues {
+            let name = self.core.physical(queue);
+            if listed.contains(name.as_str()) {
+                continue;
+            }
+            let found = client.get_queue_url().queue_name(name.as_str()).send().await;
+            match found.map_err(|error| Failure::of(&error)) {
+                Ok(_) => {}
+                Err(Failure::Missing) => {
+                    self.core.service.directory.forget(&name);
+                    missing.push(queue.clone());
+                }
+                Err(failure) => return Err(failure.publishing(queue)),
+            }
+        }
+        Ok(missing)
     }
 
     /// Deletes this one queue, not its dead-letter queue, with all that is on it. A missing queue is not an error.
