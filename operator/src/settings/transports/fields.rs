@@ -48,12 +48,7 @@ impl Fields {
         self.left.remove(name).filter(|value| !value.is_null())
     }
 
-    fn read<T>(
-        &mut self,
-        name: &str,
-        wanted: &str,
-        read: impl FnOnce(&Value) -> Option<T>,
-    ) -> Option<T> {
+    fn read<T>(&mut self, name: &str, wanted: &str, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
         let value = self.value(name)?;
         let read = read(&value);
         if read.is_none() {

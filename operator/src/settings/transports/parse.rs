@@ -198,8 +198,10 @@ fn rabbitmq(config: &mut Fields, enabled: bool, queues: &QueueRules) -> Rabbitmq
 
 fn sqs(config: &mut Fields, enabled: bool, queues: &QueueRules) -> Sqs {
     let credentials = config.object("credentials").and_then(|mut keys| {
-        let (id, secret) =
-            (secret_key(&mut keys, "accessKeyIdSecretRef"), secret_key(&mut keys, "secretAccessKeySecretRef"));
+        let (id, secret) = (
+            secret_key(&mut keys, "accessKeyIdSecretRef"),
+            secret_key(&mut keys, "secretAccessKeySecretRef"),
+        );
         if id.is_some() != secret.is_some() {
             let missing = if id.is_none() { "accessKeyIdSecretRef" } else { "secretAccessKeySecretRef" };
             keys.wrong(missing, "is required beside the other key");
