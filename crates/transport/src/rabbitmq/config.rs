@@ -55,6 +55,9 @@ pub struct RabbitmqConfig {
     pub queue_type: QueueType,
     /// Delivery limit of quorum queues that `ensure` makes.
     pub delivery_limit: u32,
+    /// Whether `ensure` gives queues a dead-letter queue. Without one, what nobody can handle stays with the sidecar that
+    /// has it, and is delivered again and again.
+    pub dead_letters: bool,
     /// PEM file of a certificate authority to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// How long a publish waits for a connection that is being mended.
@@ -74,6 +77,7 @@ impl RabbitmqConfig {
             max_message: DEFAULT_MAX_MESSAGE,
             queue_type: QueueType::default(),
             delivery_limit: DEFAULT_DELIVERY_LIMIT,
+            dead_letters: true,
             ca_file: None,
             patience: DEFAULT_PATIENCE,
             name: "asya".to_owned(),
@@ -143,6 +147,7 @@ impl fmt::Debug for RabbitmqConfig {
             .field("max_message", &self.max_message)
             .field("queue_type", &self.queue_type)
             .field("delivery_limit", &self.delivery_limit)
+            .field("dead_letters", &self.dead_letters)
             .field("ca_file", &self.ca_file)
             .field("patience", &self.patience)
             .field("name", &self.name)

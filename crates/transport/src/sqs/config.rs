@@ -15,6 +15,8 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 /// Receives after which the service moves a message to the dead-letter queue, for queues that we make: above the 20
 /// deliveries after which the engine gives a message up, so that the engine speaks first and says why.
 pub const NEW_QUEUE_MAX_RECEIVES: u32 = 40;
+/// How long the service keeps messages at most, and dead letters of new queues unless said otherwise.
+pub const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Receives on the wire at a time and per queue, when messages abound. Each brings up to ten.
 pub const DEFAULT_MAX_POLLS: usize = 4;
 
@@ -36,6 +38,10 @@ pub struct SqsConfig {
     pub queue_prefix: String,
     /// Most receives on the wire at a time and per queue.
     pub max_polls: usize,
+    /// `maxReceiveCount` of queues that `ensure` makes; `None` = they get no dead-letter queue.
+    pub max_receives: Option<u32>,
+    /// How long dead letters are kept on dead-letter queues that `ensure` makes, in whole seconds, 1 min to 14 days.
+    pub dead_retention: Duration,
 }
 
 impl Default for SqsConfig {
@@ -48,6 +54,8 @@ impl Default for SqsConfig {
             wait_time: DEFAULT_WAIT_TIME,
             queue_prefix: String::new(),
             max_polls: DEFAULT_MAX_POLLS,
+            max_receives: Some(NEW_QUEUE_MAX_RECEIVES),
+            dead_retention: MAX_RETENTION,
         }
     }
 }
