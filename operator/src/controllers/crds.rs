@@ -13,7 +13,7 @@ use tracing::info;
 use crate::{actor::FIELD_MANAGER, settings::Settings};
 
 /// The CRDs, as they are generated from the types.
-pub const CRDS: [&str; 1] = [include_str!("../../../crds/asyncactors.asya.sh.yaml")];
+pub const CRDS: [&str; 1] = [include_str!("../../../crds/asya.sh_asyncactors.yaml")];
 /// How long the API server may take to serve a new CRD.
 const ESTABLISH: Duration = Duration::from_secs(60);
 /// Pause between two looks.
