@@ -3,8 +3,10 @@
 //! | module | holds |
 //! |---|---|
 //! | [`parse()`] | `ASYA_TRANSPORT_CONFIG` read into [`Transport`]s |
+//! | [`address`] | addresses with credentials in them |
 //! | [`credentials`] | [`Credentials`]: which Secret and keys an actor's namespace uses |
 
+pub mod address;
 pub mod credentials;
 mod fields;
 mod parse;

@@ -284,10 +284,9 @@ impl Admin {
 async fn declare_passive(channel: &Channel, queue: &Queue) -> Result<Option<Seen>, Fault> {
     let options = QueueDeclareOptions { passive: true, ..Default::default() };
     match channel.queue_declare(short(queue.as_str())?, options, FieldTable::default()).await {
-        Ok(found) => Ok(Some(Seen {
-            ready: found.message_count().into(),
-            consumers: found.consumer_count().into(),
-        })),
+        Ok(found) => {
+            Ok(Some(Seen { ready: found.message_count().into(), consumers: found.consumer_count().into() }))
+        }
         Err(error) => match Fault::from(error) {
             Fault::Missing(_) => Ok(None),
             fault => Err(fault),

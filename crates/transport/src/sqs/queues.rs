@@ -50,7 +50,8 @@ impl Sqs {
         if let Some(max_receives) = config.max_receives {
             let dead = name.dead_letter();
             refuse_name(&dead)?;
-            let retention = whole_seconds(config.dead_retention).clamp(MIN_RETENTION, MAX_RETENTION.as_secs());
+            let retention =
+                whole_seconds(config.dead_retention).clamp(MIN_RETENTION, MAX_RETENTION.as_secs());
             let of_dead = HashMap::from([(Attribute::MessageRetentionPeriod, retention.to_string())]);
             let mut dead_tags = tags.clone();
             dead_tags.insert(TYPE_TAG.to_owned(), DEAD_TYPE.to_owned());
