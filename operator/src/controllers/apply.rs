@@ -35,6 +35,8 @@ use crate::{
 const CALL: Duration = Duration::from_secs(30);
 /// Repairs of the same object within [`CONTEST`] after which somebody else is taken to insist.
 const CONTESTED_REPAIRS: usize = 3;
+/// The same for a workload that is somebody else's.
+const CONTESTED_BINDING: usize = 2;
 /// See [`CONTESTED_REPAIRS`].
 const CONTEST: Duration = Duration::from_secs(10 * 60);
 
@@ -61,7 +63,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn of(kind: Kind, key: &Key, error: &kube::Error) -> Self {
+    /// What the server said of a write.
+    pub fn of(kind: Kind, key: &Key, error: &kube::Error) -> Self {
         let code = match error {
             kube::Error::Api(status) => status.code,
             _ => 0,
@@ -104,7 +107,6 @@ struct Entry {
 }
 
 /// Writes objects.
-
 pub struct Applier {
     client: Client,
     cache: Arc<Cache>,
@@ -166,6 +168,8 @@ impl Applier {
         }
         let live = match cached {
             Some(live) => Some(live),
+            // Just made: the watch has not told yet.
+            None if known.is_some() => None,
             None => self.look(kind, &key).await?.map(Arc::new),
         };
         if let Some(live) = &live {
@@ -194,8 +198,8 @@ impl Applier {
         Ok(Written::Applied)
     }
 
-    /// Makes a workload whose replicas are nobody's but the autoscaler's: one creation with `replicas`, under a manager
-    /// of its own, then an apply without them.
+    /// Makes a workload with so many replicas by one creation, under a manager of its own. An apply has to follow: it
+    /// makes all fields ours but the replicas.
     ///
     /// # Errors
     /// Why it is not there now.
@@ -208,19 +212,18 @@ impl Applier {
         let parameters = PostParams { field_manager: Some(CREATE_MANAGER.to_owned()), ..PostParams::default() };
         self.metrics.wrote(kind.word(), "create");
         match timely(self.api(kind, &key.0).create(&parameters, &object)).await {
-            Ok(_) => {}
-            // Made by an earlier try, or somebody else's: the apply tells which.
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let live = self.look(kind, &key).await?;
-                if let Some(live) = live {
-                    check_owner(kind, &key, &live, Some(owner))?;
-                }
+            Ok(object) => {
+                self.own(kind, &key, &object.metadata).await?;
+                self.record(kind, &key, 0, &object.metadata, false);
+                Ok(())
             }
-            Err(error) => return Err(Refusal::of(kind, &key, &error)),
+            // Made by an earlier try, or somebody else's.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => match self.look(kind, &key).await? {
+                Some(live) => check_owner(kind, &key, &live, Some(owner)),
+                None => Ok(()),
+            },
+            Err(error) => Err(Refusal::of(kind, &key, &error)),
         }
-        let answer = self.send_apply(kind, &key, desired).await?;
-        self.record(kind, &key, hash(desired), &answer.metadata, false);
-        Ok(())
     }
 
     async fn send_apply(&self, kind: Kind, key: &Key, desired: &Value) -> Result<Live, Refusal> {
@@ -310,51 +313,95 @@ impl Applier {
 
     /// Makes the previous operator's ownership ours, so that what is no longer applied goes away.
     async fn adopt(&self, kind: Kind, key: &Key) -> Result<(), Refusal> {
-        let api = self.api(kind, &key.0);
-        let Some(object) = timely(api.get_opt(&key.1)).await.map_err(|error| Refusal::of(kind, key, &error))? else {
-            return Ok(());
-        };
-        let mut fields = serde_json::to_value(&object.metadata.managed_fields).unwrap_or_default();
+        let object = timely(self.api(kind, &key.0).get_opt(&key.1)).await;
+        match object.map_err(|error| Refusal::of(kind, key, &error))? {
+            Some(object) => {
+                info!(%kind, namespace = key.0, name = key.1, "adopting an object of the previous operator");
+                self.own(kind, key, &object.metadata).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Rewrites who owns which fields, as [`rewrite`] says.
+    async fn own(&self, kind: Kind, key: &Key, metadata: &ObjectMeta) -> Result<(), Refusal> {
+        let mut fields = serde_json::to_value(&metadata.managed_fields).unwrap_or_default();
         let Some(entries) = fields.as_array_mut() else { return Ok(()) };
         rewrite(entries);
         // A merge patch replaces the list; the resourceVersion makes it fail if anything changed since.
-        let patch = json!({"metadata": {
-            "resourceVersion": object.metadata.resource_version,
-            "managedFields": entries,
-        }});
+        let patch = json!({"metadata": {"resourceVersion": metadata.resource_version, "managedFields": entries}});
         self.metrics.wrote(kind.word(), "patch");
-        info!(%kind, namespace = key.0, name = key.1, "adopting an object of the previous operator");
-        timely(api.patch(&key.1, &PatchParams::default(), &Patch::Merge(&patch)))
+        timely(self.api(kind, &key.0).patch(&key.1, &PatchParams::default(), &Patch::Merge(&patch)))
             .await
-            .map(|_| ())
+            .map(drop)
             .map_err(|error| Refusal::of(kind, key, &error))
+    }
+
+    /// Whether somebody else changed an object twice within ten minutes.
+    pub fn contested(&self, kind: Kind, key: &Key) -> bool {
+        let repairs = self.ledger(|ledger| ledger.get(&(kind, key.clone())).map(|entry| entry.repairs.clone()));
+        repairs.unwrap_or_default().iter().filter(|at| at.elapsed() < CONTEST).count() >= CONTESTED_BINDING
+    }
+
+    /// The API server.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Counts a write that somebody else sends.
+    pub fn wrote(&self, kind: Kind, verb: &'static str) {
+        self.metrics.wrote(kind.word(), verb);
+    }
+
+    /// Whether an object is as it was applied, as far as the cache knows: applying it would send nothing.
+    pub fn settled(&self, desired: &Value) -> bool {
+        let Ok((kind, key)) = identify(desired) else { return false };
+        let cached = self.cache.object(kind, &key);
+        self.ledger(|ledger| {
+            let Some(known) = ledger.get(&(kind, key)).filter(|known| known.desired == hash(desired)) else {
+                return false;
+            };
+            cached.is_none_or(|live| live.uid() == known.uid && !drift(&live, known, desired))
+        })
     }
 }
 
-/// Makes entries that the previous operator wrote by Update ours by Apply; an Apply entry of ours takes their fields in.
+/// Makes entries that the previous operator wrote by Update, and those of a creation, ours by Apply, together with what
+/// is ours already. Of a creation the replicas stay with the manager that made it.
 fn rewrite(entries: &mut Vec<Value>) {
-    let former = |entry: &Value| {
+    let update = |entry: &Value, managers: &[&str]| {
         entry["operation"] == "Update"
             && entry["subresource"].as_str().unwrap_or_default().is_empty()
-            && FORMER_MANAGERS.contains(&entry["manager"].as_str().unwrap_or_default())
+            && managers.contains(&entry["manager"].as_str().unwrap_or_default())
     };
     let ours = |entry: &Value| entry["operation"] == "Apply" && entry["manager"] == FIELD_MANAGER;
     let mut fields = json!({});
+    let mut kept = Vec::new();
     let mut template = None;
-    entries.retain(|entry| {
-        if former(entry) || ours(entry) {
-            merge(&mut fields, &entry["fieldsV1"]);
-            template.get_or_insert_with(|| entry.clone());
-            return false;
+    for mut entry in entries.drain(..) {
+        let created = update(&entry, &[CREATE_MANAGER]);
+        if !created && !update(&entry, &FORMER_MANAGERS) && !ours(&entry) {
+            kept.push(entry);
+            continue;
         }
-        true
-    });
+        template.get_or_insert_with(|| entry.clone());
+        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| created);
+        let replicas = replicas.and_then(|spec| spec.remove("f:replicas"));
+        merge(&mut fields, &entry["fieldsV1"]);
+        if let Some(replicas) = replicas {
+            // An Apply entry can later be forced out; an Update entry as well, but only Apply entries can be merged.
+            entry["operation"] = json!("Apply");
+            entry["fieldsV1"] = json!({"f:spec": {"f:replicas": replicas}});
+            kept.push(entry);
+        }
+    }
     if let Some(mut entry) = template {
         entry["manager"] = json!(FIELD_MANAGER);
         entry["operation"] = json!("Apply");
         entry["fieldsV1"] = fields;
-        entries.push(entry);
+        kept.push(entry);
     }
+    *entries = kept;
 }
 
 fn merge(into: &mut Value, from: &Value) {
@@ -413,7 +460,11 @@ fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
         && owners
 }
 
-fn identify(desired: &Value) -> Result<(Kind, Key), Refusal> {
+/// Kind, namespace and name of an object that is to be applied.
+///
+/// # Errors
+/// A kind that is not one of ours.
+pub fn identify(desired: &Value) -> Result<(Kind, Key), Refusal> {
     let text = |path: &str| desired.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
     match Kind::of(desired) {
         Some(kind) => Ok((kind, (text("/metadata/namespace"), text("/metadata/name")))),
@@ -428,7 +479,7 @@ fn hash(desired: &Value) -> u64 {
 }
 
 /// Resource versions of one object grow, as Kubernetes promises since 1.35 and has always done.
-fn version(metadata: &ObjectMeta) -> u64 {
+pub fn version(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
@@ -441,14 +492,6 @@ pub async fn timely<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Res
         .await
         .unwrap_or_else(|_| Err(kube::Error::Service("the API server did not answer in 30 s".into())))
 }
-
-/// Namespace and name of an object that is to be applied.
-pub fn key_of(desired: &Value) -> Key {
-    let text = |path: &str| desired.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-    (text("/metadata/namespace"), text("/metadata/name"))
-}
-
-pub use live::key;
 
 #[cfg(test)]
 mod tests {

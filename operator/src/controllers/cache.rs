@@ -96,6 +96,11 @@ impl Cache {
         self.read().actors.keys().cloned().collect()
     }
 
+    /// The key of the first actor for which `found` holds. It is called under the cache's lock: it must be quick.
+    pub fn find_actor(&self, found: impl Fn(&Key, &Stored) -> bool) -> Option<Key> {
+        self.read().actors.iter().find(|(key, actor)| found(key, actor)).map(|(key, _)| key.clone())
+    }
+
     /// An object.
     pub fn object(&self, kind: Kind, key: &Key) -> Option<Arc<Live>> {
         self.read().objects.get(&kind)?.get(key).cloned()
@@ -190,6 +195,15 @@ impl Cache {
             .health
             .iter()
             .any(|(scope, health)| scope.kind == Some(kind) && scope.holds(namespace) && *health == Health::Synced)
+    }
+
+    /// Whether the resource of a kind exists on the server, as far as any watch could tell.
+    pub fn exists(&self, kind: Kind) -> bool {
+        let state = self.read();
+        state
+            .health
+            .iter()
+            .any(|(scope, health)| scope.kind == Some(kind) && !matches!(health, Health::Absent | Health::Starting))
     }
 
     /// What cannot be watched for a namespace: one sentence each.

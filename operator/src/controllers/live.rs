@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::work::Key;
-use crate::actor::{ACTOR_LABEL, FIELD_MANAGER};
+use crate::actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER};
 
 /// Field managers under which the previous operator wrote by Update.
 pub const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
@@ -165,9 +165,12 @@ pub struct Live {
     /// The status.
     #[serde(default)]
     pub status: Value,
-    /// Whether the previous operator's ownership of fields is still there.
+    /// Whether the previous operator's ownership of fields is still there, or that of a creation.
     #[serde(skip)]
     pub inherited: bool,
+    /// Whether `spec.replicas` is among the fields that we applied.
+    #[serde(skip)]
+    pub owns_replicas: bool,
 }
 
 /// What is read of specs.
@@ -233,6 +236,7 @@ impl Live {
     #[must_use]
     pub fn slim(mut self) -> Self {
         self.inherited = inherited(&self.metadata);
+        self.owns_replicas = owns_replicas(&self.metadata);
         slim_metadata(&mut self.metadata);
         self
     }
@@ -293,11 +297,23 @@ pub fn slim_metadata(metadata: &mut ObjectMeta) {
     }
 }
 
-/// Whether the previous operator's ownership, by Update, is still recorded.
-pub fn inherited(metadata: &ObjectMeta) -> bool {
+/// Whether the previous operator's ownership, by Update, is still recorded, or that of a creation whose fields were not
+/// made ours yet.
+fn inherited(metadata: &ObjectMeta) -> bool {
     metadata.managed_fields.iter().flatten().any(|entry| {
         entry.operation.as_deref() == Some("Update")
             && entry.subresource.as_deref().unwrap_or_default().is_empty()
-            && entry.manager.as_deref().is_some_and(|manager| FORMER_MANAGERS.contains(&manager))
+            && entry
+                .manager
+                .as_deref()
+                .is_some_and(|manager| FORMER_MANAGERS.contains(&manager) || manager == CREATE_MANAGER)
+    })
+}
+
+fn owns_replicas(metadata: &ObjectMeta) -> bool {
+    metadata.managed_fields.iter().flatten().any(|entry| {
+        entry.operation.as_deref() == Some("Apply")
+            && entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
     })
 }
