@@ -6,26 +6,41 @@ use std::{
     time::Duration,
 };
 
-use asya_envelope::Queue;
+use asya_envelope::{Queue, name::QUEUE_PREFIX};
 use asya_transport::{
     Depth, Queues, TransportError,
-    rabbitmq::{Admin, RabbitmqConfig},
+    rabbitmq::{
+        Admin, RabbitmqConfig, Removal,
+        management::{Listed, Management},
+    },
     sqs::{Sqs, SqsConfig},
 };
-use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
-use super::{Queued, Whose};
-use crate::settings::{Kind, Rabbitmq, Transport, transports::address};
+use super::{Queued, Whose, problem};
+use crate::settings::{Kind, SecretKey, Transport, transports::address};
 
 /// Tags of queues, as by the Go operator.
 const ACTOR_TAG: &str = "asya.sh/actor";
 const NAMESPACE_TAG: &str = "asya.sh/namespace";
+/// How long a broker that could not be reached is not tried again: a thousand actors would wait for it one after the
+/// other, and nothing else would be reconciled.
+const AWAY_FOR: Duration = Duration::from_secs(2);
+/// How long a call waits for a connection: it is made within a fraction of this, or not at all.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a listing of all queues is used: the broker itself counts every 5 s.
+const LISTING_FOR: Duration = Duration::from_secs(5);
 const DAY: u64 = 24 * 60 * 60;
 
 /// One transport.
 pub(super) struct Broker {
     transport: Transport,
-    client: OnceCell<Client>,
+    /// Held across connecting, so that one call connects and the others wait for it.
+    client: tokio::sync::Mutex<Option<Client>>,
+    /// All queues of the broker, and when they were listed. Held across listing, so that one call is enough for all.
+    listing: tokio::sync::Mutex<Option<(Instant, HashMap<Queue, Listed>)>>,
+    /// Why the broker could not be reached, and when that was found.
+    away: Mutex<Option<(Instant, TransportError)>>,
     /// What was found when a queue was ensured: how it differs from ours. Bounded by the actors there were.
     ensured: Mutex<HashMap<Queue, Option<String>>>,
 }
@@ -33,13 +48,19 @@ pub(super) struct Broker {
 /// How a broker is talked to.
 #[derive(Clone)]
 enum Client {
-    Rabbitmq(Admin),
+    Rabbitmq(Admin, Option<Management>),
     Sqs(Arc<Sqs>),
 }
 
 impl Broker {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, client: OnceCell::new(), ensured: Mutex::default() }
+        Self {
+            transport,
+            client: tokio::sync::Mutex::default(),
+            listing: tokio::sync::Mutex::default(),
+            away: Mutex::default(),
+            ensured: Mutex::default(),
+        }
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -64,7 +85,7 @@ impl Broker {
             }
         }
         let difference = match self.client().await? {
-            Client::Rabbitmq(admin) => {
+            Client::Rabbitmq(admin, _) => {
                 admin.ensure_ladder().await?;
                 admin.ensure_queue(queue).await?;
                 admin.difference(queue).await?
@@ -96,7 +117,7 @@ impl Broker {
     pub(super) async fn missing(&self, queues: &[Queue]) -> Result<Vec<Queue>, TransportError> {
         let mut missing = Vec::new();
         match self.client().await? {
-            Client::Rabbitmq(admin) => {
+            Client::Rabbitmq(admin, _) => {
                 let seen = admin.look_at(queues).await?;
                 let gone = queues.iter().zip(seen).filter(|(_, seen)| seen.is_none());
                 missing.extend(gone.map(|(queue, _)| queue.clone()));
@@ -115,16 +136,91 @@ impl Broker {
         Ok(missing)
     }
 
+    /// What is on a queue, with what the broker itself knows of messages in hand where it can be asked.
     async fn depth(&self, queue: &Queue) -> Result<Depth, TransportError> {
         match self.client().await? {
-            Client::Rabbitmq(admin) => admin.depth(queue).await,
+            Client::Rabbitmq(admin, Some(management)) => match self.listed(&management, queue).await {
+                Ok(Some(depth)) => Ok(depth),
+                // Made a moment ago, or missing: AMQP is exact.
+                Ok(None) => admin.depth(queue).await,
+                Err(error) => {
+                    tracing::warn!(%error, transport = self.transport.name, "counting over AMQP instead");
+                    admin.depth(queue).await
+                }
+            },
+            Client::Rabbitmq(admin, None) => admin.depth(queue).await,
             Client::Sqs(sqs) => sqs.depth(queue).await,
         }
     }
 
+    async fn listed(&self, management: &Management, queue: &Queue) -> Result<Option<Depth>, TransportError> {
+        let mut listing = self.listing.lock().await;
+        let fresh = listing.as_ref().is_some_and(|(since, _)| since.elapsed() < LISTING_FOR);
+        if !fresh {
+            // After a failure too: a broker without the API is not asked for each queue.
+            let listed = management.queues(QUEUE_PREFIX).await;
+            let by_name =
+                |listed: Vec<Listed>| listed.into_iter().map(|one| (one.name.clone(), one)).collect();
+            match listed {
+                Ok(listed) => *listing = Some((Instant::now(), by_name(listed))),
+                Err(error) => {
+                    *listing = Some((Instant::now(), HashMap::new()));
+                    return Err(error);
+                }
+            }
+        }
+        let queues = listing.as_ref().map(|(_, queues)| queues);
+        Ok(queues.and_then(|queues| {
+            let found = queues.get(queue)?;
+            let dead = queues.get(&queue.dead_letter()).map_or(0, |dead| dead.ready + dead.unacknowledged);
+            Some(Depth { ready: found.ready, in_flight: found.unacknowledged, delayed: 0, dead })
+        }))
+    }
+
+    /// What is on one queue, asked of the broker now: before a deletion nothing remembered counts.
+    pub(super) async fn count(&self, queue: &Queue) -> Result<Depth, TransportError> {
+        match self.client().await? {
+            Client::Rabbitmq(admin, management) => {
+                let depth = admin.depth(queue).await?;
+                let in_flight = match management {
+                    // Without the API what is in hand shows as a consumer, which keeps a queue too.
+                    None => 0,
+                    Some(management) => {
+                        management.queue(queue).await?.map_or(0, |listed| listed.unacknowledged)
+                    }
+                };
+                Ok(Depth { in_flight, ..depth })
+            }
+            Client::Sqs(sqs) => sqs.depth(queue).await,
+        }
+    }
+
+    /// Deletes one queue unless something is on it; counts of SQS must have been read before.
+    pub(super) async fn remove_if_empty(&self, queue: &Queue) -> Result<Removal, TransportError> {
+        let removal = match self.client().await? {
+            Client::Rabbitmq(admin, _) => admin.remove_if_empty(queue).await?,
+            Client::Sqs(sqs) => {
+                sqs.remove(queue).await?;
+                Removal::Gone
+            }
+        };
+        self.forget(queue);
+        Ok(removal)
+    }
+
+    /// Deletes one queue with all that is on it.
+    pub(super) async fn remove(&self, queue: &Queue) -> Result<(), TransportError> {
+        match self.client().await? {
+            Client::Rabbitmq(admin, _) => admin.remove(queue).await?,
+            Client::Sqs(sqs) => sqs.remove(queue).await?,
+        }
+        self.forget(queue);
+        Ok(())
+    }
+
     async fn exists(&self, queue: &Queue) -> Result<bool, TransportError> {
         let there = match self.client().await? {
-            Client::Rabbitmq(admin) => admin.look(queue).await.map(|seen| seen.is_some()),
+            Client::Rabbitmq(admin, _) => admin.look(queue).await.map(|seen| seen.is_some()),
             // Asks the service: what the client remembers of a queue may be past.
             Client::Sqs(sqs) => sqs.depth(queue).await.map(|_| true),
         };
@@ -134,22 +230,61 @@ impl Broker {
         }
     }
 
-    /// The client, connected at the first use. RabbitMQ connects in the background and mends itself.
+    /// The client, connected at the first use; it mends itself.
     async fn client(&self) -> Result<Client, TransportError> {
-        let client = self.client.get_or_try_init(|| self.connect()).await?;
-        Ok(client.clone())
+        let mut client = self.client.lock().await;
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        Ok(client.insert(self.connect().await?).clone())
+    }
+
+    /// Why it is not worth trying at this moment.
+    pub(super) fn away(&self) -> Option<TransportError> {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.as_ref().filter(|(since, _)| since.elapsed() < AWAY_FOR).map(|(_, why)| why.clone())
+    }
+
+    /// Learns from an error. After a refusal the next call connects anew: credentials may have changed meanwhile, and
+    /// are read then.
+    pub(super) async fn note(&self, error: &TransportError) {
+        if let TransportError::Unavailable(_) = error {
+            *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.clone()));
+        }
+        let refused = match error {
+            TransportError::Misconfigured(_) => true,
+            TransportError::Unavailable(why) => problem::is_refusal(why),
+            _ => false,
+        };
+        if refused {
+            self.client.lock().await.take();
+        }
     }
 
     async fn connect(&self) -> Result<Client, TransportError> {
         match &self.transport.kind {
             Kind::Rabbitmq(rabbitmq) => {
+                let password = match &rabbitmq.password {
+                    Some(key) => self.secret(key)?,
+                    None => rabbitmq.username.clone(),
+                };
                 let config = RabbitmqConfig {
                     exchange: rabbitmq.exchange.clone(),
                     dead_letters: rabbitmq.dead_letters,
                     name: "asya-operator".to_owned(),
-                    ..RabbitmqConfig::new(self.url(rabbitmq)?)
+                    patience: PATIENCE,
+                    ..RabbitmqConfig::new(address::amqp(rabbitmq, &rabbitmq.username, &password))
                 };
-                Admin::connect(config).map(Client::Rabbitmq)
+                let management = match &rabbitmq.management_url {
+                    Some(base) => {
+                        let own =
+                            rabbitmq.management_password.as_ref().map(|key| self.secret(key)).transpose()?;
+                        let (user, vhost) = (&rabbitmq.username, &rabbitmq.vhost);
+                        Some(Management::new(base, vhost, user, own.as_ref().unwrap_or(&password))?)
+                    }
+                    None => None,
+                };
+                Ok(Client::Rabbitmq(Admin::connect(config)?, management))
             }
             Kind::Sqs(sqs) => {
                 let config = SqsConfig {
@@ -165,18 +300,13 @@ impl Broker {
         }
     }
 
-    fn url(&self, rabbitmq: &Rabbitmq) -> Result<String, TransportError> {
-        let password = match &rabbitmq.password {
-            None => rabbitmq.username.clone(),
-            Some(secret) => {
-                let path = self.transport.secrets.join(&secret.key);
-                let read = std::fs::read_to_string(&path).map_err(|error| {
-                    TransportError::Unavailable(format!("password file {}: {error}", path.display()))
-                })?;
-                read.trim_end_matches(['\r', '\n']).to_owned()
-            }
-        };
-        Ok(address::amqp(rabbitmq, &rabbitmq.username, &password))
+    /// A key of the operator's own credentials, read now.
+    fn secret(&self, key: &SecretKey) -> Result<String, TransportError> {
+        let path = self.transport.secrets.join(&key.key);
+        let read = std::fs::read_to_string(&path).map_err(|error| {
+            TransportError::Unavailable(format!("credentials in {}: {error}", path.display()))
+        })?;
+        Ok(read.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     fn tags(&self, whose: Whose<'_>) -> BTreeMap<String, String> {

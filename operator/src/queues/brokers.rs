@@ -3,11 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use asya_envelope::Queue;
+use asya_resources::DeletionPolicy;
 use asya_transport::TransportError;
 use tokio::time::timeout;
 
-use super::{Problem, Queued, broker::Broker};
-use crate::settings::Settings;
+use super::{
+    Problem, Queued,
+    broker::Broker,
+    deletion::Trust,
+    retirement::{Retired, Retirement},
+};
+use crate::settings::{Kind, Settings};
 
 /// Longest time of one call, connecting included: longer than a broker's own patience, short enough that ten calls
 /// that all fail do not hold up other actors for long.
@@ -46,7 +52,7 @@ impl Brokers {
     pub async fn ensure(&self, transport: &str, queue: &Queue, whose: Whose<'_>) -> Result<(), Problem> {
         let broker = self.broker(transport)?;
         let makes = self.manage && broker.transport().auto_create;
-        let ensured = limited(transport, broker.ensure(queue, whose, makes)).await;
+        let ensured = limited(broker, broker.ensure(queue, whose, makes)).await;
         ensured.map_err(|problem| match problem {
             Problem::QueueMissing(_) => Problem::QueueMissing(format!(
                 "queue {queue:?} does not exist on transport {transport:?}, and the operator may not make it ({}): \
@@ -68,7 +74,7 @@ impl Brokers {
             Ok(broker) => broker,
             Err(problem) => return Queued::Unreachable(problem.to_string()),
         };
-        match limited(transport, broker.look(queue)).await {
+        match limited(broker, broker.look(queue)).await {
             Ok(queued) => queued,
             Err(problem) => Queued::Unreachable(problem.to_string()),
         }
@@ -83,9 +89,31 @@ impl Brokers {
         let mut missing = Vec::new();
         // In portions, so that the limit is one of progress and not of how many actors there are.
         for portion in queues.chunks(MISSING_PORTION) {
-            missing.extend(limited(transport, broker.missing(portion)).await?);
+            missing.extend(limited(broker, broker.missing(portion)).await?);
         }
         Ok(missing)
+    }
+
+    /// Begins the deletion of a queue; `limit` is how long a broker that is away may hold it up.
+    pub fn retirement(&self, transport: &str, policy: DeletionPolicy, limit: Duration) -> Retirement {
+        let trust = match self.brokers.get(transport).map(|broker| &broker.transport().kind) {
+            Some(Kind::Rabbitmq(_)) => Trust::EXACT,
+            Some(Kind::Sqs(_)) | None => Trust::APPROXIMATE,
+        };
+        Retirement::new(policy, trust, limit)
+    }
+
+    /// One step of the deletion of a queue whose actor is deleted and whose pods are gone: reads and deletes what may
+    /// be read and deleted now, and never waits for a pause to pass. Call it again as it says.
+    pub async fn retire(&self, transport: &str, queue: &Queue, retirement: &mut Retirement) -> Retired {
+        let kept = |why: &str| Retired::Kept(format!("queue {queue} was kept: {why}"));
+        let Ok(broker) = self.broker(transport) else {
+            return kept(&format!("transport {transport:?} is no longer configured"));
+        };
+        if !self.manage || !broker.transport().auto_create {
+            return kept("the operator does not make this transport's queues, so it deletes none");
+        }
+        retirement.advance(broker, queue).await
     }
 
     fn broker(&self, transport: &str) -> Result<&Broker, Problem> {
@@ -103,12 +131,20 @@ impl Brokers {
 const MISSING_PORTION: usize = 100;
 
 /// A call within its limit of time.
-async fn limited<T>(
-    transport: &str,
+pub(super) async fn limited<T>(
+    broker: &Broker,
     call: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, Problem> {
+    let transport = &broker.transport().name;
+    if let Some(away) = broker.away() {
+        return Err(Problem::of(transport, away));
+    }
     match timeout(CALL_LIMIT, call).await {
-        Ok(answer) => answer.map_err(|error| Problem::of(transport, error)),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            broker.note(&error).await;
+            Err(Problem::of(transport, error))
+        }
         Err(_) => Err(Problem::Unreachable(format!(
             "transport {transport:?}: no answer within {} s",
             CALL_LIMIT.as_secs()

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | [`brokers`] | [`Brokers`]: all transports; what the controllers call |
 //! | `broker` | one transport: its connection, its credentials |
+//! | [`conflicts()`] | pure: who owns a queue when several actors resolve to it |
+//! | [`counts`] | pure: when counts are worth a write of the status |
+//! | [`deletion`] | [`Deletion`]: what becomes of the queue of a deleted actor, step by step |
+//! | [`retirement`] | [`Retirement`]: a deletion with its I/O, stepped by the controller |
 //! | [`problem`] | [`Problem`]: why a queue is not as it should be |
 //!
 //! One connection per transport, opened at the first use, mended by itself, shared by all actors; used by the leader
@@ -11,12 +15,19 @@
 
 mod broker;
 pub mod brokers;
+mod conflicts;
+pub mod counts;
+pub mod deletion;
 pub mod problem;
+pub mod retirement;
 
 use asya_transport::Depth;
 
 pub use brokers::{Brokers, Whose};
+pub use conflicts::{Claim, conflicts};
+pub use deletion::Deletion;
 pub use problem::Problem;
+pub use retirement::{Retired, Retirement};
 
 /// What the broker said of one actor's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 //! | `properties` | counters and reasons beside the body |
 //! | `dead` | looking after dead letters |
 //! | `queues` | making, deleting and measuring queues |
+//! | `management` | the management API: what AMQP cannot tell or do (feature `management`) |
 //! | `fault`, `board` | what errors mean; one health out of many parts |
 //!
 //! There are two connections: one consumes and acknowledges, the other publishes. Under a memory or disk alarm the broker
@@ -27,6 +28,8 @@ mod fault;
 mod ladder;
 mod ledger;
 mod link;
+#[cfg(feature = "management")]
+pub mod management;
 mod properties;
 mod publisher;
 mod queues;
