@@ -209,7 +209,7 @@ impl Look<'_> {
             return Reached { ready: None, after: Some(settings.resync) };
         };
         let queue = settings.template.queue(&self.key.0, &self.key.1);
-        if let Some(sentence) = super::conflict::rival(context, self.key, self.stored, &queue) {
+        if let Some(sentence) = super::conflict::rival(context, self.stored) {
             observed.transport = Verdict::Bad("QueueConflict", sentence);
             return Reached { ready: None, after: Some(DEPTH_EVERY) };
         }

@@ -22,7 +22,7 @@ use tracing::{debug, info};
 
 use super::{
     cache::Cache,
-    live::{self, FORMER_MANAGERS, Kind, Live},
+    live::{FORMER_MANAGERS, Kind, Live},
     watch::words,
     work::Key,
 };

@@ -57,6 +57,7 @@ struct State {
     /// Names of pods by actor.
     pods: HashMap<Key, HashSet<String>>,
     health: BTreeMap<Scope, Health>,
+    actors_version: u64,
 }
 
 impl State {
@@ -96,9 +97,9 @@ impl Cache {
         self.read().actors.keys().cloned().collect()
     }
 
-    /// The key of the first actor for which `found` holds. It is called under the cache's lock: it must be quick.
-    pub fn find_actor(&self, found: impl Fn(&Key, &Stored) -> bool) -> Option<Key> {
-        self.read().actors.iter().find(|(key, actor)| found(key, actor)).map(|(key, _)| key.clone())
+    /// Changes when an actor came, went or names another transport.
+    pub fn actors_version(&self) -> u64 {
+        self.read().actors_version
     }
 
     /// An object.
@@ -126,12 +127,19 @@ impl Cache {
 
     /// Keeps an actor; what was known of it before.
     pub fn put_actor(&self, key: Key, actor: Stored) -> Option<Arc<Stored>> {
-        self.write().actors.insert(key, Arc::new(actor))
+        let mut state = self.write();
+        let same = state.actors.get(&key).is_some_and(|before| {
+            before.metadata.uid == actor.metadata.uid && before.spec["transport"] == actor.spec["transport"]
+        });
+        state.actors_version += u64::from(!same);
+        state.actors.insert(key, Arc::new(actor))
     }
 
     /// Forgets an actor.
     pub fn remove_actor(&self, key: &Key) -> Option<Arc<Stored>> {
-        self.write().actors.remove(key)
+        let mut state = self.write();
+        state.actors_version += 1;
+        state.actors.remove(key)
     }
 
     /// Keeps an object; what was known of it before.

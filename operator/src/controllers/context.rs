@@ -19,7 +19,7 @@ use crate::{
     actor::Stored,
     cluster::{Cluster, Facts},
     metrics::Metrics,
-    queues::{Brokers, Queued},
+    queues::{Brokers, Queued, Retirement},
     settings::Settings,
     status::Stall,
 };
@@ -49,6 +49,8 @@ pub struct Context {
     pub facts: RwLock<Facts>,
     /// The runtime that is injected.
     pub runtime: super::runtime::Source,
+    /// Actors whose queue is another's.
+    pub losers: Mutex<super::conflict::Losers>,
     memory: Mutex<HashMap<Key, Memory>>,
 }
 
@@ -61,6 +63,8 @@ pub struct Memory {
     pub queued: Option<(Queued, Instant)>,
     /// Whether messages wait and nothing moves.
     pub stall: Stall,
+    /// How far the deletion of its queue got.
+    pub retirement: Option<Retirement>,
     /// The status that was written last, and the version of the object that it made.
     pub written: Option<(u64, AsyncActorStatus)>,
 }
@@ -101,6 +105,7 @@ impl Context {
             recorder,
             runtime,
             facts: RwLock::default(),
+            losers: Mutex::default(),
             memory: Mutex::default(),
         }
     }

@@ -40,3 +40,15 @@ pub struct Desired {
 
 /// The objects of one actor.
 pub type Builder = fn(&Actor, &Context<'_>) -> Desired;
+
+/// The objects of an actor.
+pub fn objects(actor: &Actor, _: &Context<'_>) -> Desired {
+    let labels = serde_json::json!({"app": actor.name, "asya.sh/asya": actor.name, "asya.sh/workload": "deployment"});
+    let scaled = actor.spec.scaling.as_ref().is_some_and(|s| s.enabled);
+    let mut spec = serde_json::json!({"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+        "spec": {"containers": actor.spec.workload.template.spec.containers}}});
+    if !scaled { spec["replicas"] = serde_json::json!(actor.spec.workload.replicas.unwrap_or(1)); }
+    Desired { workload: Some(serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": actor.name, "namespace": actor.namespace, "labels": labels, "ownerReferences": [actor.owner_reference()]},
+        "spec": spec})), ..Desired::default() }
+}

@@ -13,3 +13,11 @@ pub struct Scaling {
     /// What cannot be done, each a reason word and a sentence: nothing is applied.
     pub refused: Vec<(&'static str, String)>,
 }
+
+/// KEDA's objects.
+pub fn scaling(actor: &crate::actor::Actor, _: &crate::desired::Context<'_>, _: &Value) -> Scaling {
+    Scaling { objects: vec![serde_json::json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": actor.name, "namespace": actor.namespace, "labels": {"asya.sh/asya": actor.name},
+        "ownerReferences": [actor.owner_reference()]},
+        "spec": {"scaleTargetRef": {"name": actor.name}, "minReplicaCount": 0, "triggers": [{"type": "cpu", "metricType": "Utilization", "metadata": {"value": "50"}}]}})], ..Scaling::default() }
+}
