@@ -13,7 +13,7 @@ use asya_transport::{
         Admin, RabbitmqConfig, Removal,
         management::{Listed, Management},
     },
-    sqs::{Sqs, SqsConfig},
+    sqs::{KeyFiles, Sqs, SqsConfig},
 };
 use tokio::time::Instant;
 
@@ -30,6 +30,8 @@ const AWAY_FOR: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a listing of all queues is used: the broker itself counts every 5 s.
 const LISTING_FOR: Duration = Duration::from_secs(5);
+/// How long the retry ladder is believed to be there: nobody deletes it in the middle of many queues being made.
+const LADDER_FOR: Duration = Duration::from_secs(60);
 const DAY: u64 = 24 * 60 * 60;
 
 /// One transport.
@@ -39,6 +41,8 @@ pub(super) struct Broker {
     client: tokio::sync::Mutex<Option<Client>>,
     /// All queues of the broker, and when they were listed. Held across listing, so that one call is enough for all.
     listing: tokio::sync::Mutex<Option<(Instant, HashMap<Queue, Listed>)>>,
+    /// When the retry ladder was last seen to be there.
+    ladder: tokio::sync::Mutex<Option<Instant>>,
     /// Why the broker could not be reached, and when that was found.
     away: Mutex<Option<(Instant, TransportError)>>,
     /// What was found when a queue was ensured: how it differs from ours. Bounded by the actors there were.
@@ -58,6 +62,7 @@ impl Broker {
             transport,
             client: tokio::sync::Mutex::default(),
             listing: tokio::sync::Mutex::default(),
+            ladder: tokio::sync::Mutex::default(),
             away: Mutex::default(),
             ensured: Mutex::default(),
         }
@@ -86,7 +91,7 @@ impl Broker {
         }
         let difference = match self.client().await? {
             Client::Rabbitmq(admin, _) => {
-                admin.ensure_ladder().await?;
+                self.ensure_ladder(&admin).await?;
                 admin.ensure_queue(queue).await?;
                 admin.difference(queue).await?
             }
@@ -99,6 +104,16 @@ impl Broker {
             tracing::warn!(%queue, difference, "an existing queue is used as it is");
         }
         self.ensured().insert(queue.clone(), difference);
+        Ok(())
+    }
+
+    /// The retry ladder is the same for all queues: it is not looked for with each.
+    async fn ensure_ladder(&self, admin: &Admin) -> Result<(), TransportError> {
+        let mut ladder = self.ladder.lock().await;
+        if ladder.is_none_or(|since| since.elapsed() > LADDER_FOR) {
+            admin.ensure_ladder().await?;
+            *ladder = Some(Instant::now());
+        }
         Ok(())
     }
 
@@ -204,7 +219,7 @@ impl Broker {
                 Removal::Gone
             }
         };
-        self.forget(queue);
+        self.removed(queue).await;
         Ok(removal)
     }
 
@@ -214,8 +229,15 @@ impl Broker {
             Client::Rabbitmq(admin, _) => admin.remove(queue).await?,
             Client::Sqs(sqs) => sqs.remove(queue).await?,
         }
-        self.forget(queue);
+        self.removed(queue).await;
         Ok(())
+    }
+
+    async fn removed(&self, queue: &Queue) {
+        self.forget(queue);
+        if let Some((_, queues)) = &mut *self.listing.lock().await {
+            queues.remove(queue);
+        }
     }
 
     async fn exists(&self, queue: &Queue) -> Result<bool, TransportError> {
@@ -293,6 +315,10 @@ impl Broker {
                     visibility_timeout: Duration::from_secs(sqs.visibility_timeout.into()),
                     max_receives: sqs.max_receive_count,
                     dead_retention: Duration::from_secs(u64::from(sqs.retention_days) * DAY),
+                    key_files: sqs.credentials.as_ref().map(|(id, secret)| KeyFiles {
+                        access_key_id: self.transport.secrets.join(&id.key),
+                        secret_access_key: self.transport.secrets.join(&secret.key),
+                    }),
                     ..SqsConfig::default()
                 };
                 Sqs::connect(config).await.map(Client::Sqs)

@@ -1,18 +1,25 @@
 //! The client of the service: the standard credential chain, one TLS stack, bounded times.
 
-use std::time::Duration;
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError, future},
+};
 use aws_sdk_sqs::{
     Client,
-    config::{ProvideCredentials, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
 };
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-use super::{SqsConfig, config::DEFAULT_REGION, failure::causes};
+use super::{KeyFiles, SqsConfig, config::DEFAULT_REGION, failure::causes};
 use crate::TransportError;
 
 /// Longest wait for a connection.
@@ -21,6 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Tries of a request before it counts as failed; throttling and broken connections are what it bridges.
 const TRIES: u32 = 3;
+
+/// How long static keys are used before their files are read again. The client asks for new ones a little earlier.
+const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// Makes the client.
 ///
@@ -50,12 +60,18 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
         }
         loader = loader.endpoint_url(endpoint);
     }
+    if let Some(files) = &config.key_files {
+        loader = loader.credentials_provider(files.clone());
+    }
     let loaded = loader.load().await;
     let Some(provider) = loaded.credentials_provider() else {
         return Err(TransportError::Misconfigured("sqs needs credentials".to_owned()));
     };
     provider.provide_credentials().await.map_err(|error| {
         let reason = causes(&error);
+        if config.key_files.is_some() {
+            return TransportError::Misconfigured(format!("no credentials for sqs: {reason}"));
+        }
         TransportError::Misconfigured(format!(
             "no credentials for sqs were found in the environment, a profile, a web identity, a container or the \
              instance: {reason}"
@@ -64,4 +80,28 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
     let region = loaded.region().cloned().unwrap_or_else(|| Region::from_static(DEFAULT_REGION));
     let config = aws_sdk_sqs::config::Builder::from(&loaded).region(region).build();
     Ok(Client::from_conf(config))
+}
+
+impl ProvideCredentials for KeyFiles {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(self.read())
+    }
+}
+
+impl KeyFiles {
+    fn read(&self) -> Result<Credentials, CredentialsError> {
+        let key = |path: &Path| {
+            let read = std::fs::read_to_string(path)
+                .map_err(|error| CredentialsError::not_loaded(format!("{}: {error}", path.display())))?;
+            match read.trim() {
+                "" => Err(CredentialsError::not_loaded(format!("{} is empty", path.display()))),
+                key => Ok(key.to_owned()),
+            }
+        };
+        let (id, secret) = (key(&self.access_key_id)?, key(&self.secret_access_key)?);
+        Ok(Credentials::new(id, secret, None, Some(SystemTime::now() + READ_AGAIN), "files"))
+    }
 }

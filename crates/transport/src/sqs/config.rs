@@ -1,6 +1,6 @@
 //! How to reach SQS, and the times in force.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Longest visibility timeout of SQS, and the longest a message can be held from its receipt on.
 pub(super) const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -34,6 +34,8 @@ pub struct SqsConfig {
     pub runtime_timeout: Duration,
     /// How long one receive waits for messages, in whole seconds, at most 20.
     pub wait_time: Duration,
+    /// Static keys, instead of what the environment, a profile or an identity provides.
+    pub key_files: Option<KeyFiles>,
     /// Put before the name of every queue; empty = none.
     pub queue_prefix: String,
     /// Most receives on the wire at a time and per queue.
@@ -44,6 +46,15 @@ pub struct SqsConfig {
     pub dead_retention: Duration,
 }
 
+/// Files with static keys, read again every minute: new keys need no restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFiles {
+    /// The file with the access key's id.
+    pub access_key_id: PathBuf,
+    /// The file with the secret access key.
+    pub secret_access_key: PathBuf,
+}
+
 impl Default for SqsConfig {
     fn default() -> Self {
         Self {
@@ -52,6 +63,7 @@ impl Default for SqsConfig {
             visibility_timeout: Duration::ZERO,
             runtime_timeout: DEFAULT_RUNTIME_TIMEOUT,
             wait_time: DEFAULT_WAIT_TIME,
+            key_files: None,
             queue_prefix: String::new(),
             max_polls: DEFAULT_MAX_POLLS,
             max_receives: Some(NEW_QUEUE_MAX_RECEIVES),

@@ -50,7 +50,7 @@ use futures::future::BoxFuture;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::SqsConfig;
+pub use config::{KeyFiles, SqsConfig};
 
 use crate::{Consumer, Health, Lease, MAX_DELAY, Outgoing, Transport, TransportError};
 use batch::Batcher;
