@@ -1,6 +1,8 @@
 //! What the tests across rooms share: servers, processes, and queues of a real broker.
 
 pub mod broker;
+pub mod cluster;
+pub mod operator;
 pub mod process;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where

@@ -25,7 +25,6 @@ use crate::{
         cache::{Cache, Health},
         context::{Context as Shared, Parts},
         live::Kind,
-        runtime,
         watch::{self, Feed},
         work::{Queue, Work},
     },
@@ -122,7 +121,6 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(settings.identity.clone()) };
     let context = Arc::new(Shared::new(Parts {
         recorder: Recorder::new(client.clone(), reporter),
-        runtime: runtime::Source { name: "asya-runtime".to_owned() },
         client: client.clone(),
         settings,
         cache,

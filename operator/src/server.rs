@@ -37,19 +37,19 @@ pub async fn start(
         .with_state(ready);
     let scrapes = Router::new().route("/metrics", get(scraped)).with_state(scrape);
     match metrics {
-        Some(metrics) if metrics == health => spawn(health, probes.merge(scrapes), stop).await,
+        Some(metrics) if metrics == health => spawn("health and metrics", health, probes.merge(scrapes), stop).await,
         Some(metrics) => {
-            spawn(health, probes, stop).await?;
-            spawn(metrics, scrapes, stop).await
+            spawn("health", health, probes, stop).await?;
+            spawn("metrics", metrics, scrapes, stop).await
         }
-        None => spawn(health, probes, stop).await,
+        None => spawn("health", health, probes, stop).await,
     }
 }
 
-async fn spawn(address: SocketAddr, app: Router, stop: &CancellationToken) -> Result<()> {
+async fn spawn(what: &str, address: SocketAddr, app: Router, stop: &CancellationToken) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
     let address = listener.local_addr().context("reading the address that is listened on")?;
-    tracing::info!(%address, "serving");
+    tracing::info!(%address, what, "serving");
     let stop = stop.clone();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await {

@@ -9,7 +9,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -18,6 +18,8 @@ use super::{
     live::Kind,
     observe,
     report::report,
+    rollout::{self, Decision},
+    script::Script,
     watch::words,
     work::Key,
     workload as replicas,
@@ -160,13 +162,19 @@ impl Look<'_> {
             self.see_workload(observed);
             return Ok(Outcome::Failed(reason(&observed.transport), again.after));
         };
+        if let Some(why) = context.runtime_missing(&self.key.0) {
+            observed.workload = Verdict::Bad("RuntimeMissing", why);
+            self.see_workload(observed);
+            return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
+        }
+        let runtime = context.script.as_ref().map(Script::name).unwrap_or_default();
         let cluster = context.cluster(&self.key.0);
         let wanted = desired::Context {
             settings: &context.settings,
             transport,
             queue: &queue,
             cluster: &cluster,
-            runtime: &context.runtime.name,
+            runtime: &runtime,
         };
         let desired = desired::objects(self.actor, &wanted);
         let scaling = if spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled) {
@@ -285,11 +293,20 @@ impl Look<'_> {
             return false;
         }
         let owner = self.owner();
+        let mut waits = false;
+        let held = match &desired.workload {
+            Some(workload) if self.actor.spec.workload_ref.is_none() => {
+                let (held, again) = self.held(workload, observed);
+                waits = again;
+                held
+            }
+            _ => false,
+        };
         let outcome = async {
             for object in &desired.before {
                 self.context.applier.apply(object, Some(owner)).await?;
             }
-            let Some(workload) = &desired.workload else { return Ok(()) };
+            let Some(workload) = desired.workload.as_ref().filter(|_| !held) else { return Ok(()) };
             if let Some(binding) = &self.actor.spec.workload_ref {
                 return super::binding::apply(self.context, self.key, binding, workload).await;
             }
@@ -311,7 +328,25 @@ impl Look<'_> {
             Ok(()) => Verdict::Good("WorkloadCreated", String::new()),
             Err(refusal) => Verdict::Bad(refused(&refusal), refusal.to_string()),
         };
-        false
+        waits
+    }
+
+    /// Whether the workload is left alone for now, and whether that may soon change.
+    fn held(&self, workload: &Value, observed: &mut Observed<'_>) -> (bool, bool) {
+        let live = Kind::of(workload).and_then(|kind| self.context.cache.object(kind, self.key));
+        let applied = self.previous.rollout.as_ref().and_then(|rollout| rollout.applied.as_deref());
+        let running = observed.pods.len();
+        match rollout::decide(self.context, self.key, self.actor, workload, applied, live.as_deref(), running) {
+            Decision::Apply(rollout) => {
+                observed.rollout = Some(rollout);
+                (false, false)
+            }
+            Decision::Hold { rollout, sentence, again } => {
+                observed.rollout = Some(rollout);
+                observed.update = Some(sentence);
+                (true, again.is_some())
+            }
+        }
     }
 
     /// Whether KEDA still holds the workload.

@@ -174,7 +174,8 @@ impl Applier {
         };
         if let Some(live) = &live {
             check_owner(kind, &key, live, owner)?;
-            if live.inherited {
+            let behind = known.as_ref().is_some_and(|known| version(&live.metadata) < known.version);
+            if live.inherited && !behind {
                 self.adopt(kind, &key).await?;
             }
         }

@@ -13,7 +13,8 @@ use super::{
     apply::Applier,
     cache::Cache,
     live::Kind,
-    work::{Key, Queue},
+    script::Script,
+    work::{Key, Queue, Work},
 };
 use crate::{
     actor::Stored,
@@ -47,8 +48,12 @@ pub struct Context {
     pub recorder: Recorder,
     /// What the API server and KEDA can do.
     pub facts: RwLock<Facts>,
-    /// The runtime that is injected.
-    pub runtime: super::runtime::Source,
+    /// The runtime that is injected, or a sentence why there is none.
+    pub script: Result<Script, String>,
+    /// What keeps the runtime out of namespaces, one sentence each.
+    runtime_problems: Mutex<HashMap<String, String>>,
+    /// Who rolls.
+    pub rollouts: super::rollout::Rollouts,
     /// Actors whose queue is another's.
     pub losers: Mutex<super::conflict::Losers>,
     memory: Mutex<HashMap<Key, Memory>>,
@@ -85,15 +90,14 @@ pub struct Parts {
     pub queue: Arc<Queue>,
     /// See [`Context::recorder`].
     pub recorder: Recorder,
-    /// See [`Context::runtime`].
-    pub runtime: super::runtime::Source,
 }
 
 impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, settings, cache, applier, metrics, queue, recorder, runtime } = parts;
+        let Parts { client, settings, cache, applier, metrics, queue, recorder } = parts;
         let brokers = Brokers::new(&settings);
+        let script = Script::read(&settings.runtime.path);
         Self {
             client,
             settings,
@@ -103,8 +107,10 @@ impl Context {
             metrics,
             queue,
             recorder,
-            runtime,
+            script,
+            runtime_problems: Mutex::default(),
             facts: RwLock::default(),
+            rollouts: super::rollout::Rollouts::default(),
             losers: Mutex::default(),
             memory: Mutex::default(),
         }
@@ -116,9 +122,33 @@ impl Context {
         change(memory.entry(actor.clone()).or_default())
     }
 
+    /// Notes what keeps the runtime out of a namespace; its actors are looked at when that changed.
+    pub fn runtime_problem(&self, namespace: &str, problem: Option<String>) {
+        let mut problems = self.runtime_problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.get(namespace) == problem.as_ref() {
+            return;
+        }
+        match problem {
+            Some(problem) => problems.insert(namespace.to_owned(), problem),
+            None => problems.remove(namespace),
+        };
+        for key in self.cache.actor_keys().into_iter().filter(|key| key.0 == namespace) {
+            self.queue.now(Work::Actor(key));
+        }
+    }
+
+    /// What keeps the runtime out of a namespace.
+    pub fn runtime_missing(&self, namespace: &str) -> Option<String> {
+        if let Err(why) = &self.script {
+            return Some(why.clone());
+        }
+        self.runtime_problems.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    }
+
     /// Forgets an actor that is gone.
     pub fn forget(&self, actor: &Key) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(actor);
+        self.rollouts.forget(actor);
         self.metrics.word(actor, None);
     }
 
@@ -126,6 +156,7 @@ impl Context {
     pub fn clear(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.applier.clear();
+        self.rollouts.clear();
         self.metrics.forget_words();
     }
 

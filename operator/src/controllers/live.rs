@@ -183,13 +183,69 @@ pub struct Kept {
     pub min_replicas: Option<i32>,
     /// What an autoscaler scales.
     pub scale_target_ref: Option<Target>,
+    /// What is read of a workload's pods.
+    pub template: Option<Template>,
 }
 
-/// What an autoscaler scales.
+/// What is read of a workload's pod template.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Template {
+    metadata: TemplateMetadata,
+    spec: TemplateSpec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct TemplateMetadata {
+    annotations: Option<TemplateAnnotations>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct TemplateAnnotations {
+    #[serde(rename = "kubectl.kubernetes.io/restartedAt")]
+    restarted_at: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct TemplateSpec {
+    volumes: Vec<Volume>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Volume {
+    config_map: Option<Target>,
+}
+
+impl Kept {
+    /// When somebody last restarted the workload by hand.
+    pub fn restarted_at(&self) -> Option<&str> {
+        self.template.as_ref()?.metadata.annotations.as_ref()?.restarted_at.as_deref()
+    }
+
+    /// ConfigMaps that the workload's pods mount.
+    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.template.iter().flat_map(|template| &template.spec.volumes);
+        volumes.filter_map(|volume| volume.config_map.as_ref()).map(|map| map.name.as_str())
+    }
+
+    /// Drops volumes that no one asks for.
+    fn slim(&mut self) {
+        if let Some(template) = &mut self.template {
+            template.spec.volumes.retain(|volume| volume.config_map.is_some());
+            template.spec.volumes.shrink_to_fit();
+        }
+    }
+}
+
+/// Another object, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Target {
-    /// Name of the workload.
+    /// Its name.
     pub name: String,
 }
 
@@ -238,6 +294,7 @@ impl Live {
         self.inherited = inherited(&self.metadata);
         self.owns_replicas = owns_replicas(&self.metadata);
         slim_metadata(&mut self.metadata);
+        self.spec.slim();
         self
     }
 

@@ -6,11 +6,12 @@
 //! | [`work`] | what is to be looked at, and when |
 //! | [`actor`] | one look at one actor |
 //! | [`workload`], [`binding`] | its workload, its own or somebody else's, and whose the replicas are |
+//! | [`rollout`] | when its pods follow a new runtime or sidecar |
 //! | [`deletion`] | taking it down, in order |
 //! | [`conflict`] | two actors and one queue |
 //! | [`observe`], [`report`] | what the status is made from; status and Events |
 //! | [`apply`] | writing objects, only when something would change |
-//! | [`runtime`] | the runtime's ConfigMaps of a namespace |
+//! | [`runtime`], [`script`] | the runtime's ConfigMaps of a namespace; what is in them |
 //! | [`context`] | what all of them share |
 //! | [`crds`], [`finalizers`] | what the subcommands do |
 
@@ -26,7 +27,9 @@ pub mod finalizers;
 pub mod live;
 pub mod observe;
 pub mod report;
+pub mod rollout;
 pub mod runtime;
+pub mod script;
 pub mod watch;
 pub mod work;
 pub mod workload;
@@ -49,6 +52,9 @@ const BACKOFF_CAP: Duration = Duration::from_secs(5 * 60);
 pub async fn act(context: Arc<Context>, stop: CancellationToken, lost: CancellationToken) {
     context.clear();
     context.queue.clear();
+    if let Some(namespace) = &context.settings.runtime.namespace {
+        context.queue.now(Work::Runtime(namespace.clone()));
+    }
     for key in context.cache.actor_keys() {
         context.queue.now(Work::Runtime(key.0.clone()));
         context.queue.now(Work::Actor(key));

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::{
     cache::{Cache, Health, Scope},
     live::{self, Kind, Live},
+    runtime::SETTLES,
     work::{Key, Queue, Work},
 };
 use crate::actor::{self, Stored};
@@ -95,7 +96,7 @@ impl Watched for Stored {
                 && before.deletion_timestamp == metadata.deletion_timestamp
         });
         if !same {
-            feed.queue.now(Work::Runtime(key.0.clone()));
+            feed.queue.after(Work::Runtime(key.0.clone()), SETTLES);
             feed.queue.now(Work::Actor(key));
         }
     }
@@ -139,7 +140,7 @@ fn forget(scope: &Scope, key: &Key, feed: &Feed) {
         None => {
             if feed.cache.remove_actor(key).is_some() {
                 feed.queue.now(Work::Actor(key.clone()));
-                feed.queue.now(Work::Runtime(key.0.clone()));
+                feed.queue.after(Work::Runtime(key.0.clone()), SETTLES);
             }
         }
         Some(kind) => {
