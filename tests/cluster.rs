@@ -1,16 +1,25 @@
 //! A namespace of the test cluster for one test, actors as sentences, and waiting for what must come true.
 
-use std::{future::Future, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Config,
-    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+    api::{
+        ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+    },
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
-use tokio::{process::Command, sync::OnceCell, time::Instant};
+use tokio::{process::Command, sync::OnceCell, task::JoinHandle, time::Instant};
 
 use crate::process::program;
 
@@ -59,7 +68,7 @@ pub fn resource(kind: &str) -> ApiResource {
         "ScaledObject" => ("keda.sh", "v1alpha1", "scaledobjects"),
         "ScaledJob" => ("keda.sh", "v1alpha1", "scaledjobs"),
         "TriggerAuthentication" => ("keda.sh", "v1alpha1", "triggerauthentications"),
-        "ClusterRole" => ("rbac.authorization.k8s.io", "v1", "clusterroles"),
+        "Role" => ("rbac.authorization.k8s.io", "v1", "roles"),
         "RoleBinding" => ("rbac.authorization.k8s.io", "v1", "rolebindings"),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
         other => panic!("no test needs the kind {other}"),
@@ -127,6 +136,15 @@ impl Cluster {
         Ok(self.api(kind).patch(name, &parameters, &Patch::Merge(patch)).await?)
     }
 
+    /// Changes an object of a built-in kind, lists by their keys, as somebody else with kubectl.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn edit_lists(&self, kind: &str, name: &str, patch: &Value) -> Result<DynamicObject> {
+        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+        Ok(self.api(kind).patch(name, &parameters, &Patch::Strategic(patch)).await?)
+    }
+
     /// Asks for the deletion of an object.
     ///
     /// # Errors
@@ -170,6 +188,42 @@ impl Cluster {
         eventually(&sentence, async || Ok(self.get(kind, name).await?.is_none().then_some(()))).await
     }
 
+    /// Follows the replicas that a workload is told to have, from now on: every number in order, without repetitions.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn replica_log(&self, kind: &str, name: &str) -> Result<ReplicaLog> {
+        let api = self.api(kind);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, name) = (seen.clone(), name.to_owned());
+        let first = api.get_opt(&name).await?;
+        let version = match &first {
+            Some(object) => object.metadata.resource_version.clone().unwrap_or_default(),
+            None => api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default(),
+        };
+        let mut push = move |object: &DynamicObject| {
+            let replicas = object.data["spec"]["replicas"].as_i64();
+            if let (Some(replicas), Ok(mut seen)) = (replicas, log.lock())
+                && seen.last() != Some(&replicas)
+            {
+                seen.push(replicas);
+            }
+        };
+        first.iter().for_each(&mut push);
+        let parameters = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let task = tokio::spawn(async move {
+            // One watch from one version: nothing between is missed, as it would be by polling.
+            let Ok(events) = api.watch(&parameters, &version).await else { return };
+            let mut events = std::pin::pin!(events);
+            while let Some(Ok(event)) = events.next().await {
+                if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
+                    push(&object);
+                }
+            }
+        });
+        Ok(ReplicaLog { seen, task })
+    }
+
     /// Waits until an actor's status says this word.
     ///
     /// # Errors
@@ -199,6 +253,25 @@ impl Drop for Cluster {
             let arguments = ["kubectl", "delete", "namespace", &self.namespace, "--wait=false"];
             let _ = std::process::Command::new(kubectl).args(arguments).output();
         }
+    }
+}
+
+/// The replicas that a workload was told to have.
+pub struct ReplicaLog {
+    seen: Arc<Mutex<Vec<i64>>>,
+    task: JoinHandle<()>,
+}
+
+impl ReplicaLog {
+    /// All numbers so far, in order, without repetitions.
+    pub fn numbers(&self) -> Vec<i64> {
+        self.seen.lock().map(|seen| seen.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for ReplicaLog {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
