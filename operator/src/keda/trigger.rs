@@ -127,7 +127,7 @@ fn rabbitmq_trigger(
         let mut spec = json!({});
         match username {
             Some(key) => {
-                targets.insert(0, json!({"parameter": "username", "name": key.name, "key": key.key}))
+                targets.insert(0, json!({"parameter": "username", "name": key.name, "key": key.key}));
             }
             // KEDA takes a user's name from no place in the trigger itself: a ConfigMap says it, because existing
             // Secrets hold the password alone.

@@ -29,10 +29,9 @@ pub(super) fn between(old: &AsyncActorStatus, new: &AsyncActorStatus, observed: 
         let was_bad = before.is_some_and(|condition| condition.status == bad_when);
         match after {
             Some(now) if now.status == bad_when => {
-                if !was_bad || before.is_some_and(|before| before.reason != now.reason) {
-                    let calm = [conditions::UPDATE, conditions::DELETING].contains(&name);
-                    events.push(event(!calm, &now.reason, &now.message));
-                }
+                let told = was_bad && before.is_some_and(|before| before.reason == now.reason);
+                let calm = [conditions::UPDATE, conditions::DELETING].contains(&name);
+                events.extend((!told).then(|| event(!calm, &now.reason, &now.message)));
             }
             _ if was_bad && observed.deleting.is_none() => {
                 let message = after.map_or_else(
