@@ -117,6 +117,7 @@ case "${1:-}" in
     --connected-keda)
         tests/cluster/smoke_keda.sh
         cargo test --quiet -p minikubelet --test keda -- --nocapture
+        cargo test --quiet -p asya-tests --test keda_actor -- --nocapture --test-threads 1
         ;;
     *)
         echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2
