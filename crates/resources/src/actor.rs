@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Batch, EnvVar, Retry, Scaling, Timeout, Workers, Workload};
+use crate::{
+    Batch, Binding, DeletionPolicy, EnvVar, HandlerFrom, Kind, Retry, Rollout, Scaling, Security,
+    SidecarSpec, Timeout, Workers, Workload,
+};
 
 /// One actor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,9 +76,27 @@ pub struct AsyncActorSpec {
     /// What runs the handler.
     #[serde(default)]
     pub workload: Workload,
-    /// Settings of the sidecar's container; for the operator.
+    /// A handler without an image of its own: one file from a ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sidecar: Option<Value>,
+    pub handler_from: Option<HandlerFrom>,
+    /// An existing workload to attach to, instead of one that the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ref: Option<Binding>,
+    /// The sidecar's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<SidecarSpec>,
+    /// True: no replica runs, whatever waits.
+    #[serde(default)]
+    pub paused: bool,
+    /// What becomes of the queue when the actor is deleted; absent = delete it if it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// When pods follow a new runtime or sidecar; absent = as the operator is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// What is filled into the runtime's security context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<Security>,
 }
 
 /// Which actors a handler may insert into a route.
@@ -89,6 +109,44 @@ pub struct Routes {
 
 fn everything() -> Vec<String> {
     vec!["*".to_owned()]
+}
+
+impl AsyncActorSpec {
+    /// What makes the pods.
+    pub fn kind(&self) -> Kind {
+        self.workload.kind()
+    }
+
+    /// Whether KEDA decides how many pods run.
+    pub fn scaling_on(&self) -> bool {
+        self.scaling.as_ref().is_some_and(|scaling| scaling.enabled)
+    }
+
+    /// Least pods: what scaling says, or all of them while it is off.
+    pub fn min_replicas(&self) -> u32 {
+        self.scaling
+            .as_ref()
+            .filter(|scaling| scaling.enabled)
+            .map_or(self.workload.replicas(), |scaling| scaling.min_replicas)
+    }
+
+    /// Most pods: what scaling says, or all of them while it is off.
+    pub fn max_replicas(&self) -> u32 {
+        self.scaling
+            .as_ref()
+            .filter(|scaling| scaling.enabled)
+            .map_or(self.workload.replicas(), |scaling| scaling.max_replicas)
+    }
+
+    /// How long a run and a drain may take, defaults filled in.
+    pub fn timeout(&self) -> Timeout {
+        self.timeout.clone().unwrap_or_default()
+    }
+
+    /// What becomes of the queue when the actor is deleted.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
 }
 
 impl AsyncActor {

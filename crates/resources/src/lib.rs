@@ -5,7 +5,9 @@
 //! | [`actor`] | [`AsyncActor`] and its spec |
 //! | [`workload`] | what runs the handler: [`Workload`], its containers, their environment |
 //! | [`scaling`] | [`Scaling`]: how many replicas, when |
+//! | [`platform`] | [`SidecarSpec`], [`Binding`], [`DeletionPolicy`]: what the operator adds around the handler |
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
+//! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
 //! | [`shape`] | which fields exist, of which type: one table |
 //! | [`check`] | everything that is wrong with a manifest, at once, each with its path |
 //!
@@ -14,16 +16,25 @@
 
 pub mod actor;
 pub mod check;
+pub mod platform;
 pub mod policy;
 pub mod scaling;
 pub mod shape;
+pub mod status;
 pub mod workload;
 
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
 pub use check::{Problem, Severity, Step, check};
+pub use platform::{
+    Binding, DeletionPolicy, HandlerFrom, HttpTarget, Rollout, RolloutPolicy, Security, SecurityPreset,
+    SidecarSpec,
+};
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
-pub use scaling::Scaling;
-pub use workload::{Container, EnvSource, EnvVar, KeySelector, PodSpec, PodTemplate, Workload};
+pub use scaling::{Advanced, Scaling};
+pub use status::{
+    AsyncActorStatus, Condition, DeletionStatus, QueueStatus, RolloutStatus, ScaledObjectRef, WorkloadRef,
+};
+pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 
 /// Group and version of every resource here.
 pub const API_VERSION: &str = "asya.sh/v1alpha1";

@@ -19,11 +19,14 @@ pub struct Timeout {
     pub processing: u64,
     /// Seconds that running work may go on after the stop.
     pub graceful_shutdown: u64,
+    /// Seconds that the runtime may take to load the handler; absent = the startup probe's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub startup: Option<u64>,
 }
 
 impl Default for Timeout {
     fn default() -> Self {
-        Self { processing: DEFAULT_PROCESSING, graceful_shutdown: DEFAULT_GRACEFUL_SHUTDOWN }
+        Self { processing: DEFAULT_PROCESSING, graceful_shutdown: DEFAULT_GRACEFUL_SHUTDOWN, startup: None }
     }
 }
 

@@ -28,9 +28,43 @@ pub struct Scaling {
     pub cooldown_period: u32,
     /// Messages per replica that are aimed at.
     pub queue_length: u32,
-    /// KEDA's advanced settings, for the operator.
+    /// Whether the operator wakes the actor from zero itself, within about a second; absent = as the operator is
+    /// configured. On SQS only when true.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub advanced: Option<Value>,
+    pub push: Option<bool>,
+    /// A formula over the triggers, and what goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advanced: Option<Advanced>,
+    /// Further KEDA triggers, as they are, beside the queue's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Value>,
+    /// The HorizontalPodAutoscaler's `behavior`, as it is; absent = the contract's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behavior: Option<Value>,
+    /// KEDA's `fallback`, as it is; absent = none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Value>,
+}
+
+/// A formula over the triggers (KEDA's scaling modifiers).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Advanced {
+    /// The formula; triggers are known by their names, the queue's own as `queue`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formula: Option<String>,
+    /// What the formula's result is divided by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Above this the actor is woken from zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_target: Option<String>,
+    /// `AverageValue`, `Value` or `Utilization`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_type: Option<String>,
+    /// Whether the workload gets its old number of replicas back when scaling is turned off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_to_original_replica_count: Option<bool>,
 }
 
 impl Default for Scaling {
@@ -42,7 +76,11 @@ impl Default for Scaling {
             polling_interval: DEFAULT_POLLING_INTERVAL,
             cooldown_period: DEFAULT_COOLDOWN_PERIOD,
             queue_length: DEFAULT_QUEUE_LENGTH,
+            push: None,
             advanced: None,
+            triggers: Vec::new(),
+            behavior: None,
+            fallback: None,
         }
     }
 }

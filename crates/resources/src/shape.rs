@@ -91,6 +91,9 @@ const SCALING: Shape = Shape::Object(&[
             field("restoreToOriginalReplicaCount", Shape::Bool),
         ]),
     ),
+    field("triggers", Shape::List(&Shape::Open(&[required("type", Shape::Text)]))),
+    field("behavior", Shape::Any),
+    field("fallback", Shape::Any),
 ]);
 
 const WORKLOAD: Shape = Shape::Object(&[
@@ -101,7 +104,14 @@ const WORKLOAD: Shape = Shape::Object(&[
     field("volumeClaimTemplates", Shape::Any),
     field("serviceName", Shape::Text),
     field("persistentVolumeClaimRetentionPolicy", Shape::Any),
-    field("job", Shape::Any),
+    field(
+        "job",
+        Shape::Object(&[
+            field("messages", Shape::Whole(1, I32)),
+            field("idleTimeout", Shape::Whole(1, I32)),
+            field("ttlSecondsAfterFinished", Shape::Whole(0, I32)),
+        ]),
+    ),
     field("shareCloudIdentity", Shape::Bool),
     required(
         "template",
@@ -140,27 +150,47 @@ const SPEC: Shape = Shape::Object(&[
         Shape::Object(&[
             field("processing", Shape::Whole(1, I32)),
             field("gracefulShutdown", Shape::Whole(0, I32)),
+            field("startup", Shape::Whole(1, I32)),
         ]),
     ),
     field("routes", Shape::Object(&[field("allow", Shape::List(&Shape::Text))])),
     field("scaling", SCALING),
     field("workload", WORKLOAD),
-    field("workloadRef", Shape::Any),
+    field(
+        "workloadRef",
+        Shape::Object(&[
+            required("apiVersion", Shape::Text),
+            required("kind", Shape::Word(&["Deployment", "StatefulSet"])),
+            required("name", Shape::Text),
+            field("container", Shape::Text),
+            field(
+                "http",
+                Shape::Object(&[required("port", Shape::Whole(1, 65535)), field("path", Shape::Text)]),
+            ),
+        ]),
+    ),
+    field(
+        "handlerFrom",
+        Shape::Object(&[
+            required("configMap", Shape::Text),
+            field("key", Shape::Text),
+            field("image", Shape::Text),
+        ]),
+    ),
     field(
         "sidecar",
         Shape::Object(&[
             field("image", Shape::Any),
             field("imagePullPolicy", Shape::Word(&["Always", "IfNotPresent", "Never"])),
-            field("imagePullSecrets", Shape::Any),
+            field("imagePullSecrets", Shape::List(&Shape::Text)),
             field("resources", Shape::Any),
             field("env", ENV),
         ]),
     ),
     field("paused", Shape::Bool),
     field("deletionPolicy", Shape::Word(&["Retain", "DeleteIfEmpty", "Delete"])),
-    field("deletion", Shape::Any),
-    field("rollout", Shape::Any),
-    field("securityContext", Shape::Any),
+    field("rollout", Shape::Object(&[required("policy", Shape::Word(&["OnRestart", "Rolling"]))])),
+    field("securityContext", Shape::Object(&[required("preset", Shape::Word(&["restricted", "none"]))])),
 ]);
 
 /// The shape of an `AsyncActor`.

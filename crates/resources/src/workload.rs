@@ -7,14 +7,19 @@ use crate::RUNTIME_CONTAINER;
 
 /// Interpreter that runs the handler, unless told otherwise.
 pub const DEFAULT_PYTHON: &str = "python3";
+/// Replicas while scaling is off, unless told otherwise: the contract's default.
+pub const DEFAULT_REPLICAS: u32 = 1;
 
 /// The workload behind an actor.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// `Deployment` (default), `StatefulSet` or `Job`.
-    #[serde(default, alias = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    /// `Deployment` (default), `StatefulSet` or `Job`. Read it with [`Workload::kind`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Older spelling of `kind`; both may stand there if they agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<Kind>,
     /// Replicas while scaling is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
@@ -24,6 +29,66 @@ pub struct Workload {
     /// The pod.
     #[serde(default)]
     pub template: PodTemplate,
+    /// A StatefulSet's claims, as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume_claim_templates: Vec<Value>,
+    /// A StatefulSet's service; absent = a headless one with the actor's name, which the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// What becomes of a StatefulSet's claims, as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim_retention_policy: Option<Value>,
+    /// How a Job ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+    /// Whether the handler's container gets the pod's cloud identity too.
+    #[serde(default)]
+    pub share_cloud_identity: bool,
+}
+
+impl Kind {
+    /// As it is written in a manifest.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::Job => "Job",
+        }
+    }
+}
+
+/// What makes an actor's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Replicas that are all alike.
+    #[default]
+    Deployment,
+    /// Replicas with a name and claims of their own.
+    StatefulSet,
+    /// One pod per few envelopes, through KEDA's ScaledJob.
+    Job,
+}
+
+/// How one Job of an actor ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Job {
+    /// Envelopes that it takes.
+    pub messages: u32,
+    /// Seconds without an envelope after which it ends with fewer.
+    pub idle_timeout: u32,
+    /// Seconds that a finished Job is kept; absent = as KEDA cleans up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_after_finished: Option<u32>,
+}
+
+/// Seconds that a Job waits for its next envelope: long enough for a redelivery, short enough to cost little.
+pub const DEFAULT_JOB_IDLE_TIMEOUT: u32 = 30;
+
+impl Default for Job {
+    fn default() -> Self {
+        Self { messages: 1, idle_timeout: DEFAULT_JOB_IDLE_TIMEOUT, ttl_seconds_after_finished: None }
+    }
 }
 
 /// A pod template; only what is read here has a type.
@@ -123,6 +188,21 @@ pub struct ResourceSelector {
 }
 
 impl Workload {
+    /// What makes the pods, in either spelling.
+    pub fn kind(&self) -> Kind {
+        self.kind.or(self.r#type).unwrap_or_default()
+    }
+
+    /// Replicas while scaling is off.
+    pub fn replicas(&self) -> u32 {
+        self.replicas.unwrap_or(DEFAULT_REPLICAS)
+    }
+
+    /// Interpreter that runs the handler.
+    pub fn python(&self) -> &str {
+        self.python_executable.as_deref().unwrap_or(DEFAULT_PYTHON)
+    }
+
     /// The container that runs the handler.
     pub fn runtime(&self) -> Option<&Container> {
         self.template.spec.containers.iter().find(|container| container.name == RUNTIME_CONTAINER)
