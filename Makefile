@@ -20,8 +20,9 @@ lint: ## formats, clippy, licences, generated files, ruff, mypy
 bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 	@benches/run.sh
 
-generate: ## everything that is derived: tables in docs
+generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
+	@crds/generate.sh
 
 fuzz: ## a minute of each fuzz target; needs a nightly toolchain and cargo-fuzz
 	@for target in crates/envelope:envelope crates/handler:frame; do \

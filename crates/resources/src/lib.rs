@@ -8,23 +8,28 @@
 //! | [`platform`] | [`SidecarSpec`], [`Binding`], [`DeletionPolicy`]: what the operator adds around the handler |
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
 //! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
-//! | [`shape`] | which fields exist, of which type: one table |
-//! | [`check`] | everything that is wrong with a manifest, at once, each with its path |
+//! | [`rules`] | what a schema cannot say, once as CEL and once as a function |
+//! | [`mod@check`] | everything that is wrong with a manifest, at once, each with its path |
+//! | `schema` | the CRD, the JSON schema and the reference page, made from all these; feature `schema` |
 //!
-//! The invariant of this crate: **what [`check::check`] finds no error in can be read, and what it reports has a path.**
+//! The invariant of this crate: **what [`check()`] finds no error in can be read, and what it reports has a path.**
 //! Defaults apply only inside blocks that are present, as on a cluster.
 
 pub mod actor;
+pub mod bounds;
 pub mod check;
 pub mod platform;
 pub mod policy;
+pub mod rules;
 pub mod scaling;
-pub mod shape;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod status;
+mod walk;
 pub mod workload;
 
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
-pub use check::{Problem, Severity, Step, check};
+pub use check::{Problem, Severity, Step, check, check_change};
 pub use platform::{
     Binding, DeletionPolicy, HandlerFrom, HttpTarget, Rollout, RolloutPolicy, Security, SecurityPreset,
     SidecarSpec,

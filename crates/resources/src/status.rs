@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// What an operator says about an actor. All of it is optional; what is absent was not seen yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct AsyncActorStatus {
     /// What holds and what does not, each with a reason and a sentence.
@@ -87,6 +88,7 @@ pub struct AsyncActorStatus {
 
 /// One thing that holds or does not, as Kubernetes' own `metav1.Condition`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it is about, for example TransportReady.
@@ -108,6 +110,7 @@ pub struct Condition {
 
 /// The workload that runs an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadRef {
     /// For example apps/v1.
@@ -122,6 +125,7 @@ pub struct WorkloadRef {
 
 /// The KEDA object that scales an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScaledObjectRef {
     /// Its name.
     pub name: String,
@@ -131,6 +135,7 @@ pub struct ScaledObjectRef {
 
 /// The queue that an actor owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
     /// The operator's name of the transport.
@@ -147,6 +152,7 @@ pub struct QueueStatus {
 
 /// What an actor's pods are made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutStatus {
     /// Hash of runtime, sidecar and transport settings that the pod template has.
@@ -159,6 +165,7 @@ pub struct RolloutStatus {
 
 /// How far the deletion of an actor got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeletionStatus {
     /// Readings of the queue in a row that found it empty (SQS counts are approximate: three are needed).
