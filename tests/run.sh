@@ -36,9 +36,9 @@ lint() {
     cargo clippy --quiet --workspace --all-targets -- -D warnings
     step "generated files"
     local before after
-    before=$(git status --porcelain -- docs crds)
+    before=$(git status --porcelain -- docs crds charts)
     make -s generate
-    after=$(git status --porcelain -- docs crds)
+    after=$(git status --porcelain -- docs crds charts)
     [ "$before" = "$after" ] || { echo "generated files differ: run 'make generate' and commit" >&2; exit 1; }
     step "licences and bans"
     if ! cargo deny --version 2>/dev/null | grep -q "$CARGO_DENY_VERSION"; then

@@ -36,7 +36,9 @@
 {{- $_ := set $all $name (dict "type" $kind "enabled" (eq (toString $transport.enabled) "true") "config" $config) -}}
 {{- end -}}
 {{- end -}}
-{{- dict "transports" $all | toJson -}}
+{{- /* A value may name the release: {{ .Release.Namespace }}. */ -}}
+{{- $json := dict "transports" $all | toJson -}}
+{{- if contains "{{" $json -}}{{- tpl $json . -}}{{- else -}}{{- $json -}}{{- end -}}
 {{- end -}}
 
 {{/* The enabled transports. Prints a JSON map. */}}
