@@ -38,7 +38,9 @@ def closure(name: str, components: dict[str, Schema]) -> dict[str, Schema]:
 
 def references(schema: Any) -> list[str]:
     if isinstance(schema, dict):
-        own = [schema["$ref"].removeprefix("#/definitions/")] if "$ref" in schema else []
+        # A property may itself be called $ref: only a string refers.
+        to = schema.get("$ref")
+        own = [to.removeprefix("#/definitions/")] if isinstance(to, str) else []
         return own + [name for value in schema.values() for name in references(value)]
     if isinstance(schema, list):
         return [name for value in schema for name in references(value)]
@@ -69,6 +71,8 @@ def strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     out = {key: strict(value) for key, value in schema.items() if not key.startswith("x-") and key != "format"}
+    if isinstance(schema.get("properties"), dict):
+        out["properties"] = {name: strict(value) for name, value in schema["properties"].items()}
     if isinstance(out.get("$ref"), str):
         return {"$ref": out["$ref"].replace(PREFIX, "#/definitions/")}
     if schema.get("x-kubernetes-int-or-string"):
