@@ -46,8 +46,8 @@ lint() {
     fi
     cargo deny --log-level error check licenses bans sources
     step "ruff, mypy"
-    "$VENV/bin/ruff" check --quiet examples benches
-    "$VENV/bin/ruff" format --quiet --check examples benches
+    "$VENV/bin/ruff" check --quiet examples benches charts tests
+    "$VENV/bin/ruff" format --quiet --check examples benches charts tests
     (cd runtime-py && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
     (cd runtime-py && "../$VENV/bin/mypy" --strict src)
 }
@@ -56,6 +56,11 @@ rust() {
     step "cargo build, cargo test"
     cargo build --workspace --quiet
     cargo test --workspace --quiet --no-fail-fast -- --skip "$CONFORMANCE"
+}
+
+charts() {
+    step "charts"
+    tests/charts.sh
 }
 
 conformance() {
@@ -97,6 +102,7 @@ case "${1:-}" in
         ;;
     "")
         lint
+        charts
         export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
         tests/servers/all.sh run "$0" --connected
         ;;

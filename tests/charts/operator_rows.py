@@ -13,7 +13,7 @@ Check = Callable[[Rendered], bool]
 
 @dataclass(frozen=True)
 class Row:
-    """`value` is given to the key; `given` are other values that it needs; then `check` holds, and without it does not."""
+    """`value` is given to the key, `given` are values that it needs besides: then `check` holds, and without it not."""
 
     value: Any
     check: Check
@@ -103,8 +103,7 @@ ROWS: dict[str, Row] = {
     "global.imagePullSecrets": Row(
         ["pull"],
         lambda r: (
-            r.pod().get("imagePullSecrets") == [{"name": "pull"}]
-            and r.env("ASYA_SIDECAR_IMAGE_PULL_SECRETS") == "pull"
+            r.pod().get("imagePullSecrets") == [{"name": "pull"}] and r.env("ASYA_SIDECAR_IMAGE_PULL_SECRETS") == "pull"
         ),
     ),
     "replicaCount": Row(
@@ -122,7 +121,9 @@ ROWS: dict[str, Row] = {
     "imagePullSecrets": Row([{"name": "pull"}], lambda r: r.pod().get("imagePullSecrets") == [{"name": "pull"}]),
     "nameOverride": Row("op", lambda r: labels(r)["app.kubernetes.io/name"] == "op"),
     "fullnameOverride": Row("other", lambda r: r.deployment()["metadata"]["name"] == "other"),
-    "serviceAccount.create": Row(False, lambda r: not r.has("ServiceAccount", "asya-operator") and subject(r) == "default"),
+    "serviceAccount.create": Row(
+        False, lambda r: not r.has("ServiceAccount", "asya-operator") and subject(r) == "default"
+    ),
     "serviceAccount.annotations": Row(
         {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/asya-operator"},
         lambda r: r.one("ServiceAccount", "asya-operator")["metadata"].get("annotations")
@@ -159,7 +160,9 @@ ROWS: dict[str, Row] = {
         "50%", lambda r: r.one("PodDisruptionBudget")["spec"]["maxUnavailable"] == "50%", {"replicaCount": 2}
     ),
     "extraEnv": Row([{"name": "A", "value": "b"}], env("A", "b")),
-    "volumes": Row([{"name": "v", "emptyDir": {}}], lambda r: {"name": "v", "emptyDir": {}} in r.pod().get("volumes", [])),
+    "volumes": Row(
+        [{"name": "v", "emptyDir": {}}], lambda r: {"name": "v", "emptyDir": {}} in r.pod().get("volumes", [])
+    ),
     "volumeMounts": Row(
         [{"name": "v", "mountPath": "/v"}],
         lambda r: {"name": "v", "mountPath": "/v"} in r.container().get("volumeMounts", []),
@@ -189,7 +192,11 @@ ROWS: dict[str, Row] = {
     "watchNamespaces": Row(
         ["a", "b"],
         lambda r: r.env("ASYA_WATCH_NAMESPACES") == "a,b"
-        and {it["metadata"]["namespace"] for it in r.kind("Role") if it["metadata"]["name"] == "asya-system-asya-operator"}
+        and {
+            it["metadata"]["namespace"]
+            for it in r.kind("Role")
+            if it["metadata"]["name"] == "asya-system-asya-operator"
+        }
         == {"a", "b"}
         and not any("deployments" in it["resources"] for it in operator_rules(r)),
     ),
@@ -216,7 +223,11 @@ ROWS: dict[str, Row] = {
         ["team-a"],
         lambda r: config("rabbitmq", "projectTo", ["team-a"])(r)
         and r.has("ValidatingAdmissionPolicyBinding")
-        and [it["metadata"]["namespace"] for it in r.kind("Role") if any("secrets" in x["resources"] for x in it["rules"])]
+        and [
+            it["metadata"]["namespace"]
+            for it in r.kind("Role")
+            if any("secrets" in x["resources"] for x in it["rules"])
+        ]
         == ["team-a"],
     ),
     "transports.sqs.enabled": Row(True, lambda r: r.transport("sqs")["enabled"] is True),
@@ -268,7 +279,8 @@ ROWS: dict[str, Row] = {
     "scaler.push.default": Row(False, env("ASYA_SCALER_DEFAULT", "false"), PUSH),
     "scaler.push.kedaNamespace": Row(
         "k",
-        lambda r: scaler_source(r) == "k" and r.one("Secret", "asya-operator-scaler-client")["metadata"]["namespace"] == "k",
+        lambda r: scaler_source(r) == "k"
+        and r.one("Secret", "asya-operator-scaler-client")["metadata"]["namespace"] == "k",
         PUSH,
     ),
     "scaler.push.tls.source": Row(
@@ -280,7 +292,9 @@ ROWS: dict[str, Row] = {
         "g", lambda r: all(it["spec"]["issuerRef"]["group"] == "g" for it in r.kind("Certificate")), CERT_MANAGER
     ),
     "scaler.push.tls.issuerRef.kind": Row(
-        "Issuer", lambda r: all(it["spec"]["issuerRef"]["kind"] == "Issuer" for it in r.kind("Certificate")), CERT_MANAGER
+        "Issuer",
+        lambda r: all(it["spec"]["issuerRef"]["kind"] == "Issuer" for it in r.kind("Certificate")),
+        CERT_MANAGER,
     ),
     "scaler.push.tls.issuerRef.name": Row(
         "other", lambda r: {it["spec"]["issuerRef"]["name"] for it in r.kind("Certificate")} == {"other"}, CERT_MANAGER
@@ -331,7 +345,9 @@ ROWS: dict[str, Row] = {
         {"folder": "Asya"}, lambda r: r.one("ConfigMap")["metadata"].get("annotations") == {"folder": "Asya"}, BOARDS
     ),
     "dashboards.namespace": Row("m", lambda r: r.one("ConfigMap")["metadata"]["namespace"] == "m", BOARDS),
-    "networkPolicy.enabled": Row(True, lambda r: {53, 443, 6443, 5672} <= set(egress_ports(r)) if r.has("NetworkPolicy") else False),
+    "networkPolicy.enabled": Row(
+        True, lambda r: {53, 443, 6443, 5672} <= set(egress_ports(r)) if r.has("NetworkPolicy") else False
+    ),
     "networkPolicy.metricsFrom": Row(
         [{"podSelector": {}}],
         lambda r: r.one("NetworkPolicy", "asya-operator")["spec"]["ingress"][0].get("from") == [{"podSelector": {}}],

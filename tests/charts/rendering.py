@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import subprocess
@@ -74,6 +75,9 @@ class Rendered(list[Object]):
                 yield name, it["spec"]["template"]["spec"]
 
 
+_known: dict[str, Rendered] = {}
+
+
 def render(
     chart: str | Path,
     values: Object | None = None,
@@ -85,21 +89,25 @@ def render(
     helm: str = "helm",
     kube_version: str | None = None,
 ) -> Rendered:
-    """`helm template` of a chart of this repository, by name, or of any folder."""
-    path = CHARTS / chart if isinstance(chart, str) else chart
-    command = [helm, "template", release, str(path), "--namespace", namespace]
+    """`helm template` of a chart of this repository, by name (rendered once), or of any folder."""
+    command = [helm, "template", release, str(CHARTS / chart), "--namespace", namespace]
     for it in sets:
         command += ["--set", it]
     for it in apis:
         command += ["--api-versions", it]
     if kube_version:
         command += ["--kube-version", kube_version]
+    key = json.dumps([command, values])
+    if key not in _known or isinstance(chart, Path):
+        _known[key] = run(command, values or {})
+    return copy.deepcopy(_known[key])
+
+
+def run(command: list[str], values: Object) -> Rendered:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(values or {}, file)
+        yaml.safe_dump(values, file)
         file.flush()
-        done = subprocess.run(
-            [*command, "--values", file.name], capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run([*command, "--values", file.name], capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise RenderError(done.stderr)
     return Rendered(it for it in yaml.load_all(done.stdout, Loader=Strict) if it)
@@ -121,7 +129,7 @@ def notes(chart: str, values: Object | None = None, **options: Any) -> str:
         shutil.copy(text, folder / "files/notes.txt")
         text.unlink()
         (folder / "templates/said.yaml").write_text(
-            'apiVersion: v1\nkind: Said\nmetadata: {name: x}\n'
+            "apiVersion: v1\nkind: Said\nmetadata: {name: x}\n"
             'text: {{ tpl (.Files.Get "files/notes.txt") . | toJson }}\n'
         )
         return render(folder, values, **options).one("Said")["text"]

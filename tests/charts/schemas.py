@@ -65,7 +65,7 @@ def write_crds(folder: Path, out: Path) -> None:
 
 
 def strict(schema: Any) -> Any:
-    """Refuses unknown fields where the API server prunes them, and speaks JSON schema where OpenAPI has words of its own."""
+    """Refuses unknown fields where the API server prunes them; JSON schema's words for those of OpenAPI."""
     if isinstance(schema, list):
         return [strict(it) for it in schema]
     if not isinstance(schema, dict):

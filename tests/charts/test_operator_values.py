@@ -7,9 +7,7 @@ from operator_rows import ROWS, Check
 from rendering import OPTIONAL_APIS, Rendered, RenderError, chart_values, leaves, merged, nested, notes, render
 
 # Keys whose value is one thing to a person: a row gives the whole of it.
-WHOLE = frozenset(
-    {"resources", "defaultResources", "podSecurityContext", "securityContext", "labels", "annotations"}
-)
+WHOLE = frozenset({"resources", "defaultResources", "podSecurityContext", "securityContext", "labels", "annotations"})
 OPERATOR = "asya-operator"
 
 
@@ -64,7 +62,10 @@ def test_newer_spelling_wins_over_the_older() -> None:
     rendered = render(
         OPERATOR,
         {
-            "operator": {"gatewayURL": "http://old", "transports": {"rabbitmq": {"config": {"host": "old", "port": 1}}}},
+            "operator": {
+                "gatewayURL": "http://old",
+                "transports": {"rabbitmq": {"config": {"host": "old", "port": 1}}},
+            },
             "gatewayURL": "http://new",
             "transports": {"rabbitmq": {"config": {"host": "new"}}},
             "runtime": {"localPath": "/old.py", "local": {"path": "/new.py"}},
