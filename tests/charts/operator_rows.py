@@ -400,7 +400,7 @@ for _transport, _settings in {
 # Secrets: named in the configuration, mounted, and optional.
 for _path, _default in {
     "rabbitmq.config.passwordSecretRef": "password",
-    "rabbitmq.config.managementPasswordSecretRef": "password",
+    "rabbitmq.config.managementPasswordSecretRef": "management-password",
     "sqs.config.credentials.accessKeyIdSecretRef": "AWS_ACCESS_KEY_ID",
     "sqs.config.credentials.secretAccessKeySecretRef": "AWS_SECRET_ACCESS_KEY",
 }.items():

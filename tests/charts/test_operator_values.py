@@ -150,3 +150,12 @@ def test_scaler_certificates_belong_together() -> None:
     client = rendered.one("Secret", "asya-operator-scaler-client")["data"]
     assert server["ca.crt"] == client["ca.crt"]
     assert server["tls.crt"] != client["tls.crt"]
+
+
+def test_two_secrets_cannot_give_the_same_file() -> None:
+    values = {
+        "passwordSecretRef": {"name": "a", "key": "password"},
+        "managementPasswordSecretRef": {"name": "b", "key": "password"},
+    }
+    with pytest.raises(RenderError, match="both give the key"):
+        render(OPERATOR, {"transports": {"rabbitmq": {"config": values}}})

@@ -33,9 +33,7 @@
 - name: ASYA_SIDECAR_RESOURCES
   value: {{ $v.sidecar.defaultResources | toJson | quote }}
 - {name: ASYA_NATIVE_SIDECAR, value: {{ $v.sidecar.native | quote }}}
-{{- with $v.runtime.namespace }}
-- {name: ASYA_RUNTIME_NAMESPACE, value: {{ . | quote }}}
-{{- end }}
+- {name: ASYA_RUNTIME_NAMESPACE, value: {{ $v.runtime.namespace | quote }}}
 - {name: ASYA_RUNTIME_SOURCE, value: {{ $v.runtime.source | quote }}}
 - {name: ASYA_RUNTIME_SCRIPT_PATH, value: {{ include "asya-operator.runtimePath" . | quote }}}
 {{- if eq $v.runtime.source "github" }}
@@ -60,12 +58,12 @@ actors and does not keep the operator from starting.
 */}}
 {{- define "asya-operator.volumes" -}}
 {{- range $name, $transport := include "asya-operator.enabledTransports" . | fromJson }}
-{{- with include "asya-operator.transportSecrets" $transport.config | fromJsonArray }}
+{{- with include "asya-operator.transportKeys" (list $name $transport.config) | fromJson }}
 - name: transport-{{ $name }}
   projected:
     sources:
-      {{- range . }}
-      - secret: {name: {{ . }}, optional: true}
+      {{- range $key, $secret := . }}
+      - secret: {name: {{ $secret }}, optional: true, items: [{key: {{ $key }}, path: {{ $key }}}]}
       {{- end }}
 {{- end }}
 {{- end }}
@@ -84,7 +82,7 @@ actors and does not keep the operator from starting.
 
 {{- define "asya-operator.volumeMounts" -}}
 {{- range $name, $transport := include "asya-operator.enabledTransports" . | fromJson }}
-{{- if include "asya-operator.transportSecrets" $transport.config | fromJsonArray }}
+{{- if include "asya-operator.transportKeys" (list $name $transport.config) | fromJson }}
 - {name: transport-{{ $name }}, mountPath: /etc/asya/transports/{{ $name }}, readOnly: true}
 {{- end }}
 {{- end }}

@@ -16,7 +16,7 @@ namespaces get them only by transports.*.projectTo.
   resources: [configmaps, services]
   verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [""]
-  resources: [pods]
+  resources: [pods, serviceaccounts]
   verbs: [get, list, watch]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
@@ -31,7 +31,7 @@ namespaces get them only by transports.*.projectTo.
 # transports.*.config.actorRoleArn: actors' pods run as ServiceAccounts that carry the role
 - apiGroups: [""]
   resources: [serviceaccounts]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [create, update, patch, delete]
 {{- end }}
 {{- with .Values.rbac.extraRules }}
 {{ toYaml . }}

@@ -50,16 +50,27 @@
 {{- $all | toJson -}}
 {{- end -}}
 
-{{/* Secrets that a transport's configuration names. Argument: its configuration. Prints a JSON list without repetition. */}}
-{{- define "asya-operator.transportSecrets" -}}
-{{- $names := list -}}
-{{- range $key, $value := . -}}
-{{- if hasSuffix "SecretRef" $key -}}{{- $names = append $names $value.name -}}
+{{/*
+Keys of Secrets that a transport's configuration names, each with its Secret. The operator finds a key as the file of that
+name, so two Secrets cannot both give it. Arguments: name of the transport, its configuration. Prints a JSON map.
+*/}}
+{{- define "asya-operator.transportKeys" -}}
+{{- $name := index . 0 -}}
+{{- $keys := dict -}}
+{{- range $field, $value := index . 1 -}}
+{{- $found := dict -}}
+{{- if hasSuffix "SecretRef" $field -}}{{- $found = dict $value.key $value.name -}}
 {{- else if kindIs "map" $value -}}
-{{- $names = concat $names (include "asya-operator.transportSecrets" $value | fromJsonArray) -}}
+{{- $found = include "asya-operator.transportKeys" (list $name $value) | fromJson -}}
+{{- end -}}
+{{- range $key, $secret := $found -}}
+{{- if and (hasKey $keys $key) (ne (get $keys $key) $secret) -}}
+{{- fail (printf "transports.%s: the Secrets %s and %s both give the key %q: call one of them differently" $name (get $keys $key) $secret $key) -}}
+{{- end -}}
+{{- $_ := set $keys $key $secret -}}
 {{- end -}}
 {{- end -}}
-{{- uniq $names | toJson -}}
+{{- $keys | toJson -}}
 {{- end -}}
 
 {{/* "true" when actors' pods get a ServiceAccount with a role of AWS. */}}
