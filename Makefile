@@ -1,6 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint bench generate fuzz clean
+.PHONY: help demo test test-fast test-keda lint bench generate fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -13,6 +13,9 @@ test: ## everything: lint, unit, conformance against real brokers, Python, examp
 
 test-fast: ## what needs no server
 	@tests/run.sh --fast
+
+test-keda: ## scaling by the real KEDA on the test cluster; builds KEDA the first time, which takes minutes
+	@tests/run.sh --keda
 
 lint: ## formats, clippy, licences, generated files, ruff, mypy
 	@tests/run.sh --lint

@@ -73,6 +73,17 @@ fact "a user without a role is refused by name"
 refused 'unknown field "spec.replica"' <<<'{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "typo"}, "spec": {"replica": 1, "selector": {"matchLabels": {"app": "x"}}, "template": {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}'
 fact "strict field validation is on"
 
+if command -v kubeconform >/dev/null; then
+    schemas=$(mktemp -d)
+    kubectl get --raw /openapi/v2 | "$(dirname "$0")/schemas.py" "$schemas"
+    conform() { kubeconform -strict -schema-location "$schemas/{{.ResourceKind}}{{.KindSuffix}}.json" - 2>&1; }
+    deployment | conform || fail "kubeconform refuses what the server accepts"
+    ! said=$(deployment | sed 's/replicas/replica/' | conform) || fail "kubeconform accepts an unknown field"
+    [[ $said == *"additional properties 'replica' not allowed"* ]] || fail "$said"
+    rm -rf "$schemas"
+    fact "kubeconform reads the schemas of this server"
+fi
+
 "$ASYA_TEST_KUBERNETES_CTL" restart-apiserver >/dev/null
 k scale deployment web --replicas 3 >/dev/null
 await 20 'web web web' k get pods -l app=web -o 'jsonpath={.items[*].metadata.labels.app}'

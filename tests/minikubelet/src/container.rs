@@ -1,6 +1,5 @@
 //! One container as a process: started, probed, started again with back-off, ended in the kubelet's way.
 
-use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -101,6 +100,11 @@ enum Verdict {
 impl Supervisor {
     /// Runs until the container is done; its last state says how.
     pub(crate) async fn run(mut self) {
+        self.keep().await;
+        self.ground.logs.close(&self.ground.name, &self.spec.name);
+    }
+
+    async fn keep(&mut self) {
         let mut back_off = Duration::ZERO;
         loop {
             let since = Timestamp::now();
@@ -185,15 +189,11 @@ impl Supervisor {
         let folder = folder.map_or_else(|| ground.folder.clone(), ToOwned::to_owned);
         let guard = ground.guard.clone();
         let around = Surroundings { environment, paths, ip: ground.ip.clone(), folder, guard };
-        let log = self.log()?;
+        let first = self.state.borrow().last.is_none();
+        let log = ground.logs.write(&ground.name, &self.spec.name, first)?;
         info!(pod = ground.name, container = self.spec.name, ?line, "starting");
         let child = around.command(&line).stdout(log.try_clone()?).stderr(log).spawn();
         Ok(Some((around, child.with_context(|| format!("starting {line:?}"))?)))
-    }
-
-    fn log(&self) -> Result<File> {
-        let path = self.ground.logs.join(format!("{}_{}.log", self.ground.name, self.spec.name));
-        OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())
     }
 
     /// Stays with the process until it is gone, and returns its exit code.

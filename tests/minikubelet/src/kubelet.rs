@@ -1,6 +1,6 @@
 //! The node and the pods on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::logs::Logs;
 use crate::objects::Objects;
 use crate::paths;
 use crate::pod::{Ground, Runner};
@@ -30,6 +31,7 @@ pub(crate) struct Kubelet {
     pub(crate) namespaces: Vec<String>,
     pub(crate) programs: Arc<HashMap<String, Vec<String>>>,
     pub(crate) folder: PathBuf,
+    pub(crate) logs: Logs,
     pub(crate) guard: Option<PathBuf>,
     pub(crate) back_off: Duration,
     pub(crate) refresh: Duration,
@@ -44,15 +46,36 @@ impl Kubelet {
     /// # Errors
     /// When the node cannot be registered.
     pub(crate) async fn run(&self) -> Result<()> {
-        self.register().await.context("registering the node")?;
+        let (port, serving) = self.logs.serve(&self.folder).await.context("serving logs")?;
+        self.register(port).await.context("registering the node")?;
+        tokio::select! {
+            result = self.follow() => result,
+            () = serving => Ok(()),
+        }
+    }
+
+    async fn follow(&self) -> Result<()> {
         let mut events =
             pin!(watcher(Api::<Pod>::all(self.client.clone()), watcher::Config::default()).default_backoff());
         let mut running = Running::new();
         // Dropping it ends all pods.
         let mut pods = JoinSet::new();
+        // The pods of a list that is being read.
+        let mut listed = HashSet::new();
         loop {
             match events.try_next().await {
-                Ok(Some(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod))) => {
+                Ok(Some(watcher::Event::Init)) => listed.clear(),
+                Ok(Some(watcher::Event::InitApply(pod))) => {
+                    listed.insert(pod.uid().unwrap_or_default());
+                    self.seen(Arc::new(pod), &mut running, &mut pods).await;
+                }
+                Ok(Some(watcher::Event::InitDone)) => {
+                    // What went away while nobody watched.
+                    for (_, updates) in running.extract_if(|uid, _| !listed.contains(uid)) {
+                        updates.send_replace(None);
+                    }
+                }
+                Ok(Some(watcher::Event::Apply(pod))) => {
                     self.seen(Arc::new(pod), &mut running, &mut pods).await;
                 }
                 Ok(Some(watcher::Event::Delete(pod))) => {
@@ -60,7 +83,6 @@ impl Kubelet {
                         updates.send_replace(None);
                     }
                 }
-                Ok(Some(watcher::Event::Init | watcher::Event::InitDone)) => {}
                 Ok(None) => return Ok(()),
                 Err(error) => warn!(%error, "the watch of pods is broken, and is made anew"),
             }
@@ -98,7 +120,7 @@ impl Kubelet {
             ip: paths::address(&uid),
             folder: self.folder.join(short),
             claims: self.folder.join("claims").join(namespace),
-            logs: self.folder.join("logs"),
+            logs: self.logs.clone(),
             objects: Objects::new(self.client.clone(), namespace),
             programs: Arc::clone(&self.programs),
             guard: self.guard.clone(),
@@ -131,7 +153,7 @@ impl Kubelet {
         }
     }
 
-    async fn register(&self) -> Result<()> {
+    async fn register(&self, port: u16) -> Result<()> {
         let api = Api::<Node>::all(self.client.clone());
         let apply = PatchParams::apply("minikubelet").force();
         let head = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.node,
@@ -140,7 +162,9 @@ impl Kubelet {
         let room = json!({"cpu": "1000", "memory": "1Ti", "pods": "10000", "ephemeral-storage": "1Ti"});
         let mut node = head;
         node["status"] = json!({"capacity": room, "allocatable": room,
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self.node}],
+            // No host name: the API server would prefer it, and not find it.
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             "conditions": [{"type": "Ready", "status": "True", "reason": "MiniKubelet", "message": "runs pods as processes"}]});
         api.patch_status(&self.node, &apply, &Patch::Apply(&node)).await?;
         Ok(())

@@ -3,7 +3,7 @@
 //! What it does as the kubelet does: native sidecars first, each until it has started; probes; restarts with back-off;
 //! on deletion all preStop hooks at once, SIGTERM to the main containers, then to the sidecars, SIGKILL after
 //! `terminationGracePeriodSeconds`; phase, conditions and container states; Secrets and ConfigMaps as files that follow
-//! their objects; the deletion of the pod's object in the end.
+//! their objects; the deletion of the pod's object in the end. `kubectl logs` works, `kubectl exec` does not.
 //!
 //! What differs, because there are no images, no mounts and no network of its own:
 //! - A container runs its own `command`, or the program that `--command NAME=…` gives for it; one with neither waits with
@@ -18,6 +18,7 @@ mod action;
 mod container;
 mod environment;
 mod kubelet;
+mod logs;
 mod objects;
 mod paths;
 mod pod;
@@ -41,6 +42,7 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use crate::kubelet::Kubelet;
+use crate::logs::Logs;
 
 /// Runs the pods of a test cluster as processes of this machine.
 #[derive(Parser)]
@@ -114,12 +116,13 @@ async fn kubelet(args: Args) -> Result<(Kubelet, bool)> {
     let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
     let temporary = dir.is_none();
     let folder = dir.unwrap_or_else(|| std::env::temp_dir().join(format!("mk-{}", std::process::id())));
-    std::fs::create_dir_all(folder.join("logs"))?;
+    std::fs::create_dir_all(&folder)?;
     let kubelet = Kubelet {
         client: Client::try_from(config)?,
         node,
         namespaces,
         programs: Arc::new(commands.into_iter().collect::<HashMap<_, _>>()),
+        logs: Logs::new(folder.join("logs"))?,
         folder: std::fs::canonicalize(folder)?,
         guard: guard(),
         back_off: Duration::from_secs(back_off),

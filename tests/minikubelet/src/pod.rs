@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::container::{Kind, Stop, Supervisor};
+use crate::logs::Logs;
 use crate::objects::Objects;
 use crate::state::{Phase, State};
 use crate::status::{View, status};
@@ -35,7 +36,7 @@ pub(crate) struct Ground {
     pub(crate) folder: PathBuf,
     /// Folders of the namespace's volume claims, which outlive the pod.
     pub(crate) claims: PathBuf,
-    pub(crate) logs: PathBuf,
+    pub(crate) logs: Logs,
     pub(crate) objects: Objects,
     /// Entry points by container name.
     pub(crate) programs: Arc<HashMap<String, Vec<String>>>,

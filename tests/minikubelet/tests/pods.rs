@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use bench::{Bench, LIMIT, until};
+use futures::AsyncReadExt as _;
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
 use serde_json::{Value, json};
 
 /// Writes a line at its start and at SIGTERM, which ends it.
@@ -123,6 +125,33 @@ async fn pods_listen_on_the_same_port_at_addresses_of_their_own() {
     }
     assert_eq!(addresses.len(), 2);
     bench.config_map("www", "index.html", "").await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_a_container_prints_is_read_through_the_api_server() {
+    let Some(bench) = Bench::start(&[]).await else { return };
+    let script = "echo one; echo two; while [ ! -e /events/go ]; do sleep 0.05; done; echo three";
+    let name = bench
+        .create(json!({"restartPolicy": "Never", "containers": [{"name": "main", "image": "x", "command": ["sh", "-c", script],
+            "volumeMounts": [{"name": "events", "mountPath": "/events"}]}],
+            "volumes": [{"name": "events", "hostPath": {"path": bench.folder()}}]}))
+        .await;
+    bench.condition(&name, "Ready", "True").await;
+    let pods = bench.pods();
+    until("both lines are there", async || {
+        pods.logs(&name, &LogParams::default()).await.is_ok_and(|text| text == "one\ntwo\n")
+    })
+    .await;
+    let last = LogParams { tail_lines: Some(1), ..LogParams::default() };
+    assert_eq!(pods.logs(&name, &last).await.unwrap(), "two\n");
+
+    let follow = LogParams { follow: true, ..LogParams::default() };
+    let mut stream = Box::pin(pods.log_stream(&name, &follow).await.unwrap());
+    fs::write(bench.folder().join("go"), "").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "one\ntwo\nthree\n", "followed to the container's end");
     bench.end().await;
 }
 

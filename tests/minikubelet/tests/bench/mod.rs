@@ -1,11 +1,20 @@
 //! A namespace of its own, and a kubelet of its own for it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+pub(crate) mod actor;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -15,6 +24,9 @@ use tokio::time::{Instant, sleep};
 
 /// For anything that is waited for; pods need a few seconds where the machine is busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// What each pod has between its deletion and SIGKILL.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -63,13 +75,31 @@ impl Bench {
         self.folder.path()
     }
 
-    fn pods(&self) -> Api<Pod> {
+    pub(crate) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Makes an object of any kind in the namespace.
+    pub(crate) async fn apply(&self, object: Value) {
+        let types = object["apiVersion"].as_str().zip(object["kind"].as_str()).unwrap();
+        let (group, version) = types.0.split_once('/').unwrap_or(("", types.0));
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, types.1));
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &self.namespace, &kind);
+        let name = object["metadata"]["name"].as_str().unwrap();
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
+    }
+
+    pub(crate) fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn autoscalers(&self) -> Api<HorizontalPodAutoscaler> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// Makes a pod, and returns its name.
     pub(crate) async fn create(&self, mut spec: Value) -> String {
-        spec["terminationGracePeriodSeconds"] = json!(10);
+        spec["terminationGracePeriodSeconds"] = json!(GRACE.as_secs());
         let pod = serde_json::from_value(json!({"metadata": {"generateName": "p-"}, "spec": spec})).unwrap();
         self.pods().create(&PostParams::default(), &pod).await.unwrap().name_any()
     }
@@ -107,6 +137,15 @@ impl Bench {
         let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
         let api = Api::<Secret>::namespaced(self.client.clone(), &self.namespace);
         api.patch(name, &PatchParams::apply("test"), &Patch::Apply(object)).await.unwrap();
+    }
+
+    /// A ConfigMap with one entry of bytes.
+    pub(crate) async fn binary(&self, name: &str, key: &str, content: Vec<u8>) {
+        let data = [(key.to_owned(), ByteString(content))].into();
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let map = ConfigMap { binary_data: Some(data), metadata, ..ConfigMap::default() };
+        let api = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
+        api.create(&PostParams::default(), &map).await.unwrap();
     }
 
     pub(crate) async fn config_map(&self, name: &str, key: &str, value: &str) {
