@@ -1,7 +1,7 @@
 """The charts on a real API server, with Helm 3 and Helm 4, in each documented order.
 
-There is no kubelet. A hook's Job is run here: the operator's real binary, with the Job's arguments and environment and the
-token of the Job's own ServiceAccount, so that its role is what decides. Then its pod is reported as done.
+There is no kubelet. A hook's Job is run here: the operator's real binary, with the Job's arguments and environment and
+the token of the Job's own ServiceAccount, so that its role is what decides. Then its pod is reported as done.
 """
 
 from __future__ import annotations
@@ -190,10 +190,13 @@ def test_all_in_one_release_on_an_empty_cluster(cluster: Cluster, each_helm: str
 def test_uninstalling_lets_actors_go(cluster: Cluster, each_helm: str, hooks: Hooks) -> None:
     install(cluster, each_helm, hooks=hooks)
     cluster.kubectl("create", "namespace", "asya")
+    hooks.done.clear()
     actor = yaml.safe_load((ROOT / "examples/manifests/minimal.yaml").read_text())
     actor["metadata"] |= {"namespace": "asya", "finalizers": ["asya.sh/finalizer", "example.com/mine"]}
     cluster.apply(actor)
     cluster.run(each_helm, "uninstall", "asya-operator", "-n", "asya-system", f"--timeout={LIMIT}s")
+    assert all("finalizers remove: Succeeded" in it for it in hooks.done), hooks.done
+    assert len(hooks.done) == 2, "before and after"
     left = cluster.get("asyncactor", actor["metadata"]["name"], "-n", "asya")
     assert left["metadata"]["finalizers"] == ["example.com/mine"], "\n".join(hooks.done)
     cluster.kubectl(
@@ -254,8 +257,9 @@ def test_server_accepts_every_rendering(case: str, cluster: Cluster) -> None:
         await_("the default account", lambda: cluster.get("serviceaccount", "default", "-n", namespace))  # noqa: B023
     try:
         cluster.kubectl(
-            *("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"),
+            *("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"),
             stdin=yaml.safe_dump_all(known),
         )
     finally:
-        cluster.kubectl("delete", "namespace", *namespaces - {"default"}, "--ignore-not-found", f"--timeout={LIMIT}s")
+        for namespace in namespaces - {"default"}:
+            cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", f"--timeout={LIMIT}s")

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 from cases import CASES
-from rendering import CHARTS, OPTIONAL_APIS, chart_values, leaves, merged, nested, render
+from rendering import CHARTS, OPTIONAL_APIS, RenderError, chart_values, leaves, merged, nested, render
 
 NAMES = sorted(it.parent.name for it in CHARTS.glob("*/Chart.yaml"))
 # Values without which a chart has nothing to render.
@@ -74,3 +74,11 @@ def test_readme_names_every_value(chart: str) -> None:
 
 def schema(chart: str) -> dict:
     return json.loads(Path(CHARTS / chart / "values.schema.json").read_text())
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_older_kubernetes_is_refused(chart: str) -> None:
+    values = {"asya": {"trialBroker": {"enabled": True}}}.get(chart, {})
+    with pytest.raises(RenderError, match="1.29.0-0"):
+        render(chart, values, kube_version="1.28.9")
+    assert render(chart, values, kube_version="1.29.0") or chart == "asya-actor"

@@ -1,6 +1,6 @@
 {{/*
-Jobs that run the operator's binary with a subcommand: before install and upgrade `crds apply`, before uninstall
-`finalizers remove`. Each has a ServiceAccount of its own that lives as long as the hook.
+Jobs that run the operator's binary with a subcommand: before install and upgrade `crds apply`, around
+uninstalling `finalizers remove`. Each has a ServiceAccount of its own that lives as long as the hook.
 */}}
 {{- define "asya-operator.hookServiceAccount" -}}
 {{- $own := (index . 0).Values.rbac.create -}}
