@@ -263,3 +263,66 @@ def test_server_accepts_every_rendering(case: str, cluster: Cluster) -> None:
     finally:
         for namespace in namespaces - {"default"}:
             cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", f"--timeout={LIMIT}s")
+
+
+class Operator:
+    """The real operator, as the chart's Deployment would start it, under the chart's ServiceAccount."""
+
+    def __init__(self, cluster: Cluster, folder: Path, **overrides: str) -> None:
+        pod = cluster.get("deployment", "asya-operator", "-n", "asya-system")["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        token = cluster.kubectl("create", "token", pod["serviceAccountName"], "-n", "asya-system").strip()
+        config = yaml.safe_load(Path(cluster.kubeconfig).read_text())
+        for user in config["users"]:
+            user["user"] = {"token": token}
+        (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+        env = {it["name"]: it["value"] for it in container["env"] if "value" in it}
+        # Ports of its own, for these a test machine may have given to others.
+        args = [it for it in container["args"] if "bind-address" not in it]
+        self.log = folder / "operator.log"
+        self.process = subprocess.Popen(
+            [OPERATOR, *args, "--metrics-bind-address=0", "--health-probe-bind-address=127.0.0.1:0"],
+            env={
+                **env,
+                "KUBECONFIG": str(folder / "kubeconfig"),
+                "ASYA_OPERATOR_NAMESPACE": "asya-system",
+                "ASYA_POD_NAME": "asya-operator-0",
+                **overrides,
+            },
+            stdout=self.log.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def stop(self) -> str:
+        self.process.terminate()
+        self.process.wait(LIMIT)
+        return self.log.read_text()
+
+
+@pytest.mark.parametrize("values", [(), ("--set=watchNamespaces={asya}",)], ids=["all namespaces", "one namespace"])
+def test_operator_has_the_rights_that_it_needs(
+    values: tuple[str, ...], cluster: Cluster, hooks: Hooks, keda_crds: Path, tmp_path: Path
+) -> None:
+    cluster.kubectl("create", "namespace", "asya")
+    cluster.kubectl("apply", "--server-side", "-f", str(keda_crds))
+    runtime = ROOT / "runtime-py/src/asya_runtime/__init__.py"
+    install(cluster, "helm", *values, hooks=hooks)
+    # There is no broker: an actor is let go at once when it is deleted.
+    operator = Operator(cluster, tmp_path, ASYA_RUNTIME_SCRIPT_PATH=str(runtime), ASYA_DELETION_TIMEOUT="1s")
+    try:
+        for manifest in ("first-hello", "stateful", "no-scaling"):
+            actor = yaml.safe_load((ROOT / f"examples/manifests/{manifest}.yaml").read_text())
+            actor["metadata"]["namespace"] = "asya"
+            cluster.apply(actor)
+        await_("a status", lambda: all(it.get("status", {}).get("status") for it in actors(cluster)))
+        assert all("asya.sh/finalizer" in it["metadata"]["finalizers"] for it in actors(cluster))
+        assert cluster.get("lease", "asya-operator.asya.sh", "-n", "asya-system")
+        cluster.kubectl("delete", "asyncactors", "--all", "-n", "asya", f"--timeout={LIMIT}s")
+    finally:
+        said = operator.stop()
+        cluster.kubectl("delete", "--ignore-not-found", "-f", str(keda_crds))
+    assert "forbidden" not in said.lower(), said
+
+
+def actors(cluster: Cluster) -> list[dict[str, Any]]:
+    return cluster.get("asyncactors", "-n", "asya")["items"]
