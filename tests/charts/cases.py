@@ -10,6 +10,7 @@ EVERYTHING: Object = {
     "crds": {"install": "template"},
     "imagePullSecrets": ["pull"],
     "serviceMonitor": {"enabled": True},
+    "podMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True},
     "dashboards": {"enabled": True},
     "networkPolicy": {"enabled": True, "egress": [{"ports": [{"protocol": "TCP", "port": 7777}]}]},

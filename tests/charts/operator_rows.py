@@ -88,6 +88,7 @@ OWN_SECRETS = {
 GITHUB = {"runtime": {"source": "github", "github": {"version": "v1.0.0", "sha256": "b" * 64}}}
 SQS = {"transports": {"sqs": {"enabled": True}}}
 MONITOR = {"serviceMonitor": {"enabled": True}}
+PODS = {"podMonitor": {"enabled": True}}
 RULE = {"prometheusRule": {"enabled": True}}
 BOARDS = {"dashboards": {"enabled": True}}
 POLICY = {"networkPolicy": {"enabled": True}}
@@ -330,6 +331,15 @@ ROWS: dict[str, Row] = {
     ),
     "serviceMonitor.labels": Row(
         {"release": "p"}, lambda r: r.one("ServiceMonitor")["metadata"]["labels"].get("release") == "p", MONITOR
+    ),
+    "podMonitor.enabled": Row(
+        True, lambda r: r.one("PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"] == "asya-metrics"
+    ),
+    "podMonitor.interval": Row(
+        "5s", lambda r: r.one("PodMonitor")["spec"]["podMetricsEndpoints"][0]["interval"] == "5s", PODS
+    ),
+    "podMonitor.labels": Row(
+        {"release": "p"}, lambda r: r.one("PodMonitor")["metadata"]["labels"].get("release") == "p", PODS
     ),
     "prometheusRule.enabled": Row(True, lambda r: r.has("PrometheusRule")),
     "prometheusRule.labels": Row(

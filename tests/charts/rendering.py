@@ -19,6 +19,7 @@ CHARTS = ROOT / "charts"
 OPTIONAL_APIS = (
     "keda.sh/v1alpha1",
     "monitoring.coreos.com/v1/ServiceMonitor",
+    "monitoring.coreos.com/v1/PodMonitor",
     "monitoring.coreos.com/v1/PrometheusRule",
 )
 

@@ -26,7 +26,7 @@ CRD = "asyncactors.asya.sh"
 # Long enough for a machine that builds something else at the same time.
 LIMIT = 60.0
 # Their CRDs are not at hand.
-UNKNOWN = {"ServiceMonitor", "PrometheusRule", "Certificate", "ClusterTriggerAuthentication"}
+UNKNOWN = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "ClusterTriggerAuthentication"}
 
 
 class Cluster:

@@ -12,7 +12,7 @@ from rendering import OPTIONAL_APIS, ROOT, Rendered, render
 from schemas import write_crds, write_kubernetes
 
 # Kinds of Prometheus' and cert-manager's operators: their schemas are not at hand.
-UNKNOWN = {"ServiceMonitor", "PrometheusRule", "Certificate"}
+UNKNOWN = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate"}
 
 
 @pytest.fixture(scope="session")

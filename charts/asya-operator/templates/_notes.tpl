@@ -41,6 +41,9 @@
 {{- if and .Values.serviceMonitor.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor")) }}
 - serviceMonitor.enabled has no effect: this cluster has no ServiceMonitor.
 {{- end }}
+{{- if and .Values.podMonitor.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PodMonitor")) }}
+- podMonitor.enabled has no effect: this cluster has no PodMonitor.
+{{- end }}
 {{- if and .Values.prometheusRule.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PrometheusRule")) }}
 - prometheusRule.enabled has no effect: this cluster has no PrometheusRule.
 {{- end }}
