@@ -322,6 +322,9 @@ def test_operator_has_the_rights_that_it_needs(
         said = operator.stop()
         cluster.kubectl("delete", "--ignore-not-found", "-f", str(keda_crds))
     assert "forbidden" not in said.lower(), said
+    # The other order of docs/uninstall.md: actors, operator, CRD.
+    cluster.run("helm", "uninstall", "asya-operator", "-n", "asya-system", f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", CRD, f"--timeout={LIMIT}s")
 
 
 def actors(cluster: Cluster) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ def test_no_key_at_all_renders_as_the_defaults_do(chart: str) -> None:
 def test_every_other_key_may_be_absent(chart: str, parity: int) -> None:
     # Below these a person's own map stands as it is.
     whole = {"resources", "defaultResources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"}
+    if chart == "asya-operator":
+        whole.add("config")
     values = chart_values(chart)
     for path in sorted(leaves(values, frozenset(whole)))[parity::2]:
         *parents, last = path.split(".")
@@ -64,6 +66,16 @@ def test_values_of_the_go_chart_are_taken_over() -> None:
     assert rendered.env("ASYA_QUEUE_TEMPLATE") == "asya-{actor}"
     assert rendered.env("ASYA_RUNTIME_SCRIPT_PATH") == "/runtime/asya_runtime.py"
     assert rendered.container()["resources"]["limits"]["memory"] == "512Mi"
+
+
+def test_transports_that_the_go_chart_read_stay_as_they_were() -> None:
+    """It read them at the top level, and its own defaults below `operator` had no effect."""
+    values = yaml.safe_load((DATA / "asya-operator-go.yaml").read_text())
+    config = {"host": "mq", "port": 5672, "username": "asya", "passwordSecretRef": {"name": "mq", "key": "password"}}
+    values["transports"] = {"rabbitmq": {"enabled": True, "type": "rabbitmq", "config": config}}
+    rendered = rendered_with_only("asya-operator", values)
+    assert rendered.transport("rabbitmq") == values["transports"]["rabbitmq"]
+    assert rendered.transport("sqs")["enabled"] is False
 
 
 def test_files_of_the_charts_are_the_generated_ones() -> None:

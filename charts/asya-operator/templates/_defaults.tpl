@@ -5,7 +5,17 @@ and takes over older spellings. After it a template can name any key without ask
 {{- define "asya-operator.values" -}}
 {{- $defaults := .Files.Get "files/defaults.yaml" | fromYaml -}}
 {{- include "asya-operator.fill" (list .Values $defaults) -}}
-{{- include "asya-operator.inherit" (list .Values.transports (dig "transports" dict .Values.operator) $defaults.transports) -}}
+{{- range $name, $old := dig "transports" dict .Values.operator -}}
+{{- /* A configuration without our keys is one that the Go chart read: there the other spelling had no effect. */ -}}
+{{- $default := dig $name dict $defaults.transports -}}
+{{- $whole := true -}}
+{{- range $key, $_ := dig "config" dict $default -}}
+{{- if not (hasKey (dig $name "config" dict $.Values.transports) $key) -}}{{- $whole = false -}}{{- end -}}
+{{- end -}}
+{{- if $whole -}}
+{{- include "asya-operator.inherit" (list $.Values.transports (dict $name $old) $defaults.transports) -}}
+{{- end -}}
+{{- end -}}
 {{- include "asya-operator.inherit" (list .Values (pick .Values.operator "gatewayURL") $defaults) -}}
 {{- with .Values.runtime.localPath -}}
 {{- include "asya-operator.inherit" (list $.Values.runtime.local (dict "path" .) $defaults.runtime.local) -}}
@@ -17,11 +27,12 @@ and takes over older spellings. After it a template can name any key without ask
 
 {{/*
 Sets the keys that are missing. Arguments: values, defaults. Maps that a person writes as a whole are not looked into:
-who gives `resources` without limits wants no limits.
+who gives `resources` without limits wants no limits, and a transport's `config` without `queues.dlq` has none: its queues
+were made so, and the operator has defaults of its own.
 */}}
 {{- define "asya-operator.fill" -}}
 {{- $values := index . 0 -}}
-{{- $whole := list "resources" "defaultResources" "podSecurityContext" "securityContext" "labels" -}}
+{{- $whole := list "resources" "defaultResources" "podSecurityContext" "securityContext" "labels" "config" -}}
 {{- range $key, $default := index . 1 -}}
 {{- $value := get $values $key -}}
 {{- if or (not (hasKey $values $key)) (kindIs "invalid" $value) -}}
