@@ -12,7 +12,7 @@ use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
     },
     types::FieldTable,
 };
@@ -69,6 +69,51 @@ pub async fn publish(channel: &Channel, actor: &str, bodies: impl IntoIterator<I
         }
     }
     while confirms.next().await.transpose()?.is_some() {}
+    Ok(())
+}
+
+async fn own_channel() -> Result<(Connection, Channel)> {
+    connect(&crate::server("ASYA_TEST_RABBITMQ_URL").context("ASYA_TEST_RABBITMQ_URL is set")?).await
+}
+
+/// Messages that wait on a queue; `None` when there is no such queue.
+///
+/// # Errors
+/// What the broker says.
+pub async fn depth(queue: &str) -> Result<Option<u32>> {
+    let (_connection, channel) = own_channel().await?;
+    let passive = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
+    match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        Ok(queue) => Ok(Some(queue.message_count())),
+        Err(error) if error.to_string().contains("NOT_FOUND") => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts so many messages on a queue.
+///
+/// # Errors
+/// What the broker says.
+pub async fn put(queue: &str, messages: u32) -> Result<()> {
+    let (_connection, channel) = own_channel().await?;
+    for number in 0..messages {
+        let body = number.to_string();
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default();
+        channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await?.await?;
+    }
+    Ok(())
+}
+
+/// Deletes a queue and its dead-letter queue with all that is on them.
+///
+/// # Errors
+/// What the broker says.
+pub async fn remove(queue: &str) -> Result<()> {
+    let (_connection, channel) = own_channel().await?;
+    for name in [queue.to_owned(), format!("{queue}-dlq")] {
+        channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
+    }
     Ok(())
 }
 

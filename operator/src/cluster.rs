@@ -1,5 +1,11 @@
 //! What the API server, the installed KEDA and an actor's namespace can do.
 
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+    core::PartialObjectMeta,
+};
+
 /// Facts that desired objects depend on. Read by the controllers, never by pure code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
@@ -32,5 +38,77 @@ impl Keda {
     /// Whether a push scaler can wake actors without putting them to sleep as well: 2.18 and newer.
     pub fn takes_push(self) -> bool {
         matches!(self, Self::Version(major, minor) if (major, minor) >= (2, 18))
+    }
+}
+
+/// What the API server and KEDA can do, for all namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// See [`Cluster::native_sidecars`].
+    pub native_sidecars: bool,
+    /// See [`Cluster::keda`].
+    pub keda: Keda,
+}
+
+/// First Kubernetes whose init containers may be sidecars by default.
+const NATIVE_SIDECARS: (u16, u16) = (1, 29);
+/// The CRD whose labels tell KEDA's version.
+const KEDA_CRD: &str = "scaledobjects.keda.sh";
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
+impl Facts {
+    /// Asks the API server. `keda` says whether its resources exist.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn read(client: &Client, keda: bool) -> kube::Result<Self> {
+        let version = client.apiserver_version().await?;
+        let server = numbers(&format!("{}.{}", version.major, version.minor));
+        Ok(Self {
+            native_sidecars: server.is_some_and(|server| server >= NATIVE_SIDECARS),
+            keda: if keda { keda_version(client).await } else { Keda::Missing },
+        })
+    }
+}
+
+/// Charts and release files of KEDA label its CRDs with the version.
+async fn keda_version(client: &Client) -> Keda {
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
+        "customresourcedefinitions",
+    );
+    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client.clone(), &resource);
+    let labels = match api.get(KEDA_CRD).await {
+        Ok(crd) => crd.metadata.labels.unwrap_or_default(),
+        Err(error) => {
+            tracing::info!(%error, "cannot tell KEDA's version");
+            return Keda::Unknown;
+        }
+    };
+    labels
+        .get(VERSION_LABEL)
+        .and_then(|text| numbers(text))
+        .map_or(Keda::Unknown, |(major, minor)| Keda::Version(major, minor))
+}
+
+/// Major and minor of `2.18.1`, `v1.33` or `1.29+`.
+fn numbers(text: &str) -> Option<(u16, u16)> {
+    let mut parts = text.trim_start_matches('v').split('.').map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    });
+    Some((parts.next()??, parts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_every_spelling_are_read() {
+        assert_eq!(numbers("2.18.1"), Some((2, 18)));
+        assert_eq!(numbers("v1.33"), Some((1, 33)));
+        assert_eq!(numbers("1.29+"), Some((1, 29)));
+        assert_eq!(numbers("main"), None);
     }
 }

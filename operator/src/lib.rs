@@ -11,7 +11,8 @@
 //! | [`status`] | pure: what was observed becomes conditions, one word, and events |
 //! | [`controllers`] | the only talk with the API server |
 //! | [`scaler`] | KEDA's external push scaler |
-//! | [`leader`], [`server`] | who acts; health and metrics |
+//! | [`leader`], [`run`] | who acts; how everything is started and stopped |
+//! | [`server`], [`metrics`] | health, and what is counted |
 //!
 //! The invariant of this crate: **what the operator owns it applies as one field manager, it touches nothing else, and
 //! while nothing changes it writes nothing.** Everything between reading the cluster and writing to it is pure.
@@ -23,7 +24,9 @@ pub mod controllers;
 pub mod desired;
 pub mod keda;
 pub mod leader;
+pub mod metrics;
 pub mod queues;
+pub mod run;
 pub mod scaler;
 pub mod server;
 pub mod settings;

@@ -101,15 +101,21 @@ pub struct Args {
         help_heading = "RabbitMQ"
     )]
     pub rabbitmq_url: Option<String>,
+    /// File with the address; read again at each connect.
+    #[arg(long, env = "ASYA_RABBITMQ_URL_FILE", value_name = "FILE", help_heading = "RabbitMQ")]
+    pub rabbitmq_url_file: Option<String>,
     /// Host of the broker.
     #[arg(long, env = "ASYA_RABBITMQ_HOST", value_name = "HOST", help_heading = "RabbitMQ")]
     pub rabbitmq_host: Option<String>,
-    /// Port of the broker.
+    /// Port of the broker; 5672, with TLS 5671.
     #[arg(long, env = "ASYA_RABBITMQ_PORT", value_name = "PORT", help_heading = "RabbitMQ")]
     pub rabbitmq_port: Option<String>,
     /// User name.
     #[arg(long, env = "ASYA_RABBITMQ_USERNAME", value_name = "NAME", help_heading = "RabbitMQ")]
     pub rabbitmq_username: Option<String>,
+    /// File with the user name; read again at each connect.
+    #[arg(long, env = "ASYA_RABBITMQ_USERNAME_FILE", value_name = "FILE", help_heading = "RabbitMQ")]
+    pub rabbitmq_username_file: Option<String>,
     /// Password.
     #[arg(
         long,
@@ -119,6 +125,15 @@ pub struct Args {
         help_heading = "RabbitMQ"
     )]
     pub rabbitmq_password: Option<String>,
+    /// File with the password; read again at each connect.
+    #[arg(long, env = "ASYA_RABBITMQ_PASSWORD_FILE", value_name = "FILE", help_heading = "RabbitMQ")]
+    pub rabbitmq_password_file: Option<String>,
+    /// Virtual host.
+    #[arg(long, env = "ASYA_RABBITMQ_VHOST", value_name = "NAME", help_heading = "RabbitMQ")]
+    pub rabbitmq_vhost: Option<String>,
+    /// Whether the broker is spoken to by TLS (amqps).
+    #[arg(long, env = "ASYA_RABBITMQ_TLS", value_name = "BOOL", help_heading = "RabbitMQ")]
+    pub rabbitmq_tls: Option<String>,
     /// The topic exchange.
     #[arg(long, env = "ASYA_RABBITMQ_EXCHANGE", value_name = "NAME", help_heading = "RabbitMQ")]
     pub rabbitmq_exchange: Option<String>,
@@ -129,6 +144,12 @@ pub struct Args {
     /// Address of another SQS-compatible server.
     #[arg(long, env = "ASYA_SQS_ENDPOINT", value_name = "URL", help_heading = "SQS")]
     pub sqs_endpoint: Option<String>,
+    /// File with the access key's id; read again once a minute. Without it: the standard chain of AWS.
+    #[arg(long, env = "ASYA_SQS_ACCESS_KEY_ID_FILE", value_name = "FILE", help_heading = "SQS")]
+    pub sqs_access_key_id_file: Option<String>,
+    /// File with the secret access key; read again once a minute.
+    #[arg(long, env = "ASYA_SQS_SECRET_ACCESS_KEY_FILE", value_name = "FILE", help_heading = "SQS")]
+    pub sqs_secret_access_key_file: Option<String>,
     /// AWS region.
     #[arg(long, env = "ASYA_AWS_REGION", value_name = "REGION", help_heading = "SQS")]
     pub aws_region: Option<String>,

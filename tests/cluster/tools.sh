@@ -8,7 +8,8 @@
 #
 # Where a program comes from, in this order: KUBEBUILDER_ASSETS, the cache, the Go tool chain (named in tools/TOOL/go.mod).
 # A folder of the cache is named after the hash of go.mod, go.sum and main.go, and holds programs only:
-# what Go compiled on the way is deleted. On two cores kubernetes takes 4 minutes, etcd half a minute.
+# what Go compiled on the way, up to 5 GB, is deleted. On two cores etcd takes half a minute, kubernetes 4 minutes, helm,
+# helm4 and kubeconform together 3, keda 6.
 #
 # Settings: KUBEBUILDER_ASSETS, ASYA_TEST_CACHE (default ~/.cache/asya-tests), ASYA_TEST_BUILD_JOBS (default: all cores),
 # ASYA_TEST_GOCACHE (a Go build cache that is kept, for working on the pins).
@@ -99,28 +100,39 @@ compile_tool() {
     esac
 }
 
+# What Go compiles on the way is shared by the tools of one run and deleted after it. Runs that were killed left theirs.
+scratch() {
+    SCRATCH=$CACHE_ROOT/cluster/.building-$$
+    trap 'rm -rf "$SCRATCH"' EXIT
+    mkdir -p "$SCRATCH"
+    local left
+    for left in "$CACHE_ROOT"/cluster/.building-*; do
+        kill -0 "${left##*-}" 2>/dev/null || rm -rf "$left"
+    done
+}
+
 # build_tool TOOL: one build of it at a time per machine user; a folder in the cache is complete.
 build_tool() {
-    local tool=$1 dir log
+    local tool=$1 dir log wanted
     dir=$(tool_dir "$tool")
     log=$CACHE_ROOT/cluster/$tool.log
-    mkdir -p "$CACHE_ROOT/cluster"
-    command -v go >/dev/null || die "$tool is NOT TESTED: neither in KUBEBUILDER_ASSETS nor in $dir, and no Go tool chain to build it ($(go_wanted "$tool"))"
+    wanted=$(sed -n 's/^go //p' "$(module_dir "$tool")/go.mod")
+    command -v go >/dev/null || die "$tool is NOT TESTED: neither in KUBEBUILDER_ASSETS nor in $dir," \
+        "and no Go tool chain to build it (wanted: go $wanted or newer, https://go.dev/dl)"
+    [ -n "${SCRATCH:-}" ] || scratch
     (
         flock 6
         [ ! -d "$dir" ] || exit 0
         say "building $tool into $dir (minutes, once; progress in $log)"
-        out=$(mktemp -d "$CACHE_ROOT/cluster/.building-XXXXXX")
-        trap 'rm -rf "$out"' EXIT
-        mkdir "$out/bin"
-        export GOCACHE=${ASYA_TEST_GOCACHE:-$out/gocache} GOWORK=off
+        out=$SCRATCH/$tool
+        rm -rf "$out"
+        mkdir "$out"
+        export GOCACHE=${ASYA_TEST_GOCACHE:-$SCRATCH/gocache} GOWORK=off
         cd "$(module_dir "$tool")"
-        compile_tool "$tool" "$out/bin" >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "building $tool failed, see $log"; }
-        mv "$out/bin" "$dir"
+        compile_tool "$tool" "$out" >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "building $tool failed, see $log"; }
+        mv "$out" "$dir"
     ) 6>"$CACHE_ROOT/cluster/$tool.lock"
 }
-
-go_wanted() { echo "wanted: go $(sed -n 's/^go //p' "$(module_dir "$1")/go.mod") or newer, https://go.dev/dl"; }
 
 # need TOOL...: sequentially, as each build keeps every core busy.
 need() {

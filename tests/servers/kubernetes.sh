@@ -175,6 +175,8 @@ link_tools() {
     need_packages curl curl
     need_packages python3 python3
     need_packages ps procps
+    # All in one go, as they share what is compiled; whether each is there is asked after that.
+    "$TOOLS" build || true
     "$TOOLS" link "$BIN" etcd kubernetes
     # What checks charts is a loss for some tests only; tools.sh has said why.
     local tool

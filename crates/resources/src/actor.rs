@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "schema")]
 use crate::bounds::MAX_ENV;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -129,6 +129,12 @@ fn is_everything(allow: &[String]) -> bool {
     allow == everything()
 }
 
+fn read<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
+    let mut value = value.clone();
+    without_null(&mut value);
+    serde_json::from_value(value)
+}
+
 fn without_null(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -141,6 +147,14 @@ fn without_null(value: &mut Value) {
 }
 
 impl AsyncActorSpec {
+    /// Reads the spec of an object in which [`check`](crate::check()) finds no error, as [`AsyncActor::read`] does.
+    ///
+    /// # Errors
+    /// Where it is not one; never without an error of `check`.
+    pub fn read(spec: &Value) -> serde_json::Result<Self> {
+        read(spec)
+    }
+
     /// What makes the pods.
     pub fn kind(&self) -> Kind {
         self.workload.kind()
@@ -184,9 +198,7 @@ impl AsyncActor {
     /// # Errors
     /// Where the object is not one; never without an error of `check`.
     pub fn read(object: &Value) -> serde_json::Result<Self> {
-        let mut object = object.clone();
-        without_null(&mut object);
-        serde_json::from_value(object)
+        read(object)
     }
 
     /// Environment of the runtime in order of increasing precedence: short forms, `spec.env`, the container's own.

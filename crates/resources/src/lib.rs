@@ -20,6 +20,7 @@ pub mod bounds;
 pub mod check;
 pub mod platform;
 pub mod policy;
+mod quantity;
 pub mod rules;
 pub mod scaling;
 #[cfg(feature = "schema")]
@@ -45,6 +46,10 @@ pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec
 pub const API_VERSION: &str = "asya.sh/v1alpha1";
 /// Kind of [`AsyncActor`].
 pub const KIND: &str = "AsyncActor";
+/// The CustomResourceDefinition as YAML, made by `make generate`.
+pub const CRD: &str = include_str!("../../../crds/asya.sh_asyncactors.yaml");
+/// The JSON schema of a manifest for editors, made by `make generate`.
+pub const JSON_SCHEMA: &str = include_str!("../../../crds/asyncactor.schema.json");
 /// Name of the container that runs the handler.
 pub const RUNTIME_CONTAINER: &str = "asya-runtime";
 /// Name of the container that the operator adds.

@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use crate::{
     Delay, Problem, Severity, Step,
     policy::{DELAY_PATTERN, WORKERS_PATTERN},
+    quantity::{QUANTITY_PATTERN, is_quantity},
 };
 
-/// Made by `make generate`; the same that editors read.
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../crds/asyncactor.schema.json")).expect("the schema is JSON")
-});
+/// The same that editors read.
+static SCHEMA: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(crate::JSON_SCHEMA).expect("the schema is JSON"));
 
 /// Every place where a manifest differs from the schema.
 pub(crate) fn schema(manifest: &Value) -> Vec<Problem> {
@@ -101,9 +101,10 @@ impl Walk {
         let nothing = Map::new();
         let fields = schema["properties"].as_object().unwrap_or(&nothing);
         let others = &schema["additionalProperties"];
-        // As in Kubernetes, null is the same as absent.
-        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in members {
             self.within(Step::Key(name.clone()), |walk| match fields.get(name) {
+                // As in Kubernetes, null is the same as absent.
+                Some(_) if value.is_null() => {}
                 Some(field) => walk.value(value, field),
                 None if *others == Value::Bool(false) => walk.unknown(name, fields),
                 None => walk.value(value, others),
@@ -116,12 +117,15 @@ impl Walk {
         }
     }
 
-    /// A field that the schema does not know. In a pod template it may be one of a later Kubernetes.
+    /// A field that the schema does not know. In a pod's spec it may be one of a later Kubernetes.
     fn unknown(&mut self, name: &str, fields: &Map<String, Value>) {
         let hint =
             nearest(name, fields).map_or_else(String::new, |known| format!("; did you mean \"{known}\"?"));
-        let in_template = self.path.contains(&Step::Key("template".to_owned()));
-        let severity = if in_template { Severity::Warning } else { Severity::Error };
+        let in_pod = ["spec", "workload", "template", "spec"]
+            .iter()
+            .enumerate()
+            .all(|(at, key)| matches!(self.path.get(at), Some(Step::Key(step)) if step == key));
+        let severity = if in_pod { Severity::Warning } else { Severity::Error };
         let message = format!("unknown field \"{name}\"{hint}");
         self.problems.push(Problem { path: self.path.clone(), severity, message });
     }
@@ -135,7 +139,7 @@ fn fits(value: &Value, form: &Value) -> bool {
                 && match form["pattern"].as_str() {
                     Some(DELAY_PATTERN) => Delay::parse(text).is_ok(),
                     Some(WORKERS_PATTERN) => text == "auto",
-                    // The API server's, which reads it.
+                    Some(QUANTITY_PATTERN) => is_quantity(text),
                     _ => true,
                 }
         }
@@ -215,4 +219,30 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_of_the_schema_is_one_that_is_read_here() {
+        fn collect(schema: &Value, found: &mut Vec<String>) {
+            match schema {
+                Value::Object(members) => {
+                    found.extend(members.get("pattern").and_then(Value::as_str).map(str::to_owned));
+                    members.values().for_each(|value| collect(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|value| collect(value, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        collect(&SCHEMA, &mut found);
+        found.sort();
+        found.dedup();
+        let mut known = [DELAY_PATTERN, WORKERS_PATTERN, QUANTITY_PATTERN];
+        known.sort_unstable();
+        assert_eq!(found, known);
+    }
 }

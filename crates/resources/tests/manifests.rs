@@ -31,11 +31,13 @@ fn actors(path: &Path) -> Vec<Value> {
 
 /// What the head of a file of tests/manifests expects `check` to say.
 fn expected(path: &Path) -> String {
+    line(path, &["# both: ", "# check: "])
+}
+
+fn line(path: &Path, starts: &[&str]) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let sentence = text.lines().find_map(|line| {
-        line.strip_prefix("# both: ").or_else(|| line.strip_prefix("# check: ")).map(str::to_owned)
-    });
-    sentence.unwrap_or_else(|| panic!("{} says no sentence", path.display()))
+    let rest = text.lines().find_map(|line| starts.iter().find_map(|start| line.strip_prefix(start)));
+    rest.unwrap_or_else(|| panic!("{} has no line {starts:?}", path.display())).to_owned()
 }
 
 fn errors(actor: &Value) -> Vec<String> {
@@ -74,8 +76,12 @@ fn every_wrong_change_is_between_two_right_manifests_and_has_its_sentence() {
             .iter()
             .map(|problem| format!("{}: {}", path_text(&problem.path), problem.message))
             .collect();
-        let expected = expected(&path);
-        assert!(found.len() == 1 && found[0].contains(&expected), "{}: {found:?}", path.display());
+        assert_eq!(
+            found,
+            [format!("{}: {}", line(&path, &["# at: "]), expected(&path))],
+            "{}",
+            path.display()
+        );
         assert_eq!(check_change(old, old), vec![]);
     }
 }
@@ -83,7 +89,7 @@ fn every_wrong_change_is_between_two_right_manifests_and_has_its_sentence() {
 #[test]
 fn every_rule_has_a_manifest_that_breaks_it() {
     let refused: Vec<Value> = files("tests/manifests/refused").iter().flat_map(|path| actors(path)).collect();
-    for rule in rules::rules().filter(|rule| rule.cel().is_some()) {
+    for rule in rules::rules().filter(|rule| rule.is_in_crd()) {
         assert!(refused.iter().any(|actor| !rule.find(actor).is_empty()), "{}: {}", rule.at, rule.message);
     }
     let changes: Vec<_> = files("tests/manifests/refused-changes").iter().map(|path| actors(path)).collect();
@@ -98,11 +104,17 @@ fn the_crd_has_exactly_the_rules_of_the_table() {
     let crd: Value = serde_saphyr::from_str(&text).unwrap();
     let mut found = BTreeSet::new();
     collect(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut found);
-    let states = rules::rules().filter_map(|rule| Some((rule.at, rule.cel()?, rule.message)));
-    let changes = rules::changes().map(|change| (change.at, change.cel(), change.message));
-    let wanted: BTreeSet<_> =
-        states.chain(changes).map(|(at, cel, message)| (at.to_owned(), cel, message.to_owned())).collect();
+    let wanted: BTreeSet<_> = rules::validations()
+        .map(|wanted| (wanted.at.to_owned(), wanted.rule, wanted.message.to_owned()))
+        .collect();
     assert_eq!(found, wanted);
+    // And each of the table's is in there, with its sentence.
+    for rule in rules::rules().filter(|rule| rule.is_in_crd()) {
+        assert!(found.iter().any(|(.., message)| message == rule.message), "{}", rule.message);
+    }
+    for change in rules::changes() {
+        assert!(found.iter().any(|(.., message)| message == change.message), "{}", change.message);
+    }
 }
 
 fn collect(schema: &Value, at: &str, found: &mut BTreeSet<(String, String, String)>) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`log`] | how log lines look and which are written |
 //! | [`names`] | every metric's name, labels and meaning, in one table |
+//! | [`operator`] | the same of the operator |
 //! | [`metrics`] | [`Metrics`], [`ActorMetrics`]: the metrics of one process, and one actor's share of them |
 //! | [`custom`] | metrics that an operator declares by `ASYA_CUSTOM_METRICS` |
 //! | [`server`] | `/metrics`, `/healthz`, `/readyz`, `/health` |
@@ -17,6 +18,7 @@ pub mod custom;
 pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod operator;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod server;

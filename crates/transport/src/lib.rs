@@ -6,6 +6,7 @@
 //! | [`message`] | [`Outgoing`], [`Meta`]: what is sent, what the transport knows about what came |
 //! | [`error`] | [`TransportError`], [`Unsettled`]: decisions for the caller |
 //! | [`health`] | [`Health`]: whether a transport works, as others may watch it |
+//! | [`source`] | [`Source`]: a credential that is read again whenever it is needed |
 //! | [`dead`] | [`DeadLetters`]: what nobody could handle, kept for a person |
 //! | `local`, `rabbitmq`, `sqs` | the three siblings |
 //! | `conformance` | the behaviour all of them show, as functions for test programs |
@@ -25,6 +26,7 @@ pub mod local;
 pub mod message;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+pub mod source;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 
@@ -39,6 +41,7 @@ pub use delivery::{Delivery, Outcome, Settled, Settlement};
 pub use error::{TransportError, Unsettled};
 pub use health::Health;
 pub use message::{Meta, Outgoing};
+pub use source::Source;
 
 /// Longest delay of [`Transport::publish`] and of a retry; longer ones are cut to it. The longest rung of the
 /// RabbitMQ retry ladder, and the longest visibility timeout of SQS.

@@ -2,23 +2,34 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`raw`] | [`Raw`]: every option as text |
+//! | [`read`] | `Raw` becomes [`Settings`], or all that is wrong with it |
 //! | [`transports`] | [`Transport`]: the brokers that actors may name |
 
+pub mod raw;
+pub mod read;
+#[cfg(test)]
+mod tests;
 pub mod transports;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use asya_envelope::{Naming, Queue};
 use asya_resources::RolloutPolicy;
+use asya_telemetry::log;
 use serde_json::Value;
 
-pub use transports::{Kind, Rabbitmq, SecretKey, Sqs, Transport};
+pub use raw::Raw;
+pub use read::Errors;
+pub use transports::{Credentials, Kind, Rabbitmq, SecretKey, Sqs, Transport};
 
 /// Everything that the operator was told.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Transports by the name that actors give.
     pub transports: BTreeMap<String, Transport>,
+    /// What a person should hear of at start, one sentence each.
+    pub warnings: Vec<String>,
     /// How queues are named.
     pub template: Template,
     /// The gateway that sidecars report to.
@@ -53,6 +64,10 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// Where health is served.
     pub health: SocketAddr,
+    /// Which log lines are written.
+    pub log_filter: String,
+    /// How they look.
+    pub log_format: log::Format,
 }
 
 /// How queues are named.

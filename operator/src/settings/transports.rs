@@ -1,8 +1,22 @@
 //! The brokers that actors may name.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`parse()`] | `ASYA_TRANSPORT_CONFIG` read into [`Transport`]s |
+//! | [`address`] | addresses with credentials in them |
+//! | [`credentials`] | [`Credentials`]: which Secret and keys an actor's namespace uses |
 
-use std::path::PathBuf;
+pub mod address;
+pub mod credentials;
+mod fields;
+mod parse;
+#[cfg(test)]
+mod tests;
 
-use serde_json::Value;
+use std::{collections::BTreeMap, path::PathBuf};
+
+pub use credentials::Credentials;
+pub use parse::{Parsed, parse};
 
 /// One broker.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +44,18 @@ pub enum Kind {
     Sqs(Sqs),
 }
 
+impl Kind {
+    /// The word that sidecars are given as `ASYA_TRANSPORT`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Rabbitmq(_) => "rabbitmq",
+            Self::Sqs(_) => "sqs",
+        }
+    }
+}
+
 /// A key of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretKey {
     /// Name of the Secret.
     pub name: String,
@@ -57,9 +80,9 @@ pub struct Rabbitmq {
     pub password: Option<SecretKey>,
     /// Topic exchange that queues are bound to.
     pub exchange: String,
-    /// Base address of the management API, without credentials.
+    /// Base address of the management API, without credentials and without a slash at its end.
     pub management_url: Option<String>,
-    /// Where the management user's password is, if it differs.
+    /// Where the password is that the same user has for the management API, if it differs.
     pub management_password: Option<SecretKey>,
     /// Whether each namespace gets a user of its own.
     pub per_namespace_users: bool,
@@ -68,17 +91,17 @@ pub struct Rabbitmq {
 }
 
 /// How SQS is reached.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sqs {
     /// Region.
     pub region: String,
     /// Account, needed by KEDA's queue address.
     pub account: Option<String>,
-    /// Another server than AWS.
+    /// Another server than AWS, without a slash at its end.
     pub endpoint: Option<String>,
     /// Role that actors' pods assume.
     pub actor_role: Option<String>,
-    /// Seconds that a received message stays hidden.
+    /// Seconds that a received message stays hidden; 0 = twice the actor's processing timeout.
     pub visibility_timeout: u32,
     /// Seconds that one receive waits.
     pub wait_time_seconds: u32,
@@ -88,6 +111,6 @@ pub struct Sqs {
     pub max_receive_count: Option<u32>,
     /// Days that dead letters are kept.
     pub retention_days: u32,
-    /// Tags of queues, as they are.
-    pub tags: Value,
+    /// Tags of queues, beside those that say whose they are; these win.
+    pub tags: BTreeMap<String, String>,
 }

@@ -8,6 +8,12 @@ fn args() -> Args {
     Args { actor_name: Some("ocr".to_owned()), log_format: Some("json".to_owned()), ..Args::default() }
 }
 
+fn address(settings: Settings) -> String {
+    let Broker::Rabbitmq { amqp, exchange } = settings.broker else { panic!("rabbitmq is the default") };
+    assert_eq!(exchange, "asya");
+    amqp.url().unwrap()
+}
+
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -20,9 +26,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.engine.retry.attempts, 1);
     assert_eq!(settings.socket_dir.as_os_str(), "/var/run/asya");
     assert_eq!(settings.metrics_addr.unwrap().port(), 8080);
-    let expected =
-        Broker::Rabbitmq { url: "amqp://guest:guest@localhost:5672/".into(), exchange: "asya".into() };
-    assert_eq!(settings.broker, expected);
+    assert_eq!(address(settings), "amqp://guest:guest@localhost:5672/");
 }
 
 #[test]
@@ -65,8 +69,30 @@ fn an_embedded_runtime_is_refused_with_the_image_to_use() {
 #[test]
 fn any_password_works_in_the_address() {
     let settings = Settings::read(Args { rabbitmq_password: some("p@ss/w:rd"), ..args() }).unwrap();
-    let Broker::Rabbitmq { url, .. } = settings.broker else { panic!("rabbitmq is the default") };
-    assert_eq!(url, "amqp://guest:p%40ss%2Fw%3Ard@localhost:5672/");
+    assert_eq!(address(settings), "amqp://guest:p%40ss%2Fw%3Ard@localhost:5672/");
+}
+
+#[test]
+fn vhost_and_tls_go_into_the_address_and_tls_has_its_own_port() {
+    let tls = Args { rabbitmq_tls: some("true"), rabbitmq_vhost: some("asya/test"), ..args() };
+    let settings = Settings::read(tls.clone()).unwrap();
+    assert_eq!(address(settings), "amqps://guest:guest@localhost:5671/asya%2Ftest");
+    let settings = Settings::read(Args { rabbitmq_port: some("1"), ..tls }).unwrap();
+    assert_eq!(address(settings), "amqps://guest:guest@localhost:1/asya%2Ftest");
+}
+
+#[test]
+fn a_secret_comes_from_a_variable_or_a_file_and_an_access_key_from_two_files() {
+    let Errors(errors) = Settings::read(Args {
+        rabbitmq_password: some("secret"),
+        rabbitmq_password_file: some("/p"),
+        sqs_access_key_id_file: some("/k"),
+        ..args()
+    })
+    .unwrap_err();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].contains("ASYA_RABBITMQ_PASSWORD_FILE") && !errors[0].contains("secret"), "{errors:?}");
+    assert!(errors[1].contains("only one of them"), "{errors:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Rule, has, items, text, this};
+use super::{Rule, has, list, text, this};
 use crate::{RUNTIME_CONTAINER, SIDECAR_CONTAINER};
 
 /// Volumes that the operator adds to a pod.
@@ -15,111 +15,84 @@ pub const RESERVED_PATHS: &[&str] = &[SOCKET_DIRECTORY, "/opt/asya/asya_runtime.
 pub const RESERVED_ENV: &[&str] = &["ASYA_SOCKET_DIR", "ASYA_SOCKET_NAME"];
 
 const POD: &str = "spec.workload.template.spec";
+const CONTAINERS: &str = "spec.workload.template.spec.containers";
+const INIT_CONTAINERS: &str = "spec.workload.template.spec.initContainers";
+const VOLUMES: &str = "spec.workload.template.spec.volumes";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
-        at: POD,
-        cel: "has(self.containers) && self.containers.exists(c, c.name == 'asya-runtime')",
-        field: ".containers",
-        message: "no container is named asya-runtime: the one that runs the handler must be",
-        find: |pod| this(!items(pod, "containers").any(|(_, container)| is_runtime(container))),
-    },
-    Rule {
-        at: POD,
-        cel: "!has(self.containers) || self.containers.filter(c, c.name == 'asya-runtime').size() <= 1",
-        field: ".containers",
-        message: "only one container may be named asya-runtime: name the others otherwise",
-        find: |pod| runtimes(pod).skip(1).map(|(index, _)| format!("containers[{index}].name")).collect(),
-    },
-    Rule {
-        at: POD,
-        cel: "(!has(self.containers) || self.containers.all(c, c.name != 'asya-sidecar')) && \
-              (!has(self.initContainers) || self.initContainers.all(c, c.name != 'asya-sidecar'))",
+        at: CONTAINERS,
+        cel: "self.exists(c, c.name == 'asya-runtime')",
         field: "",
-        message: "asya-sidecar is the name of the container that is added: choose another",
-        find: |pod| {
-            containers(pod)
-                .filter(|(_, container)| text(container, "name") == SIDECAR_CONTAINER)
-                .map(|(path, _)| format!("{path}.name"))
-                .collect()
-        },
+        message: NO_RUNTIME_MESSAGE,
+        find: |containers| this(runtimes(containers).next().is_none()),
     },
     Rule {
-        at: POD,
-        cel: "!has(self.containers) || self.containers.all(c, c.name != 'asya-runtime' || !has(c.command) || \
-              c.command.size() == 0)",
-        field: ".containers",
+        at: CONTAINERS,
+        cel: "self.filter(c, c.name == 'asya-runtime').size() <= 1",
+        field: "",
+        message: "only one container may be named asya-runtime: name the others otherwise",
+        find: |containers| runtimes(containers).skip(1).map(|(index, _)| format!("[{index}].name")).collect(),
+    },
+    Rule {
+        at: CONTAINERS,
+        cel: "self.all(c, c.name != 'asya-runtime' || !has(c.command) || c.command.size() == 0)",
+        field: "",
         message: "the runtime's container must not set command: it is set to the runtime. Name the function in \
                   handler, and another interpreter in workload.pythonExecutable",
-        find: |pod| {
-            runtimes(pod)
+        find: |containers| {
+            runtimes(containers)
                 .filter(|(_, container)| {
                     has(container, "command")
                         && container["command"].as_array().is_none_or(|it| !it.is_empty())
                 })
-                .map(|(index, _)| format!("containers[{index}].command"))
+                .map(|(index, _)| format!("[{index}].command"))
                 .collect()
         },
     },
     Rule {
-        at: POD,
-        cel: "!has(self.volumes) || self.volumes.all(v, !(v.name in $VOLUMES))",
-        field: ".volumes",
-        message: "the volumes socket-dir, tmp, asya-runtime and asya-transport are added: choose another name (a mount \
-                  of your own at /tmp is respected)",
-        find: |pod| {
-            items(pod, "volumes")
-                .filter(|(_, volume)| RESERVED_VOLUMES.contains(&text(volume, "name")))
-                .map(|(index, _)| format!("volumes[{index}].name"))
-                .collect()
-        },
-    },
-    Rule {
-        at: POD,
-        cel: "(!has(self.containers) || self.containers.all(c, !has(c.volumeMounts) || \
-              c.volumeMounts.all(m, !(m.name in $VOLUMES)))) && \
-              (!has(self.initContainers) || self.initContainers.all(c, !has(c.volumeMounts) || \
-              c.volumeMounts.all(m, !(m.name in $VOLUMES))))",
-        field: "",
-        message: "the volumes socket-dir, tmp, asya-runtime and asya-transport are mounted by the operator: mount a \
-                  volume of your own",
-        find: |pod| {
-            mounts(pod)
-                .filter(|(_, _, mount)| RESERVED_VOLUMES.contains(&text(mount, "name")))
-                .map(|(path, ..)| format!("{path}.name"))
-                .collect()
-        },
-    },
-    Rule {
-        at: POD,
-        cel: "!has(self.containers) || self.containers.all(c, c.name != 'asya-runtime' || !has(c.volumeMounts) || \
+        at: CONTAINERS,
+        cel: "self.all(c, c.name != 'asya-runtime' || !has(c.volumeMounts) || \
               c.volumeMounts.all(m, !has(m.mountPath) || \
               !(m.mountPath in $PATHS || m.mountPath.startsWith($SOCKETS))))",
-        field: ".containers",
+        field: "",
         message: "/var/run/asya and /opt/asya/asya_runtime.py are mounted by the operator: choose another path",
-        find: |pod| {
-            mounts(pod)
+        find: |containers| {
+            mounts(containers)
                 .filter(|(_, container, mount)| {
                     is_runtime(container) && is_reserved_path(text(mount, "mountPath"))
                 })
-                .filter(|(path, ..)| path.starts_with("containers"))
                 .map(|(path, ..)| format!("{path}.mountPath"))
                 .collect()
         },
     },
     Rule {
-        at: POD,
-        cel: "!has(self.containers) || self.containers.all(c, c.name != 'asya-runtime' || !has(c.env) || \
-              c.env.all(e, !(e.name in $ENV)))",
-        field: ".containers",
+        at: CONTAINERS,
+        cel: "self.all(c, c.name != 'asya-runtime' || !has(c.env) || c.env.all(e, !(e.name in $ENV)))",
+        field: "",
         message: RESERVED_ENV_MESSAGE,
-        find: |pod| {
-            runtimes(pod)
+        find: |containers| {
+            runtimes(containers)
                 .flat_map(|(at, container)| {
-                    reserved_env(&container["env"])
-                        .into_iter()
-                        .map(move |path| format!("containers[{at}].env{path}"))
+                    reserved_env(&container["env"]).into_iter().map(move |path| format!("[{at}].env{path}"))
                 })
+                .collect()
+        },
+    },
+    no_sidecar(CONTAINERS),
+    no_sidecar(INIT_CONTAINERS),
+    no_reserved_mount(CONTAINERS),
+    no_reserved_mount(INIT_CONTAINERS),
+    Rule {
+        at: VOLUMES,
+        cel: "self.all(v, !(v.name in $VOLUMES))",
+        field: "",
+        message: "the volumes socket-dir, tmp, asya-runtime and asya-transport are added: choose another name (a mount \
+                  of your own at /tmp is respected)",
+        find: |volumes| {
+            list(volumes)
+                .filter(|(_, volume)| RESERVED_VOLUMES.contains(&text(volume, "name")))
+                .map(|(index, _)| format!("[{index}].name"))
                 .collect()
         },
     },
@@ -163,20 +136,53 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
+pub(super) const NO_RUNTIME_MESSAGE: &str =
+    "no container is named asya-runtime: the one that runs the handler must be";
 const RESERVED_ENV_MESSAGE: &str =
     "ASYA_SOCKET_DIR and ASYA_SOCKET_NAME are set by the platform: remove them";
 const TWO_VALUES_MESSAGE: &str = "has both value and valueFrom: keep one";
 
+const fn no_sidecar(at: &'static str) -> Rule {
+    Rule {
+        at,
+        cel: "self.all(c, c.name != 'asya-sidecar')",
+        field: "",
+        message: "asya-sidecar is the name of the container that is added: choose another",
+        find: |containers| {
+            list(containers)
+                .filter(|(_, container)| text(container, "name") == SIDECAR_CONTAINER)
+                .map(|(index, _)| format!("[{index}].name"))
+                .collect()
+        },
+    }
+}
+
+const fn no_reserved_mount(at: &'static str) -> Rule {
+    Rule {
+        at,
+        cel: "self.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, !(m.name in $VOLUMES)))",
+        field: "",
+        message: "the volumes socket-dir, tmp, asya-runtime and asya-transport are mounted by the operator: mount a \
+                  volume of your own",
+        find: |containers| {
+            mounts(containers)
+                .filter(|(_, _, mount)| RESERVED_VOLUMES.contains(&text(mount, "name")))
+                .map(|(path, ..)| format!("{path}.name"))
+                .collect()
+        },
+    }
+}
+
 fn reserved_env(env: &Value) -> Vec<String> {
-    let env = env.as_array().into_iter().flatten().enumerate();
-    env.filter(|(_, var)| RESERVED_ENV.contains(&text(var, "name")))
+    list(env)
+        .filter(|(_, var)| RESERVED_ENV.contains(&text(var, "name")))
         .map(|(index, _)| format!("[{index}].name"))
         .collect()
 }
 
 fn two_values(env: &Value) -> Vec<String> {
-    let env = env.as_array().into_iter().flatten().enumerate();
-    env.filter(|(_, var)| has(var, "value") && has(var, "valueFrom"))
+    list(env)
+        .filter(|(_, var)| has(var, "value") && has(var, "valueFrom"))
         .map(|(index, _)| format!("[{index}]"))
         .collect()
 }
@@ -190,21 +196,14 @@ fn is_reserved_path(path: &str) -> bool {
         || path.strip_prefix(SOCKET_DIRECTORY).is_some_and(|below| below.starts_with('/'))
 }
 
-fn runtimes(pod: &Value) -> impl Iterator<Item = (usize, &Value)> {
-    items(pod, "containers").filter(|(_, container)| is_runtime(container))
+fn runtimes(containers: &Value) -> impl Iterator<Item = (usize, &Value)> {
+    list(containers).filter(|(_, container)| is_runtime(container))
 }
 
-/// Containers and init containers, with their paths.
-fn containers(pod: &Value) -> impl Iterator<Item = (String, &Value)> {
-    ["containers", "initContainers"].into_iter().flat_map(move |list| {
-        items(pod, list).map(move |(index, container)| (format!("{list}[{index}]"), container))
-    })
-}
-
-/// Mounts of all of them, with their paths and containers.
-fn mounts(pod: &Value) -> impl Iterator<Item = (String, &Value, &Value)> {
-    containers(pod).flat_map(|(path, container)| {
-        items(container, "volumeMounts")
-            .map(move |(index, mount)| (format!("{path}.volumeMounts[{index}]"), container, mount))
+/// Mounts of all containers, with their paths and containers.
+fn mounts(containers: &Value) -> impl Iterator<Item = (String, &Value, &Value)> {
+    list(containers).flat_map(|(at, container)| {
+        list(&container["volumeMounts"])
+            .map(move |(index, mount)| (format!("[{at}].volumeMounts[{index}]"), container, mount))
     })
 }

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Change, Rule, has, items, text, this};
+use super::{Change, Rule, has, list, pod::NO_RUNTIME_MESSAGE, text, this};
 
 /// What makes the pods, in CEL over an actor's spec.
 pub(super) const KIND_CEL: &str = "(!has(self.workload) ? 'Deployment' : has(self.workload.kind) ? \
                                    self.workload.kind : has(self.workload.type) ? self.workload.type : 'Deployment')";
 
-const SPEC: &str = "spec";
+pub(super) const SPEC: &str = "spec";
 
 /// What a workload that runs by itself says already, or that would have no effect on it.
 const NOT_BOUND: [&str; 5] = ["workload", "handler", "handlerFrom", "env", "workers"];
@@ -24,6 +24,19 @@ pub(super) const RULES: &[Rule] = &[
         find: |spec| {
             let template = spec.pointer("/workload/template/spec").is_some_and(|spec| !spec.is_null());
             this(!template && !["workloadRef", "handler", "handlerFrom"].iter().any(|key| has(spec, key)))
+        },
+    },
+    Rule {
+        at: SPEC,
+        cel: "!has(self.workload) || !has(self.workload.template) || !has(self.workload.template.spec) || \
+              has(self.workload.template.spec.containers)",
+        field: ".workload.template.spec",
+        message: NO_RUNTIME_MESSAGE,
+        find: |spec| {
+            let bare = spec
+                .pointer("/workload/template/spec")
+                .is_some_and(|pod| pod.is_object() && !has(pod, "containers"));
+            if bare { vec!["workload.template.spec".to_owned()] } else { Vec::new() }
         },
     },
     Rule {
@@ -47,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
         find: |spec| {
             let template = spec.pointer("/workload/template/spec").is_some_and(|spec| !spec.is_null());
             let named = has(spec, "handler")
-                || items(spec, "env").any(|(_, var)| text(var, "name") == "ASYA_HANDLER");
+                || list(&spec["env"]).any(|(_, var)| text(var, "name") == "ASYA_HANDLER");
             this(has(spec, "handlerFrom") && !named && !template)
         },
     },
@@ -106,13 +119,19 @@ pub(super) const RULES: &[Rule] = &[
         find: |timeout| not_positive(timeout, "startup"),
     },
     Rule {
-        at: "spec.workload",
-        cel: "!has(self.type) || !has(self.kind) || self.type == self.kind",
-        field: ".type",
+        at: SPEC,
+        cel: "!has(self.workload) || !has(self.workload.type) || !has(self.workload.kind) || \
+              self.workload.type == self.workload.kind",
+        field: ".workload.type",
         message: "must agree with kind, of which it is an older spelling: write only kind",
-        find: |workload| {
+        find: |spec| {
+            let workload = &spec["workload"];
             let both = has(workload, "type") && has(workload, "kind");
-            if both && workload["type"] != workload["kind"] { vec!["type".to_owned()] } else { Vec::new() }
+            if both && workload["type"] != workload["kind"] {
+                vec!["workload.type".to_owned()]
+            } else {
+                Vec::new()
+            }
         },
     },
     Rule {

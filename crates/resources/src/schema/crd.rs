@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{spec, status};
-use crate::KIND;
+use super::{spec, status, structural::add_rule};
+use crate::{KIND, rules};
 
 /// The CRD as an object for the API server.
 pub fn definition() -> Value {
@@ -20,6 +20,9 @@ pub fn definition() -> Value {
         },
     });
     for_server(&mut schema);
+    for validation in rules::validations() {
+        add_rule(&mut schema, &validation);
+    }
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -46,7 +46,6 @@ pub fn schema() -> Value {
 /// From the API server's dialect to what editors know.
 fn close(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
-    node.remove("x-kubernetes-validations");
     let open = node.remove("x-kubernetes-preserve-unknown-fields").is_some();
     if node.contains_key("properties") && !open && !node.contains_key("additionalProperties") {
         node.insert("additionalProperties".to_owned(), json!(false));

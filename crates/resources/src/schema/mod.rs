@@ -24,18 +24,9 @@ pub(crate) use parts::{
     retention, template, triggers,
 };
 
-/// Schema of `spec`, as the API server takes it but with what only editors know.
+/// Schema of `spec`, as the API server takes it but without rules and with what only editors know.
 fn spec() -> Value {
-    let mut spec = of::<AsyncActorSpec>("What is wanted of the actor.");
-    for rule in crate::rules::rules() {
-        if let Some(cel) = rule.cel() {
-            structural::add_rule(&mut spec, rule.at, &cel, rule.field, rule.message);
-        }
-    }
-    for change in crate::rules::changes() {
-        structural::add_rule(&mut spec, change.at, &change.cel(), change.field, change.message);
-    }
-    spec
+    of::<AsyncActorSpec>("What is wanted of the actor.")
 }
 
 /// Schema of `status`.

@@ -11,10 +11,8 @@ use crate::{
     Delay, Workers,
     bounds::{MAX_CLAIMS, MAX_CONTAINERS, MAX_ENV, MAX_MOUNTS, MAX_VOLUMES},
     policy::{DELAY_LENGTH, DELAY_PATTERN, MAX_WORKERS, WORKERS_PATTERN},
+    quantity::QUANTITY_PATTERN,
 };
-
-/// Kubernetes' own pattern of a quantity.
-const QUANTITY_PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// Most characters of a container's, volume's or mount's name: what Kubernetes allows.
 const NAME_LENGTH: u32 = 63;

@@ -36,12 +36,13 @@ pub fn page() -> Result<String, fmt::Error> {
     let mut page = HEAD.to_owned();
     let crd = crd::definition();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut known = Vec::new();
     for part in ["spec", "status"] {
-        object(&mut page, part, &schema[part])?;
+        object(&mut page, &mut known, part, &schema[part])?;
     }
     page.push_str(RULES);
     for rule in rules::rules() {
-        let only = if rule.cel().is_some() { "" } else { " (said by the operator and `asya validate` only)" };
+        let only = if rule.is_in_crd() { "" } else { " (said by the operator and `asya validate` only)" };
         writeln!(page, "| `{}{}` | {}{only} |", rule.at, rule.field, rule.message)?;
     }
     for change in rules::changes() {
@@ -50,9 +51,18 @@ pub fn page() -> Result<String, fmt::Error> {
     Ok(page)
 }
 
-/// A section for an object with declared fields, then for those in it.
-fn object(page: &mut String, path: &str, node: &Value) -> fmt::Result {
+/// A section for an object with declared fields, then for those in it; a word for one that another is like.
+fn object<'a>(
+    page: &mut String,
+    known: &mut Vec<(String, &'a Value)>,
+    path: &str,
+    node: &'a Value,
+) -> fmt::Result {
     let Some(fields) = node["properties"].as_object() else { return Ok(()) };
+    if let Some((first, _)) = known.iter().find(|(_, same)| same["properties"] == node["properties"]) {
+        return writeln!(page, "\n## {path}\n\nAs `{first}`.");
+    }
+    known.push((path.to_owned(), node));
     writeln!(page, "\n## {path}\n\n{}\n", node["description"].as_str().unwrap_or_default())?;
     page.push_str("| field | type | default | |\n| --- | --- | --- | --- |\n");
     let required =
@@ -69,8 +79,8 @@ fn object(page: &mut String, path: &str, node: &Value) -> fmt::Result {
         writeln!(page, "| `{name}` | {} | {default} | {text} |", kind(field))?;
     }
     for (name, field) in fields {
-        object(page, &format!("{path}.{name}"), field)?;
-        object(page, &format!("{path}.{name}[]"), &field["items"])?;
+        object(page, known, &format!("{path}.{name}"), field)?;
+        object(page, known, &format!("{path}.{name}[]"), &field["items"])?;
     }
     Ok(())
 }

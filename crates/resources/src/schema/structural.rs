@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::rules::Validation;
+
 /// Rewrites a schema and all schemas in it.
 pub(super) fn rewrite(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
@@ -97,16 +99,16 @@ fn flowing(text: &str) -> String {
     paragraphs.collect::<Vec<_>>().join("\n").replace('`', "")
 }
 
-/// Adds a rule to the part of `spec` that it is about.
-pub(super) fn add_rule(spec: &mut Value, at: &str, cel: &str, field: &str, message: &str) {
-    let mut node = spec;
-    for key in at.split('.').skip(1) {
+/// Adds a rule to the part of an object's schema that it is about.
+pub(super) fn add_rule(schema: &mut Value, validation: &Validation) {
+    let mut node = schema;
+    for key in validation.at.split('.').filter(|key| !key.is_empty()) {
         node = &mut node["properties"][key];
     }
     let node = node.as_object_mut().expect("a rule stands at a part that the schema has");
-    let mut rule = json!({ "rule": cel, "message": message });
-    if !field.is_empty() {
-        rule["fieldPath"] = json!(field);
+    let mut rule = json!({ "rule": validation.rule, "message": validation.message });
+    if !validation.field.is_empty() {
+        rule["fieldPath"] = json!(validation.field);
     }
     let rules = node.entry("x-kubernetes-validations").or_insert_with(|| json!([]));
     rules.as_array_mut().expect("rules are a list").push(rule);

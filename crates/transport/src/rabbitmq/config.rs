@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use lapin::uri::AMQPUri;
 
-use crate::TransportError;
+use crate::Source;
 
 /// Exchange of the contract: every publisher, old or new, sends to it.
 pub const DEFAULT_EXCHANGE: &str = "asya";
@@ -37,12 +37,68 @@ pub enum QueueType {
     Quorum,
 }
 
-/// How the broker is reached and used.
+/// The broker's address with its credentials: `amqp://user:password@host:port/vhost` or `amqps://…`, parts
+/// percent-encoded; also `rabbitmq://` and `rabbitmqs://`. No vhost, or an empty one, is `/`.
 #[derive(Clone)]
+pub enum Address {
+    /// One for the whole life of the process: what is wrong with it is found at the start.
+    Fixed(String),
+    /// Read again at each connect, so that credentials may change. While it cannot be read, or the broker refuses what
+    /// it says, the broker counts as away.
+    Read(Source<String>),
+}
+
+impl From<String> for Address {
+    fn from(url: String) -> Self {
+        Self::Fixed(url)
+    }
+}
+
+impl From<&String> for Address {
+    fn from(url: &String) -> Self {
+        Self::Fixed(url.clone())
+    }
+}
+
+impl From<&str> for Address {
+    fn from(url: &str) -> Self {
+        Self::Fixed(url.to_owned())
+    }
+}
+
+impl From<Source<String>> for Address {
+    fn from(source: Source<String>) -> Self {
+        Self::Read(source)
+    }
+}
+
+impl Address {
+    /// The address as it is now, parsed.
+    ///
+    /// # Errors
+    /// A sentence without the password in it.
+    pub(super) fn uri(&self) -> Result<AMQPUri, String> {
+        match self {
+            Self::Fixed(url) => parsed(url),
+            Self::Read(source) => parsed(&source.read()?),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(url) => masked(url).fmt(f),
+            Self::Read(source) => source.fmt(f),
+        }
+    }
+}
+
+/// How the broker is reached and used.
+#[derive(Clone, Debug)]
 pub struct RabbitmqConfig {
-    /// `amqp://user:password@host:port/vhost` or `amqps://…`, parts percent-encoded; also `rabbitmq://` and
-    /// `rabbitmqs://`. No vhost, or an empty one, is `/`.
-    pub url: String,
+    /// Where the broker is, with credentials.
+    pub address: Address,
     /// The topic exchange.
     pub exchange: String,
     /// Publish channels, at least 2.
@@ -55,6 +111,9 @@ pub struct RabbitmqConfig {
     pub queue_type: QueueType,
     /// Delivery limit of quorum queues that `ensure` makes.
     pub delivery_limit: u32,
+    /// Whether `ensure` gives queues a dead-letter queue. Without one, what nobody can handle stays with the sidecar that
+    /// has it, and is delivered again and again.
+    pub dead_letters: bool,
     /// PEM file of a certificate authority to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// How long a publish waits for a connection that is being mended.
@@ -65,50 +124,42 @@ pub struct RabbitmqConfig {
 
 impl RabbitmqConfig {
     /// The defaults, for the broker at this address.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(address: impl Into<Address>) -> Self {
         Self {
-            url: url.into(),
+            address: address.into(),
             exchange: DEFAULT_EXCHANGE.to_owned(),
             lanes: DEFAULT_LANES,
             window: DEFAULT_WINDOW,
             max_message: DEFAULT_MAX_MESSAGE,
             queue_type: QueueType::default(),
             delivery_limit: DEFAULT_DELIVERY_LIMIT,
+            dead_letters: true,
             ca_file: None,
             patience: DEFAULT_PATIENCE,
             name: "asya".to_owned(),
         }
     }
+}
 
-    /// The address, parsed.
-    ///
-    /// # Errors
-    /// [`TransportError::Misconfigured`] without the password in it.
-    pub(super) fn uri(&self) -> Result<AMQPUri, TransportError> {
-        let wrong = |why: &str| {
-            TransportError::Misconfigured(format!(
-                "RabbitMQ address {} is not usable: {why}",
-                masked(&self.url)
-            ))
-        };
-        let url = match self.url.strip_prefix("rabbitmq") {
-            Some(rest) if rest.starts_with("://") || rest.starts_with("s://") => format!("amqp{rest}"),
-            _ => self.url.clone(),
-        };
-        if !(url.starts_with("amqp://") || url.starts_with("amqps://")) {
-            return Err(wrong("it must begin with amqp:// or amqps://"));
-        }
-        let mut uri: AMQPUri = url.parse().map_err(|why: String| wrong(&why))?;
-        if uri.vhost.is_empty() {
-            uri.vhost = "/".to_owned();
-        }
-        if let Some(host) = ipv6_host(&url) {
-            uri.authority.host = host.to_owned();
-        }
-        uri.query.frame_max.get_or_insert(FRAME_MAX);
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        Ok(uri)
+fn parsed(url: &str) -> Result<AMQPUri, String> {
+    let wrong = |why: &str| format!("RabbitMQ address {} is not usable: {why}", masked(url));
+    let known = match url.strip_prefix("rabbitmq") {
+        Some(rest) if rest.starts_with("://") || rest.starts_with("s://") => format!("amqp{rest}"),
+        _ => url.to_owned(),
+    };
+    if !(known.starts_with("amqp://") || known.starts_with("amqps://")) {
+        return Err(wrong("it must begin with amqp:// or amqps://"));
     }
+    let mut uri: AMQPUri = known.parse().map_err(|why: String| wrong(&why))?;
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".to_owned();
+    }
+    if let Some(host) = ipv6_host(&known) {
+        uri.authority.host = host.to_owned();
+    }
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    Ok(uri)
 }
 
 /// The host between brackets, which the parser of addresses would replace by `localhost`.
@@ -133,29 +184,12 @@ fn masked(url: &str) -> String {
     }
 }
 
-impl fmt::Debug for RabbitmqConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RabbitmqConfig")
-            .field("url", &masked(&self.url))
-            .field("exchange", &self.exchange)
-            .field("lanes", &self.lanes)
-            .field("window", &self.window)
-            .field("max_message", &self.max_message)
-            .field("queue_type", &self.queue_type)
-            .field("delivery_limit", &self.delivery_limit)
-            .field("ca_file", &self.ca_file)
-            .field("patience", &self.patience)
-            .field("name", &self.name)
-            .finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn uri(url: &str) -> AMQPUri {
-        RabbitmqConfig::new(url).uri().unwrap()
+        Address::from(url).uri().unwrap()
     }
 
     #[test]
@@ -188,8 +222,8 @@ mod tests {
         for url in ["amqp://me:secret@h/v", "http://me:secret@h", "amqp://me:se/cret@h/v"] {
             let config = RabbitmqConfig::new(url);
             assert!(!format!("{config:?}").contains("cret"), "{config:?}");
-            if let Err(error) = config.uri() {
-                assert!(!error.to_string().contains("cret"), "{error}");
+            if let Err(error) = config.address.uri() {
+                assert!(!error.contains("cret"), "{error}");
             }
         }
     }
@@ -197,8 +231,22 @@ mod tests {
     #[test]
     fn what_is_not_an_address_is_refused_with_a_sentence() {
         for url in ["", "localhost:5672", "http://h/", "amqp:h", "amqp://h:port/"] {
-            let error = RabbitmqConfig::new(url).uri().unwrap_err();
-            assert!(matches!(error, TransportError::Misconfigured(_)), "{url}: {error}");
+            let error = Address::from(url).uri().unwrap_err();
+            assert!(error.contains("is not usable"), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn a_source_is_read_at_each_look_and_never_shown() {
+        let reads = std::sync::atomic::AtomicU16::new(0);
+        let source = Source::new(move || {
+            let read = reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(format!("amqp://me:secret{read}@h/v"))
+        });
+        let config = RabbitmqConfig::new(source);
+        for expected in ["secret0", "secret1"] {
+            assert_eq!(config.address.uri().unwrap().authority.userinfo.password, expected);
+        }
+        assert!(!format!("{config:?}").contains("cret"), "{config:?}");
     }
 }

@@ -1,21 +1,24 @@
 //! One AMQP connection that is kept up: dialled again with back-off after any loss.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
 use lapin::{
-    Channel, Connection, ConnectionProperties, Event,
-    tcp::OwnedTLSConfig,
-    uri::{AMQPScheme, AMQPUri},
+    Channel, Connection, ConnectionProperties, ErrorKind, Event, protocol::AMQPErrorKind,
+    tcp::OwnedTLSConfig, uri::AMQPScheme,
 };
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{board::Board, config::RabbitmqConfig, fault::Fault};
+use super::{
+    board::Board,
+    config::{Address, RabbitmqConfig},
+    fault::Fault,
+};
 use crate::{Health, TransportError};
 
 /// Longest that one try to connect takes before the next begins.
@@ -38,16 +41,19 @@ pub(super) fn backoff() -> ExponentialBackoff {
 /// How to dial.
 #[derive(Clone)]
 pub(super) struct Dialer {
-    uri: AMQPUri,
+    address: Address,
     tls: OwnedTLSConfig,
     name: String,
 }
 
 impl Dialer {
     /// # Errors
-    /// [`TransportError::Misconfigured`] for an address that cannot be used or a certificate file that cannot be read.
+    /// [`TransportError::Misconfigured`] for a fixed address that cannot be used or a certificate file that cannot be
+    /// read.
     pub(super) fn new(config: &RabbitmqConfig) -> Result<Self, TransportError> {
-        let uri = config.uri()?;
+        if let Address::Fixed(_) = config.address {
+            config.address.uri().map_err(TransportError::Misconfigured)?;
+        }
         let mut tls = OwnedTLSConfig::default();
         if let Some(path) = &config.ca_file {
             let wrong = |why: String| {
@@ -59,23 +65,33 @@ impl Dialer {
             }
             tls.cert_chain = Some(pem);
         }
-        if uri.scheme == AMQPScheme::AMQPS {
-            // One provider for the whole process; an error means that it is installed already.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        Ok(Self { uri, tls, name: config.name.clone() })
+        Ok(Self { address: config.address.clone(), tls, name: config.name.clone() })
     }
 
     /// Host and port, for messages.
     pub(super) fn target(&self) -> String {
-        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+        let uri = self.address.uri();
+        uri.map_or_else(
+            |_| "RabbitMQ".to_owned(),
+            |uri| format!("{}:{}", uri.authority.host, uri.authority.port),
+        )
+    }
+
+    /// Whether the credentials may change: then a refusal is waited out as an absence is.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.address, Address::Read(_))
     }
 
     pub(super) async fn dial(&self, role: &str) -> Result<Connection, Fault> {
+        let uri = self.address.uri().map_err(Fault::Away)?;
+        if uri.scheme == AMQPScheme::AMQPS {
+            // One provider for the whole process; an error means that it is installed already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{} {role}", self.name).into());
         let connect = Connection::connect_uri_with_config(
-            self.uri.clone(),
+            uri,
             properties,
             self.tls.clone(),
             lapin::runtime::default_runtime()?,
@@ -96,7 +112,7 @@ pub(super) struct Wire {
 
 #[derive(Clone)]
 enum State {
-    Up(Arc<Connection>),
+    Up(Arc<Line>),
     Down(String),
     Closed,
 }
@@ -121,7 +137,7 @@ impl Wire {
     }
 
     /// The connection, as soon as it is up; `None` when the transport is closed.
-    pub(super) async fn up(&self) -> Option<Arc<Connection>> {
+    pub(super) async fn up(&self) -> Option<Arc<Line>> {
         let mut state = self.state.clone();
         let state = state.wait_for(|state| !matches!(state, State::Down(_))).await.ok()?;
         match &*state {
@@ -131,7 +147,7 @@ impl Wire {
     }
 
     /// Done when this connection is no longer the one in use.
-    pub(super) async fn lost(&self, connection: &Arc<Connection>) -> String {
+    pub(super) async fn lost(&self, connection: &Arc<Line>) -> String {
         let mut state = self.state.clone();
         let is_other = |state: &State| !matches!(state, State::Up(up) if Arc::ptr_eq(up, connection));
         match state.wait_for(is_other).await.as_deref() {
@@ -145,7 +161,7 @@ impl Wire {
     ///
     /// # Errors
     /// [`Fault::Away`] with the reason why there is none.
-    pub(super) async fn soon(&self) -> Result<Arc<Connection>, Fault> {
+    pub(super) async fn soon(&self) -> Result<Arc<Line>, Fault> {
         if let State::Up(connection) = &*self.state.borrow() {
             return Ok(connection.clone());
         }
@@ -161,8 +177,54 @@ impl Wire {
 
     /// A new channel within the configured patience.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
-        Ok(self.soon().await?.create_channel().await?)
+        let connection = self.soon().await?;
+        match connection.open().await {
+            Err(Fault::Away(_)) => {
+                // Used up, or lost a moment ago.
+                let _ = timeout(self.patience, self.lost(&connection)).await;
+                self.soon().await?.open().await
+            }
+            channel => channel,
+        }
     }
+}
+
+/// A connection, and whether it is used up.
+pub(super) struct Line {
+    connection: Connection,
+    worn: Notify,
+}
+
+impl Deref for Line {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Line {
+    /// Opens a channel. A connection that has no more numbers for channels is replaced; who uses the old one may finish.
+    pub(super) async fn open(&self) -> Result<Channel, Fault> {
+        loop {
+            match self.connection.create_channel().await {
+                // The client library never forgets the error that a channel ended with, and gives it to whoever gets
+                // the number next; that number is then used up, so this ends. Opening a channel has no such errors
+                // itself.
+                Err(error) if is_stale(&error) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::ChannelsLimitReached) => {
+                    self.worn.notify_one();
+                    return Err(Fault::Away("out of channels, connecting anew".to_owned()));
+                }
+                channel => return Ok(channel?),
+            }
+        }
+    }
+}
+
+/// An error of another channel, long closed.
+fn is_stale(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)))
 }
 
 struct Keeper {
@@ -201,12 +263,12 @@ impl Keeper {
     /// Offers the connection until it ends; says why it ended.
     async fn watch(&self, connection: Connection) -> String {
         let mut events = Box::pin(connection.events_listener());
-        let connection = Arc::new(connection);
+        let line = Arc::new(Line { connection, worn: Notify::new() });
         let mut reason = "closed".to_owned();
         let mut look = interval(LOOK_EVERY);
         tracing::info!(role = self.role, broker = self.dialer.target(), "connected");
         self.board.set(self.role, Health::Up);
-        self.state.send_replace(State::Up(connection.clone()));
+        self.state.send_replace(State::Up(line.clone()));
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -220,9 +282,10 @@ impl Keeper {
                     Some(_) => {}
                     None => return reason,
                 },
+                () = line.worn.notified() => return "out of channels".to_owned(),
                 _ = look.tick() => {}
             }
-            if !connection.status().connected() {
+            if !line.status().connected() {
                 return reason;
             }
         }

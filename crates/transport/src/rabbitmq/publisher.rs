@@ -10,7 +10,7 @@ use asya_envelope::Queue;
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, future::join_all, stream::FuturesUnordered};
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ExchangeKind,
+    BasicProperties, Channel, Confirmation, ExchangeKind,
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
     types::{FieldTable, ShortString},
 };
@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     board::Board,
     config::RabbitmqConfig,
-    connection::{Wire, backoff},
+    connection::{Line, Wire, backoff},
     fault::{Fault, short},
     window::{Confirmed, MessageIds, Verdict, judge},
 };
@@ -165,7 +165,7 @@ impl Task {
     /// Publishes what waits until nobody is left who could send (`Ok`) or the connection is lost.
     async fn serve(
         &self,
-        connection: &Arc<Connection>,
+        connection: &Arc<Line>,
         waiting: &mut mpsc::Receiver<Job>,
         ids: &mut MessageIds,
     ) -> Result<(), Fault> {
@@ -226,9 +226,9 @@ impl Task {
     }
 
     /// Checks that the exchange is there, and makes it if not; a sidecar may have the right to use it only.
-    async fn ensure_exchange(&self, connection: &Connection) -> Result<(), Fault> {
+    async fn ensure_exchange(&self, connection: &Line) -> Result<(), Fault> {
         let declare = async |passive: bool| -> Result<(), Fault> {
-            let channel = connection.create_channel().await?;
+            let channel = connection.open().await?;
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             let name = short(&self.exchange)?;
             channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await?;
@@ -242,8 +242,8 @@ impl Task {
     }
 }
 
-async fn open(connection: &Connection) -> Result<Channel, Fault> {
-    let channel = connection.create_channel().await?;
+async fn open(connection: &Line) -> Result<Channel, Fault> {
+    let channel = connection.open().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }

@@ -10,7 +10,7 @@ use asya_envelope::Queue;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
-    Channel, Connection, Consumer,
+    Channel, Consumer,
     message::Delivery,
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
     types::FieldTable,
@@ -22,6 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    connection::Line,
     fault::{self, Fault, short},
     link::{Hold, Link, Waiter},
     properties,
@@ -72,13 +73,13 @@ struct Proof {
 impl Session {
     /// Begins to consume. `arrivals` needs no bound of its own: the broker sends no more than the credit.
     pub(super) async fn open(
-        connection: &Connection,
+        connection: &Line,
         queue: &Queue,
         credit: NonZeroU16,
         outlet: Arc<Outlet>,
         arrivals: mpsc::UnboundedSender<Arrived>,
     ) -> Result<Self, Fault> {
-        let channel = connection.create_channel().await?;
+        let channel = connection.open().await?;
         let link = Link::new();
         let (consumer, straggling_since) = (None, None);
         let queue = queue.clone();

@@ -1,6 +1,8 @@
 //! How to reach SQS, and the times in force.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+use crate::Source;
 
 /// Longest visibility timeout of SQS, and the longest a message can be held from its receipt on.
 pub(super) const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -15,12 +17,32 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 /// Receives after which the service moves a message to the dead-letter queue, for queues that we make: above the 20
 /// deliveries after which the engine gives a message up, so that the engine speaks first and says why.
 pub const NEW_QUEUE_MAX_RECEIVES: u32 = 40;
+/// How long the service keeps messages at most, and dead letters of new queues unless said otherwise.
+pub const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Receives on the wire at a time and per queue, when messages abound. Each brings up to ten.
 pub const DEFAULT_MAX_POLLS: usize = 4;
+
+/// An access key. Its `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
 
 /// How to reach SQS.
 #[derive(Clone, Debug)]
 pub struct SqsConfig {
+    /// The access key, read again once a minute; `None` = the standard chain of AWS. While it cannot be read the
+    /// service counts as away.
+    pub access_key: Option<Source<AccessKey>>,
     /// The region; `None` = what the environment or profile says, else [`DEFAULT_REGION`].
     pub region: Option<String>,
     /// Base address of another SQS-compatible server, for example `http://localhost:9324`.
@@ -36,11 +58,16 @@ pub struct SqsConfig {
     pub queue_prefix: String,
     /// Most receives on the wire at a time and per queue.
     pub max_polls: usize,
+    /// `maxReceiveCount` of queues that `ensure` makes; `None` = they get no dead-letter queue.
+    pub max_receives: Option<u32>,
+    /// How long dead letters are kept on dead-letter queues that `ensure` makes, in whole seconds, 1 min to 14 days.
+    pub dead_retention: Duration,
 }
 
 impl Default for SqsConfig {
     fn default() -> Self {
         Self {
+            access_key: None,
             region: None,
             endpoint: None,
             visibility_timeout: Duration::ZERO,
@@ -48,6 +75,8 @@ impl Default for SqsConfig {
             wait_time: DEFAULT_WAIT_TIME,
             queue_prefix: String::new(),
             max_polls: DEFAULT_MAX_POLLS,
+            max_receives: Some(NEW_QUEUE_MAX_RECEIVES),
+            dead_retention: MAX_RETENTION,
         }
     }
 }

@@ -50,7 +50,7 @@ use futures::future::BoxFuture;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::SqsConfig;
+pub use config::{AccessKey, SqsConfig};
 
 use crate::{Consumer, Health, Lease, MAX_DELAY, Outgoing, Transport, TransportError};
 use batch::Batcher;
@@ -146,8 +146,11 @@ impl Transport for Sqs {
         Box::pin(async move {
             let name = self.core.physical(&queue);
             queues::refuse_name(&name)?;
-            // Only what no waiting can mend keeps an actor from starting.
-            if let Err(failure @ Failure::Denied(_)) = self.core.service.directory.lookup(&name).await {
+            // Only what no waiting can mend keeps an actor from starting; a key that is read again may be mended.
+            let fixed = self.core.service.config.access_key.is_none();
+            if let Err(failure @ Failure::Denied(_)) = self.core.service.directory.lookup(&name).await
+                && fixed
+            {
                 let error = failure.publishing(&queue);
                 self.core.service.health.trouble(name.as_str(), error.to_string());
                 return Err(error);

@@ -1,0 +1,27 @@
+//! The operator's metrics: name, labels and meaning. docs/metrics.md is generated from it.
+
+/// Prefix of all of them.
+pub const NAMESPACE: &str = "asya_operator";
+
+crate::names::metrics! {
+    #[new x] RECONCILES: Counter "reconcile_total" ["result"]
+        "Looks at an actor or a namespace: success, waiting (something has to happen elsewhere), error";
+    #[new x] RECONCILE_DURATION: Histogram "reconcile_duration_seconds" ["controller"]
+        "Time one look took: actor, runtime";
+    #[new x] RECONCILE_ERRORS: Counter "reconcile_errors_total" ["reason"]
+        "Looks that failed, by the condition's reason";
+    #[new x] API_WRITES: Counter "api_writes_total" ["kind", "verb"]
+        "Writes to the API server: apply, create, patch, status, delete; none while nothing changes";
+    #[new x] QUEUE_CALLS: Counter "queue_calls_total" ["transport", "call", "result"]
+        "Calls to brokers: ensure, depth, delete, missing; ok, error";
+    #[new x] ACTORS: Gauge "actors" ["status"]
+        "Actors by status word";
+    #[new x] LEADER: Gauge "leader" []
+        "1 while this replica acts";
+    #[new x] CACHE_OBJECTS: Gauge "cache_objects" ["kind"]
+        "Objects in the cache";
+    #[new x] WORK_WAITING: Gauge "work_waiting" []
+        "Looks that are due or going on";
+    #[new x] WATCHES_FAILING: Gauge "watches_failing" []
+        "Watches that the API server refuses";
+}

@@ -1,0 +1,553 @@
+//! Writing objects: server-side apply as one field manager, and only when something would change.
+//!
+//! A ledger remembers of each object what was applied and how the server answered. While the desired object is the same
+//! and the cache shows no later change, nothing is sent. It is in memory only: after a restart each object is applied
+//! once more, which changes nothing on the server.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::{
+    cache::Cache,
+    live::{FORMER_MANAGERS, Kind, Live},
+    watch::words,
+    work::Key,
+};
+use crate::{
+    actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    metrics::Metrics,
+};
+
+/// How long one call may take: a stuck server must not hold a worker.
+const CALL: Duration = Duration::from_secs(30);
+/// Repairs of the same object within [`CONTEST`] after which somebody else is taken to insist.
+const CONTESTED_REPAIRS: usize = 3;
+/// The same for a workload that is somebody else's.
+const CONTESTED_BINDING: usize = 2;
+/// See [`CONTESTED_REPAIRS`].
+const CONTEST: Duration = Duration::from_secs(10 * 60);
+
+/// Why an object could not be written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It belongs to somebody else and was not touched.
+    #[error("{0}")]
+    Foreign(String),
+    /// It has to go before it can come back.
+    #[error("{0}")]
+    Leaving(String),
+    /// Another manager reverts what is applied.
+    #[error("{0}")]
+    Contested(String),
+    /// The API server said no: its words, and its code (0 = not reached).
+    #[error("{words}")]
+    Server {
+        /// The words.
+        words: String,
+        /// The HTTP status.
+        code: u16,
+    },
+}
+
+impl Refusal {
+    /// What the server said of a write.
+    pub fn of(kind: Kind, key: &Key, error: &kube::Error) -> Self {
+        let code = match error {
+            kube::Error::Api(status) => status.code,
+            _ => 0,
+        };
+        Self::Server { words: format!("{kind} {}: {}", key.1, words(error)), code }
+    }
+
+    /// Whether the server forbids it to the operator: an administrator has to act.
+    pub fn forbidden(&self) -> bool {
+        matches!(self, Self::Server { code: 403, .. })
+    }
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing was sent.
+    Unchanged,
+    /// The object was made or applied.
+    Applied,
+}
+
+/// Who an object must belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The actor's name.
+    pub name: &'a str,
+    /// The actor's uid.
+    pub uid: &'a str,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    desired: u64,
+    uid: String,
+    generation: Option<i64>,
+    version: u64,
+    /// When somebody else's change was undone.
+    repairs: Vec<Instant>,
+}
+
+/// Writes objects.
+pub struct Applier {
+    client: Client,
+    cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
+    ledger: Mutex<HashMap<(Kind, Key), Entry>>,
+}
+
+impl Applier {
+    /// Writes through `client`, guided by `cache`.
+    pub fn new(client: Client, cache: Arc<Cache>, metrics: Arc<Metrics>) -> Self {
+        Self { client, cache, metrics, ledger: Mutex::default() }
+    }
+
+    fn ledger<T>(&self, change: impl FnOnce(&mut HashMap<(Kind, Key), Entry>) -> T) -> T {
+        change(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+
+    /// Forgets everything: somebody else may have written since.
+    pub fn clear(&self) {
+        self.ledger(HashMap::clear);
+    }
+
+    /// Hears that an object is gone.
+    pub fn forget(&self, kind: Kind, key: &Key, uid: &str) {
+        self.ledger(|ledger| {
+            let entry = (kind, key.clone());
+            if ledger.get(&entry).is_some_and(|known| known.uid == uid) {
+                ledger.remove(&entry);
+            }
+        });
+    }
+
+    /// Applies an object, if it is not as it should be. `owner` is `None` for objects of no actor.
+    ///
+    /// # Errors
+    /// Why it is not as it should be now.
+    pub async fn apply(&self, desired: &Value, owner: Option<Owner<'_>>) -> Result<Written, Refusal> {
+        let (kind, key) = identify(desired)?;
+        let hash = hash(desired);
+        let known = self.ledger(|ledger| ledger.get(&(kind, key.clone())).cloned());
+        let cached = self.cache.object(kind, &key);
+        let mut repair = false;
+        if let Some(known) = &known
+            && known.desired == hash
+        {
+            match &cached {
+                Some(live) if live.uid() == known.uid => match drift(live, known, desired) {
+                    false => return Ok(Written::Unchanged),
+                    true => repair = true,
+                },
+                // The watch is behind, or there is none: a deletion would have been heard of.
+                None => return Ok(Written::Unchanged),
+                Some(_) => {}
+            }
+        }
+        let live = match cached {
+            Some(live) => Some(live),
+            // Just made: the watch has not told yet.
+            None if known.is_some() => None,
+            None => self.look(kind, &key).await?.map(Arc::new),
+        };
+        if let Some(live) = &live {
+            check_owner(kind, &key, live, owner)?;
+            let behind = known.as_ref().is_some_and(|known| version(&live.metadata) < known.version);
+            if live.inherited && !behind {
+                self.adopt(kind, &key).await?;
+            }
+        }
+        if repair && let Some(entry) = &known {
+            let recent = entry.repairs.iter().filter(|at| at.elapsed() < CONTEST).count();
+            if recent >= CONTESTED_REPAIRS {
+                return Err(Refusal::Contested(format!(
+                    "{kind} {} was changed back {recent} times in ten minutes by somebody else: let one of the two \
+                     own it",
+                    key.1
+                )));
+            }
+        }
+        let answer = self.send_apply(kind, &key, desired).await?;
+        let before = live.and_then(|live| live.metadata.generation);
+        let undone = repair && before.is_some() && answer.metadata.generation != before;
+        if undone {
+            info!(%kind, namespace = key.0, name = key.1, "repaired what somebody else changed");
+        }
+        self.record(kind, &key, hash, &answer.metadata, undone);
+        Ok(Written::Applied)
+    }
+
+    /// Makes a workload with so many replicas by one creation, under a manager of its own. An apply has to follow: it
+    /// makes all fields ours but the replicas.
+    ///
+    /// # Errors
+    /// Why it is not there now.
+    pub async fn create(&self, desired: &Value, replicas: u32, owner: Owner<'_>) -> Result<(), Refusal> {
+        let (kind, key) = identify(desired)?;
+        let mut first = desired.clone();
+        first["spec"]["replicas"] = json!(replicas);
+        let object: DynamicObject = serde_json::from_value(first)
+            .map_err(|error| Refusal::Server { words: format!("{kind} {}: {error}", key.1), code: 0 })?;
+        let parameters =
+            PostParams { field_manager: Some(CREATE_MANAGER.to_owned()), ..PostParams::default() };
+        self.metrics.wrote(kind.word(), "create");
+        match timely(self.api(kind, &key.0).create(&parameters, &object)).await {
+            Ok(object) => {
+                self.own(kind, &key, &object.metadata).await?;
+                self.record(kind, &key, 0, &object.metadata, false);
+                Ok(())
+            }
+            // Made by an earlier try, or somebody else's.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => match self.look(kind, &key).await?
+            {
+                Some(live) => check_owner(kind, &key, &live, Some(owner)),
+                None => Ok(()),
+            },
+            Err(error) => Err(Refusal::of(kind, &key, &error)),
+        }
+    }
+
+    async fn send_apply(&self, kind: Kind, key: &Key, desired: &Value) -> Result<Live, Refusal> {
+        let api: Api<Live> = Api::namespaced_with(self.client.clone(), &key.0, &kind.resource());
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        self.metrics.wrote(kind.word(), "apply");
+        debug!(%kind, namespace = key.0, name = key.1, "applying");
+        timely(api.patch(&key.1, &parameters, &Patch::Apply(desired)))
+            .await
+            .map_err(|error| Refusal::of(kind, key, &error))
+    }
+
+    fn record(&self, kind: Kind, key: &Key, desired: u64, metadata: &ObjectMeta, repaired: bool) {
+        self.ledger(|ledger| {
+            let id = (kind, key.clone());
+            let mut repairs = ledger.remove(&id).map(|entry| entry.repairs).unwrap_or_default();
+            repairs.retain(|at| at.elapsed() < CONTEST);
+            if repaired {
+                repairs.push(Instant::now());
+            }
+            let entry = Entry {
+                desired,
+                uid: metadata.uid.clone().unwrap_or_default(),
+                generation: metadata.generation,
+                version: version(metadata),
+                repairs,
+            };
+            ledger.insert(id, entry);
+        });
+    }
+
+    /// An object as it is on the server, past the cache.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn look(&self, kind: Kind, key: &Key) -> Result<Option<Live>, Refusal> {
+        let api: Api<Live> = Api::namespaced_with(self.client.clone(), &key.0, &kind.resource());
+        match timely(api.get_opt(&key.1)).await {
+            Ok(live) => Ok(live.map(Live::slim)),
+            Err(error) => Err(Refusal::of(kind, key, &error)),
+        }
+    }
+
+    /// Deletes an object of this owner. True when it is gone; what is somebody else's counts as gone.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn delete(&self, kind: Kind, key: &Key, owner: Owner<'_>) -> Result<bool, Refusal> {
+        let live = match self.cache.object(kind, key) {
+            Some(live) => Some(live),
+            None if self.cache.follows(kind, &key.0) => None,
+            None if kind.of_keda() => None,
+            None => self.look(kind, key).await?.map(Arc::new),
+        };
+        let Some(live) = live else { return Ok(true) };
+        if live.controller() != Some(owner.uid) {
+            return Ok(true);
+        }
+        if live.deleting() {
+            return Ok(false);
+        }
+        self.metrics.wrote(kind.word(), "delete");
+        let only = Preconditions { uid: live.metadata.uid.clone(), resource_version: None };
+        let parameters = DeleteParams::background().preconditions(only);
+        match timely(self.api(kind, &key.0).delete(&key.1, &parameters)).await {
+            Ok(_) => Ok(false),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(true),
+            Err(error) => Err(Refusal::of(kind, key, &error)),
+        }
+    }
+
+    /// Sets a workload's replicas through its scale, as an autoscaler would.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn scale(&self, kind: Kind, key: &Key, replicas: i32) -> Result<(), Refusal> {
+        let api = self.api(kind, &key.0);
+        let parameters =
+            PatchParams { field_manager: Some(CREATE_MANAGER.to_owned()), ..PatchParams::default() };
+        self.metrics.wrote(kind.word(), "scale");
+        match timely(api.patch_scale(
+            &key.1,
+            &parameters,
+            &Patch::Merge(json!({"spec": {"replicas": replicas}})),
+        ))
+        .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(Refusal::of(kind, key, &error)),
+        }
+    }
+
+    /// Makes the previous operator's ownership ours, so that what is no longer applied goes away.
+    async fn adopt(&self, kind: Kind, key: &Key) -> Result<(), Refusal> {
+        let object = timely(self.api(kind, &key.0).get_opt(&key.1)).await;
+        match object.map_err(|error| Refusal::of(kind, key, &error))? {
+            Some(object) => {
+                info!(%kind, namespace = key.0, name = key.1, "adopting an object of the previous operator");
+                self.own(kind, key, &object.metadata).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Rewrites who owns which fields, as [`rewrite`] says.
+    async fn own(&self, kind: Kind, key: &Key, metadata: &ObjectMeta) -> Result<(), Refusal> {
+        let mut fields = serde_json::to_value(&metadata.managed_fields).unwrap_or_default();
+        let Some(entries) = fields.as_array_mut() else { return Ok(()) };
+        rewrite(entries);
+        // A merge patch replaces the list; the resourceVersion makes it fail if anything changed since.
+        let patch =
+            json!({"metadata": {"resourceVersion": metadata.resource_version, "managedFields": entries}});
+        self.metrics.wrote(kind.word(), "patch");
+        timely(self.api(kind, &key.0).patch(&key.1, &PatchParams::default(), &Patch::Merge(&patch)))
+            .await
+            .map(drop)
+            .map_err(|error| Refusal::of(kind, key, &error))
+    }
+
+    /// Whether somebody else changed an object twice within ten minutes.
+    pub fn contested(&self, kind: Kind, key: &Key) -> bool {
+        let repairs =
+            self.ledger(|ledger| ledger.get(&(kind, key.clone())).map(|entry| entry.repairs.clone()));
+        repairs.unwrap_or_default().iter().filter(|at| at.elapsed() < CONTEST).count() >= CONTESTED_BINDING
+    }
+
+    /// The API server.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Counts a write that somebody else sends.
+    pub fn wrote(&self, kind: Kind, verb: &'static str) {
+        self.metrics.wrote(kind.word(), verb);
+    }
+
+    /// Whether an object is as it was applied, as far as the cache knows: applying it would send nothing.
+    pub fn settled(&self, desired: &Value) -> bool {
+        let Ok((kind, key)) = identify(desired) else { return false };
+        let cached = self.cache.object(kind, &key);
+        self.ledger(|ledger| {
+            let Some(known) = ledger.get(&(kind, key)).filter(|known| known.desired == hash(desired)) else {
+                return false;
+            };
+            cached.is_none_or(|live| live.uid() == known.uid && !drift(&live, known, desired))
+        })
+    }
+}
+
+/// Makes entries that the previous operator wrote by Update, and those of a creation, ours by Apply, together with what
+/// is ours already. Of a creation the replicas stay with the manager that made it.
+fn rewrite(entries: &mut Vec<Value>) {
+    let update = |entry: &Value, managers: &[&str]| {
+        entry["operation"] == "Update"
+            && entry["subresource"].as_str().unwrap_or_default().is_empty()
+            && managers.contains(&entry["manager"].as_str().unwrap_or_default())
+    };
+    let ours = |entry: &Value| entry["operation"] == "Apply" && entry["manager"] == FIELD_MANAGER;
+    let mut fields = json!({});
+    let mut kept = Vec::new();
+    let mut template = None;
+    for mut entry in entries.drain(..) {
+        let created = update(&entry, &[CREATE_MANAGER]);
+        if !created && !update(&entry, &FORMER_MANAGERS) && !ours(&entry) {
+            kept.push(entry);
+            continue;
+        }
+        template.get_or_insert_with(|| entry.clone());
+        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| created);
+        let replicas = replicas.and_then(|spec| spec.remove("f:replicas"));
+        merge(&mut fields, &entry["fieldsV1"]);
+        if let Some(replicas) = replicas {
+            // An Apply entry can later be forced out; an Update entry as well, but only Apply entries can be merged.
+            entry["operation"] = json!("Apply");
+            entry["fieldsV1"] = json!({"f:spec": {"f:replicas": replicas}});
+            kept.push(entry);
+        }
+    }
+    if let Some(mut entry) = template {
+        entry["manager"] = json!(FIELD_MANAGER);
+        entry["operation"] = json!("Apply");
+        entry["fieldsV1"] = fields;
+        kept.push(entry);
+    }
+    *entries = kept;
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
+    for (key, value) in from {
+        merge(into.entry(key.clone()).or_insert_with(|| json!({})), value);
+    }
+}
+
+fn check_owner(kind: Kind, key: &Key, live: &Live, owner: Option<Owner<'_>>) -> Result<(), Refusal> {
+    if live.deleting() {
+        return Err(Refusal::Leaving(format!("{kind} {} is being deleted; it comes back after that", key.1)));
+    }
+    let Some(owner) = owner else { return Ok(()) };
+    let ours = match live.controller() {
+        Some(uid) => uid == owner.uid,
+        None => live.label(ACTOR_LABEL) == Some(owner.name),
+    };
+    if ours {
+        return Ok(());
+    }
+    let whose =
+        live.metadata.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
+    let whose = whose.map_or_else(|| "nobody".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
+    Err(Refusal::Foreign(format!(
+        "{kind} {} exists and belongs to {whose}, not to this actor: rename one of the two",
+        key.1
+    )))
+}
+
+/// Whether somebody changed an object since it was applied.
+fn drift(live: &Live, known: &Entry, desired: &Value) -> bool {
+    let seen = version(&live.metadata);
+    if seen < known.version {
+        return false;
+    }
+    let changed = match (live.metadata.generation, known.generation) {
+        (Some(now), Some(then)) => now > then,
+        _ => seen > known.version,
+    };
+    changed || !holds(&live.metadata, desired)
+}
+
+/// Whether the metadata has everything that is desired of it.
+fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
+    let has = |live: Option<&std::collections::BTreeMap<String, String>>, wanted: &Value| {
+        wanted
+            .as_object()
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| live.and_then(|live| live.get(key)).map(String::as_str) == value.as_str())
+    };
+    let wanted = &desired["metadata"];
+    let owners = wanted["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .all(|owner| metadata.owner_references.iter().flatten().any(|live| owner["uid"] == live.uid));
+    has(metadata.labels.as_ref(), &wanted["labels"])
+        && has(metadata.annotations.as_ref(), &wanted["annotations"])
+        && owners
+}
+
+/// Kind, namespace and name of an object that is to be applied.
+///
+/// # Errors
+/// A kind that is not one of ours.
+pub fn identify(desired: &Value) -> Result<(Kind, Key), Refusal> {
+    let text = |path: &str| desired.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    match Kind::of(desired) {
+        Some(kind) => Ok((kind, (text("/metadata/namespace"), text("/metadata/name")))),
+        None => {
+            Err(Refusal::Server { words: format!("kind {:?} is not one of ours", text("/kind")), code: 0 })
+        }
+    }
+}
+
+fn hash(desired: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    desired.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Resource versions of one object grow, as Kubernetes promises since 1.35 and has always done.
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Ends a call that takes too long.
+///
+/// # Errors
+/// Those of the call, or that it took too long.
+pub async fn timely<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    tokio::time::timeout(CALL, call)
+        .await
+        .unwrap_or_else(|_| Err(kube::Error::Service("the API server did not answer in 30 s".into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_previous_operators_fields_become_ours() {
+        let mut entries = vec![
+            json!({"manager": "manager", "operation": "Update", "apiVersion": "apps/v1",
+                "fieldsV1": {"f:spec": {"f:template": {"f:a": {}}}}}),
+            json!({"manager": "manager", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}),
+            json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:x": {}}}),
+            json!({"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": "apps/v1",
+                "fieldsV1": {"f:spec": {"f:template": {"f:b": {}}}}}),
+        ];
+        rewrite(&mut entries);
+        assert_eq!(entries.len(), 3, "{entries:?}");
+        let ours = entries.iter().find(|entry| entry["operation"] == "Apply").unwrap();
+        assert_eq!(ours["fieldsV1"], json!({"f:spec": {"f:template": {"f:a": {}, "f:b": {}}}}));
+        assert!(entries.iter().any(|entry| entry["subresource"] == "status"));
+    }
+
+    fn live(generation: i64, version: &str) -> Live {
+        let metadata =
+            json!({"generation": generation, "resourceVersion": version, "labels": {"a": "1", "b": "2"}});
+        Live::of_metadata(serde_json::from_value(metadata).unwrap())
+    }
+
+    fn entry(generation: i64, version: u64) -> Entry {
+        Entry { desired: 0, uid: String::new(), generation: Some(generation), version, repairs: Vec::new() }
+    }
+
+    #[test]
+    fn a_cache_that_is_behind_is_not_drift() {
+        let desired = json!({"metadata": {"labels": {"a": "9"}}});
+        assert!(!drift(&live(1, "10"), &entry(2, 12), &desired));
+        assert!(drift(&live(2, "12"), &entry(2, 12), &desired), "a label was changed");
+        assert!(drift(&live(3, "13"), &entry(2, 12), &json!({})), "the spec was changed");
+        assert!(!drift(&live(2, "20"), &entry(2, 12), &json!({})), "only the status was changed");
+    }
+}

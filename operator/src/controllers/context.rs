@@ -1,0 +1,182 @@
+//! What every look at an actor shares.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use asya_resources::AsyncActorStatus;
+use kube::{Client, runtime::events::Recorder};
+use tokio::time::Instant;
+
+use super::{
+    apply::Applier,
+    cache::Cache,
+    live::Kind,
+    script::Script,
+    work::{Key, Queue, Work},
+};
+use crate::{
+    actor::Stored,
+    cluster::{Cluster, Facts},
+    metrics::Metrics,
+    queues::{Brokers, Queued, Retirement},
+    settings::Settings,
+    status::Stall,
+};
+
+/// Label by which a namespace asks for a Pod Security Standard.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+
+/// What every look at an actor shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the operator was told.
+    pub settings: Settings,
+    /// What is known of the cluster.
+    pub cache: Arc<Cache>,
+    /// Writes objects.
+    pub applier: Arc<Applier>,
+    /// The brokers.
+    pub brokers: Brokers,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is to be looked at.
+    pub queue: Arc<Queue>,
+    /// Tells people.
+    pub recorder: Recorder,
+    /// What the API server and KEDA can do.
+    pub facts: RwLock<Facts>,
+    /// The runtime that is injected, or a sentence why there is none.
+    pub script: Result<Script, String>,
+    /// What keeps the runtime out of namespaces, one sentence each.
+    runtime_problems: Mutex<HashMap<String, String>>,
+    /// Who rolls.
+    pub rollouts: super::rollout::Rollouts,
+    /// Actors whose queue is another's.
+    pub losers: Mutex<super::conflict::Losers>,
+    memory: Mutex<HashMap<Key, Memory>>,
+}
+
+/// What is remembered of one actor between two looks. Losing it costs a few calls.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The transport and queue that were last ensured, and when.
+    pub ensured: Option<(String, String, Instant)>,
+    /// What the broker last said, and when.
+    pub queued: Option<(Queued, Instant)>,
+    /// Whether messages wait and nothing moves.
+    pub stall: Stall,
+    /// How far the deletion of its queue got.
+    pub retirement: Option<Retirement>,
+    /// The status that was written last, and the version of the object that it made.
+    pub written: Option<(u64, AsyncActorStatus)>,
+}
+
+/// The parts of a [`Context`].
+pub struct Parts {
+    /// See [`Context::client`].
+    pub client: Client,
+    /// See [`Context::settings`].
+    pub settings: Settings,
+    /// See [`Context::cache`].
+    pub cache: Arc<Cache>,
+    /// See [`Context::applier`].
+    pub applier: Arc<Applier>,
+    /// See [`Context::metrics`].
+    pub metrics: Arc<Metrics>,
+    /// See [`Context::queue`].
+    pub queue: Arc<Queue>,
+    /// See [`Context::recorder`].
+    pub recorder: Recorder,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { client, settings, cache, applier, metrics, queue, recorder } = parts;
+        let brokers = Brokers::new(&settings);
+        let script = Script::read(&settings.runtime.path);
+        Self {
+            client,
+            settings,
+            cache,
+            applier,
+            brokers,
+            metrics,
+            queue,
+            recorder,
+            script,
+            runtime_problems: Mutex::default(),
+            facts: RwLock::default(),
+            rollouts: super::rollout::Rollouts::default(),
+            losers: Mutex::default(),
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Reads or changes what is remembered of an actor.
+    pub fn remember<T>(&self, actor: &Key, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        change(memory.entry(actor.clone()).or_default())
+    }
+
+    /// Notes what keeps the runtime out of a namespace; its actors are looked at when that changed.
+    pub fn runtime_problem(&self, namespace: &str, problem: Option<String>) {
+        let mut problems = self.runtime_problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.get(namespace) == problem.as_ref() {
+            return;
+        }
+        match problem {
+            Some(problem) => problems.insert(namespace.to_owned(), problem),
+            None => problems.remove(namespace),
+        };
+        for key in self.cache.actor_keys().into_iter().filter(|key| key.0 == namespace) {
+            self.queue.now(Work::Actor(key));
+        }
+    }
+
+    /// What keeps the runtime out of a namespace.
+    pub fn runtime_missing(&self, namespace: &str) -> Option<String> {
+        if let Err(why) = &self.script {
+            return Some(why.clone());
+        }
+        self.runtime_problems.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    }
+
+    /// Forgets an actor that is gone.
+    pub fn forget(&self, actor: &Key) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(actor);
+        self.rollouts.forget(actor);
+        self.metrics.word(actor, None);
+    }
+
+    /// Forgets everything: another replica may have acted since.
+    pub fn clear(&self) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.applier.clear();
+        self.rollouts.clear();
+        self.metrics.forget_words();
+    }
+
+    /// What can be relied on in a namespace.
+    pub fn cluster(&self, namespace: &str) -> Cluster {
+        let restricted = self
+            .cache
+            .object(Kind::Namespace, &(String::new(), namespace.to_owned()))
+            .is_some_and(|object| object.label(POD_SECURITY) == Some("restricted"));
+        let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+        Cluster { native_sidecars: facts.native_sidecars, keda: facts.keda, restricted }
+    }
+
+    /// The status of an actor as it was last read or written.
+    pub fn status(&self, actor: &Key, stored: &Stored) -> AsyncActorStatus {
+        let seen = super::apply::version(&stored.metadata);
+        let written = self.remember(actor, |memory| memory.written.clone());
+        match written {
+            Some((version, status)) if version > seen => status,
+            _ => AsyncActorStatus::read(&serde_json::json!({"status": stored.status})),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Taking an actor down, in an order in which no work is lost.
+//!
+//! scaler deleted and gone → workload at zero → pods gone → queue by policy → finalizer. Each look does what is next and
+//! waits; where it got to is read from the cluster.
+
+use std::time::Duration;
+
+use asya_envelope::Queue;
+use asya_resources::{AsyncActorStatus, Binding, DeletionPolicy, QueueStatus};
+use jiff::Timestamp;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    runtime::events::EventType,
+};
+
+use super::{
+    actor::{ELSEWHERE, Outcome, Stop, blank, keda_authentication, refused},
+    apply::{Owner, timely},
+    context::Context,
+    finalizers,
+    live::Kind,
+    observe,
+    report::{report, tell},
+    work::Key,
+};
+use crate::{
+    actor::{self, FINALIZER, Stored},
+    queues::Retired,
+    status::{Pod, Verdict},
+};
+
+/// What a step came to.
+enum Step {
+    /// It is done.
+    Done,
+    /// Something has to happen first: a reason word, a sentence, when to look again.
+    Waits(&'static str, String, Duration),
+}
+
+/// Does what is next of a deletion.
+///
+/// # Errors
+/// What could not even be reported in the status.
+pub async fn proceed(
+    context: &Context,
+    key: &Key,
+    stored: &Stored,
+    previous: &AsyncActorStatus,
+    now: Timestamp,
+) -> Result<Outcome, Stop> {
+    let finalizers = stored.metadata.finalizers.as_deref().unwrap_or_default();
+    if !finalizers.iter().any(|name| name == FINALIZER) {
+        return Ok(Outcome::Done(None));
+    }
+    let step = match workload(context, key, stored).await {
+        Ok(Step::Done) => queue(context, key, stored, previous.queue.as_ref()).await,
+        Ok(waits) => waits,
+        Err(refusal) => Step::Waits(refused(&refusal), refusal.to_string(), Duration::ZERO),
+    };
+    match step {
+        Step::Done => {
+            let version = stored.metadata.resource_version.as_ref();
+            if let Some(patch) = finalizers::without(finalizers, version) {
+                let api: Api<Stored> =
+                    Api::namespaced_with(context.client.clone(), &key.0, &actor::resource());
+                context.metrics.wrote(asya_resources::KIND, "patch");
+                match timely(api.patch(&key.1, &PatchParams::default(), &Patch::Merge(&patch))).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(Outcome::Done(None))
+        }
+        Step::Waits(reason, sentence, again) => {
+            let pods: Vec<Pod> = context.cache.pods(key).iter().map(|pod| observe::pod(pod)).collect();
+            let mut observed = blank(stored, previous, &pods, now);
+            observed.deleting = Some((reason, sentence));
+            observed.queue.clone_from(&previous.queue);
+            observed.transport = Verdict::Unknown("BeingDeleted", "the actor is being deleted".to_owned());
+            report(context, key, stored, &observed).await?;
+            if again.is_zero() {
+                Ok(Outcome::Failed(reason.to_owned(), None))
+            } else {
+                Ok(Outcome::Waiting(again))
+            }
+        }
+    }
+}
+
+async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, super::apply::Refusal> {
+    let uid = stored.metadata.uid.clone().unwrap_or_default();
+    let owner = Owner { name: &key.1, uid: &uid };
+    let applier = &context.applier;
+    for kind in [Kind::ScaledObject, Kind::ScaledJob] {
+        if !applier.delete(kind, key, owner).await? {
+            let sentence = format!("KEDA has to let {kind} {} go", key.1);
+            return Ok(Step::Waits("WaitsForKeda", sentence, ELSEWHERE));
+        }
+    }
+    applier.delete(Kind::TriggerAuthentication, &(key.0.clone(), keda_authentication(&key.1)), owner).await?;
+    let binding: Option<Binding> = serde_json::from_value(stored.spec["workloadRef"].clone()).ok();
+    if let Some(binding) = binding {
+        super::binding::remove(context, key, &binding).await?;
+        return Ok(Step::Done);
+    }
+    for kind in [Kind::Deployment, Kind::StatefulSet] {
+        let Some(live) = context.cache.object(kind, key) else { continue };
+        if live.controller() == Some(&uid) && !live.deleting() && live.spec.replicas != Some(0) {
+            applier.scale(kind, key, 0).await?;
+        }
+    }
+    let pods = context.cache.pods(key);
+    let alive = pods
+        .iter()
+        .filter(|pod| !matches!(pod.status["phase"].as_str(), Some("Succeeded" | "Failed")))
+        .count();
+    if alive > 0 {
+        let sentence = format!("{alive} pods have to finish what they work on");
+        return Ok(Step::Waits("WaitsForPods", sentence, ELSEWHERE));
+    }
+    Ok(Step::Done)
+}
+
+async fn queue(context: &Context, key: &Key, stored: &Stored, owned: Option<&QueueStatus>) -> Step {
+    // An actor that never owned a queue has none to delete.
+    let Some(owned) = owned else { return Step::Done };
+    let policy: DeletionPolicy =
+        serde_json::from_value(stored.spec["deletionPolicy"].clone()).ok().unwrap_or_default();
+    let limit = context.settings.deletion_timeout;
+    // Taken out while it is used: a lock is not held across a wait, and an actor is looked at by one worker at a time.
+    let kept = context.remember(key, |memory| memory.retirement.take());
+    let mut retirement = kept.unwrap_or_else(|| context.brokers.retirement(&owned.transport, policy, limit));
+    let queue = Queue::named(owned.name.clone());
+    let retired = context.brokers.retire(&owned.transport, &queue, &mut retirement).await;
+    context.metrics.called(&owned.transport, "delete", !matches!(retired, Retired::Again { .. }));
+    context.remember(key, |memory| memory.retirement = Some(retirement));
+    match retired {
+        Retired::Gone { dead_letters: None } => Step::Done,
+        Retired::Gone { dead_letters: Some(sentence) } | Retired::Kept(sentence) => {
+            tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
+            Step::Done
+        }
+        Retired::Again { after, why } => Step::Waits("WaitsForQueue", why, after.max(ELSEWHERE)),
+    }
+}

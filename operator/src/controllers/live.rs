@@ -1,0 +1,378 @@
+//! Objects of actors as the caches keep them: metadata, status, and the few fields of the spec that are read.
+
+use std::{borrow::Cow, fmt};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
+use kube::{
+    Resource,
+    api::{ApiResource, GroupVersionKind},
+    core::DynamicResourceScope,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::work::Key;
+use crate::actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER};
+
+/// Field managers under which the previous operator wrote by Update.
+pub const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
+/// Label of the ConfigMaps that hold the runtime.
+pub const RUNTIME_LABEL: &str = "app.kubernetes.io/name=asya-runtime";
+/// Label that KEDA gives to what it makes for a ScaledObject.
+const SCALED_OBJECT_LABEL: &str = "scaledobject.keda.sh/name";
+/// What `kubectl apply` remembers; half of an object's size and of no use here.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The kinds of object that belong to actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// apps/v1.
+    Deployment,
+    /// apps/v1.
+    StatefulSet,
+    /// v1, by label, without spec.
+    Pod,
+    /// autoscaling/v2; KEDA makes them.
+    HorizontalPodAutoscaler,
+    /// v1, metadata only.
+    ConfigMap,
+    /// v1, metadata only.
+    ServiceAccount,
+    /// v1, metadata only.
+    Service,
+    /// v1, metadata only: the Pod Security Standard that it enforces.
+    Namespace,
+    /// keda.sh/v1alpha1.
+    ScaledObject,
+    /// keda.sh/v1alpha1.
+    ScaledJob,
+    /// keda.sh/v1alpha1, metadata only.
+    TriggerAuthentication,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::Pod,
+        Self::HorizontalPodAutoscaler,
+        Self::ConfigMap,
+        Self::ServiceAccount,
+        Self::Service,
+        Self::Namespace,
+        Self::ScaledObject,
+        Self::ScaledJob,
+        Self::TriggerAuthentication,
+    ];
+
+    /// The kind of an object that is to be applied.
+    pub fn of(object: &Value) -> Option<Self> {
+        let word = object.get("kind")?.as_str()?;
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// Its name in manifests.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::Pod => "Pod",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::ConfigMap => "ConfigMap",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Service => "Service",
+            Self::Namespace => "Namespace",
+            Self::ScaledObject => "ScaledObject",
+            Self::ScaledJob => "ScaledJob",
+            Self::TriggerAuthentication => "TriggerAuthentication",
+        }
+    }
+
+    /// Its name in addresses.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::Pod => "pods",
+            Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
+            Self::ConfigMap => "configmaps",
+            Self::ServiceAccount => "serviceaccounts",
+            Self::Service => "services",
+            Self::Namespace => "namespaces",
+            Self::ScaledObject => "scaledobjects",
+            Self::ScaledJob => "scaledjobs",
+            Self::TriggerAuthentication => "triggerauthentications",
+        }
+    }
+
+    fn group_version(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Deployment | Self::StatefulSet => ("apps", "v1"),
+            Self::Pod | Self::ConfigMap | Self::ServiceAccount | Self::Service | Self::Namespace => {
+                ("", "v1")
+            }
+            Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
+            Self::ScaledObject | Self::ScaledJob | Self::TriggerAuthentication => ("keda.sh", "v1alpha1"),
+        }
+    }
+
+    /// What the API server calls it.
+    pub fn resource(self) -> ApiResource {
+        let (group, version) = self.group_version();
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, self.word()), self.plural())
+    }
+
+    /// Whether KEDA brings it.
+    pub fn of_keda(self) -> bool {
+        self.group_version().0 == "keda.sh"
+    }
+
+    /// Whether only metadata is watched.
+    pub fn metadata_only(self) -> bool {
+        matches!(
+            self,
+            Self::ConfigMap
+                | Self::ServiceAccount
+                | Self::Service
+                | Self::Namespace
+                | Self::TriggerAuthentication
+        )
+    }
+
+    /// Which of them are watched.
+    pub fn selector(self) -> Option<&'static str> {
+        match self {
+            Self::Namespace | Self::HorizontalPodAutoscaler => None,
+            Self::ConfigMap => Some(RUNTIME_LABEL),
+            _ => Some(ACTOR_LABEL),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// One object as it is on the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Metadata without `managedFields`, once it is in a cache.
+    pub metadata: ObjectMeta,
+    /// What is read of the spec.
+    #[serde(default)]
+    pub spec: Kept,
+    /// The status.
+    #[serde(default)]
+    pub status: Value,
+    /// Whether the previous operator's ownership of fields is still there, or that of a creation.
+    #[serde(skip)]
+    pub inherited: bool,
+    /// Whether `spec.replicas` is among the fields that we applied.
+    #[serde(skip)]
+    pub owns_replicas: bool,
+}
+
+/// What is read of specs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Kept {
+    /// Replicas of a workload.
+    pub replicas: Option<i32>,
+    /// Replicas that an autoscaler goes down to.
+    pub min_replicas: Option<i32>,
+    /// What an autoscaler scales.
+    pub scale_target_ref: Option<Target>,
+    /// What is read of a workload's pods.
+    pub template: Option<Template>,
+}
+
+/// What is read of a workload's pod template.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Template {
+    metadata: TemplateMetadata,
+    spec: TemplateSpec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct TemplateMetadata {
+    annotations: Option<TemplateAnnotations>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct TemplateAnnotations {
+    #[serde(rename = "kubectl.kubernetes.io/restartedAt")]
+    restarted_at: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct TemplateSpec {
+    volumes: Vec<Volume>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Volume {
+    config_map: Option<Target>,
+}
+
+impl Kept {
+    /// When somebody last restarted the workload by hand.
+    pub fn restarted_at(&self) -> Option<&str> {
+        self.template.as_ref()?.metadata.annotations.as_ref()?.restarted_at.as_deref()
+    }
+
+    /// ConfigMaps that the workload's pods mount.
+    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.template.iter().flat_map(|template| &template.spec.volumes);
+        volumes.filter_map(|volume| volume.config_map.as_ref()).map(|map| map.name.as_str())
+    }
+
+    /// Drops volumes that no one asks for.
+    fn slim(&mut self) {
+        if let Some(template) = &mut self.template {
+            template.spec.volumes.retain(|volume| volume.config_map.is_some());
+            template.spec.volumes.shrink_to_fit();
+        }
+    }
+}
+
+/// Another object, by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+}
+
+impl Resource for Live {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        resource.kind.as_str().into()
+    }
+
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        resource.group.as_str().into()
+    }
+
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.version.as_str().into()
+    }
+
+    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.api_version.as_str().into()
+    }
+
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        resource.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl Live {
+    /// An object of which only the metadata is known.
+    pub fn of_metadata(metadata: ObjectMeta) -> Self {
+        Self { metadata, ..Self::default() }
+    }
+
+    /// Drops what no one reads, and remembers of it what matters.
+    #[must_use]
+    pub fn slim(mut self) -> Self {
+        self.inherited = inherited(&self.metadata);
+        self.owns_replicas = owns_replicas(&self.metadata);
+        slim_metadata(&mut self.metadata);
+        self.spec.slim();
+        self
+    }
+
+    /// Namespace and name.
+    pub fn key(&self) -> Key {
+        key(&self.metadata)
+    }
+
+    /// The uid.
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Uid of the controller that owns it.
+    pub fn controller(&self) -> Option<&str> {
+        let owners = self.metadata.owner_references.as_deref().unwrap_or_default();
+        owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
+    }
+
+    /// A label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// The actor that it belongs to, by label, by owner, or as the target of an autoscaler.
+    pub fn actor(&self) -> Option<Key> {
+        let owners = self.metadata.owner_references.as_deref().unwrap_or_default();
+        let name = self
+            .label(ACTOR_LABEL)
+            .or_else(|| owners.iter().find(|o| o.kind == asya_resources::KIND).map(|o| o.name.as_str()))
+            .or_else(|| self.label(SCALED_OBJECT_LABEL))
+            .or_else(|| self.spec.scale_target_ref.as_ref().map(|target| target.name.as_str()))?;
+        Some((self.metadata.namespace.clone().unwrap_or_default(), name.to_owned()))
+    }
+
+    /// Whether it is being deleted.
+    pub fn deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// When it was made.
+    pub fn created(&self) -> Option<Timestamp> {
+        self.metadata.creation_timestamp.as_ref().map(|time| time.0)
+    }
+}
+
+/// Namespace and name of an object.
+pub fn key(metadata: &ObjectMeta) -> Key {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// Drops what no one reads.
+pub fn slim_metadata(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+/// Whether the previous operator's ownership, by Update, is still recorded, or that of a creation whose fields were not
+/// made ours yet.
+fn inherited(metadata: &ObjectMeta) -> bool {
+    metadata.managed_fields.iter().flatten().any(|entry| {
+        entry.operation.as_deref() == Some("Update")
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+            && entry
+                .manager
+                .as_deref()
+                .is_some_and(|manager| FORMER_MANAGERS.contains(&manager) || manager == CREATE_MANAGER)
+    })
+}
+
+fn owns_replicas(metadata: &ObjectMeta) -> bool {
+    metadata.managed_fields.iter().flatten().any(|entry| {
+        entry.operation.as_deref() == Some("Apply")
+            && entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+    })
+}

@@ -1,0 +1,177 @@
+//! Credentials as the sidecar is told them: in the environment, or as files that are read again at each connect.
+
+use std::{fmt, path::PathBuf};
+
+use asya_transport::Source;
+
+/// A secret text. Its `Debug` shows where it comes from, never what it is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The text itself.
+    Plain(String),
+    /// A file that holds it; a newline at its end does not count.
+    File(PathBuf),
+}
+
+impl Secret {
+    /// The text as it is now.
+    ///
+    /// # Errors
+    /// The file cannot be read or is empty; says which.
+    pub fn read(&self) -> Result<String, String> {
+        let path = match self {
+            Self::Plain(text) => return Ok(text.clone()),
+            Self::File(path) => path,
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("credentials file {} cannot be read: {error}", path.display()))?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(format!("credentials file {} is empty", path.display())),
+            text => Ok(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(_) => f.write_str("***"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+/// Where RabbitMQ is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amqp {
+    /// A whole address.
+    Url(Secret),
+    /// Its parts.
+    Parts {
+        /// `amqps` instead of `amqp`.
+        tls: bool,
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Vhost, as the broker names it.
+        vhost: String,
+        /// User name.
+        username: Secret,
+        /// Password.
+        password: Secret,
+    },
+}
+
+impl Amqp {
+    /// The address as it is now.
+    ///
+    /// # Errors
+    /// A file cannot be read or is empty; says which.
+    pub fn url(&self) -> Result<String, String> {
+        match self {
+            Self::Url(url) => url.read(),
+            Self::Parts { tls, host, port, vhost, username, password } => {
+                let scheme = if *tls { "amqps" } else { "amqp" };
+                let (username, password) = (escaped(&username.read()?), escaped(&password.read()?));
+                let vhost = if vhost == "/" { String::new() } else { escaped(vhost) };
+                Ok(format!("{scheme}://{username}:{password}@{host}:{port}/{vhost}"))
+            }
+        }
+    }
+
+    /// For the transport: fixed, or read again at each connect where a part of it is a file.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn address(&self) -> Result<asya_transport::rabbitmq::Address, String> {
+        let from_file = |secret: &Secret| matches!(secret, Secret::File(_));
+        let changes = match self {
+            Self::Url(url) => from_file(url),
+            Self::Parts { username, password, .. } => from_file(username) || from_file(password),
+        };
+        if changes {
+            let amqp = self.clone();
+            return Ok(Source::new(move || amqp.url()).into());
+        }
+        self.url().map(Into::into)
+    }
+
+    /// As logs show it: without credentials.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Url(Secret::Plain(url)) => match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+                _ => url.clone(),
+            },
+            Self::Url(file) => format!("{file:?}"),
+            Self::Parts { tls, host, port, vhost, username, password } => {
+                format!(
+                    "{}://***@{host}:{port} vhost {vhost} (user name: {username:?}, password: {password:?})",
+                    if *tls { "amqps" } else { "amqp" }
+                )
+            }
+        }
+    }
+}
+
+/// An access key for SQS in two files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFiles {
+    /// The public half.
+    pub id: Secret,
+    /// The secret half.
+    pub secret: Secret,
+}
+
+#[cfg(feature = "sqs")]
+impl KeyFiles {
+    /// For the transport.
+    pub(crate) fn source(&self) -> Source<asya_transport::sqs::AccessKey> {
+        let files = self.clone();
+        Source::new(move || {
+            Ok(asya_transport::sqs::AccessKey { id: files.id.read()?, secret: files.secret.read()? })
+        })
+    }
+}
+
+/// Percent-encoded for an address: any user name, password and vhost works.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_do_not_show_credentials() {
+        let url = Amqp::Url(Secret::Plain("amqps://user:p%40ss@broker:5671/prod".to_owned()));
+        assert_eq!(url.shown(), "amqps://***@broker:5671/prod");
+        let parts = Amqp::Parts {
+            tls: true,
+            host: "broker".to_owned(),
+            port: 5671,
+            vhost: "prod".to_owned(),
+            username: Secret::Plain("user".to_owned()),
+            password: Secret::Plain("p@ss".to_owned()),
+        };
+        for text in [parts.shown(), format!("{parts:?}"), format!("{url:?}")] {
+            assert!(!text.contains("ss@") && !text.contains("p@") && !text.contains("user:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_each_time_and_named_when_it_is_missing_or_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let secret = Secret::File(path.clone());
+        let missing = secret.read().unwrap_err();
+        assert!(missing.contains(path.to_str().unwrap()), "{missing}");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(secret.read().unwrap_err().contains("is empty"));
+        for text in ["first", "a second one"] {
+            std::fs::write(&path, format!("{text}\n")).unwrap();
+            assert_eq!(secret.read().unwrap(), text);
+        }
+    }
+}
