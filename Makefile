@@ -26,6 +26,7 @@ bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
 	@crds/generate.sh
+	@charts/generate.sh
 
 fuzz: ## a minute of each fuzz target; needs a nightly toolchain and cargo-fuzz
 	@for target in crates/envelope:envelope crates/handler:frame; do \

@@ -36,9 +36,9 @@ lint() {
     cargo clippy --quiet --workspace --all-targets -- -D warnings
     step "generated files"
     local before after
-    before=$(git status --porcelain -- docs crds)
+    before=$(git status --porcelain -- docs crds charts)
     make -s generate
-    after=$(git status --porcelain -- docs crds)
+    after=$(git status --porcelain -- docs crds charts)
     [ "$before" = "$after" ] || { echo "generated files differ: run 'make generate' and commit" >&2; exit 1; }
     step "licences and bans"
     if ! cargo deny --version 2>/dev/null | grep -q "$CARGO_DENY_VERSION"; then
@@ -46,8 +46,8 @@ lint() {
     fi
     cargo deny --log-level error check licenses bans sources
     step "ruff, mypy"
-    "$VENV/bin/ruff" check --quiet examples benches tests
-    "$VENV/bin/ruff" format --quiet --check examples benches tests
+    "$VENV/bin/ruff" check --quiet examples benches charts tests
+    "$VENV/bin/ruff" format --quiet --check examples benches charts tests
     (cd runtime-py && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
     (cd runtime-py && "../$VENV/bin/mypy" --strict src)
 }
@@ -56,6 +56,11 @@ rust() {
     step "cargo build, cargo test"
     cargo build --workspace --quiet
     cargo test --workspace --quiet --no-fail-fast -- --skip "$CONFORMANCE"
+}
+
+charts() {
+    step "charts"
+    tests/charts.sh
 }
 
 conformance() {
@@ -78,6 +83,8 @@ cluster() {
     step "test cluster"
     if [ -n "${ASYA_TEST_KUBECONFIG:-}" ]; then
         tests/cluster/smoke.sh
+        cargo build --quiet -p asya-operator
+        tests/charts.sh -m cluster
     else
         echo "NOT RUN: no Kubernetes API server; tests/servers/all.sh has said why" >&2
     fi
@@ -107,6 +114,7 @@ case "${1:-}" in
         ;;
     "")
         lint
+        charts
         export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
         tests/servers/all.sh run "$0" --connected
         ;;

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Writes what charts carry copies of, because a chart sees only its own files; `make generate` calls it.
+#   files/crds/       the CRDs of crds/; in `asya` crds/, because its release has actors and Helm looks up kinds before hooks run
+#   files/defaults.yaml   the chart's own values, which fill in what `helm upgrade --reuse-values` leaves out
+# and the tables of values in their READMEs (needs PyYAML: tests/requirements.txt).
+set -euo pipefail
+cd "$(dirname "$0")"
+
+for copy in asya-operator/files/crds asya/crds; do
+    mkdir -p "$copy"
+    cp ../crds/*.yaml "$copy/"
+done
+for chart in asya-operator asya-gateway asya-crew asya-actor; do
+    cp "$chart/values.yaml" "$chart/files/defaults.yaml"
+done
+python=../target/venv/bin/python
+[ -x "$python" ] || python=python3
+"$python" readme.py

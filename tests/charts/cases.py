@@ -1,0 +1,74 @@
+"""Renderings that between them show every template of every chart: name -> chart and values."""
+
+from __future__ import annotations
+
+from rendering import Object
+
+TLS = {"tls": {"source": "cert-manager", "issuerRef": {"name": "ca"}}}
+EVERYTHING: Object = {
+    "replicaCount": 2,
+    "crds": {"install": "template"},
+    "imagePullSecrets": ["pull"],
+    "serviceMonitor": {"enabled": True},
+    "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
+    "networkPolicy": {"enabled": True, "egress": [{"ports": [{"protocol": "TCP", "port": 7777}]}]},
+    "runtime": {"local": {"path": "/etc/asya_runtime.py"}},
+    "transports": {
+        "rabbitmq": {
+            "projectTo": ["team-a"],
+            "config": {"passwordSecretRef": {"name": "r"}, "managementURL": "http://r:15672"},
+        },
+        "sqs": {
+            "enabled": True,
+            "config": {
+                "accountId": "123456789012",
+                "actorRoleArn": "arn:aws:iam::1:role/a",
+                "endpoint": "http://localstack:4566",
+                "credentials": {"accessKeyIdSecretRef": {"name": "a"}, "secretAccessKeySecretRef": {"name": "b"}},
+            },
+        },
+    },
+}
+ACTORS: Object = {
+    "transport": "rabbitmq",
+    "actors": [
+        {"name": "one", "image": "i:1", "handler": "m.one", "labels": {"a": "b"}, "env": [{"name": "A", "value": "b"}]},
+        {"name": "two", "namespace": "other", "handlerFrom": {"configMap": "code"}, "handler": "m.two"},
+        {
+            "name": "three",
+            "transport": "sqs",
+            "scaling": {"maxReplicas": 3},
+            "workload": {"template": {"spec": {"containers": [{"name": "asya-runtime", "image": "i:1"}]}}},
+        },
+    ],
+}
+DATABASE: Object = {
+    "replicaCount": 2,
+    "postgresql": {"enabled": True},
+    "ingress": {"enabled": True, "className": "nginx", "tls": [{"secretName": "t", "hosts": ["asya-gateway.local"]}]},
+    "autoscaling": {"enabled": True},
+    "routes": {
+        "tools": [{"name": "echo", "parameters": {"text": {"type": "string"}}, "route": "all"}],
+        "routes": {"all": ["echo"]},
+    },
+}
+
+CASES: dict[str, tuple[str, Object]] = {
+    "operator": ("asya-operator", {}),
+    "operator with everything": ("asya-operator", EVERYTHING),
+    "operator with cert-manager": ("asya-operator", {"scaler": {"push": {"enabled": True, **TLS}}}),
+    "operator of two namespaces": ("asya-operator", {"watchNamespaces": ["a", "b"]}),
+    "CRDs only": ("asya-operator", {"crdsOnly": True}),
+    "end actors": ("asya-crew", {}),
+    "one actor": ("asya-actor", {"name": "one", "transport": "sqs", "image": "i:1", "handler": "m.f"}),
+    "a list of actors": ("asya-actor", ACTORS),
+    "gateway": ("asya-gateway", {}),
+    "gateway with a database": ("asya-gateway", DATABASE),
+    "gateway with somebody else's database": (
+        "asya-gateway",
+        {"externalDatabase": {"host": "db", "existingSecret": "db"}},
+    ),
+    "all on a trial broker": ("asya", {"trialBroker": {"enabled": True}, "asya-gateway": {"enabled": True}}),
+}

@@ -1,0 +1,57 @@
+"""Dashboards and alerts ask for metrics that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from rendering import CHARTS, OPTIONAL_APIS, ROOT, render
+
+ON = {"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}
+
+
+def documented() -> set[str]:
+    """Names as Prometheus serves them, from the generated table."""
+    text = (ROOT / "docs/metrics.md").read_text()
+    names: set[str] = set()
+    # Each part of the page says which prefix its table leaves out.
+    for part in re.split(r"^(?=## )", text, flags=re.M):
+        prefix = "asya_operator" if "`asya_operator`" in part else "asya_actor"
+        for name, kind in re.findall(r"^\| `([a-z_]+)` \| (\w+)", part, flags=re.M):
+            suffixes = ["_bucket", "_sum", "_count"] if kind == "histogram" else [""]
+            names |= {f"{prefix}_{name}{suffix}" for suffix in suffixes}
+    return names
+
+
+def asked() -> dict[str, str]:
+    rendered = render("asya-operator", ON, apis=OPTIONAL_APIS)
+    texts = [json.dumps(rendered.one("PrometheusRule")), *rendered.one("ConfigMap")["data"].values()]
+    return {name: text for text in texts for name in re.findall(r"asya_(?:actor|operator)_[a-z_]+", text)}
+
+
+def test_actor_metrics_exist() -> None:
+    names = {it for it in asked() if it.startswith("asya_actor_")}
+    assert names and names <= documented()
+
+
+def test_operator_metrics_exist() -> None:
+    names = {it for it in asked() if it.startswith("asya_operator_")}
+    if not any(it.startswith("asya_operator_") for it in documented()):
+        pytest.skip("docs/metrics.md has no table of the operator's metrics yet")
+    assert names and names <= documented()
+
+
+def test_dashboards_are_whole() -> None:
+    for path in (CHARTS / "asya-operator/files/dashboards").glob("*.json"):
+        board = json.loads(path.read_text())
+        ids = [it["id"] for it in board["panels"]]
+        assert len(ids) == len(set(ids))
+        assert all(it["targets"] and it["title"] for it in board["panels"])
+
+
+def test_alerts_say_what_to_do() -> None:
+    for group in render("asya-operator", ON, apis=OPTIONAL_APIS).one("PrometheusRule")["spec"]["groups"]:
+        for rule in group["rules"]:
+            assert {"summary", "description"} <= set(rule["annotations"]), rule["alert"]
+            assert f"`{rule['alert']}`" in (CHARTS / "asya-operator/README.md").read_text()

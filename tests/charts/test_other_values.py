@@ -1,0 +1,112 @@
+"""Every value of the other charts has an effect, and it is the documented one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from other_rows import ONE, TABLES
+from rendering import CHARTS, ROOT, RenderError, chart_values, leaves, merged, nested, notes, render
+from test_operator_values import holds
+
+WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"})
+# What only NOTES.txt shows; tested below.
+SAID = {"asya-actor": {"infrastructure.operatorNamespace"}}
+ROWS = [(chart, path) for chart, table in TABLES.items() for path in table]
+
+
+@pytest.mark.parametrize("chart", TABLES)
+def test_every_key_has_a_row(chart: str) -> None:
+    assert set(leaves(chart_values(chart), WHOLE)) == set(TABLES[chart]) | SAID.get(chart, set())
+
+
+@pytest.mark.parametrize(("chart", "path"), ROWS)
+def test_value_has_its_effect(chart: str, path: str) -> None:
+    row = TABLES[chart][path]
+    assert row.check(render(chart, merged(row.given, nested(path, row.value))))
+    try:
+        without = render(chart, row.given)
+    except RenderError:
+        return  # it cannot be without the value at all
+    assert not holds(row.check, without), "true without the value as well"
+
+
+def test_actor_takes_every_field_of_the_resource_and_no_other() -> None:
+    crd = yaml.safe_load((ROOT / "crds/asya.sh_asyncactors.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    schema = json.loads((CHARTS / "asya-actor/values.schema.json").read_text())["properties"]
+    ours = {"image", "imagePullPolicy", "resources", "healthChecks"}
+    assert set(schema["default"]["properties"]) == set(spec) | ours
+    own = {"name", "namespace", "labels", "annotations"}
+    assert set(schema["actors"]["items"]["properties"]) == set(spec) | ours | own
+
+
+def test_actor_inherits_key_by_key_and_overrides_lists() -> None:
+    values = {
+        "transport": "rabbitmq",
+        "default": {"scaling": {"pollingInterval": 3}, "env": [{"name": "A", "value": "default"}]},
+        "actors": [
+            {"name": "a", "image": "i:1", "scaling": {"maxReplicas": 3}},
+            {"name": "b", "image": "i:1", "transport": "sqs", "env": [{"name": "B", "value": "own"}]},
+        ],
+    }
+    a, b = (it["spec"] for it in render("asya-actor", values).kind("AsyncActor"))
+    assert (a["scaling"]["maxReplicas"], a["scaling"]["pollingInterval"]) == (3, 3)
+    assert b["scaling"]["maxReplicas"] == 10
+    assert (a["transport"], b["transport"]) == ("rabbitmq", "sqs")
+    assert a["env"] == [{"name": "A", "value": "default"}]
+    assert b["env"] == [{"name": "B", "value": "own"}]
+
+
+def test_go_chart_s_names_of_scaling_are_read() -> None:
+    values = {
+        "transport": "rabbitmq",
+        "default": {"scaling": {"minReplicaCount": 1, "maxReplicaCount": 20}},
+        "actors": [{"name": "a", "image": "i:1", "scaling": {"advanced": {"triggers": [{"type": "cron"}]}}}],
+    }
+    scaling = render("asya-actor", values).one("AsyncActor")["spec"]["scaling"]
+    assert "minReplicaCount" not in scaling
+    assert scaling["triggers"] == [{"type": "cron"}]
+    assert "advanced" not in scaling
+
+
+@pytest.mark.parametrize(
+    ("chart", "values", "sentence"),
+    [
+        ("asya-actor", {"name": "a", "image": "i:1"}, "actor a needs a transport"),
+        ("asya-actor", {"name": "a", "transport": "rabbitmq"}, "actor a needs image and handler"),
+        ("asya-actor", {**ONE, "actors": [{"name": "b"}]}, "give name or actors, not both"),
+        ("asya-actor", {"transport": "sqs", "actors": [{"name": "b", "imgae": "i"}]}, "imgae"),
+        ("asya-crew", {"transport": ""}, "happy-end needs a transport"),
+        ("asya-gateway", {"replicaCount": 2}, "more than one replica needs a database"),
+        ("asya-gateway", {"externalDatabase": {"host": "h"}}, "existingSecret"),
+        ("asya", {}, "say which broker"),
+        (
+            "asya",
+            {"asya-operator": {"transports": {"rabbitmq": {"config": {"host": "mine"}}}}},
+            "passwordSecretRef.name of your own",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_sentence(chart: str, values: dict, sentence: str) -> None:
+    with pytest.raises(RenderError, match=sentence):
+        render(chart, values)
+
+
+@pytest.mark.parametrize("chart", ["asya-actor", "asya-crew", "asya-gateway"])
+def test_notes_say_a_next_command(chart: str) -> None:
+    assert "kubectl" in notes(chart, ONE if chart == "asya-actor" else {})
+
+
+def test_notes_say_where_the_operator_is() -> None:
+    said = notes("asya-actor", {**ONE, "infrastructure": {"operatorNamespace": "elsewhere", "sqs": {"region": "r"}}})
+    assert "kubectl -n elsewhere logs" in said
+    assert "have no effect" in said
+
+
+def test_umbrella_with_sqs_needs_no_broker() -> None:
+    values = {"asya-operator": {"transports": {"rabbitmq": {"enabled": False}, "sqs": {"enabled": True}}}}
+    rendered = render("asya", {**values, "asya-crew": {"transport": "sqs"}})
+    assert not rendered.has("StatefulSet")
+    assert not any("projected" in it for it in rendered.pod().get("volumes", []))
