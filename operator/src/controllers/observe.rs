@@ -23,7 +23,7 @@ pub fn pod(live: &Live) -> Pod {
         terminating: live.deleting(),
         reason: text(status, "reason"),
         unschedulable: unscheduled.map(|found| text(found, "message")),
-        without_sandbox: without_sandbox.filter(|_| holds("PodScheduled")).and_then(|found| time(found)),
+        without_sandbox: without_sandbox.filter(|_| holds("PodScheduled")).and_then(time),
         containers: containers
             .iter()
             .flat_map(|list| status[list].as_array().into_iter().flatten())

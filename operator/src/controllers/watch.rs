@@ -28,6 +28,9 @@ const PAGE: u32 = 500;
 /// How often a resource that does not exist is looked for: KEDA may be installed any time.
 const ABSENT_RETRY: Duration = Duration::from_secs(10);
 
+/// Told of each object that is gone, with its uid.
+pub type Gone = Arc<dyn Fn(Kind, &Key, &str) + Send + Sync>;
+
 /// What watches feed.
 #[derive(Clone)]
 pub struct Feed {
@@ -35,8 +38,8 @@ pub struct Feed {
     pub cache: Arc<Cache>,
     /// What is to be looked at.
     pub queue: Arc<Queue>,
-    /// Told of each object that is gone, with its uid.
-    pub gone: Arc<dyn Fn(Kind, &Key, &str) + Send + Sync>,
+    /// Lets the ledger forget what is gone.
+    pub gone: Gone,
 }
 
 /// Starts the watch of every kind in each namespace; they end with `stop`.
@@ -207,7 +210,7 @@ fn synced(scope: &Scope, feed: &Feed) {
     }
     match before {
         Some(Health::Failing(_)) => {
-            info!(kind = scope.plural(), namespace = scope.namespace, "the watch is mended")
+            info!(kind = scope.plural(), namespace = scope.namespace, "the watch is mended");
         }
         Some(Health::Absent) => info!(kind = scope.plural(), "the resource exists now, and is watched"),
         _ => {}
@@ -228,7 +231,7 @@ fn lost(scope: &Scope, feed: &Feed) {
                 "CRDs not installed: asyncactors.asya.sh does not exist; waiting for it (asya-operator crds apply)"
             ),
             Some(kind) if kind.of_keda() => {
-                info!(kind = kind.plural(), "KEDA is not installed: waiting for its resources")
+                info!(kind = kind.plural(), "KEDA is not installed: waiting for its resources");
             }
             Some(kind) => warn!(kind = kind.plural(), "the API server does not have this resource"),
         }
@@ -260,9 +263,8 @@ fn everything(feed: &Feed) {
 }
 
 fn absent(error: &watcher::Error) -> bool {
-    let error = match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
-        _ => return false,
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
     };
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
