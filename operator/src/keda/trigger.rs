@@ -103,7 +103,9 @@ fn rabbitmq_trigger(
     let credentials = context.transport.credentials_for(actor);
     let user = match credentials {
         // What RabbitMQ itself starts with, for trials: there is no Secret.
-        Credentials::None | Credentials::Sqs { .. } => format!("{0}:{0}@", address::escaped(&rabbitmq.username)),
+        Credentials::None | Credentials::Sqs { .. } => {
+            format!("{0}:{0}@", address::escaped(&rabbitmq.username))
+        }
         Credentials::Rabbitmq { .. } => String::new(),
     };
     // The vhost is the last part of the path. KEDA drops that part whatever else names the vhost, so that an API that
@@ -177,6 +179,7 @@ fn sqs_trigger(actor: &Actor, context: &Context<'_>, sqs: &Sqs, scaling: &mut Sc
     };
     let base = match &sqs.endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None if sqs.region.starts_with("cn-") => format!("https://sqs.{}.amazonaws.com.cn", sqs.region),
         None => format!("https://sqs.{}.amazonaws.com", sqs.region),
     };
     let mut metadata = json!({
