@@ -20,8 +20,8 @@ use crate::{
 
 /// API group and version of KEDA's resources.
 pub const API_VERSION: &str = "keda.sh/v1alpha1";
-/// Name of the queue's own trigger, for formulas. Existing manifests use it.
-pub const QUEUE_TRIGGER: &str = "queueLength";
+/// Name of the queue's own trigger: what formulas call it.
+pub const QUEUE_TRIGGER: &str = "queue";
 /// Name of the push scaler's trigger.
 pub const PUSH_TRIGGER: &str = "push";
 

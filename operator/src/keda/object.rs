@@ -2,12 +2,19 @@
 
 use asya_resources::{Advanced, Kind};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{API_VERSION, metadata};
 use crate::actor::Actor;
 
 /// Annotation with which KEDA holds a workload at a number of replicas. Those of other people are left alone.
 const PAUSED: &str = "autoscaling.keda.sh/paused-replicas";
+/// What KEDA puts before the name of a ScaledObject.
+const PREFIX: &str = "keda-hpa-";
+/// Longest value of a label.
+const LONGEST_LABEL: usize = 63;
+/// Bytes of a hash that keep shortened names apart within a namespace.
+const HASH_BYTES: usize = 4;
 
 pub(super) fn scaled_object(actor: &Actor, triggers: &[Value]) -> Value {
     let scaling = actor.spec.scaling.clone().unwrap_or_default();
@@ -15,9 +22,11 @@ pub(super) fn scaled_object(actor: &Actor, triggers: &[Value]) -> Value {
     if actor.spec.paused {
         metadata["annotations"] = json!({PAUSED: "0"});
     }
-    let mut advanced = json!({
-        "horizontalPodAutoscalerConfig": {"behavior": scaling.behavior.clone().unwrap_or_else(behavior)},
-    });
+    let mut autoscaler = json!({"behavior": scaling.behavior.clone().unwrap_or_else(behavior)});
+    if let Some(name) = autoscaler_name(&actor.name) {
+        autoscaler["name"] = name.into();
+    }
+    let mut advanced = json!({"horizontalPodAutoscalerConfig": autoscaler});
     if let Some(wanted) = &scaling.advanced {
         if let Some(restore) = wanted.restore_to_original_replica_count {
             advanced["restoreToOriginalReplicaCount"] = restore.into();
@@ -39,6 +48,20 @@ pub(super) fn scaled_object(actor: &Actor, triggers: &[Value]) -> Value {
         spec["fallback"] = fallback;
     }
     json!({"apiVersion": API_VERSION, "kind": "ScaledObject", "metadata": metadata, "spec": spec})
+}
+
+/// A name for the HorizontalPodAutoscaler of an actor with a long name: KEDA refuses one that it could not use as the
+/// value of a label. Others get `keda-hpa-<actor>` from KEDA.
+fn autoscaler_name(actor: &str) -> Option<String> {
+    if PREFIX.len() + actor.len() <= LONGEST_LABEL {
+        return None;
+    }
+    let digest = Sha256::digest(actor);
+    let hash: String = digest.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    let room = LONGEST_LABEL - PREFIX.len() - hash.len() - 1;
+    // Names are ASCII: the API server takes no others.
+    let start = actor.get(..room)?.trim_end_matches(['-', '.']);
+    Some(format!("{PREFIX}{start}-{hash}"))
 }
 
 /// What is scaled: the operator's own workload or the bound one.

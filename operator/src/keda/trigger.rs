@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 use super::{API_VERSION, PUSH_TRIGGER, QUEUE_TRIGGER, Scaling, metadata};
 use crate::{
     actor::Actor,
+    cluster::Keda,
     desired::Context,
-    settings::{Kind, Rabbitmq, Sqs, transports::Credentials},
+    settings::{
+        Kind, Push, Rabbitmq, Sqs, Transport,
+        transports::{Credentials, address},
+    },
 };
 
 /// Whether the built-in trigger counts messages in work beside those that wait. Without, the count goes to zero while
@@ -23,13 +27,20 @@ pub fn counts_unacknowledged(context: &Context<'_>) -> bool {
 
 /// Whether the operator's push scaler wakes this actor.
 pub fn pushed(actor: &Actor, context: &Context<'_>) -> bool {
-    let Some(push) = &context.settings.push else { return false };
-    let sqs = matches!(context.transport.kind, Kind::Sqs(_));
-    let wanted = actor.spec.scaling.as_ref().and_then(|scaling| scaling.push);
-    // Each look at SQS is billed: only who asks gets it.
-    wanted.unwrap_or(push.default && !sqs)
+    wants_push(actor, context.settings.push.as_ref(), context.transport)
+        && context.settings.push.is_some()
         && actor.spec.kind() != WorkloadKind::Job
         && context.cluster.keda.takes_push()
+}
+
+/// Whether an actor is to be woken by push, by its own word or by the operator's default.
+pub fn wants_push(actor: &Actor, push: Option<&Push>, transport: &Transport) -> bool {
+    // Each look at SQS is billed: only who asks gets it.
+    let default = || {
+        let sqs = matches!(transport.kind, Kind::Sqs(_));
+        push.is_some_and(|push| push.default) && !sqs && actor.spec.kind() != WorkloadKind::Job
+    };
+    actor.spec.scaling.as_ref().and_then(|scaling| scaling.push).unwrap_or_else(default)
 }
 
 /// All triggers of an actor; what they authenticate with is added to `scaling`. `None` when there can be none.
@@ -39,10 +50,9 @@ pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -
         Kind::Sqs(sqs) => sqs_trigger(actor, context, sqs, scaling)?,
     };
     let mut triggers = vec![own];
-    let asked = actor.spec.scaling.as_ref().and_then(|scaling| scaling.push) == Some(true);
     if pushed(actor, context) {
         triggers.extend(push_trigger(context));
-    } else if asked {
+    } else if wants_push(actor, context.settings.push.as_ref(), context.transport) {
         scaling.warnings.push(("PushUnavailable", why_not_pushed(actor, context).to_owned()));
     }
     if !counts_unacknowledged(context) && !pushed(actor, context) && actor.spec.kind() != WorkloadKind::Job {
@@ -62,8 +72,11 @@ fn why_not_pushed(actor: &Actor, context: &Context<'_>) -> &'static str {
         "scaling.push is set and the operator runs without its push scaler: set scaler.push.enabled in the chart"
     } else if actor.spec.kind() == WorkloadKind::Job {
         "scaling.push has no effect on a Job: KEDA's ScaledJob takes no push scaler"
+    } else if context.cluster.keda == Keda::Unknown {
+        "the push scaler needs KEDA 2.18 or newer, and which one is installed cannot be told; the actor is woken by \
+         the built-in trigger"
     } else {
-        "scaling.push needs KEDA 2.18 or newer; the actor is woken by the built-in trigger"
+        "the push scaler needs KEDA 2.18 or newer; the actor is woken by the built-in trigger"
     }
 }
 
@@ -90,17 +103,23 @@ fn rabbitmq_trigger(
     let credentials = context.transport.credentials_for(actor);
     let user = match credentials {
         // What RabbitMQ itself starts with, for trials: there is no Secret.
-        Credentials::None | Credentials::Sqs { .. } => format!("{0}:{0}@", rabbitmq.username),
+        Credentials::None | Credentials::Sqs { .. } => {
+            format!("{0}:{0}@", address::escaped(&rabbitmq.username))
+        }
         Credentials::Rabbitmq { .. } => String::new(),
     };
+    // The vhost is the last part of the path. KEDA drops that part whatever else names the vhost, so that an API that
+    // is served below a path would be missed without it.
+    let vhost = address::escaped(&rabbitmq.vhost);
     let (protocol, host) = match &rabbitmq.management_url {
         Some(url) => {
             let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-            ("http", format!("{scheme}://{user}{}", rest.trim_end_matches('/')))
+            ("http", format!("{scheme}://{user}{}/{vhost}", rest.trim_end_matches('/')))
         }
         None => {
             let scheme = if rabbitmq.tls { "amqps" } else { "amqp" };
-            ("amqp", format!("{scheme}://{user}{}:{}", rabbitmq.host, rabbitmq.port))
+            let host = address::bracketed(&rabbitmq.host);
+            ("amqp", format!("{scheme}://{user}{host}:{}/{vhost}", rabbitmq.port))
         }
     };
     let mut trigger = json!({
@@ -109,7 +128,6 @@ fn rabbitmq_trigger(
         "metadata": {
             "protocol": protocol,
             "host": host,
-            "vhostName": rabbitmq.vhost,
             "queueName": context.queue.as_str(),
             "mode": "QueueLength",
             "value": target(actor).to_string(),
@@ -161,6 +179,7 @@ fn sqs_trigger(actor: &Actor, context: &Context<'_>, sqs: &Sqs, scaling: &mut Sc
     };
     let base = match &sqs.endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None if sqs.region.starts_with("cn-") => format!("https://sqs.{}.amazonaws.com.cn", sqs.region),
         None => format!("https://sqs.{}.amazonaws.com", sqs.region),
     };
     let mut metadata = json!({
