@@ -24,4 +24,10 @@ crate::names::metrics! {
         "Looks that are due or going on";
     #[new x] WATCHES_FAILING: Gauge "watches_failing" []
         "Watches that the API server refuses";
+    #[new x] SCALER_ACTIVATIONS: Counter "scaler_activations_total" []
+        "Times that KEDA was told by the push scaler that an actor at zero has messages";
+    #[new x] SCALER_LOOKS: Counter "scaler_looks_total" []
+        "Queues that the push scaler looked at";
+    #[new x] SCALER_STREAMS: Gauge "scaler_streams" []
+        "Streams that KEDA has open on the push scaler; more than 10,000 are refused";
 }

@@ -119,6 +119,12 @@ impl Broker {
         })
     }
 
+    /// What the list of all queues says of one.
+    pub(super) async fn enlisted(&self, queue: &Queue) -> Result<Option<Depth>, TransportError> {
+        let client = self.client().await?;
+        Ok(self.listed(&client, queue).await)
+    }
+
     async fn listed(&self, client: &Client, queue: &Queue) -> Option<Depth> {
         let listed = self.listing.depth(client.management()?, queue).await.inspect_err(|error| {
             tracing::warn!(%error, transport = self.transport.name, "counting over AMQP instead");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use asya_envelope::Queue;
 use asya_resources::DeletionPolicy;
-use asya_transport::TransportError;
+use asya_transport::{Depth, TransportError};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -96,6 +96,24 @@ impl Brokers {
     pub async fn ready(&self, transport: &str, queues: &[Queue]) -> Result<Vec<Option<u64>>, Problem> {
         let broker = self.broker(transport)?;
         limited(broker, broker.ready(queues)).await
+    }
+
+    /// Whether each question to this transport costs money, and the answer is approximate.
+    pub fn is_billed(&self, transport: &str) -> bool {
+        self.brokers.get(transport).is_some_and(|broker| matches!(broker.transport().kind, Kind::Sqs(_)))
+    }
+
+    /// Whether one call lists all queues of this transport, seconds late.
+    pub fn is_listed(&self, transport: &str) -> bool {
+        let kind = self.brokers.get(transport).map(|broker| &broker.transport().kind);
+        matches!(kind, Some(Kind::Rabbitmq(rabbitmq)) if rabbitmq.management_url.is_some())
+    }
+
+    /// What one call that lists all queues of the transport said of this one: seconds old, and free for all who ask in
+    /// between. `None` where nothing is listed, or this queue is not.
+    pub async fn listed(&self, transport: &str, queue: &Queue) -> Option<Depth> {
+        let broker = self.broker(transport).ok()?;
+        limited(broker, broker.enlisted(queue)).await.ok().flatten()
     }
 
     /// Those of the queues of one transport that do not exist: one cheap question each at most, on SQS one for many.

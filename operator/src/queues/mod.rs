@@ -13,8 +13,8 @@
 //! | [`retirement`] | [`Retirement`]: a deletion with its I/O, stepped by the controller |
 //! | [`problem`] | [`Problem`]: why a queue is not as it should be |
 //!
-//! One connection per transport, opened at the first use, mended by itself, shared by all actors; used by the leader
-//! only.
+//! One connection per transport, opened at the first use, mended by itself, shared by all actors. Only the leader
+//! makes and deletes; the push scaler of every replica looks.
 
 mod broker;
 pub mod brokers;

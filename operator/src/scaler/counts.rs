@@ -1,0 +1,62 @@
+//! What is on a queue, for the metric: KEDA asks for the value and for activity in one breath, and both of its parts
+//! and each replica of it ask on their own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use asya_envelope::Queue;
+use asya_transport::Depth;
+use tokio::time::Instant;
+
+use super::Target;
+use crate::queues::{Brokers, Queued};
+
+/// How long a count is used.
+const USED_FOR: Duration = Duration::from_secs(1);
+/// How long where each question is billed.
+const BILLED_USED_FOR: Duration = Duration::from_secs(5);
+/// Counts that are kept before old ones are thrown away.
+const KEPT: usize = 1_000;
+
+/// The last counts.
+pub(super) struct Counts {
+    brokers: Arc<Brokers>,
+    last: Mutex<HashMap<(String, Queue), (Instant, Depth)>>,
+}
+
+impl Counts {
+    pub(super) fn new(brokers: Arc<Brokers>) -> Self {
+        Self { brokers, last: Mutex::default() }
+    }
+
+    /// Messages that wait and, where the broker tells, those in hand.
+    ///
+    /// # Errors
+    /// A sentence: the broker cannot be asked. It is never taken for an empty queue.
+    pub(super) async fn of(&self, target: &Target) -> Result<u64, String> {
+        let key = (target.transport.clone(), target.queue.clone());
+        let used_for = if self.brokers.is_billed(&target.transport) { BILLED_USED_FOR } else { USED_FOR };
+        let known = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let depth = match known {
+            Some((since, depth)) if since.elapsed() < used_for => depth,
+            _ => {
+                let depth = match self.brokers.look(&target.transport, &target.queue).await {
+                    Queued::There(depth) | Queued::Differs { depth, .. } => depth,
+                    // Not made yet, or deleted with its actor.
+                    Queued::Missing => Depth::default(),
+                    Queued::Unreachable(why) => return Err(why),
+                };
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                if last.len() >= KEPT {
+                    last.retain(|_, (since, _)| since.elapsed() < BILLED_USED_FOR);
+                }
+                last.insert(key, (Instant::now(), depth));
+                depth
+            }
+        };
+        Ok(depth.ready + depth.in_flight)
+    }
+}
