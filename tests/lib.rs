@@ -1,6 +1,8 @@
-//! What the tests across rooms share: servers, processes, and queues of a real broker.
+//! What the tests across rooms share: servers, processes, queues of a real broker, objects of a real API server.
 
 pub mod broker;
+pub mod kubernetes;
+pub mod manifests;
 pub mod process;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where

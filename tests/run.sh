@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: `make test` (everything), `make test-fast` (no servers), `make lint`. CI runs the first. `--connected` is its
-# second half, which finds the servers in its environment.
+# second half, which finds the servers in its environment. `make test-keda` stands beside it: its build takes minutes.
 #
 # What it needs and does not find it installs: Python tools into target/venv, cargo-deny into target/tools, test
 # servers as tests/servers says. With CI=true a server that cannot be had is a failure; without, it is said loudly and
@@ -46,8 +46,8 @@ lint() {
     fi
     cargo deny --log-level error check licenses bans sources
     step "ruff, mypy"
-    "$VENV/bin/ruff" check --quiet examples benches
-    "$VENV/bin/ruff" format --quiet --check examples benches
+    "$VENV/bin/ruff" check --quiet examples benches tests
+    "$VENV/bin/ruff" format --quiet --check examples benches tests
     (cd runtime-py && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
     (cd runtime-py && "../$VENV/bin/mypy" --strict src)
 }
@@ -74,6 +74,15 @@ bridge() {
     runtime-py/bridge/test.sh
 }
 
+cluster() {
+    step "test cluster"
+    if [ -n "${ASYA_TEST_KUBECONFIG:-}" ]; then
+        tests/cluster/smoke.sh
+    else
+        echo "NOT RUN: no Kubernetes API server; tests/servers/all.sh has said why" >&2
+    fi
+}
+
 examples() {
     step "examples"
     examples/documents/demo.sh --check
@@ -89,6 +98,7 @@ case "${1:-}" in
         CI='' python
         ;;
     --connected)
+        cluster
         rust
         conformance
         python
@@ -100,8 +110,16 @@ case "${1:-}" in
         export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
         tests/servers/all.sh run "$0" --connected
         ;;
+    --keda)
+        cargo build --workspace --quiet
+        ASYA_TEST_SERVERS="rabbitmq kubernetes keda" tests/servers/all.sh run "$0" --connected-keda
+        ;;
+    --connected-keda)
+        tests/cluster/smoke_keda.sh
+        cargo test --quiet -p minikubelet --test keda -- --nocapture
+        ;;
     *)
-        echo "usage: tests/run.sh [--fast|--lint|--connected]" >&2
+        echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2
         exit 64
         ;;
 esac

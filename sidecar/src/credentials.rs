@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+#[cfg(feature = "rabbitmq")]
 use asya_transport::Source;
 
 /// A secret text. Its `Debug` shows where it comes from, never what it is.
@@ -116,21 +117,10 @@ impl Amqp {
 /// An access key for SQS in two files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFiles {
-    /// The public half.
-    pub id: Secret,
-    /// The secret half.
-    pub secret: Secret,
-}
-
-#[cfg(feature = "sqs")]
-impl KeyFiles {
-    /// For the transport.
-    pub(crate) fn source(&self) -> Source<asya_transport::sqs::AccessKey> {
-        let files = self.clone();
-        Source::new(move || {
-            Ok(asya_transport::sqs::AccessKey { id: files.id.read()?, secret: files.secret.read()? })
-        })
-    }
+    /// The file with the public half.
+    pub id: PathBuf,
+    /// The file with the secret half.
+    pub secret: PathBuf,
 }
 
 /// Percent-encoded for an address: any user name, password and vhost works.

@@ -421,8 +421,7 @@ impl Reader {
 
     /// Both files of an access key, or none.
     fn key_files(&mut self, id: Option<String>, secret: Option<String>) -> Option<KeyFiles> {
-        let file = |path: String| Secret::File(path.into());
-        match (filled(id).map(file), filled(secret).map(file)) {
+        match (filled(id).map(PathBuf::from), filled(secret).map(PathBuf::from)) {
             (Some(id), Some(secret)) => Some(KeyFiles { id, secret }),
             (None, None) => None,
             _ => {

@@ -217,7 +217,10 @@ async fn open(broker: &Broker, timeout: Duration) -> Result<Opened, TransportErr
         #[cfg(feature = "sqs")]
         Broker::Sqs { key, endpoint, region, visibility, wait } => {
             let config = asya_transport::sqs::SqsConfig {
-                access_key: key.as_ref().map(KeyFiles::source),
+                key_files: key.as_ref().map(|KeyFiles { id, secret }| asya_transport::sqs::KeyFiles {
+                    access_key_id: id.clone(),
+                    secret_access_key: secret.clone(),
+                }),
                 region: region.clone(),
                 endpoint: endpoint.clone(),
                 visibility_timeout: *visibility,

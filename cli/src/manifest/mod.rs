@@ -172,7 +172,7 @@ fn read_document(file: &Path, node: &Node, loaded: &mut Loaded) {
     if failed {
         return;
     }
-    match serde_json::from_value::<AsyncActor>(value) {
+    match AsyncActor::read(&value) {
         Ok(actor) => {
             let manifest = Manifest { actor, file: file.to_owned() };
             if let Some(first) = loaded.actors.iter().find(|first| first.name() == manifest.name()) {

@@ -5,30 +5,51 @@
 //! | [`actor`] | [`AsyncActor`] and its spec |
 //! | [`workload`] | what runs the handler: [`Workload`], its containers, their environment |
 //! | [`scaling`] | [`Scaling`]: how many replicas, when |
+//! | [`platform`] | [`SidecarSpec`], [`Binding`], [`DeletionPolicy`]: what the operator adds around the handler |
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
-//! | [`shape`] | which fields exist, of which type: one table |
-//! | [`check`] | everything that is wrong with a manifest, at once, each with its path |
+//! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
+//! | [`rules`] | what a schema cannot say, once as CEL and once as a function |
+//! | [`mod@check`] | everything that is wrong with a manifest, at once, each with its path |
+//! | `schema` | the CRD, the JSON schema and the reference page, made from all these; feature `schema` |
 //!
-//! The invariant of this crate: **what [`check::check`] finds no error in can be read, and what it reports has a path.**
+//! The invariant of this crate: **what [`check()`] finds no error in can be read, and what it reports has a path.**
 //! Defaults apply only inside blocks that are present, as on a cluster.
 
 pub mod actor;
+pub mod bounds;
 pub mod check;
+pub mod platform;
 pub mod policy;
+mod quantity;
+pub mod rules;
 pub mod scaling;
-pub mod shape;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod status;
+mod walk;
 pub mod workload;
 
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
-pub use check::{Problem, Severity, Step, check};
+pub use check::{Problem, Severity, Step, check, check_change};
+pub use platform::{
+    Binding, DeletionPolicy, HandlerFrom, HttpTarget, Rollout, RolloutPolicy, Security, SecurityPreset,
+    SidecarSpec,
+};
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
-pub use scaling::Scaling;
-pub use workload::{Container, EnvSource, EnvVar, KeySelector, PodSpec, PodTemplate, Workload};
+pub use scaling::{Advanced, Scaling};
+pub use status::{
+    AsyncActorStatus, Condition, DeletionStatus, QueueStatus, RolloutStatus, ScaledObjectRef, WorkloadRef,
+};
+pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 
 /// Group and version of every resource here.
 pub const API_VERSION: &str = "asya.sh/v1alpha1";
 /// Kind of [`AsyncActor`].
 pub const KIND: &str = "AsyncActor";
+/// The CustomResourceDefinition as YAML, made by `make generate`.
+pub const CRD: &str = include_str!("../../../crds/asya.sh_asyncactors.yaml");
+/// The JSON schema of a manifest for editors, made by `make generate`.
+pub const JSON_SCHEMA: &str = include_str!("../../../crds/asyncactor.schema.json");
 /// Name of the container that runs the handler.
 pub const RUNTIME_CONTAINER: &str = "asya-runtime";
 /// Name of the container that the operator adds.

@@ -11,29 +11,42 @@ pub const DEFAULT_GRACEFUL_SHUTDOWN: u64 = 30;
 /// How long a batch waits for more unless told otherwise, in milliseconds: not felt, and enough to fill one under load.
 pub const DEFAULT_BATCH_WAIT_MS: u64 = 10;
 
+/// Growth of pauses above which a manifest is surely wrong.
+#[cfg(feature = "schema")]
+const MAX_MULTIPLIER: f64 = 1000.0;
+
 /// How long a run and a drain may take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Timeout {
-    /// Seconds that one run of the handler may take.
+    /// Seconds that one run of the handler may take before it counts as failed.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::schema::checked_by_rule))]
     pub processing: u64,
-    /// Seconds that running work may go on after the stop.
+    /// Seconds that running work may go on after a pod is told to stop. What is not done by then goes back to the queue.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::schema::checked_by_rule))]
     pub graceful_shutdown: u64,
+    /// Seconds that the runtime may take to load the handler. Absent means as long as the startup probe allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::schema::checked_by_rule))]
+    pub startup: Option<u64>,
 }
 
 impl Default for Timeout {
     fn default() -> Self {
-        Self { processing: DEFAULT_PROCESSING, graceful_shutdown: DEFAULT_GRACEFUL_SHUTDOWN }
+        Self { processing: DEFAULT_PROCESSING, graceful_shutdown: DEFAULT_GRACEFUL_SHUTDOWN, startup: None }
     }
 }
 
-/// For handlers that take lists.
+/// Calls the handler with lists of payloads instead of one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Batch {
-    /// Most items of one call (`ASYA_BATCH_MAX`).
+    /// Most payloads of one call.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max: u32,
-    /// How long the first item waits for more, in milliseconds (`ASYA_BATCH_WAIT_MS`).
+    /// Milliseconds that the first payload waits for more.
     #[serde(default = "default_batch_wait")]
     pub wait_ms: u64,
 }
@@ -44,19 +57,29 @@ fn default_batch_wait() -> u64 {
 
 /// Which failures of the handler are tried again. What is absent is left to the sidecar's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Retry {
     /// Runs in all, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub attempts: Option<u32>,
-    /// Pause before the second run.
+    /// Pause before the second run: seconds, or text such as 500ms, 2s, 5m, 1h.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_delay: Option<Delay>,
-    /// Longest pause.
+    /// Longest pause: seconds, or text such as 500ms, 2s, 5m, 1h.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Delay>,
     /// Growth from one pause to the next, at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = MAX_MULTIPLIER)))]
     pub multiplier: Option<f64>,
-    /// 0 to 1: share of a pause that is left to chance.
+    /// Share of a pause that is left to chance, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub jitter: Option<f64>,
-    /// Exception types that no retry helps, bare or qualified.
+    /// Exception types that no retry helps, as ValueError or package.module.Type.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub non_retryable: Vec<String>,
 }
 
@@ -78,6 +101,15 @@ impl fmt::Display for Workers {
         }
     }
 }
+
+/// Text forms of [`Delay`], for the schema. The length keeps what it reads within a `Duration`.
+pub const DELAY_PATTERN: &str = r"^([0-9]+\.?[0-9]*|\.[0-9]+)(ms|s|m|h)$";
+/// Most characters of such a text.
+pub const DELAY_LENGTH: usize = 16;
+/// Text form of [`Workers`], for the schema.
+pub const WORKERS_PATTERN: &str = "^auto$";
+/// Most processes of one replica: what a machine has CPUs for, with room to spare.
+pub const MAX_WORKERS: u32 = 1024;
 
 /// A duration in a manifest: whole seconds, or text such as `500ms`, `2s`, `5m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,6 +111,9 @@ pub struct RabbitmqConfig {
     pub queue_type: QueueType,
     /// Delivery limit of quorum queues that `ensure` makes.
     pub delivery_limit: u32,
+    /// Whether `ensure` gives queues a dead-letter queue. Without one, what nobody can handle stays with the sidecar that
+    /// has it, and is delivered again and again.
+    pub dead_letters: bool,
     /// PEM file of a certificate authority to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// How long a publish waits for a connection that is being mended.
@@ -130,6 +133,7 @@ impl RabbitmqConfig {
             max_message: DEFAULT_MAX_MESSAGE,
             queue_type: QueueType::default(),
             delivery_limit: DEFAULT_DELIVERY_LIMIT,
+            dead_letters: true,
             ca_file: None,
             patience: DEFAULT_PATIENCE,
             name: "asya".to_owned(),

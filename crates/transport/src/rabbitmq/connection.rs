@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
-use lapin::{Channel, Connection, ConnectionProperties, Event, tcp::OwnedTLSConfig, uri::AMQPScheme};
+use lapin::{
+    Channel, Connection, ConnectionProperties, ErrorKind, Event, protocol::AMQPErrorKind,
+    tcp::OwnedTLSConfig, uri::AMQPScheme,
+};
 use tokio::{
     sync::watch,
     time::{Instant, interval, timeout},
@@ -174,8 +177,37 @@ impl Wire {
 
     /// A new channel within the configured patience.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
-        Ok(self.soon().await?.create_channel().await?)
+        let connection = self.soon().await?;
+        match open(&connection).await {
+            Err(Fault::Away(_)) => {
+                // Used up, or lost a moment ago.
+                let _ = timeout(self.patience, self.lost(&connection)).await;
+                open(&*self.soon().await?).await
+            }
+            channel => channel,
+        }
     }
+}
+
+/// Opens a channel. A connection that has no more numbers for channels is closed, so that it is made anew.
+pub(super) async fn open(connection: &Connection) -> Result<Channel, Fault> {
+    loop {
+        match connection.create_channel().await {
+            // The client library never forgets the error that a channel ended with, and gives it to whoever gets the
+            // number next; that number is then used up, so this ends. Opening a channel has no such errors itself.
+            Err(error) if is_stale(&error) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::ChannelsLimitReached) => {
+                let _ = connection.close(200, "out of channels".into()).await;
+                return Err(Fault::Away("out of channels, connecting anew".to_owned()));
+            }
+            channel => return Ok(channel?),
+        }
+    }
+}
+
+/// An error of another channel, long closed.
+fn is_stale(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)))
 }
 
 struct Keeper {

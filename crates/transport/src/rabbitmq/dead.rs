@@ -124,7 +124,7 @@ impl Rabbitmq {
             let depth = self.passive(queue).await.map_err(|fault| fault.into_error(Some(queue)))?;
             depth.ok_or_else(|| TransportError::Unroutable { queue: queue.clone() })?;
         }
-        let channel = self.admin().channel().await.map_err(|fault| fault.into_error(Some(queue)))?;
+        let channel = self.consuming.channel().await.map_err(|fault| fault.into_error(Some(queue)))?;
         Ok(Pass {
             channel,
             queue: dead,

@@ -22,6 +22,8 @@ pub(super) enum Fault {
     Refused(String),
     /// A delivery was held longer than the broker permits, so the broker closed the channel.
     ConsumerTimeout(String),
+    /// The broker has no such operation, and closed the connection.
+    Unsupported(String),
     /// Connection or channel are gone.
     Away(String),
 }
@@ -34,7 +36,8 @@ impl Fault {
             (Self::Refused(reason) | Self::Denied(reason), Some(queue)) => {
                 TransportError::Refused { queue: queue.clone(), reason }
             }
-            (Self::Denied(reason) | Self::Refused(reason) | Self::Missing(reason), None) => {
+            (Self::Unsupported(reason), _)
+            | (Self::Denied(reason) | Self::Refused(reason) | Self::Missing(reason), None) => {
                 TransportError::Misconfigured(reason)
             }
             (Self::ConsumerTimeout(reason) | Self::Away(reason), _) => TransportError::Unavailable(reason),
@@ -49,6 +52,7 @@ impl fmt::Display for Fault {
             | Self::Denied(text)
             | Self::Refused(text)
             | Self::ConsumerTimeout(text)
+            | Self::Unsupported(text)
             | Self::Away(text) => f.write_str(text),
         }
     }
@@ -78,6 +82,7 @@ fn of_protocol(error: &AMQPError) -> Fault {
             ))
         }
         AMQPErrorKind::Soft(_) => Fault::Refused(text),
+        AMQPErrorKind::Hard(AMQPHardError::NOTIMPLEMENTED) => Fault::Unsupported(text),
         AMQPErrorKind::Hard(_) => Fault::Away(text),
     }
 }

@@ -12,6 +12,7 @@
 //! | `properties` | counters and reasons beside the body |
 //! | `dead` | looking after dead letters |
 //! | `queues` | making, deleting and measuring queues |
+//! | `management` | the management API: what AMQP cannot tell or do (feature `management`) |
 //! | `fault`, `board` | what errors mean; one health out of many parts |
 //!
 //! There are two connections: one consumes and acknowledges, the other publishes. Under a memory or disk alarm the broker
@@ -27,6 +28,8 @@ mod fault;
 mod ladder;
 mod ledger;
 mod link;
+#[cfg(feature = "management")]
+pub mod management;
 mod properties;
 mod publisher;
 mod queues;
@@ -42,6 +45,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use config::{Address, QueueType, RabbitmqConfig};
+pub use queues::{Admin, Removal, Seen};
 
 use self::{
     board::Board,
@@ -63,6 +67,8 @@ const CONSUMING: &str = "consume";
 pub struct Rabbitmq {
     config: RabbitmqConfig,
     consuming: Wire,
+    /// For everything but publishing, on the connection that no alarm blocks.
+    admin: Admin,
     outlet: Arc<Outlet>,
     board: Arc<Board>,
     stop: CancellationToken,
@@ -98,20 +104,17 @@ impl Rabbitmq {
         let publishing = keep(PUBLISHING, first);
         let consuming = keep(CONSUMING, None);
         let publisher = Publisher::start(publishing, board.clone(), &config);
+        let ladder = Arc::new(Ladder::new(&config.exchange));
+        let admin = Admin::on(consuming.clone(), dialer.clone(), &config, ladder.clone());
         let outlet = Arc::new(Outlet {
             publisher,
-            ladder: Ladder::new(&config.exchange),
+            ladder,
             admin: consuming.clone(),
             exchange,
             max_message: config.max_message,
         });
         let _running = stop.clone().drop_guard();
-        Ok(Arc::new(Self { config, consuming, outlet, board, stop, _running }))
-    }
-
-    /// The connection for everything but publishing: no alarm blocks it.
-    fn admin(&self) -> &Wire {
-        &self.consuming
+        Ok(Arc::new(Self { config, consuming, admin, outlet, board, stop, _running }))
     }
 
     async fn send(&self, message: Outgoing, delay: Duration) -> Result<(), TransportError> {

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     board::Board,
     config::RabbitmqConfig,
-    connection::{Wire, backoff},
+    connection::{self, Wire, backoff},
     fault::{Fault, short},
     window::{Confirmed, MessageIds, Verdict, judge},
 };
@@ -228,7 +228,7 @@ impl Task {
     /// Checks that the exchange is there, and makes it if not; a sidecar may have the right to use it only.
     async fn ensure_exchange(&self, connection: &Connection) -> Result<(), Fault> {
         let declare = async |passive: bool| -> Result<(), Fault> {
-            let channel = connection.create_channel().await?;
+            let channel = connection::open(connection).await?;
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             let name = short(&self.exchange)?;
             channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await?;
@@ -243,7 +243,7 @@ impl Task {
 }
 
 async fn open(connection: &Connection) -> Result<Channel, Fault> {
-    let channel = connection.create_channel().await?;
+    let channel = connection::open(connection).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }

@@ -1,39 +1,202 @@
 //! Managing queues: the operator's and the command line's side.
 
+use std::sync::Arc;
+
 use asya_envelope::Queue;
 use futures::future::BoxFuture;
 use lapin::{
-    ExchangeKind,
+    Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Rabbitmq,
-    config::QueueType,
+    board::Board,
+    config::{QueueType, RabbitmqConfig},
+    connection::{Dialer, Wire},
     fault::{self, Fault, short},
+    ladder::Ladder,
 };
 use crate::{Depth, Queues, TransportError};
 
-impl Rabbitmq {
-    async fn ensure_queue(&self, queue: &Queue) -> Result<(), Fault> {
+const MANAGING: &str = "manage";
+
+/// Manages queues over one connection that is opened in the background and kept up. Dropping the last clone closes it.
+#[derive(Clone)]
+pub struct Admin {
+    wire: Wire,
+    dialer: Dialer,
+    config: Arc<RabbitmqConfig>,
+    ladder: Arc<Ladder>,
+    _running: Option<Arc<DropGuard>>,
+}
+
+/// What a passive declaration says of a queue. Both counts are exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Messages that could be delivered now.
+    pub ready: u64,
+    /// Consumers that are attached. Without one, and without anybody who fetches single messages, none is in hand.
+    pub consumers: u64,
+}
+
+/// What became of a queue that was to be deleted if nothing is on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, or was not there.
+    Gone,
+    /// It stays: a sentence of the broker.
+    Kept(String),
+}
+
+impl Admin {
+    /// Begins to connect. A broker that cannot be reached, or refuses, is tried again with back-off; calls wait for it
+    /// as long as [`RabbitmqConfig::patience`] says.
+    ///
+    /// # Errors
+    /// [`TransportError::Misconfigured`] if the address or the certificate file cannot be used.
+    pub fn connect(config: RabbitmqConfig) -> Result<Self, TransportError> {
+        let dialer = Dialer::new(&config)?;
+        short(&config.exchange).map_err(|fault| fault.into_error(None))?;
+        let stop = CancellationToken::new();
+        let board = Arc::new(Board::new());
+        let wire = Wire::keep(dialer.clone(), MANAGING, None, board, config.patience, stop.clone());
+        let ladder = Arc::new(Ladder::new(&config.exchange));
+        let running = Some(Arc::new(stop.drop_guard()));
+        Ok(Self { wire, dialer, config: Arc::new(config), ladder, _running: running })
+    }
+
+    /// The same over a connection that somebody else keeps.
+    pub(super) fn on(wire: Wire, dialer: Dialer, config: &RabbitmqConfig, ladder: Arc<Ladder>) -> Self {
+        Self { wire, dialer, config: Arc::new(config.clone()), ladder, _running: None }
+    }
+
+    /// What is on a queue; `None` if there is no such queue.
+    ///
+    /// # Errors
+    /// The broker is away, or does not permit it.
+    pub async fn look(&self, queue: &Queue) -> Result<Option<Seen>, TransportError> {
+        self.passive(queue).await.map_err(|fault| fault.into_error(Some(queue)))
+    }
+
+    /// What is on many queues, over one channel: for who looks often.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look), for the first queue that it fails for.
+    pub async fn look_at(&self, queues: &[Queue]) -> Result<Vec<Option<Seen>>, TransportError> {
+        let mut seen = Vec::with_capacity(queues.len());
+        let mut open: Option<Channel> = None;
+        for queue in queues {
+            let look = async {
+                let channel = match open.take() {
+                    Some(channel) => channel,
+                    None => self.wire.channel().await?,
+                };
+                let found = declare_passive(&channel, queue).await?;
+                // Missing queues close the channel.
+                open = found.is_some().then_some(channel);
+                Ok::<_, Fault>(found)
+            };
+            seen.push(look.await.map_err(|fault| fault.into_error(Some(queue)))?);
+        }
+        if let Some(channel) = open {
+            fault::close(&channel).await;
+        }
+        Ok(seen)
+    }
+
+    /// How an existing queue differs from what [`Queues::ensure`] would make, in the broker's words. Call it only for
+    /// a queue that is there: it asks by declaring it.
+    ///
+    /// # Errors
+    /// The broker is away, or does not permit it.
+    pub async fn difference(&self, queue: &Queue) -> Result<Option<String>, TransportError> {
+        match self.declare(queue, self.arguments(queue)).await {
+            Ok(()) => Ok(None),
+            Err(Fault::Refused(difference)) => Ok(Some(difference)),
+            Err(fault) => Err(fault.into_error(Some(queue))),
+        }
+    }
+
+    /// Deletes this one queue, not its dead-letter queue, unless messages or consumers are on it. Whether messages are
+    /// in hand of somebody who fetches single ones only the management API can tell.
+    ///
+    /// # Errors
+    /// The broker is away, or does not permit it.
+    pub async fn remove_if_empty(&self, queue: &Queue) -> Result<Removal, TransportError> {
+        let said = |fault: Fault| fault.into_error(Some(queue));
+        match self.passive(queue).await.map_err(said)? {
+            None => return Ok(Removal::Gone),
+            Some(Seen { ready: 0, consumers: 0 }) => {}
+            Some(Seen { ready, consumers }) => {
+                return Ok(Removal::Kept(format!("{ready} messages and {consumers} consumers are on it")));
+            }
+        }
+        // Quorum queues know no conditions, and the answer to one ends the connection: so it is one of its own.
+        let conditional = async {
+            let own = self.dialer.dial(MANAGING).await?;
+            let options = QueueDeleteOptions { if_empty: true, if_unused: true, ..Default::default() };
+            let deleted = delete(&own.create_channel().await?, queue, options).await;
+            if own.status().connected() {
+                let _ = own.close(200, "OK".into()).await;
+            }
+            deleted
+        };
+        match conditional.await {
+            Ok(()) | Err(Fault::Missing(_)) => Ok(Removal::Gone),
+            Err(Fault::Unsupported(_)) => self.remove(queue).await.map(|()| Removal::Gone),
+            Err(Fault::Refused(why)) => Ok(Removal::Kept(why)),
+            Err(fault) => Err(said(fault)),
+        }
+    }
+
+    /// Deletes this one queue, not its dead-letter queue, with all that is on it. A missing queue is not an error.
+    ///
+    /// # Errors
+    /// The broker is away, or does not permit it.
+    pub async fn remove(&self, queue: &Queue) -> Result<(), TransportError> {
+        let removed = async {
+            let channel = self.wire.channel().await?;
+            delete(&channel, queue, QueueDeleteOptions::default()).await?;
+            fault::close(&channel).await;
+            Ok::<_, Fault>(())
+        };
+        match removed.await {
+            Ok(()) | Err(Fault::Missing(_)) => Ok(()),
+            Err(fault) => Err(fault.into_error(Some(queue))),
+        }
+    }
+
+    /// Makes the queue with its dead-letter queue and binds it; what [`Queues::ensure`] does but for the retry ladder,
+    /// which all queues share.
+    ///
+    /// # Errors
+    /// The broker is away, or does not permit it.
+    pub async fn ensure_queue(&self, queue: &Queue) -> Result<(), TransportError> {
+        self.make(queue).await.map_err(|fault| fault.into_error(Some(queue)))
+    }
+
+    /// Makes the retry ladder, unless it exists.
+    ///
+    /// # Errors
+    /// The broker is away, or does not permit it.
+    pub async fn ensure_ladder(&self) -> Result<(), TransportError> {
+        self.ladder.ensure(&self.wire).await
+    }
+
+    async fn make(&self, queue: &Queue) -> Result<(), Fault> {
         self.ensure_exchange().await?;
         let dead = queue.dead_letter();
-        if self.passive(&dead).await?.is_none() {
+        if self.config.dead_letters && self.passive(&dead).await?.is_none() {
             self.declare_dead(&dead).await?;
         }
         if self.passive(queue).await?.is_none() {
-            let mut arguments = self.kind();
-            arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
-            arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(dead.as_str().into()));
-            if self.config.queue_type == QueueType::Quorum {
-                let limit = AMQPValue::LongLongInt(self.config.delivery_limit.into());
-                arguments.insert("x-delivery-limit".into(), limit);
-            }
-            self.declare(queue, arguments).await?;
+            self.declare(queue, self.arguments(queue)).await?;
         }
         // Old publishers use the bare name, the Go operator bound with the queue's: both reach it.
-        let channel = self.admin().channel().await?;
+        let channel = self.wire.channel().await?;
         for key in [queue.routing_key(), queue.as_str()] {
             let options = QueueBindOptions::default();
             let exchange = short(&self.config.exchange)?;
@@ -48,7 +211,7 @@ impl Rabbitmq {
     /// An existing exchange is used as it is, whoever made it.
     async fn ensure_exchange(&self) -> Result<(), Fault> {
         for passive in [true, false] {
-            let channel = self.admin().channel().await?;
+            let channel = self.wire.channel().await?;
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             let name = short(&self.config.exchange)?;
             match channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await {
@@ -63,6 +226,21 @@ impl Rabbitmq {
             }
         }
         Ok(())
+    }
+
+    /// The arguments of a new queue.
+    fn arguments(&self, queue: &Queue) -> FieldTable {
+        let mut arguments = self.kind();
+        if self.config.dead_letters {
+            let dead = queue.dead_letter();
+            arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
+            arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(dead.as_str().into()));
+        }
+        if self.config.queue_type == QueueType::Quorum {
+            let limit = AMQPValue::LongLongInt(self.config.delivery_limit.into());
+            arguments.insert("x-delivery-limit".into(), limit);
+        }
+        arguments
     }
 
     fn kind(&self) -> FieldTable {
@@ -85,52 +263,54 @@ impl Rabbitmq {
     }
 
     async fn declare(&self, queue: &Queue, arguments: FieldTable) -> Result<(), Fault> {
-        let channel = self.admin().channel().await?;
+        let channel = self.wire.channel().await?;
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
         channel.queue_declare(short(queue.as_str())?, options, arguments).await?;
         fault::close(&channel).await;
         Ok(())
     }
 
-    /// How many messages are ready on a queue; `None` if there is no such queue.
-    pub(super) async fn passive(&self, queue: &Queue) -> Result<Option<u64>, Fault> {
+    async fn passive(&self, queue: &Queue) -> Result<Option<Seen>, Fault> {
         // A channel of its own: the broker closes it if the queue is missing.
-        let channel = self.admin().channel().await?;
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        match channel.queue_declare(short(queue.as_str())?, options, FieldTable::default()).await {
-            Ok(found) => {
-                fault::close(&channel).await;
-                Ok(Some(found.message_count().into()))
-            }
-            Err(error) => match Fault::from(error) {
-                Fault::Missing(_) => Ok(None),
-                fault => Err(fault),
-            },
+        let channel = self.wire.channel().await?;
+        let found = declare_passive(&channel, queue).await?;
+        if found.is_some() {
+            fault::close(&channel).await;
         }
+        Ok(found)
     }
 }
 
-impl Queues for Rabbitmq {
+async fn declare_passive(channel: &Channel, queue: &Queue) -> Result<Option<Seen>, Fault> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    match channel.queue_declare(short(queue.as_str())?, options, FieldTable::default()).await {
+        Ok(found) => {
+            Ok(Some(Seen { ready: found.message_count().into(), consumers: found.consumer_count().into() }))
+        }
+        Err(error) => match Fault::from(error) {
+            Fault::Missing(_) => Ok(None),
+            fault => Err(fault),
+        },
+    }
+}
+
+async fn delete(channel: &Channel, queue: &Queue, options: QueueDeleteOptions) -> Result<(), Fault> {
+    channel.queue_delete(short(queue.as_str())?, options).await?;
+    Ok(())
+}
+
+impl Queues for Admin {
     fn ensure<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            self.ensure_queue(queue).await.map_err(|fault| fault.into_error(Some(queue)))?;
-            self.outlet.ladder.ensure(self.admin()).await
+            self.ensure_queue(queue).await?;
+            self.ensure_ladder().await
         })
     }
 
     fn delete<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             for queue in [queue, &queue.dead_letter()] {
-                let delete = async {
-                    let channel = self.admin().channel().await?;
-                    channel.queue_delete(short(queue.as_str())?, QueueDeleteOptions::default()).await?;
-                    fault::close(&channel).await;
-                    Ok::<_, Fault>(())
-                };
-                match delete.await {
-                    Ok(()) | Err(Fault::Missing(_)) => {}
-                    Err(fault) => return Err(fault.into_error(Some(queue))),
-                }
+                self.remove(queue).await?;
             }
             Ok(())
         })
@@ -138,12 +318,33 @@ impl Queues for Rabbitmq {
 
     fn depth<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<Depth, TransportError>> {
         Box::pin(async move {
-            let dead = queue.dead_letter();
-            let ready = self.passive(queue).await.map_err(|fault| fault.into_error(Some(queue)))?;
-            let Some(ready) = ready else { return Err(TransportError::Unroutable { queue: queue.clone() }) };
-            let dead = self.passive(&dead).await.map_err(|fault| fault.into_error(Some(&dead)))?.unwrap_or(0);
+            let Some(seen) = self.look(queue).await? else {
+                return Err(TransportError::Unroutable { queue: queue.clone() });
+            };
+            let dead = self.look(&queue.dead_letter()).await?.map_or(0, |dead| dead.ready);
             // What is in hand or waits in the ladder cannot be asked over AMQP.
-            Ok(Depth { ready, in_flight: 0, delayed: 0, dead })
+            Ok(Depth { ready: seen.ready, in_flight: 0, delayed: 0, dead })
         })
+    }
+}
+
+impl Rabbitmq {
+    /// How many messages are ready on a queue; `None` if there is no such queue.
+    pub(super) async fn passive(&self, queue: &Queue) -> Result<Option<u64>, Fault> {
+        Ok(self.admin.passive(queue).await?.map(|seen| seen.ready))
+    }
+}
+
+impl Queues for Rabbitmq {
+    fn ensure<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
+        self.admin.ensure(queue)
+    }
+
+    fn delete<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
+        self.admin.delete(queue)
+    }
+
+    fn depth<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<Depth, TransportError>> {
+        self.admin.depth(queue)
     }
 }

@@ -22,6 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    connection,
     fault::{self, Fault, short},
     link::{Hold, Link, Waiter},
     properties,
@@ -78,7 +79,7 @@ impl Session {
         outlet: Arc<Outlet>,
         arrivals: mpsc::UnboundedSender<Arrived>,
     ) -> Result<Self, Fault> {
-        let channel = connection.create_channel().await?;
+        let channel = connection::open(connection).await?;
         let link = Link::new();
         let (consumer, straggling_since) = (None, None);
         let queue = queue.clone();

@@ -23,7 +23,7 @@ use crate::{Delivery, MAX_DELAY, Meta, Outcome, Outgoing, Settlement, TransportE
 /// Where messages leave.
 pub(super) struct Outlet {
     pub(super) publisher: Publisher,
-    pub(super) ladder: Ladder,
+    pub(super) ladder: Arc<Ladder>,
     /// For the ladder's checks: on the consuming connection, which no alarm blocks.
     pub(super) admin: Wire,
     pub(super) exchange: ShortString,

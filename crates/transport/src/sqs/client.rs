@@ -1,23 +1,26 @@
 //! The client of the service: the standard credential chain, one TLS stack, bounded times.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::{
     Credentials,
-    provider::{Result as Provided, error::CredentialsError, future},
+    provider::{ProvideCredentials, error::CredentialsError, future},
 };
 use aws_sdk_sqs::{
     Client,
-    config::{ProvideCredentials, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
 };
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-use super::{AccessKey, SqsConfig, config::DEFAULT_REGION, failure::causes};
-use crate::{Source, TransportError};
+use super::{KeyFiles, SqsConfig, config::DEFAULT_REGION, failure::causes};
+use crate::TransportError;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,14 +28,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Tries of a request before it counts as failed; throttling and broken connections are what it bridges.
 const TRIES: u32 = 3;
-/// An access key from a source is read again after this: a rotated one is in use before the old one is taken away.
-const KEY_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long static keys are used before their files are read again. The client asks for new ones a little earlier.
+const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// Makes the client.
 ///
 /// # Errors
 /// [`TransportError::Misconfigured`] when the chain yields no credentials at all, with what it tried;
-/// [`TransportError::Unavailable`] when the source of the access key has none at the moment.
+/// [`TransportError::Unavailable`] while files with keys cannot be read or are empty.
 pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError> {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -57,8 +61,8 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
         }
         loader = loader.endpoint_url(endpoint);
     }
-    if let Some(source) = config.access_key.clone() {
-        loader = loader.credentials_provider(KeyReader(source));
+    if let Some(files) = &config.key_files {
+        loader = loader.credentials_provider(files.clone());
     }
     let loaded = loader.load().await;
     let Some(provider) = loaded.credentials_provider() else {
@@ -66,8 +70,9 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
     };
     provider.provide_credentials().await.map_err(|error| {
         let reason = causes(&error);
-        if config.access_key.is_some() {
-            return TransportError::Unavailable(reason);
+        if config.key_files.is_some() {
+            // Files may come: the service counts as away until then.
+            return TransportError::Unavailable(format!("no credentials for sqs: {reason}"));
         }
         TransportError::Misconfigured(format!(
             "no credentials for sqs were found in the environment, a profile, a web identity, a container or the \
@@ -79,23 +84,26 @@ pub(super) async fn connect(config: &SqsConfig) -> Result<Client, TransportError
     Ok(Client::from_conf(config))
 }
 
-/// Reads the access key anew whenever the client asks, and lets it be taken for granted for a while only.
-#[derive(Debug)]
-struct KeyReader(Source<AccessKey>);
-
-impl KeyReader {
-    fn read(&self) -> Provided {
-        let AccessKey { id, secret } = self.0.read().map_err(CredentialsError::provider_error)?;
-        let until = SystemTime::now() + KEY_LIFETIME;
-        Ok(Credentials::new(id, secret, None, Some(until), "access key"))
-    }
-}
-
-impl ProvideCredentials for KeyReader {
+impl ProvideCredentials for KeyFiles {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
         future::ProvideCredentials::ready(self.read())
+    }
+}
+
+impl KeyFiles {
+    fn read(&self) -> Result<Credentials, CredentialsError> {
+        let key = |path: &Path| {
+            let read = std::fs::read_to_string(path)
+                .map_err(|error| CredentialsError::not_loaded(format!("{}: {error}", path.display())))?;
+            match read.trim() {
+                "" => Err(CredentialsError::not_loaded(format!("{} is empty", path.display()))),
+                key => Ok(key.to_owned()),
+            }
+        };
+        let (id, secret) = (key(&self.access_key_id)?, key(&self.secret_access_key)?);
+        Ok(Credentials::new(id, secret, None, Some(SystemTime::now() + READ_AGAIN), "files"))
     }
 }

@@ -1,8 +1,6 @@
 //! How to reach SQS, and the times in force.
 
-use std::{fmt, time::Duration};
-
-use crate::Source;
+use std::{path::PathBuf, time::Duration};
 
 /// Longest visibility timeout of SQS, and the longest a message can be held from its receipt on.
 pub(super) const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -17,30 +15,14 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 /// Receives after which the service moves a message to the dead-letter queue, for queues that we make: above the 20
 /// deliveries after which the engine gives a message up, so that the engine speaks first and says why.
 pub const NEW_QUEUE_MAX_RECEIVES: u32 = 40;
+/// How long the service keeps messages at most, and dead letters of new queues unless said otherwise.
+pub const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Receives on the wire at a time and per queue, when messages abound. Each brings up to ten.
 pub const DEFAULT_MAX_POLLS: usize = 4;
-
-/// An access key. Its `Debug` shows no secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AccessKey {
-    /// The public half.
-    pub id: String,
-    /// The secret half.
-    pub secret: String,
-}
-
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
-    }
-}
 
 /// How to reach SQS.
 #[derive(Clone, Debug)]
 pub struct SqsConfig {
-    /// The access key, read again once a minute; `None` = the standard chain of AWS. While it cannot be read the
-    /// service counts as away.
-    pub access_key: Option<Source<AccessKey>>,
     /// The region; `None` = what the environment or profile says, else [`DEFAULT_REGION`].
     pub region: Option<String>,
     /// Base address of another SQS-compatible server, for example `http://localhost:9324`.
@@ -52,23 +34,40 @@ pub struct SqsConfig {
     pub runtime_timeout: Duration,
     /// How long one receive waits for messages, in whole seconds, at most 20.
     pub wait_time: Duration,
+    /// Static keys, instead of what the environment, a profile or an identity provides.
+    pub key_files: Option<KeyFiles>,
     /// Put before the name of every queue; empty = none.
     pub queue_prefix: String,
     /// Most receives on the wire at a time and per queue.
     pub max_polls: usize,
+    /// `maxReceiveCount` of queues that `ensure` makes; `None` = they get no dead-letter queue.
+    pub max_receives: Option<u32>,
+    /// How long dead letters are kept on dead-letter queues that `ensure` makes, in whole seconds, 1 min to 14 days.
+    pub dead_retention: Duration,
+}
+
+/// Files with static keys, read again every minute: new keys need no restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFiles {
+    /// The file with the access key's id.
+    pub access_key_id: PathBuf,
+    /// The file with the secret access key.
+    pub secret_access_key: PathBuf,
 }
 
 impl Default for SqsConfig {
     fn default() -> Self {
         Self {
-            access_key: None,
             region: None,
             endpoint: None,
             visibility_timeout: Duration::ZERO,
             runtime_timeout: DEFAULT_RUNTIME_TIMEOUT,
             wait_time: DEFAULT_WAIT_TIME,
+            key_files: None,
             queue_prefix: String::new(),
             max_polls: DEFAULT_MAX_POLLS,
+            max_receives: Some(NEW_QUEUE_MAX_RECEIVES),
+            dead_retention: MAX_RETENTION,
         }
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Address {
     pub max_message: usize,
     /// Where the service itself moves messages, and when.
     pub redrive: Option<Redrive>,
+    /// How long a received message is hidden unless the receiver says otherwise.
+    pub visibility: Option<Duration>,
     read_at: Instant,
 }
 
@@ -141,6 +143,10 @@ impl Directory {
             arn: attributes.get(&Attribute::QueueArn).cloned(),
             max_message,
             redrive: attributes.get(&Attribute::RedrivePolicy).and_then(|policy| redrive(policy)),
+            visibility: attributes
+                .get(&Attribute::VisibilityTimeout)
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
             read_at: Instant::now(),
         })
     }

@@ -50,7 +50,7 @@ use futures::future::BoxFuture;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::{AccessKey, SqsConfig};
+pub use config::{KeyFiles, SqsConfig};
 
 use crate::{Consumer, Health, Lease, MAX_DELAY, Outgoing, Transport, TransportError};
 use batch::Batcher;
@@ -146,8 +146,8 @@ impl Transport for Sqs {
         Box::pin(async move {
             let name = self.core.physical(&queue);
             queues::refuse_name(&name)?;
-            // Only what no waiting can mend keeps an actor from starting; a key that is read again may be mended.
-            let fixed = self.core.service.config.access_key.is_none();
+            // Only what no waiting can mend keeps an actor from starting; keys that are read again may be mended.
+            let fixed = self.core.service.config.key_files.is_none();
             if let Err(failure @ Failure::Denied(_)) = self.core.service.directory.lookup(&name).await
                 && fixed
             {

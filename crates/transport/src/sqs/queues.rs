@@ -1,6 +1,6 @@
 //! Managing queues: the operator's and the command line's side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use asya_envelope::Queue;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::{
     Core, Sqs,
-    config::{NEW_QUEUE_MAX_RECEIVES, seconds},
+    config::{MAX_RETENTION, seconds, whole_seconds},
     directory::{FIFO_SUFFIX, nameable},
     failure::Failure,
 };
@@ -16,52 +16,112 @@ use crate::{Depth, Queues, TransportError};
 
 /// How long messages of a new queue are kept: 4 days, as those of the Go system's operator.
 const RETENTION_SECONDS: &str = "345600";
-/// How long dead letters of a new queue are kept: 14 days, the most that the service permits.
-const DEAD_RETENTION_SECONDS: &str = "1209600";
+/// The shortest time in seconds that the service keeps messages.
+const MIN_RETENTION: u64 = 60;
+/// The tag that says what kind of queue it is, and what it says of dead-letter queues, as by the Go system's operator.
+const TYPE_TAG: &str = "asya.sh/type";
+const DEAD_TYPE: &str = "dlq";
 
-impl Queues for Sqs {
-    fn ensure<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(async move {
-            refuse_name(queue)?;
-            let core = &self.core;
-            let name = core.physical(queue);
-            let said = |failure: Failure| failure.publishing(queue);
-            match core.service.directory.lookup(&name).await {
-                Err(Failure::Missing) => {}
-                found => return found.map(drop).map_err(said),
-            }
+impl Sqs {
+    /// Makes the queue with its dead-letter queue unless it exists, with tags beside those that say what it is; an
+    /// existing queue is used as it is.
+    ///
+    /// # Errors
+    /// The service is away or does not permit it, or cannot have a queue of this name.
+    pub async fn ensure_tagged(
+        &self,
+        queue: &Queue,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), TransportError> {
+        refuse_name(queue)?;
+        let core = &self.core;
+        let config = &core.service.config;
+        let name = core.physical(queue);
+        let said = |failure: Failure| failure.publishing(queue);
+        match core.service.directory.lookup(&name).await {
+            Err(Failure::Missing) => {}
+            found => return found.map(drop).map_err(said),
+        }
+        let visibility = seconds(config.visibility()).to_string();
+        let mut attributes = HashMap::from([
+            (Attribute::MessageRetentionPeriod, RETENTION_SECONDS.to_owned()),
+            (Attribute::VisibilityTimeout, visibility),
+        ]);
+        if let Some(max_receives) = config.max_receives {
             let dead = name.dead_letter();
-            create(core, &dead, [(Attribute::MessageRetentionPeriod, DEAD_RETENTION_SECONDS.to_owned())])
-                .await
-                .map_err(said)?;
+            refuse_name(&dead)?;
+            let retention =
+                whole_seconds(config.dead_retention).clamp(MIN_RETENTION, MAX_RETENTION.as_secs());
+            let of_dead = HashMap::from([(Attribute::MessageRetentionPeriod, retention.to_string())]);
+            let mut dead_tags = tags.clone();
+            dead_tags.insert(TYPE_TAG.to_owned(), DEAD_TYPE.to_owned());
+            create(core, &dead, of_dead, dead_tags).await.map_err(said)?;
             let arn = core.service.directory.lookup(&dead).await.map_err(said)?.arn.clone();
             let arn = arn.ok_or_else(|| {
                 TransportError::Misconfigured(format!("the attributes of queue {dead:?} cannot be read"))
             })?;
             let redrive = serde_json::json!({
                 "deadLetterTargetArn": arn,
-                "maxReceiveCount": NEW_QUEUE_MAX_RECEIVES.to_string(),
+                "maxReceiveCount": max_receives.to_string(),
             });
-            let visibility = seconds(core.service.config.visibility());
-            let attributes = [
-                (Attribute::MessageRetentionPeriod, RETENTION_SECONDS.to_owned()),
-                (Attribute::VisibilityTimeout, visibility.to_string()),
-                (Attribute::RedrivePolicy, redrive.to_string()),
-            ];
-            create(core, &name, attributes).await.map_err(said)
-        })
+            attributes.insert(Attribute::RedrivePolicy, redrive.to_string());
+        }
+        create(core, &name, attributes, tags.clone()).await.map_err(said)
+    }
+
+    /// How an existing queue differs from what [`Queues::ensure`] would make, in a sentence.
+    ///
+    /// # Errors
+    /// [`TransportError::Unroutable`] if it is missing; else the service is away or does not permit it.
+    pub async fn difference(&self, queue: &Queue) -> Result<Option<String>, TransportError> {
+        let core = &self.core;
+        let config = &core.service.config;
+        let found = core.service.directory.lookup(&core.physical(queue)).await;
+        let found = found.map_err(|failure| failure.publishing(queue))?;
+        let mut differences = Vec::new();
+        let wanted = config.visibility();
+        if let Some(visibility) = found.visibility.filter(|visibility| *visibility != wanted) {
+            differences.push(format!(
+                "its visibility timeout is {} s instead of {} s",
+                visibility.as_secs(),
+                wanted.as_secs()
+            ));
+        }
+        match (&found.redrive, config.max_receives) {
+            (Some(redrive), Some(wanted)) if redrive.max_receives != wanted => differences.push(format!(
+                "its redrive policy lets {} receives happen instead of {wanted}",
+                redrive.max_receives
+            )),
+            (None, Some(_)) => differences.push("it has no dead-letter queue".to_owned()),
+            (Some(redrive), None) => {
+                differences.push(format!("it has the dead-letter queue {:?}", redrive.target));
+            }
+            _ => {}
+        }
+        Ok((!differences.is_empty()).then(|| differences.join(", ")))
+    }
+
+    /// Deletes this one queue, not its dead-letter queue, with all that is on it. A missing queue is not an error.
+    ///
+    /// # Errors
+    /// The service is away or does not permit it.
+    pub async fn remove(&self, queue: &Queue) -> Result<(), TransportError> {
+        match delete(&self.core, &self.core.physical(queue)).await {
+            Ok(()) | Err(Failure::Missing) => Ok(()),
+            Err(failure) => Err(failure.publishing(queue)),
+        }
+    }
+}
+
+impl Queues for Sqs {
+    fn ensure<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move { self.ensure_tagged(queue, &BTreeMap::new()).await })
     }
 
     fn delete<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            let name = self.core.physical(queue);
-            for name in [name.dead_letter(), name] {
-                match delete(&self.core, &name).await {
-                    Ok(()) | Err(Failure::Missing) => {}
-                    Err(failure) => return Err(failure.publishing(queue)),
-                }
-            }
-            Ok(())
+            self.remove(&queue.dead_letter()).await?;
+            self.remove(queue).await
         })
     }
 
@@ -95,15 +155,17 @@ pub(super) fn refuse_name(queue: &Queue) -> Result<(), TransportError> {
 async fn create(
     core: &Core,
     name: &Queue,
-    attributes: impl IntoIterator<Item = (Attribute, String)>,
+    attributes: HashMap<Attribute, String>,
+    tags: BTreeMap<String, String>,
 ) -> Result<(), Failure> {
-    let attributes: HashMap<_, _> = attributes.into_iter().collect();
+    let tags = (!tags.is_empty()).then(|| tags.into_iter().collect());
     let created = core
         .service
         .client
         .create_queue()
         .queue_name(name.as_str())
         .set_attributes(Some(attributes))
+        .set_tags(tags)
         .send()
         .await;
     core.service.directory.forget(name);

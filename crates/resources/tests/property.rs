@@ -1,0 +1,51 @@
+//! The crate's invariant, tried with manifests that are nearly right: what `check` finds no error in can be read.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod generated;
+
+use asya_resources::{AsyncActor, AsyncActorStatus, Severity, check};
+use generated::{anything, manifest};
+use proptest::{prelude::*, strategy::ValueTree};
+use serde_json::json;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_has_no_error_can_be_read(manifest in manifest()) {
+        let problems = check(&manifest);
+        if problems.iter().all(|problem| problem.severity != Severity::Error) {
+            let read = AsyncActor::read(&manifest);
+            prop_assert!(read.is_ok(), "{}\n{manifest:#}", read.unwrap_err());
+            // And what was read is right, and stays the same when it is written.
+            let written = serde_json::to_value(read.unwrap()).unwrap();
+            let mut problems = check(&written);
+            problems.retain(|problem| problem.severity == Severity::Error);
+            prop_assert!(problems.is_empty(), "{problems:?}\n{written:#}");
+            let again = AsyncActor::read(&written);
+            prop_assert!(again.is_ok(), "{}\n{written:#}", again.unwrap_err());
+            prop_assert_eq!(serde_json::to_value(again.unwrap()).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn any_status_is_read_as_far_as_it_can_be(status in anything(), replicas in anything()) {
+        let object = json!({ "status": { "replicas": replicas, "conditions": status, "status": "Running" } });
+        prop_assert_eq!(AsyncActorStatus::read(&object).status, Some("Running".to_owned()));
+        AsyncActorStatus::read(&json!({ "status": status }));
+    }
+}
+
+#[test]
+fn the_generated_manifests_are_often_right() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = manifest();
+    let right = (0..500)
+        .filter(|_| {
+            let manifest = strategy.new_tree(&mut runner).unwrap().current();
+            check(&manifest).iter().all(|problem| problem.severity != Severity::Error)
+        })
+        .count();
+    eprintln!("{right} of 500 generated manifests are right");
+    assert!((25..475).contains(&right), "{right} of 500");
+}

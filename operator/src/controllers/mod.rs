@@ -1,0 +1,1 @@
+//! The API server's side: one controller per kind, and the only talk with the API server.

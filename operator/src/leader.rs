@@ -1,0 +1,1 @@
+//! Which replica acts: a Lease of the operator's namespace.
