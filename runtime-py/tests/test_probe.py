@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support import Runtime, eventually
 
 BUILD = Path(__file__).resolve().parents[1] / "build_zipapp.py"
