@@ -1,6 +1,7 @@
 //! Writes the tables of docs/operate.md that follow from the code: between `<!-- NAME -->` and `<!-- /NAME -->`.
+//! Fails while a reason that the operator gives is not on the page.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use asya_operator::status::{Word, conditions};
@@ -8,6 +9,22 @@ use asya_telemetry::operator as metrics;
 
 /// From the root of the workspace.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate.md");
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+/// There are more than forty; fewer would mean that the code is written in another way than is looked for.
+const REASONS_AT_LEAST: usize = 30;
+/// What stands before a reason in the code, without white space.
+const BEFORE_REASON: [&str; 9] = [
+    "Verdict::Good(\"",
+    "Verdict::Bad(\"",
+    "Verdict::Unknown(\"",
+    "Waits(\"",
+    "push((\"",
+    "refuse(\"",
+    "Err((\"",
+    "Some((\"",
+    "Refusal::Foreign(_)=>\"",
+];
 
 /// What a person does about a word. A new word does not compile until somebody has said it.
 fn advice(word: Word) -> &'static str {
@@ -100,11 +117,45 @@ fn put(page: &str, name: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{open}{table}{close}{after}"))
 }
 
+/// The reasons in the sources below `folder`, tests left out.
+fn reasons(folder: &Path, found: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            reasons(&path, found)?;
+            continue;
+        }
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let dense: String = code.split_whitespace().collect();
+        for before in BEFORE_REASON {
+            let after = dense.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(after.filter(|text| is_reason(text)).map(str::to_owned));
+        }
+    }
+    Ok(())
+}
+
+/// Two words or more in upper camel case.
+fn is_reason(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.chars().all(|letter| letter.is_ascii_alphabetic())
+        && text.chars().filter(char::is_ascii_uppercase).count() > 1
+}
+
 fn main() -> Result<()> {
     let mut page = fs::read_to_string(PAGE).with_context(|| format!("reading {PAGE}"))?;
     for (name, table) in [("words", words()), ("conditions", types()), ("metrics", counted()?)] {
         ensure!(table.lines().count() > 2, "table {name} is empty");
         page = put(&page, name, &table)?;
     }
+    let mut found = Vec::new();
+    reasons(Path::new(SOURCES), &mut found)?;
+    ensure!(found.len() > REASONS_AT_LEAST, "only {} reasons were found in the code", found.len());
+    found.retain(|reason| !page.contains(&format!("`{reason}`")));
+    ensure!(found.is_empty(), "docs/operate.md does not say what to do about {}", found.join(", "));
     fs::write(PAGE, page).with_context(|| format!("writing {PAGE}"))
 }
