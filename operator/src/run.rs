@@ -30,7 +30,7 @@ use crate::{
     },
     leader::Candidate,
     metrics::Metrics,
-    server,
+    scaler, server,
     settings::Settings,
 };
 
@@ -130,6 +130,7 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
         metrics,
         queue,
     }));
+    tokio::spawn(push(context.clone(), stop.clone()));
     tokio::spawn(facts(context.clone(), stop.clone()));
     lead(&context, &stop).await;
     Ok(())
@@ -211,6 +212,29 @@ async fn settle(context: &Shared, stop: &CancellationToken) {
         () = stop.cancelled() => {}
     }
     refresh(context).await;
+}
+
+/// How soon the push scaler is tried again: its certificates may not be there yet.
+const SERVE_AGAIN: Duration = Duration::from_secs(10);
+
+/// Serves KEDA if asked to, on every replica. What stands in the way is tried again: everything else works without.
+async fn push(context: Arc<Shared>, stop: CancellationToken) {
+    let Some(push) = &context.settings.push else { return };
+    let actors = Arc::new(scaler::Cached::new(context.cache.clone(), context.settings.clone()));
+    let counters = &context.metrics.scaler;
+    while !stop.is_cancelled() {
+        let (actors, brokers) = (actors.clone(), context.brokers.clone());
+        if let Err(error) = scaler::serve(push, actors, brokers, counters.clone(), stop.clone()).await {
+            error!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "no actor is woken by the push scaler"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SERVE_AGAIN) => {}
+            () = stop.cancelled() => {}
+        }
+    }
 }
 
 async fn facts(context: Arc<Shared>, stop: CancellationToken) {

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`target`] | [`Actors`]: which queue an actor reads, and whether it is at zero |
+//! | [`cached`] | [`Cached`]: the same from the operator's caches |
 //! | [`proto`] | the protocol, generated |
 //! | `service` | the four calls |
 //! | `streams` | who listens, bounded |
@@ -14,6 +15,7 @@
 //! The invariant: **it only ever says that there is work.** What it does not know, and all that it says beyond that,
 //! would end pods that work; so a stream carries `true` or nothing, and a broker that is away is an error.
 
+pub mod cached;
 pub mod counters;
 mod counts;
 mod poll;
@@ -28,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
+pub use cached::Cached;
 pub use counters::Counters;
 pub use target::{Actors, Target};
 
