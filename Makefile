@@ -1,6 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-keda lint bench generate fuzz clean
+.PHONY: help demo test test-fast test-keda lint bench generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,12 @@ generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
 	@crds/generate.sh
 	@charts/generate.sh
+
+images: ## asya-sidecar, asya-sidecar-py and asya-operator, by docker or buildah; REGISTRY= and TAG= name them
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" ./images.sh
+
+docker-build: ## the operator's image, under the name IMG=
+	@IMG="$(IMG)" TAG="$(TAG)" ./images.sh asya-operator
 
 fuzz: ## a minute of each fuzz target; needs a nightly toolchain and cargo-fuzz
 	@for target in crates/envelope:envelope crates/handler:frame; do \

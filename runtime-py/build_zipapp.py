@@ -15,13 +15,23 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
 # The earliest time that a zip file can hold.
 TIME = (1980, 1, 1, 0, 0, 0)
-MAIN = b"import sys\nfrom asya_runtime.__main__ import main\nsys.exit(main())\n"
+# A probe runs every few seconds: it must not import the runtime, not even its package.
+MAIN = b"""import sys
+
+if sys.argv[1:2] == ["--probe"]:
+    from asya_probe import main
+
+    sys.exit(main(sys.argv[2:]))
+from asya_runtime.__main__ import main
+
+sys.exit(main())
+"""
 
 
 def build(output: Path) -> Path:
     """Writes the archive."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    files = {"__main__.py": MAIN}
+    files = {"__main__.py": MAIN, "asya_probe.py": (SOURCES / "asya_runtime" / "probe.py").read_bytes()}
     for path in sorted((SOURCES / "asya_runtime").rglob("*")):
         if path.suffix == ".py" or path.name == "py.typed":
             files[path.relative_to(SOURCES).as_posix()] = path.read_bytes()

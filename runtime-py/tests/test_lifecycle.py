@@ -110,6 +110,17 @@ def test_sigterm_lets_running_work_finish(handler):
         assert runtime.process.wait(10) == 0
 
 
+def test_a_sidecar_that_has_done_its_job_ends_the_runtime_with_0():
+    with Runtime("zoo.do") as runtime:
+        control = runtime.control()
+        worker = control.worker()
+        control.sock.sendall(bytes.fromhex("00000009040000000000000000"))
+        assert worker.ask("still served") == ["still served"]
+        worker.sock.close()
+        control.sock.close()
+        assert runtime.process.wait(10) == 0
+
+
 def test_sigterm_serves_an_older_sidecar_until_it_is_quiet():
     envelope = {"route": {"actors": ["a"], "current": 0}, "payload": 1}
     with Runtime("zoo.do") as runtime:

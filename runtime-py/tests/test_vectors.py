@@ -42,6 +42,8 @@ def test_frames_are_written_and_read_as_in_the_vectors(vector):
         again = body(frames.document(TYPES[kind], number, vector["json"]))
         assert again[:9] == body(frame)[:9]
         assert json.loads(again[9:]) == vector["json"]
+    elif kind == "SHUTDOWN":
+        assert body(frame) == bytes([frames.SHUTDOWN]) + bytes(8)
     else:
         assert kind == "UNKNOWN"
 

@@ -164,6 +164,13 @@ pub struct Args {
     #[arg(long, env = "ASYA_LOCAL_PATH", value_name = "FILE", help_heading = "Local")]
     pub local_path: Option<String>,
 
+    /// The sidecar takes so many messages, tells the runtime to end, and waits for SIGTERM.
+    #[arg(long, env = "ASYA_JOB_MESSAGES", value_name = "N", help_heading = "Job")]
+    pub job_messages: Option<String>,
+    /// A job ends after this long without a message.
+    #[arg(long, env = "ASYA_JOB_IDLE_TIMEOUT", value_name = "DURATION", help_heading = "Job")]
+    pub job_idle_timeout: Option<String>,
+
     /// Accepted for the Go system's manifests: a lost broker is reached for without end.
     #[arg(long, env = "ASYA_QUEUE_RETRY_MAX_ATTEMPTS", value_name = "N", help_heading = "Broker connection")]
     pub queue_retry_max_attempts: Option<String>,
@@ -188,6 +195,15 @@ pub struct Args {
     /// Where they are served.
     #[arg(long, env = "ASYA_METRICS_ADDR", value_name = "ADDRESS", help_heading = "Observation")]
     pub metrics_addr: Option<String>,
+    /// Token that /drain asks for; without it there is no such page.
+    #[arg(
+        long,
+        env = "ASYA_DRAIN_TOKEN",
+        hide_env_values = true,
+        value_name = "SECRET",
+        help_heading = "Observation"
+    )]
+    pub drain_token: Option<String>,
     /// Prefix of all metrics.
     #[arg(long, env = "ASYA_METRICS_NAMESPACE", value_name = "NAME", help_heading = "Observation")]
     pub metrics_namespace: Option<String>,

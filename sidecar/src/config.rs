@@ -1,6 +1,6 @@
 //! Everything an engine is told before it starts.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use asya_envelope::{ActorName, Limits, Naming};
 
@@ -25,6 +25,19 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(22);
 pub const DEFAULT_MEMORY_BUDGET: usize = 256 * 1024 * 1024;
 /// Deliveries that may wait behind the running ones for very fast handlers.
 pub const DEFAULT_MAX_LOOK_AHEAD: usize = 256;
+
+/// How long a job waits for an envelope: another job may have taken the one that it was started for, and a pod that waits
+/// costs what one that works does.
+pub const DEFAULT_JOB_IDLE: Duration = Duration::from_secs(60);
+
+/// Work that ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Deliveries that are taken in all, whatever becomes of them.
+    pub messages: NonZeroU32,
+    /// The work ends after this long without a new one, counted while one could be taken.
+    pub idle: Duration,
+}
 
 /// What one engine is told. [`EngineConfig::new`] fills in the defaults.
 #[derive(Clone, Debug)]
@@ -59,6 +72,8 @@ pub struct EngineConfig {
     pub allowed_routes: Vec<String>,
     /// Most deliveries that wait behind the running ones.
     pub max_look_ahead: usize,
+    /// The engine ends by itself after this; `None` = it works until it is stopped.
+    pub job: Option<Job>,
     /// Value of the label `transport` in metrics.
     pub transport_name: &'static str,
 }
@@ -82,6 +97,7 @@ impl EngineConfig {
             memory_budget: DEFAULT_MEMORY_BUDGET,
             allowed_routes: vec!["*".to_owned()],
             max_look_ahead: DEFAULT_MAX_LOOK_AHEAD,
+            job: None,
             transport_name: "local",
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+#[cfg(any(feature = "rabbitmq", feature = "sqs"))]
 use asya_transport::Source;
 
 /// A secret text. Its `Debug` shows where it comes from, never what it is.
@@ -116,20 +117,18 @@ impl Amqp {
 /// An access key for SQS in two files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFiles {
-    /// The public half.
-    pub id: Secret,
-    /// The secret half.
-    pub secret: Secret,
+    /// The file with the public half.
+    pub id: PathBuf,
+    /// The file with the secret half.
+    pub secret: PathBuf,
 }
 
-#[cfg(feature = "sqs")]
 impl KeyFiles {
-    /// For the transport.
+    /// For the transport: read again before the key that is in use is taken for too old.
+    #[cfg(feature = "sqs")]
     pub(crate) fn source(&self) -> Source<asya_transport::sqs::AccessKey> {
-        let files = self.clone();
-        Source::new(move || {
-            Ok(asya_transport::sqs::AccessKey { id: files.id.read()?, secret: files.secret.read()? })
-        })
+        let (id, secret) = (Secret::File(self.id.clone()), Secret::File(self.secret.clone()));
+        Source::new(move || Ok(asya_transport::sqs::AccessKey { id: id.read()?, secret: secret.read()? }))
     }
 }
 

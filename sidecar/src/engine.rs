@@ -1,7 +1,7 @@
 //! One actor's engine: takes deliveries while there is credit, gives each a task, and drains in order.
 
 use std::{
-    num::NonZeroU16,
+    num::{NonZeroU16, NonZeroU32},
     sync::{Arc, Mutex, atomic::AtomicUsize},
     time::Duration,
 };
@@ -39,7 +39,19 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
-/// Why an engine ended by itself.
+/// How an engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was stopped.
+    Stopped,
+    /// Its job is done.
+    JobDone {
+        /// The process behind the handler was asked to end as well; false where there is none.
+        handler_ends: bool,
+    },
+}
+
+/// Why an engine cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The transport cannot be used before a person changes something.
@@ -94,54 +106,85 @@ impl Engine {
         Arc::clone(&self.shared.stats)
     }
 
-    /// Works until `stop`, then drains: stops reading, lets running work finish within the grace period, gives the
-    /// rest back to the queue, closes the handler, and returns.
+    /// Works until `stop` or the end of its job, then drains: stops reading, lets running work finish within the grace
+    /// period, gives the rest back to the queue, closes the handler, and returns. Work of a job that is not stopped
+    /// may take as long as it needs.
     ///
     /// # Errors
     /// [`EngineError`] when the transport cannot be mended; a broker that is away is waited for.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), EngineError> {
+    pub async fn run(self, stop: CancellationToken) -> Result<Ended, EngineError> {
         let Self { shared } = self;
         let mut tasks = JoinSet::new();
-        let outcome = read(&shared, &mut tasks, &stop).await;
+        let read = read(&shared, &mut tasks, &stop).await;
+        if let Ok(Read::JobDone) = read {
+            tracing::info!(running = tasks.len(), "the job takes no more messages");
+            tokio::select! { () = stop.cancelled() => {} () = finish(&mut tasks) => {} }
+        }
         drain(&shared, &mut tasks).await;
+        let ended = match read {
+            Ok(Read::JobDone) => {
+                let told = timeout(CLOSE, shared.handler.shutdown()).await;
+                if told.is_err() {
+                    tracing::warn!("the runtime cannot be told that the job is done");
+                }
+                Ok(Ended::JobDone { handler_ends: told.unwrap_or(true) })
+            }
+            Ok(Read::Stopped) => Ok(Ended::Stopped),
+            Err(error) => Err(error),
+        };
         if timeout(CLOSE, shared.handler.close()).await.is_err() {
             tracing::warn!("the runtime still works on what was given up; leaving it");
         }
-        outcome
+        ended
     }
 }
 
-/// Reads deliveries and gives each a task, until `stop`. The consumer is gone when this returns: nothing more is read.
+/// Why reading ended.
+enum Read {
+    Stopped,
+    JobDone,
+}
+
+/// Reads deliveries and gives each a task, until `stop` or the end of the job. The consumer is gone when this returns: nothing more is read.
 async fn read(
     shared: &Arc<Shared>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<(), EngineError> {
+) -> Result<Read, EngineError> {
     let mut gate = Gate::new(shared);
     let mut pauses = pauses().build();
     'consume: loop {
         let consumer = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(Read::Stopped),
             consumer = begin(shared, &mut gate) => consumer,
         };
         let error = match consumer {
             Err(error) => error,
             Ok(mut consumer) => loop {
-                let next = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Ok(()),
-                    next = gate.next(shared, &mut *consumer) => next,
-                };
                 while let Some(ended) = tasks.try_join_next() {
                     report_panic(ended);
                 }
+                gate.in_hand = tasks.len();
+                let next = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(Read::Stopped),
+                    next = gate.next(shared, &mut *consumer) => next,
+                };
                 match next {
-                    Ok((delivery, permit)) => {
+                    Ok(Some((delivery, permit))) => {
                         pauses = self::pauses().build();
                         // The span of whoever hosts this engine, so that lines of several engines can be told apart.
-                        tasks.spawn(Arc::clone(shared).work(delivery, permit).in_current_span());
+                        let work = Arc::clone(shared).work(delivery, permit).in_current_span();
+                        if gate.was_last() {
+                            // Before the work: what is settled makes room for what is not to be taken.
+                            drop(consumer);
+                            tasks.spawn(work);
+                            return Ok(Read::JobDone);
+                        }
+                        tasks.spawn(work);
                     }
+                    Ok(None) => return Ok(Read::JobDone),
                     Err(error) => break error,
                 }
             },
@@ -153,7 +196,7 @@ async fn read(
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         tracing::warn!(%queue, %error, ?pause, "cannot consume, trying again");
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(Read::Stopped),
             () = sleep(pause) => continue 'consume,
         }
     }
@@ -180,6 +223,10 @@ struct Gate {
     readiness: watch::Receiver<Readiness>,
     health: watch::Receiver<Health>,
     credit: Option<NonZeroU16>,
+    /// Deliveries that have a task.
+    in_hand: usize,
+    /// Deliveries that the job may still take, and how long it waits for one.
+    job: Option<(u32, Duration)>,
 }
 
 impl Gate {
@@ -189,7 +236,16 @@ impl Gate {
             readiness: shared.handler.readiness(),
             health: shared.transport.health(),
             credit: None,
+            in_hand: 0,
+            job: shared.config.job.map(|job| (NonZeroU32::get(job.messages), job.idle)),
         }
+    }
+
+    /// Counts a delivery of the job; true for the last one.
+    fn was_last(&mut self) -> bool {
+        let Some((left, _)) = &mut self.job else { return false };
+        *left -= 1;
+        *left == 0
     }
 
     /// Waits until the handler takes requests and the transport takes publishes.
@@ -202,7 +258,12 @@ impl Gate {
     /// The permits follow what the handler can do and what was learnt; returns the credit.
     fn follow(&mut self, shared: &Shared) -> NonZeroU16 {
         let capacity = *self.capacity.borrow_and_update();
-        let credit = shared.learnt.lock().expect("no code panics while it learns").of(capacity);
+        let learnt = shared.learnt.lock().expect("no code panics while it learns").of(capacity);
+        // A job holds nothing that it will not handle.
+        let credit = self.job.map_or(learnt, |(left, _)| {
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            learnt.min(self.in_hand.saturating_add(left))
+        });
         if shared.slots.size() != capacity.total().max(1) {
             shared.slots.resize(capacity.total().max(1));
         }
@@ -214,12 +275,12 @@ impl Gate {
         credit.expect("the credit is between 1 and u16::MAX")
     }
 
-    /// The next delivery with its permit. Cancel safe.
+    /// The next delivery with its permit; `None` when a job has waited long enough. Cancel safe.
     async fn next(
         &mut self,
         shared: &Shared,
         consumer: &mut dyn Consumer,
-    ) -> Result<(Delivery, Permit), TransportError> {
+    ) -> Result<Option<(Delivery, Permit)>, TransportError> {
         loop {
             self.ready().await;
             let credit = self.follow(shared);
@@ -238,13 +299,22 @@ impl Gate {
                 Ok(()) = self.capacity.changed() => continue,
                 Ok(()) = self.readiness.changed() => continue,
                 Ok(()) = self.health.changed() => continue,
+                () = idle(self.job.map(|(_, limit)| limit)) => return Ok(None),
             };
             let bytes = delivery.body.len();
             shared.learn(|learnt| learnt.saw(bytes));
             shared.stats.count_received();
             shared.metrics.as_ref().inspect(|metrics| metrics.received(bytes, waiting.elapsed()));
-            return Ok((delivery, permit));
+            return Ok(Some((delivery, permit)));
         }
+    }
+}
+
+/// The end of a job's patience; never, if it has no limit.
+async fn idle(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
 //! | [`credentials`] | [`credentials::Secret`]: in the environment, or a file that is read again |
 //! | [`wiring`] | from settings to a running sidecar |
+//! | `endpoints` | what the probes say, and the drain that `/drain` begins |
 //! | [`gateway`], `http` | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | `arrival` | what is checked before a handler sees an envelope |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod credentials;
 mod credit;
 mod end;
+mod endpoints;
 pub mod engine;
 pub mod failure;
 pub mod gateway;
@@ -49,8 +51,8 @@ pub mod units;
 pub mod wiring;
 mod work;
 
-pub use config::EngineConfig;
-pub use engine::{Engine, EngineError};
+pub use config::{EngineConfig, Job};
+pub use engine::{Ended, Engine, EngineError};
 pub use observe::{Ends, Final, Observers, Report, Status};
 pub use retry::RetryPolicy;
 pub use stats::Stats;

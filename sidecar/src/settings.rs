@@ -6,7 +6,7 @@ use asya_envelope::{ActorName, Limits, Naming};
 use asya_telemetry::{custom, log, names, server};
 
 use crate::{
-    EngineConfig, RetryPolicy,
+    EngineConfig, Job, RetryPolicy,
     args::Args,
     config::{self, DEFAULT_MAX_LOOK_AHEAD, DEFAULT_MEMORY_BUDGET},
     credentials::{Amqp, KeyFiles, Secret},
@@ -41,6 +41,8 @@ pub struct Settings {
     pub gateway_token: Option<PathBuf>,
     /// Where metrics and probes are served.
     pub metrics_addr: Option<SocketAddr>,
+    /// Token that `/drain` asks for; `None` = there is no such page.
+    pub drain_token: Option<Secret>,
     /// Prefix of all metrics.
     pub metrics_namespace: String,
     /// Metrics that an operator declared.
@@ -150,12 +152,15 @@ impl Settings {
             sqs_visibility_timeout,
             sqs_wait_time_seconds,
             local_path,
+            job_messages,
+            job_idle_timeout,
             queue_retry_max_attempts,
             queue_retry_backoff,
             gateway_url,
             gateway_token_path,
             metrics_enabled,
             metrics_addr,
+            drain_token,
             metrics_namespace,
             custom_metrics,
             log_level,
@@ -276,6 +281,11 @@ impl Settings {
             }),
             max_reply: read.or("ASYA_MAX_REPLY", max_reply, defaults.max_reply, units::bytes),
         };
+        let idle =
+            read.or("ASYA_JOB_IDLE_TIMEOUT", job_idle_timeout, config::DEFAULT_JOB_IDLE, positive_duration);
+        let job = read.or("ASYA_JOB_MESSAGES", job_messages, None, |text| {
+            number(text).map(|messages| Some(Job { messages, idle }))
+        });
         let budget = units::half_of_container_memory().unwrap_or(DEFAULT_MEMORY_BUDGET);
         let broker = broker.unwrap_or(rabbitmq);
         // A missing name is an error by now; it only must not stop the search for others.
@@ -316,6 +326,7 @@ impl Settings {
                 DEFAULT_MAX_LOOK_AHEAD,
                 number,
             ),
+            job,
             ..EngineConfig::new(actor)
         };
         read.or("ASYA_QUEUE_RETRY_MAX_ATTEMPTS", queue_retry_max_attempts, 10, number::<u32>);
@@ -346,6 +357,7 @@ impl Settings {
             }),
             gateway_token: filled(gateway_token_path).map(PathBuf::from),
             metrics_addr: served.then_some(metrics_addr),
+            drain_token: filled(drain_token).map(Secret::Plain),
             metrics_namespace: filled(metrics_namespace)
                 .unwrap_or_else(|| names::DEFAULT_NAMESPACE.to_owned()),
             custom_metrics: read.or("ASYA_CUSTOM_METRICS", custom_metrics, Vec::new(), custom::parse),
@@ -409,8 +421,7 @@ impl Reader {
 
     /// Both files of an access key, or none.
     fn key_files(&mut self, id: Option<String>, secret: Option<String>) -> Option<KeyFiles> {
-        let file = |path: String| Secret::File(path.into());
-        match (filled(id).map(file), filled(secret).map(file)) {
+        match (filled(id).map(PathBuf::from), filled(secret).map(PathBuf::from)) {
             (Some(id), Some(secret)) => Some(KeyFiles { id, secret }),
             (None, None) => None,
             _ => {

@@ -1,19 +1,13 @@
 //! From settings to a running sidecar: endpoints first, then transport and runtime, then the engine until a signal.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use asya_handler::{
     Budget, Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
-use asya_telemetry::{
-    Metrics, custom, log,
-    server::{self, Probes},
-};
+use asya_telemetry::{Metrics, custom, log, server};
 use asya_transport::{Health, Lease, Transport, TransportError};
 use futures::future::BoxFuture;
 use tokio::{
@@ -25,8 +19,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Engine, Observers,
-    credentials::KeyFiles,
+    Ended, Engine, Observers,
+    endpoints::{State, probes},
     gateway::Gateway,
     settings::{Broker, Settings},
 };
@@ -67,6 +61,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         gateway,
         gateway_token,
         metrics_addr,
+        drain_token,
         metrics_namespace,
         custom_metrics,
         log_filter,
@@ -78,17 +73,17 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         actor = %config.actor, broker = masked(&broker), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
         metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
     );
-    let stop = CancellationToken::new();
-    on_signals(stop.clone())?;
+    let state = Arc::new(State::default());
+    let (stop, terminated) = (state.stop.clone(), CancellationToken::new());
+    on_signals(stop.clone(), terminated.clone())?;
 
     let metrics = Metrics::new(&metrics_namespace);
     custom::register(&metrics, custom_metrics);
-    let state = Arc::new(State::default());
     let served = CancellationToken::new();
     let mut server = None;
     if let Some(address) = metrics_addr {
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-        let probes = probes(&state);
+        let probes = probes(&state, drain_token.as_ref());
         server = Some(tokio::spawn(server::serve(listener, metrics.clone(), probes, served.clone())));
     }
 
@@ -110,7 +105,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         transport = connect(&broker, config.timeout, connect_pause, &state) => Some(transport?),
         () = stop.cancelled() => None,
     };
-    let outcome = match transport {
+    let ended = match transport {
         Some(Opened { transport, close }) => {
             drop(state.health.set(transport.health()));
             watch_transport(transport.health(), actor);
@@ -124,27 +119,36 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
                 );
             }
             let engine = Engine::new(config, transport, handler, observers);
-            let outcome = engine.run(stop).await.context("the engine ended");
+            let ended = engine.run(stop.clone()).await.context("the engine ended");
             if let Some(close) = close {
                 close.await;
             }
-            outcome
+            ended
         }
-        None => Ok(()),
+        None => Ok(Ended::Stopped),
     };
     if let Some(spans) = spans {
         spans.flush(FLUSH).await;
+    }
+    // Also after a job: nothing is ready any more.
+    stop.cancel();
+    if ended.is_ok() {
+        state.settled.cancel();
+    }
+    // In a pod the end comes by SIGTERM; a sidecar that ends earlier would be started again.
+    if matches!(ended, Ok(Ended::Stopped | Ended::JobDone { handler_ends: true })) {
+        terminated.cancelled().await;
     }
     served.cancel();
     if let Some(server) = server {
         drop(tokio::time::timeout(FLUSH, server).await);
     }
     tracing::info!("stopped");
-    outcome
+    ended.map(drop)
 }
 
-/// The first signal drains; the second ends at once.
-fn on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+/// The first signal drains and lets the process end after it; the second ends at once.
+fn on_signals(stop: CancellationToken, terminated: CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     tokio::spawn(async move {
@@ -156,45 +160,12 @@ fn on_signals(stop: CancellationToken) -> anyhow::Result<()> {
             if first {
                 tracing::info!("draining; a second signal ends at once");
                 stop.cancel();
+                terminated.cancel();
             }
         }
         std::process::exit(130);
     });
     Ok(())
-}
-
-/// What the endpoints look at; filled in as the parts come up.
-#[derive(Default)]
-struct State {
-    readiness: OnceLock<watch::Receiver<Readiness>>,
-    health: OnceLock<watch::Receiver<Health>>,
-    connecting: std::sync::Mutex<Option<String>>,
-}
-
-fn probes(state: &Arc<State>) -> Probes {
-    let (healthy, ready) = (Arc::clone(state), Arc::clone(state));
-    Probes {
-        healthy: Arc::new(move || match healthy.readiness.get().map(|watch| watch.borrow().clone()) {
-            Some(Readiness::Stuck(reason)) => Err(format!("runtime is stuck: {reason}")),
-            _ => Ok(()),
-        }),
-        ready: Arc::new(move || {
-            match ready.readiness.get().map(|watch| watch.borrow().clone()) {
-                Some(Readiness::Ready) => {}
-                Some(Readiness::NotReady(reason)) => return Err(format!("runtime: {reason}")),
-                Some(Readiness::Stuck(reason)) => return Err(format!("runtime is stuck: {reason}")),
-                None => return Err("starting".to_owned()),
-            }
-            let Some(health) = ready.health.get() else {
-                let reason = ready.connecting.lock().expect("nothing panics while it says why").clone();
-                return Err(format!("broker: {}", reason.unwrap_or_else(|| "connecting".to_owned())));
-            };
-            match health.borrow().reason() {
-                Some(reason) => Err(format!("broker: {reason}")),
-                None => Ok(()),
-            }
-        }),
-    }
 }
 
 /// Keeps trying until the transport is there; a broker that is away is not an error.
@@ -245,7 +216,7 @@ async fn open(broker: &Broker, timeout: Duration) -> Result<Opened, TransportErr
         #[cfg(feature = "sqs")]
         Broker::Sqs { key, endpoint, region, visibility, wait } => {
             let config = asya_transport::sqs::SqsConfig {
-                access_key: key.as_ref().map(KeyFiles::source),
+                access_key: key.as_ref().map(crate::credentials::KeyFiles::source),
                 region: region.clone(),
                 endpoint: endpoint.clone(),
                 visibility_timeout: *visibility,

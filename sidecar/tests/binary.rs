@@ -54,8 +54,12 @@ async fn a_wrong_configuration_exits_with_64_and_names_everything() {
 
 /// The status line and body of one request.
 async fn get(address: SocketAddr, path: &str) -> String {
+    get_with(address, path, "x-none: 0").await
+}
+
+async fn get_with(address: SocketAddr, path: &str, header: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address).await else { return String::new() };
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -72,6 +76,10 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 async fn start(folder: &Path) -> (Child, SocketAddr) {
+    start_with(folder, &[]).await
+}
+
+async fn start_with(folder: &Path, more: &[(&str, &str)]) -> (Child, SocketAddr) {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let child = sidecar()
         .env("ASYA_ACTOR_NAME", "ocr")
@@ -81,6 +89,7 @@ async fn start(folder: &Path) -> (Child, SocketAddr) {
         .env("ASYA_METRICS_ADDR", free.to_string())
         // Nobody is there: it must not matter.
         .env("ASYA_GATEWAY_URL", "http://127.0.0.1:1")
+        .envs(more.iter().copied())
         .spawn()
         .unwrap();
     (child, free)
@@ -137,4 +146,83 @@ async fn a_sidecar_waits_for_its_runtime_moves_an_envelope_and_drains_on_sigterm
     assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
     assert!(!log.contains("hello") && !log.contains("HELLO"), "payloads do not belong in logs");
     runtime.abort();
+}
+
+/// Queues in a folder, with one for the actor and one for its results.
+async fn queues(folder: &Path) -> std::sync::Arc<Local> {
+    let local = Local::open(&folder.join("queues.db"), LocalOptions::default()).unwrap();
+    for actor in ["ocr", "happy-end"] {
+        local.ensure(&Naming::bare().queue(actor)).await.unwrap();
+    }
+    local
+}
+
+async fn send(local: &Local, id: &str) {
+    let body = format!(r#"{{"id":"{id}","route":{{"actors":["ocr"],"current":0}},"payload":1}}"#);
+    let queue = Naming::bare().queue("ocr");
+    local.publish(Outgoing { queue, body: body.into() }, None).await.unwrap();
+}
+
+async fn ready(local: &Local, actor: &str) -> u64 {
+    local.depth(&Naming::bare().queue(actor)).await.unwrap().ready
+}
+
+#[tokio::test]
+async fn a_drain_answers_once_the_work_is_settled_and_the_process_waits_for_its_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = queues(folder.path()).await;
+    let (mut child, address) = start_with(folder.path(), &[("ASYA_DRAIN_TOKEN", "s3cret")]).await;
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (path, opened) = (folder.path().to_owned(), gate.clone());
+    let runtime = tokio::spawn(async move {
+        serve(&path, ServeOptions::default(), move |_: Call| {
+            let gate = opened.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Answer::json(&"done")
+            }
+        })
+        .await
+    });
+    until("the sidecar is ready", async || get(address, "/readyz").await.starts_with("HTTP/1.1 200")).await;
+    for wrong in ["x-none: 0", "x-asya-drain-token: other"] {
+        assert!(get_with(address, "/drain", wrong).await.starts_with("HTTP/1.1 403"));
+    }
+    send(&local, "slow").await;
+    until("the work runs", async || get(address, "/metrics").await.contains("active_messages 1")).await;
+
+    let right = "X-Asya-Drain-Token: s3cret";
+    let drains = [(), ()].map(|()| tokio::spawn(get_with(address, "/drain", right)));
+    until("the drain has begun", async || get(address, "/readyz").await.contains("draining")).await;
+    send(&local, "later").await;
+    assert!(drains.iter().all(|drain| !drain.is_finished()), "the work is still in hand");
+    assert_eq!(ready(&local, "happy-end").await, 0);
+    gate.add_permits(10);
+    for drain in drains {
+        let answer = timeout(LIMIT, drain).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(ready(&local, "happy-end").await, 1, "settled before the answer");
+    }
+    assert!(!runtime.is_finished(), "the runtime was not touched");
+    assert!(child.try_wait().unwrap().is_none(), "the process waits for its signal");
+    assert_eq!(ready(&local, "ocr").await, 1, "what came later stays on the queue");
+    let again = get_with(address, "/drain", right).await;
+    assert!(again.starts_with("HTTP/1.1 200"), "{again}");
+    assert_eq!(terminate(child).await.status.code(), Some(0));
+    runtime.abort();
+}
+
+#[tokio::test]
+async fn a_job_ends_its_runtime_and_waits_for_its_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = queues(folder.path()).await;
+    send(&local, "a").await;
+    send(&local, "b").await;
+    let (mut child, address) = start_with(folder.path(), &[("ASYA_JOB_MESSAGES", "1")]).await;
+    let served = serve(folder.path(), ServeOptions::default(), async |_: Call| Answer::json(&1));
+    timeout(LIMIT, served).await.expect("the runtime ends by itself").unwrap();
+    assert_eq!((ready(&local, "happy-end").await, ready(&local, "ocr").await), (1, 1));
+    assert!(get(address, "/drain").await.starts_with("HTTP/1.1 404"));
+    assert!(child.try_wait().unwrap().is_none(), "the process waits for its signal");
+    assert_eq!(terminate(child).await.status.code(), Some(0));
 }

@@ -130,7 +130,7 @@ async fn run(
     // Of the highest level, so that it is there whatever level of lines is shown.
     let span = tracing::error_span!("actor", name = %actor);
     let result = tokio::select! {
-        result = engine.run(stop.clone()).instrument(span) => result,
+        result = engine.run(stop.clone()).instrument(span) => result.map(drop),
         // The lease of what is in hand ends by itself, and the messages are delivered again.
         () = ground.kill.cancelled() => Ok(()),
     };

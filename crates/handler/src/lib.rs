@@ -45,6 +45,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether requests can be handled, now and as it changes.
     fn readiness(&self) -> watch::Receiver<Readiness>;
 
+    /// Tells the process behind the handler that no work will come any more, so that it ends by itself; to be called
+    /// before [`Handler::close`], which cuts the line to it. False where there is no such process.
+    fn shutdown(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { false })
+    }
+
     /// Lets running work finish and closes; after it no request is accepted.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -17,6 +17,8 @@ pub mod kind {
     pub const CANCEL: u8 = 0x02;
     /// To the supervisor: kill this worker.
     pub const KILL: u8 = 0x03;
+    /// To the supervisor: no work will come any more.
+    pub const SHUTDOWN: u8 = 0x04;
     /// One item of a generator.
     pub const ITEM: u8 = 0x11;
     /// The request succeeded.
@@ -198,6 +200,8 @@ pub enum Message {
     Cancel(u64, Target),
     /// Kill this worker.
     Kill(Target),
+    /// No work will come any more: end.
+    Shutdown,
     /// A worker takes requests.
     Ready(WorkerInfo),
     /// A worker is gone.
@@ -239,6 +243,7 @@ impl Message {
             kind::PROGRESS => Self::Progress(id, json(kind, &rest)?),
             kind::CANCEL => Self::Cancel(id, json(kind, &rest)?),
             kind::KILL => Self::Kill(json(kind, &rest)?),
+            kind::SHUTDOWN => Self::Shutdown,
             kind::WORKER_READY => Self::Ready(json(kind, &rest)?),
             kind::WORKER_EXITED => Self::Exited(json(kind, &rest)?),
             other => Self::Unknown(other),
@@ -255,6 +260,7 @@ impl Message {
             Self::Progress(id, body) => json_frame(out, kind::PROGRESS, *id, body),
             Self::Cancel(id, body) => json_frame(out, kind::CANCEL, *id, body),
             Self::Kill(body) => json_frame(out, kind::KILL, 0, body),
+            Self::Shutdown => out.frame(|out| put_head(out, kind::SHUTDOWN, 0)),
             Self::Ready(body) => json_frame(out, kind::WORKER_READY, 0, body),
             Self::Exited(body) => json_frame(out, kind::WORKER_EXITED, 0, body),
             Self::Unknown(kind) => out.frame(|out| put_head(out, *kind, 0)),

@@ -123,6 +123,7 @@ fn frames_are_read_and_written_as_in_the_vectors() {
             (Message::Kill(found), "KILL") => decoded(serde_json::to_value(found).unwrap()),
             (Message::Ready(found), "WORKER_READY") => decoded(serde_json::to_value(found).unwrap()),
             (Message::Exited(found), "WORKER_EXITED") => decoded(serde_json::to_value(found).unwrap()),
+            (Message::Shutdown, "SHUTDOWN") => {}
             (Message::Unknown(_), "UNKNOWN") => continue,
             (found, expected) => panic!("{name}: {found:?} is not {expected}"),
         }

@@ -1,11 +1,11 @@
-//! `/metrics`, `/healthz`, `/readyz` and `/health` over HTTP.
+//! `/metrics`, `/healthz`, `/readyz`, `/health` and `/drain` over HTTP.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
@@ -24,6 +24,33 @@ pub struct Probes {
     pub healthy: Check,
     /// `/readyz`: whether messages are handled right now.
     pub ready: Check,
+    /// `/drain`; `None` = there is no such page.
+    pub drain: Option<Drain>,
+}
+
+/// The header that carries the token of `/drain`.
+pub const DRAIN_TOKEN: &str = "x-asya-drain-token";
+
+/// `/drain`: stops the work in order. Whoever asks waits until nothing is in hand any more.
+#[derive(Clone)]
+pub struct Drain {
+    /// What the header [`DRAIN_TOKEN`] must hold: anybody who reaches the port could end the work without it.
+    pub token: String,
+    /// Begins the drain, or joins one that has begun, and ends when everything is settled. Dropping the future does
+    /// not stop the drain.
+    pub settled: Settled,
+}
+
+/// Starts waiting until everything is settled; `Err` carries the reason why that will not be.
+pub type Settled = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+impl Drain {
+    /// Takes the same time wherever the first difference is.
+    fn permits(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(DRAIN_TOKEN).map_or(&[][..], |token| token.as_bytes());
+        let wanted = self.token.as_bytes();
+        given.len() == wanted.len() && given.iter().zip(wanted).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    }
 }
 
 #[derive(Clone)]
@@ -51,7 +78,11 @@ pub async fn serve(
     probes: Probes,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = Router::new()
+    let mut app = Router::new();
+    if let Some(drain) = probes.drain.clone() {
+        app = app.route("/drain", get(move |headers| drained(drain, headers)));
+    }
+    let app = app
         .route("/metrics", get(scrape))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -71,6 +102,13 @@ async fn healthz(State(shared): State<Shared>) -> impl IntoResponse {
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     answer((shared.probes.ready)())
+}
+
+async fn drained(drain: Drain, headers: HeaderMap) -> (StatusCode, String) {
+    if !drain.permits(&headers) {
+        return (StatusCode::FORBIDDEN, format!("the header {DRAIN_TOKEN} is missing or wrong\n"));
+    }
+    answer((drain.settled)().await)
 }
 
 /// The endpoint of the Go system: it says only that the process answers.
@@ -111,15 +149,31 @@ mod tests {
         let probes = Probes {
             healthy: Arc::new(|| Ok(())),
             ready: Arc::new(|| Err("broker: connection refused".to_owned())),
+            drain: None,
         };
         let server = tokio::spawn(serve(listener, Metrics::new("asya_actor"), probes, stop.clone()));
         assert!(fetch(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         let ready = fetch(address, "/readyz").await;
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("broker: connection refused"));
         assert!(fetch(address, "/health").await.ends_with("OK"));
+        assert!(fetch(address, "/drain").await.starts_with("HTTP/1.1 404"));
         assert!(fetch(address, "/metrics").await.contains("asya_actor_active_messages 0"));
         stop.cancel();
         server.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn only_the_exact_token_permits_a_drain() {
+        let drain = Drain { token: "0af3".to_owned(), settled: Arc::new(|| Box::pin(async { Ok(()) })) };
+        let permits = |token: Option<&'static str>| {
+            let headers =
+                token.map(|token| (header::HeaderName::from_static(DRAIN_TOKEN), token.parse().unwrap()));
+            drain.permits(&headers.into_iter().collect())
+        };
+        assert!(permits(Some("0af3")));
+        for wrong in [None, Some(""), Some("0af"), Some("0af4"), Some("0af33")] {
+            assert!(!permits(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -1,15 +1,20 @@
-"""`python3 -m asya_runtime`: everything is said by the environment."""
+"""`python3 -m asya_runtime`: everything is said by the environment. `--probe` and `--probe live` ask one that runs."""
 
 from __future__ import annotations
 
 import sys
 
-from . import config
-from .supervisor import Supervisor
-
 
 def main() -> int:
-    """Runs the runtime; returns its exit code."""
+    """Runs the runtime, or asks it; returns the exit code."""
+    if sys.argv[1:2] == ["--probe"]:
+        from .probe import main as probe
+
+        return probe(sys.argv[2:])
+    # Only now: a probe runs every few seconds and needs none of it.
+    from . import config
+    from .supervisor import Supervisor
+
     try:
         settings = config.read()
     except config.ConfigError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import ProtocolError
 
 MAGIC = b"\0asya/2 "
-REQUEST, CANCEL, KILL = 0x01, 0x02, 0x03
+REQUEST, CANCEL, KILL, SHUTDOWN = 0x01, 0x02, 0x03, 0x04
 ITEM, RESULT, ERROR, PROGRESS = 0x11, 0x12, 0x13, 0x14
 WORKER_READY, WORKER_EXITED = 0x21, 0x22
 

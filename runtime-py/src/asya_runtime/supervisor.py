@@ -217,6 +217,9 @@ class Supervisor:
             self._end_control(control)
 
     def _command(self, body: bytes) -> None:
+        if body[0] == frames.SHUTDOWN and self.terminated is None:
+            self.log.say("info", "the sidecar has done its job: ending")
+            self.terminated = monotonic()
         if body[0] not in (frames.CANCEL, frames.KILL):
             return
         worker = frames.parse_document(body[frames.HEADER :]).get("worker")

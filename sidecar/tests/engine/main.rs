@@ -10,6 +10,7 @@ mod drain;
 mod ends;
 mod fan_out;
 mod faults;
+mod job;
 mod lost;
 mod picky;
 mod reports;

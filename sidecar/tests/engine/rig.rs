@@ -13,7 +13,7 @@ use asya_envelope::{ActorName, Naming, Raw};
 use asya_handler::{
     Capacity, Code, End, Failure, Fault, Handler, Item, Readiness, Replies, Reply, ReplySender, Request,
 };
-use asya_sidecar::{Engine, EngineConfig, EngineError, Observers, RetryPolicy, Stats};
+use asya_sidecar::{Ended, Engine, EngineConfig, EngineError, Observers, RetryPolicy, Stats};
 use asya_transport::{
     Consumer, DeadLetters, Outcome, Outgoing, Queues, Transport,
     local::{Local, LocalOptions},
@@ -121,6 +121,11 @@ impl Handler for Scripted {
         self.readiness.subscribe()
     }
 
+    fn shutdown(&self) -> BoxFuture<'_, bool> {
+        self.events.note("handler told to end");
+        Box::pin(async { true })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if self.never_closes.load(Ordering::Relaxed) {
@@ -209,7 +214,7 @@ pub(crate) struct Rig {
     bench: Bench,
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: CancellationToken,
-    pub(crate) running: JoinHandle<Result<(), EngineError>>,
+    pub(crate) running: JoinHandle<Result<Ended, EngineError>>,
     consumers: Mutex<HashMap<String, Box<dyn Consumer>>>,
 }
 

@@ -98,6 +98,7 @@ where
         client_frame: AtomicUsize::new(options.max_frame),
         connections: TaskTracker::new(),
         end: CancellationToken::new(),
+        done: CancellationToken::new(),
     });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -113,6 +114,7 @@ where
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = options.stop.cancelled() => break,
+            () = server.done.cancelled() => break,
         }
     }
     tracing::info!("asked to stop: serving until the last connection closes");
@@ -142,6 +144,8 @@ struct Server {
     connections: TaskTracker,
     /// Serving has ended.
     end: CancellationToken,
+    /// The sidecar has said that no work will come any more.
+    done: CancellationToken,
 }
 
 struct State {
@@ -358,6 +362,7 @@ impl Server {
                     tracing::error!(%error, "the worker cannot be replaced");
                 }
             }
+            Message::Shutdown => self.done.cancel(),
             _ => {}
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::{
     config::{SOCKET_NAME, SocketConfig},
     connect::{Line, LineError, connect},
     dispatch::Dispatcher,
+    ends::Ends,
     oneshot::{LOOK, inode},
     worker::{self, Runtime},
 };
@@ -79,6 +80,7 @@ pub(super) async fn handshake(config: &SocketConfig) -> Result<Spoken, Handshake
 pub(super) async fn run(
     config: &SocketConfig,
     dispatcher: &Arc<Dispatcher>,
+    ends: &Ends,
     mut line: Line,
     hello: HelloAnswer,
 ) {
@@ -136,6 +138,15 @@ pub(super) async fn run(
                     tracing::warn!(actor = config.actor, "the supervisor takes no commands");
                     break;
                 }
+            }
+            () = ends.wished() => {
+                let mut out = WriteQueue::default();
+                Message::Shutdown.write(&mut out);
+                if !matches!(tokio::time::timeout(HELLO_PATIENCE, line.write(&mut out)).await, Ok(Ok(()))) {
+                    tracing::warn!(actor = config.actor, "the supervisor takes no commands");
+                    break;
+                }
+                ends.told();
             }
             Some(done) = workers.tasks.join_next(), if !workers.tasks.is_empty() => {
                 if let Ok(id) = done {

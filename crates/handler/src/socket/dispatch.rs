@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use tokio::sync::{Notify, watch};
@@ -15,6 +16,8 @@ pub(super) const MAX_DEATHS: u32 = 3;
 pub(super) const MAX_DEPTH: usize = 16;
 /// Envelopes whose deaths are remembered after their request has ended; the oldest knowledge is lost first.
 const REMEMBERED: usize = 1024;
+/// Why a request ends that has waited for a worker in vain.
+const NO_WORKER: &str = "there has been no worker for too long";
 
 /// One request on its way.
 #[derive(Debug)]
@@ -69,6 +72,8 @@ struct State {
     deaths: HashMap<String, u32>,
     remembered: VecDeque<String>,
     closed: bool,
+    /// No worker has been there for so long that nothing waits for one any more.
+    abandoned: bool,
 }
 
 /// Distributes requests over workers.
@@ -125,6 +130,10 @@ impl Dispatcher {
             drop(state);
             return job.fail(Code::Connection, Fault::Infrastructure, "the handler is closed");
         }
+        if state.abandoned {
+            drop(state);
+            return job.fail(Code::Connection, Fault::Infrastructure, NO_WORKER);
+        }
         // What nobody waits for any more must not pile up while there is no runtime.
         while state.waiting.front().is_some_and(|job| job.sender.is_cancelled()) {
             state.waiting.pop_front();
@@ -140,10 +149,12 @@ impl Dispatcher {
             let queue = if job.solo { &mut state.solo } else { &mut state.waiting };
             queue.push_front(job);
         }
-        if state.closed && state.workers.is_empty() {
+        if (state.closed || state.abandoned) && state.workers.is_empty() {
+            let why =
+                if state.closed { "the runtime went away while the handler was closing" } else { NO_WORKER };
             let orphans = state.take_waiting();
             drop(state);
-            return self.refuse(orphans, "the runtime went away while the handler was closing");
+            return self.refuse(orphans, why);
         }
         state.dispatch();
     }
@@ -163,6 +174,7 @@ impl Dispatcher {
             wake: Arc::clone(&wake),
         };
         state.workers.push(slot);
+        state.abandoned = false;
         state.dispatch();
         self.publish(&state);
         wake
@@ -233,6 +245,25 @@ impl Dispatcher {
             }
             idle.await;
         }
+    }
+
+    /// Refuses what waits, and from now on everything, until a worker is there again.
+    pub(super) fn give_up(&self, after: Duration) {
+        let mut state = self.state();
+        if !state.workers.is_empty() {
+            return;
+        }
+        state.abandoned = true;
+        let waiting = state.take_waiting();
+        drop(state);
+        if !waiting.is_empty() {
+            tracing::warn!(
+                requests = waiting.len(),
+                ?after,
+                "no worker came back; giving up what waits for one"
+            );
+        }
+        self.refuse(waiting, NO_WORKER);
     }
 
     fn refuse(&self, jobs: Vec<Job>, why: &str) {
@@ -324,8 +355,6 @@ fn next_wanted(queue: &mut VecDeque<Job>) -> Option<Job> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use asya_envelope::{Envelope, Raw, Route};
     use bytes::Bytes;
 
