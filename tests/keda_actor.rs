@@ -125,3 +125,22 @@ async fn wakes_and_naps(
 async fn the_built_in_trigger_wakes_an_actor_and_lets_it_nap() -> Result<()> {
     wakes_and_naps("keda-polling", |settings| settings, false).await.map(drop)
 }
+
+/// A free port of the loopback interface.
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_push_scaler_wakes_an_actor_long_before_the_next_look() -> Result<()> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let pushing = |settings: Settings| {
+        settings.env("ASYA_SCALER_BIND_ADDRESS", &address).env("ASYA_SCALER_ADDRESS", &address)
+    };
+    let Some(activated) = wakes_and_naps("keda-push", pushing, true).await? else { return Ok(()) };
+    ensure!(
+        activated < Duration::from_secs(u64::from(POLLING) / 2),
+        "woken by polling, it seems: {activated:?}"
+    );
+    Ok(())
+}

@@ -51,6 +51,9 @@ install_objects() {
     k create namespace keda --dry-run=client -o json | k apply -f - >/dev/null
     # Server-side: the CRDs are too large for the annotation of a client-side apply.
     k apply --server-side --force-conflicts -f "$config/crd/bases" >/dev/null
+    # As KEDA's release files and chart do: it is how an operator tells the version.
+    k label --overwrite crd scaledobjects.keda.sh scaledjobs.keda.sh triggerauthentications.keda.sh \
+        "app.kubernetes.io/version=$ASYA_TEST_KEDA_VERSION" >/dev/null
     k create serviceaccount keda-operator -n keda --dry-run=client -o json | k apply -f - >/dev/null
     k apply -f "$config/rbac/role.yaml" -f "$config/rbac/role_binding.yaml" -f "$config/metrics-server/role.yaml" \
         -f "$config/metrics-server/role_binding.yaml" >/dev/null
