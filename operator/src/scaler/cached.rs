@@ -111,7 +111,10 @@ mod tests {
         put(&cached, &json!({"transport": "rabbitmq", "scaling": {"enabled": true, "queueLength": 9}}));
         workload(&cached, live::Kind::Deployment, "ocr", 0);
         let found = cached.find("team", "ocr").unwrap();
-        assert_eq!((found.transport.as_str(), found.queue.as_str()), ("rabbitmq", "asya-ocr"));
+        assert_eq!(
+            (found.transport.as_str(), found.queue),
+            ("rabbitmq", cached.settings.template.queue("team", "ocr"))
+        );
         assert_eq!((found.push, found.at_zero, found.queue_length), (true, true, 9));
         assert_eq!(cached.find("other", "ocr"), None, "another namespace is another actor");
         workload(&cached, live::Kind::Deployment, "ocr", 1);
