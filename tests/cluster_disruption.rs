@@ -71,7 +71,8 @@ async fn without_its_crds_the_operator_says_so_and_waits() -> Result<()> {
     let cluster = cluster!("nocrds");
     control(&["kubectl", "delete", "crd", "asyncactors.asya.sh", "--wait=true"]).await?;
     let operator = Operator::spawn(&Settings::of(&cluster))?;
-    eventually("it says what is missing", async || Ok(operator.said("CRDs not installed").then_some(()))).await?;
+    eventually("it says what is missing", async || Ok(operator.said("CRDs not installed").then_some(())))
+        .await?;
     assert!(operator.get("/readyz").await?.contains("503"), "it is not ready");
     assert!(operator.get("/healthz").await?.contains(" 200 "), "and still healthy");
     let mut applied = Operator::spawn(&Settings::of(&cluster).flag("crds").flag("apply"))?;
@@ -94,7 +95,9 @@ async fn crds_apply_takes_over_what_kubectl_made() -> Result<()> {
     let fields = ["kubectl", "get", "crd", "asyncactors.asya.sh", "--show-managed-fields", "-o", "json"];
     let crd: serde_json::Value = serde_json::from_str(&control(&fields).await?)?;
     let managers = crd["metadata"]["managedFields"].as_array().unwrap();
-    assert!(managers.iter().any(|entry| entry["manager"] == "asya-operator" && entry["operation"] == "Apply"));
+    assert!(
+        managers.iter().any(|entry| entry["manager"] == "asya-operator" && entry["operation"] == "Apply")
+    );
     Ok(())
 }
 
@@ -146,6 +149,12 @@ async fn a_restart_of_the_broker_shows_in_the_status_and_heals() -> Result<()> {
         cluster.until_gone("AsyncActor", name).await?;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(cluster::eventually("the metric is there", async || Ok(Some(operator.metric("asya_operator_actors", "Napping").await?))).await?, 0.0);
+    assert_eq!(
+        cluster::eventually("the metric is there", async || Ok(Some(
+            operator.metric("asya_operator_actors", "Napping").await?
+        )))
+        .await?,
+        0.0
+    );
     Ok(())
 }
