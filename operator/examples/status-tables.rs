@@ -15,10 +15,14 @@ fn advice(word: Word) -> &'static str {
         Word::Terminating => "wait; if it lasts, read `Deleting`: [deleting](#deleting)",
         Word::Creating => "wait a moment; if it lasts, read the operator's log",
         Word::TransportError => "read `TransportReady`: [the broker](#transportready)",
-        Word::PendingResources => "`kubectl describe pod` names what no node has; add nodes or lower the requests",
+        Word::PendingResources => {
+            "`kubectl describe pod` names what no node has; add nodes or lower the requests"
+        }
         Word::ImagePullError => "check the image's name, and the pull secrets of the namespace",
         Word::ConfigError => "make the missing ConfigMap or Secret; `WorkloadReady` names it",
-        Word::VolumeError => "`kubectl describe pod`; check the claim, the storage class and the network plugin",
+        Word::VolumeError => {
+            "`kubectl describe pod`; check the claim, the storage class and the network plugin"
+        }
         Word::RuntimeError => "`kubectl logs POD -c asya-runtime --previous`",
         Word::SidecarError => "`kubectl logs POD -c asya-sidecar --previous`; it lists every wrong setting",
         Word::WorkloadError => "read `WorkloadReady`: [the workload](#workloadready)",
@@ -53,7 +57,9 @@ fn types() -> String {
 /// What a metric is good for. `None`: nobody has said it yet.
 fn reading(metric: &str) -> Option<&'static str> {
     Some(match metric {
-        "reconcile_total" => "the rate follows changes; a high rate of `waiting` without any is worth a report",
+        "reconcile_total" => {
+            "the rate follows changes; a high rate of `waiting` without any is worth a report"
+        }
         "reconcile_duration_seconds" => "long looks are slow brokers or a slow API server",
         "reconcile_errors_total" => "the reason is that of the condition: find it below",
         "api_writes_total" => "flat while nothing changes; else somebody reverts what is applied",
@@ -65,7 +71,9 @@ fn reading(metric: &str) -> Option<&'static str> {
         "watches_failing" => "0; else a right is missing and the log names it",
         "scaler_activations_total" => "grows when actors wake",
         "scaler_looks_total" => "grows while actors sleep; on SQS each look is billed",
-        "scaler_streams" => "one for each pushed actor and replica; 0 with pushed actors: KEDA cannot reach the scaler",
+        "scaler_streams" => {
+            "one for each pushed actor and replica; 0 with pushed actors: KEDA cannot reach the scaler"
+        }
         _ => return None,
     })
 }
