@@ -328,22 +328,3 @@ async fn without_any_operator_actors_wake_within_a_polling_interval_and_stay_up(
     trust.end(&stage.cluster).await?;
     stage.end().await
 }
-
-/// A free port of the loopback interface.
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_push_scaler_wakes_an_actor_long_before_the_next_look() -> Result<()> {
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let pushing = |settings: Settings| {
-        settings.env("ASYA_SCALER_BIND_ADDRESS", &address).env("ASYA_SCALER_ADDRESS", &address)
-    };
-    let Some(activated) = wakes_and_naps("keda-push", pushing, true).await? else { return Ok(()) };
-    ensure!(
-        activated < Duration::from_secs(u64::from(POLLING) / 2),
-        "woken by polling, it seems: {activated:?}"
-    );
-    Ok(())
-}
