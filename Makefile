@@ -25,6 +25,7 @@ bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
+	@cargo run -q -p asya-operator --example status-tables
 	@crds/generate.sh
 	@charts/generate.sh
 

@@ -93,6 +93,7 @@ cluster() {
 examples() {
     step "examples"
     examples/documents/demo.sh --check
+    tests/publish.sh
 }
 
 mkdir -p target

@@ -43,12 +43,7 @@ impl Counts {
         let depth = match known {
             Some((since, depth)) if since.elapsed() < used_for => depth,
             _ => {
-                let depth = match self.brokers.look(&target.transport, &target.queue).await {
-                    Queued::There(depth) | Queued::Differs { depth, .. } => depth,
-                    // Not made yet, or deleted with its actor.
-                    Queued::Missing => Depth::default(),
-                    Queued::Unreachable(why) => return Err(why),
-                };
+                let depth = self.ask(target).await?;
                 let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.len() >= KEPT {
                     last.retain(|_, (since, _)| since.elapsed() < BILLED_USED_FOR);
@@ -58,5 +53,22 @@ impl Counts {
             }
         };
         Ok(depth.ready + depth.in_flight)
+    }
+
+    async fn ask(&self, target: &Target) -> Result<Depth, String> {
+        let Target { transport, queue, .. } = target;
+        let mut depth = match self.brokers.look(transport, queue).await {
+            Queued::There(depth) | Queued::Differs { depth, .. } => depth,
+            // Not made yet, or deleted with its actor.
+            Queued::Missing => Depth::default(),
+            Queued::Unreachable(why) => return Err(why),
+        };
+        // The list is seconds old: who was just woken for a message must not hear that there is none.
+        if self.brokers.is_listed(transport) {
+            let ready = self.brokers.ready(transport, std::slice::from_ref(queue)).await;
+            let ready = ready.map_err(|problem| problem.to_string())?.into_iter().flatten().sum();
+            depth.ready = depth.ready.max(ready);
+        }
+        Ok(depth)
     }
 }

@@ -1,0 +1,110 @@
+//! Writes the tables of docs/operate.md that follow from the code: between `<!-- NAME -->` and `<!-- /NAME -->`.
+
+use std::{fmt::Write as _, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use asya_operator::status::{Word, conditions};
+use asya_telemetry::operator as metrics;
+
+/// From the root of the workspace.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate.md");
+
+/// What a person does about a word. A new word does not compile until somebody has said it.
+fn advice(word: Word) -> &'static str {
+    match word {
+        Word::Terminating => "wait; if it lasts, read `Deleting`: [deleting](#deleting)",
+        Word::Creating => "wait a moment; if it lasts, read the operator's log",
+        Word::TransportError => "read `TransportReady`: [the broker](#transportready)",
+        Word::PendingResources => {
+            "`kubectl describe pod` names what no node has; add nodes or lower the requests"
+        }
+        Word::ImagePullError => "check the image's name, and the pull secrets of the namespace",
+        Word::ConfigError => "make the missing ConfigMap or Secret; `WorkloadReady` names it",
+        Word::VolumeError => {
+            "`kubectl describe pod`; check the claim, the storage class and the network plugin"
+        }
+        Word::RuntimeError => "`kubectl logs POD -c asya-runtime --previous`",
+        Word::SidecarError => "`kubectl logs POD -c asya-sidecar --previous`; it lists every wrong setting",
+        Word::WorkloadError => "read `WorkloadReady`: [the workload](#workloadready)",
+        Word::ScalingError => "read `ScalingReady`: [scaling](#scalingready)",
+        Word::Paused => "nothing; take `spec.paused` away to go on",
+        Word::Napping => "nothing; the first message wakes it",
+        Word::ScalingUp => "wait; after 5 minutes it becomes `Degraded`",
+        Word::ScalingDown => "wait; pods finish what they have in hand",
+        Word::Degraded => "`kubectl get pods -l asya.sh/asya=NAME`; look at those that are not ready",
+        Word::Running => "nothing",
+        Word::Unknown => "report it with `kubectl get asyncactor NAME -o yaml`",
+    }
+}
+
+fn words() -> String {
+    let mut table = String::from("| word | meaning | what to do |\n|---|---|---|\n");
+    for (word, meaning) in Word::ALL {
+        row(&mut table, &[&format!("`{}`", word.as_str()), meaning, advice(*word)]);
+    }
+    table
+}
+
+fn types() -> String {
+    let mut table = String::from("| condition | true when | bad when |\n|---|---|---|\n");
+    for (name, meaning) in conditions::ALL {
+        let is_good = [conditions::TRANSPORT, conditions::WORKLOAD, conditions::SCALING].contains(&name);
+        row(&mut table, &[&format!("`{name}`"), meaning, if is_good { "`False`" } else { "`True`" }]);
+    }
+    table
+}
+
+/// What a metric is good for. `None`: nobody has said it yet.
+fn reading(metric: &str) -> Option<&'static str> {
+    Some(match metric {
+        "reconcile_total" => {
+            "the rate follows changes; a high rate of `waiting` without any is worth a report"
+        }
+        "reconcile_duration_seconds" => "long looks are slow brokers or a slow API server",
+        "reconcile_errors_total" => "the reason is that of the condition: find it below",
+        "api_writes_total" => "flat while nothing changes; else somebody reverts what is applied",
+        "queue_calls_total" => "`error`: the broker, its credentials, or the network policy",
+        "actors" => "count the words that are trouble",
+        "leader" => "the sum over replicas is 1",
+        "cache_objects" => "what the operator's memory follows",
+        "work_waiting" => "stays high: raise `maxConcurrentReconciles`, or look at the brokers' speed",
+        "watches_failing" => "0; else a right is missing and the log names it",
+        "scaler_activations_total" => "grows when actors wake",
+        "scaler_looks_total" => "grows while actors sleep; on SQS each look is billed",
+        "scaler_streams" => {
+            "one for each pushed actor and replica; 0 with pushed actors: KEDA cannot reach the scaler"
+        }
+        _ => return None,
+    })
+}
+
+fn counted() -> Result<String> {
+    let mut table = String::from("| metric | meaning | how to read it |\n|---|---|---|\n");
+    for metric in metrics::ALL {
+        let name = format!("`{}_{}`", metrics::NAMESPACE, metric.name);
+        let reading = reading(metric.name).with_context(|| format!("say how {} is read", metric.name))?;
+        row(&mut table, &[&name, metric.help, reading]);
+    }
+    Ok(table)
+}
+
+fn row(table: &mut String, cells: &[&str]) {
+    writeln!(table, "| {} |", cells.join(" | ")).expect("a string takes everything");
+}
+
+/// Puts `table` between the marks of `name`.
+fn put(page: &str, name: &str, table: &str) -> Result<String> {
+    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = page.split_once(&open).with_context(|| format!("{PAGE} has no {open}"))?;
+    let (_, after) = rest.split_once(&close).with_context(|| format!("{PAGE} has no {close}"))?;
+    Ok(format!("{before}{open}{table}{close}{after}"))
+}
+
+fn main() -> Result<()> {
+    let mut page = fs::read_to_string(PAGE).with_context(|| format!("reading {PAGE}"))?;
+    for (name, table) in [("words", words()), ("conditions", types()), ("metrics", counted()?)] {
+        ensure!(table.lines().count() > 2, "table {name} is empty");
+        page = put(&page, name, &table)?;
+    }
+    fs::write(PAGE, page).with_context(|| format!("writing {PAGE}"))
+}
