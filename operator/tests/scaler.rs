@@ -225,6 +225,52 @@ async fn the_metric_counts_what_waits_against_the_queue_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_the_management_api_the_metric_adds_what_sidecars_have_in_hand() {
+    for rabbit in rabbitmqs() {
+        let queue = made(&rabbit).await;
+        rabbit.publish(&queue, "work");
+        let amqp_only = json!({"host": rabbit.host(), "port": rabbit.port()});
+        let scaler = Scaler::start(brokers(&amqp_only), None).await;
+        scaler.set("ocr", &queue, true, false);
+        let stop = CancellationToken::new();
+        let _ended = stop.clone().drop_guard();
+        let sidecar = sidecar(4, &stop).await;
+        scaler.actors.set_sidecars("team", "ocr", vec![sidecar]);
+        let mut client = scaler.client().await;
+        let request =
+            GetMetricsRequest { scaled_object_ref: Some(object("ocr")), metric_name: "messages".to_owned() };
+        let values = client.get_metrics(request).await.unwrap().into_inner().metric_values;
+        assert_eq!(values[0].metric_value, 5, "one waits, four are in hand");
+
+        // The queue is empty, and so would be the count of the broker: but work goes on.
+        scaler.set("idle", &fresh_queue(), true, false);
+        scaler.actors.set_sidecars("team", "idle", vec![sidecar]);
+        assert!(client.is_active(object("idle")).await.unwrap().into_inner().result);
+
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        scaler.set("silent", &fresh_queue(), true, false);
+        scaler.actors.set_sidecars("team", "silent", vec![silent.local_addr().unwrap()]);
+        let error = client.is_active(object("silent")).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+    }
+}
+
+/// The metrics of a sidecar that has so many messages in hand.
+async fn sidecar(messages: usize, stop: &CancellationToken) -> SocketAddr {
+    let metrics = asya_telemetry::Metrics::new("asya_actor");
+    let actor = metrics.actor("ocr", "rabbitmq");
+    for _ in 0..messages {
+        actor.received(1, Duration::ZERO);
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let check: asya_telemetry::server::Check = Arc::new(|| Ok(()));
+    let probes = asya_telemetry::server::Probes { healthy: check.clone(), ready: check, drain: None };
+    tokio::spawn(asya_telemetry::server::serve(listener, metrics, probes, stop.clone()));
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_actor_is_not_found() {
     let scaler = Scaler::start(nobody(), None).await;
     let mut client = scaler.client().await;

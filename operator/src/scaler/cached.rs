@@ -1,14 +1,19 @@
 //! Actors as the operator's caches know them.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use asya_resources::Scaling;
+use asya_resources::{EnvVar, Scaling};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Actors, Target};
 use crate::{
     actor::Stored,
-    controllers::{cache::Cache, live},
+    controllers::{
+        cache::Cache,
+        live::{self, Live},
+    },
+    desired::environment,
     settings::{Kind, Settings},
 };
 
@@ -50,6 +55,13 @@ impl Cached {
     }
 }
 
+/// A pod that may have messages in hand: one that is ending still may.
+fn address(pod: &Live, port: u16) -> Option<SocketAddr> {
+    let ended = matches!(pod.status["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let ip = pod.status["podIP"].as_str().filter(|_| !ended)?.parse().ok()?;
+    Some(SocketAddr::new(ip, port))
+}
+
 impl Actors for Cached {
     fn find(&self, namespace: &str, name: &str) -> Option<Target> {
         let actor = self.cache.actor(&(namespace.to_owned(), name.to_owned()))?;
@@ -62,6 +74,14 @@ impl Actors for Cached {
             at_zero: self.at_zero(&actor, namespace, name),
             queue_length: queue_length.unwrap_or_else(|| Scaling::default().queue_length),
         })
+    }
+
+    fn sidecars(&self, namespace: &str, name: &str) -> Option<Vec<SocketAddr>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let actor = self.cache.actor(&key)?;
+        let env = Vec::<EnvVar>::deserialize(&actor.spec["sidecar"]["env"]).unwrap_or_default();
+        let port = environment::port_said(&env)?;
+        Some(self.cache.pods(&key).iter().filter_map(|pod| address(pod, port)).collect())
     }
 }
 
@@ -142,6 +162,30 @@ mod tests {
             put(&cached, &spec);
             assert!(!cached.find("team", "ocr").unwrap().push, "{spec}");
         }
+    }
+
+    #[test]
+    fn sidecars_are_asked_where_their_metrics_are_served() {
+        let cached = cached("true");
+        let pod = |name: &str, status: Value| {
+            let labels = json!({"asya.sh/asya": "ocr"});
+            let pod =
+                json!({"metadata": {"name": name, "namespace": "team", "labels": labels}, "status": status});
+            cached.cache.put(live::Kind::Pod, serde_json::from_value::<Live>(pod).unwrap());
+        };
+        pod("a", json!({"phase": "Running", "podIP": "10.0.0.1"}));
+        pod("b", json!({"phase": "Pending"}));
+        pod("c", json!({"phase": "Succeeded", "podIP": "10.0.0.3"}));
+        pod("d", json!({"phase": "Running", "podIP": "fd00::4"}));
+        let found = |env: Value| {
+            put(&cached, &json!({"transport": "rabbitmq", "sidecar": {"env": env}}));
+            cached.sidecars("team", "ocr")
+        };
+        let at = |addresses: [&str; 2]| Some(addresses.map(|address| address.parse().unwrap()).to_vec());
+        assert_eq!(found(json!([])), at(["10.0.0.1:8080", "[fd00::4]:8080"]));
+        let other = json!([{"name": "ASYA_METRICS_ADDR", "value": ":9000"}]);
+        assert_eq!(found(other), at(["10.0.0.1:9000", "[fd00::4]:9000"]));
+        assert_eq!(found(json!([{"name": "ASYA_METRICS_ENABLED", "value": "false"}])), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | `service` | the four calls |
 //! | `streams` | who listens, bounded |
 //! | `poll` | the one loop that looks at the queues of actors at zero |
-//! | `counts` | what is on a queue, for the metric |
+//! | `counts`, `sidecars` | what is on a queue and in hand, for the metric |
 //! | `tls` | certificates that may change while we run |
 //! | [`counters`] | what is counted |
 //!
@@ -20,6 +20,7 @@ pub mod counters;
 mod counts;
 mod poll;
 mod service;
+mod sidecars;
 mod streams;
 pub mod target;
 mod tls;
