@@ -16,7 +16,8 @@ NAMESPACED=asya-prod-publish-$$
 LIMIT=20 # seconds for a message to arrive
 
 : "${ASYA_TEST_RABBITMQ_URL:?start the servers: tests/servers/all.sh run tests/publish.sh}"
-export RABBITMQ_URL=$ASYA_TEST_RABBITMQ_URL RABBITMQ_MANAGEMENT=$ASYA_TEST_RABBITMQ_MANAGEMENT
+# The vhost is written out: to Java a lone slash at the end is the vhost without a name.
+export RABBITMQ_URL=${ASYA_TEST_RABBITMQ_URL%/}/%2F RABBITMQ_MANAGEMENT=$ASYA_TEST_RABBITMQ_MANAGEMENT
 export AWS_ENDPOINT_URL_SQS=$ASYA_TEST_SQS_ENDPOINT AWS_DEFAULT_REGION=$AWS_REGION
 export GOWORK=off PATH="$VENV/bin:$PATH"
 
