@@ -55,12 +55,12 @@ pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -
     } else if wants_push(actor, context.settings.push.as_ref(), context.transport) {
         scaling.warnings.push(("PushUnavailable", why_not_pushed(actor, context).to_owned()));
     }
-    // The push scaler does not help: it knows no more than the broker tells, and sidecars do not report to it.
-    if !counts_unacknowledged(context) && actor.spec.kind() != WorkloadKind::Job {
+    // The push scaler counts what sidecars say that they have in hand.
+    if !counts_unacknowledged(context) && !pushed(actor, context) && actor.spec.kind() != WorkloadKind::Job {
         scaling.warnings.push((
             "ScaleInMayInterrupt",
             "only messages that wait are counted, so that pods may be ended while they work: set managementURL of \
-             the transport"
+             the transport, or turn the push scaler on"
                 .to_owned(),
         ));
     }
