@@ -69,6 +69,7 @@ pub fn resource(kind: &str) -> ApiResource {
         "ScaledObject" => ("keda.sh", "v1alpha1", "scaledobjects"),
         "ScaledJob" => ("keda.sh", "v1alpha1", "scaledjobs"),
         "TriggerAuthentication" => ("keda.sh", "v1alpha1", "triggerauthentications"),
+        "ClusterTriggerAuthentication" => ("keda.sh", "v1alpha1", "clustertriggerauthentications"),
         "Role" => ("rbac.authorization.k8s.io", "v1", "roles"),
         "RoleBinding" => ("rbac.authorization.k8s.io", "v1", "rolebindings"),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),

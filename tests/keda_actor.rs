@@ -1,8 +1,10 @@
-//! An applied actor, the real operator and the real KEDA: work wakes it from zero, and it naps again. `make test-keda`
-//! runs it; pods are processes of this machine.
+//! An applied actor, the real operator and the real KEDA: work wakes it from zero, by the built-in trigger and by the
+//! push scaler, and it naps again. `make test-keda` runs it; pods are processes of this machine.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
+    net::TcpListener,
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -14,25 +16,38 @@ use asya_tests::{
     operator::{Operator, Settings},
     process::{program, root},
 };
-use serde_json::json;
-use tokio::process::{Child, Command};
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, PostParams},
+};
+use lapin::{Channel, Connection};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    task::JoinHandle,
+};
 
 /// Enough for three pods to be wanted.
 const ENVELOPES: usize = 300;
-/// Seconds between two looks of the built-in trigger, in both tests: what the push scaler is there to beat.
+/// Seconds between two looks of the built-in trigger: what the push scaler is there to beat.
 const POLLING: u32 = 10;
+/// Seconds without work before the last replica goes.
+const COOLDOWN: u32 = 3;
+/// Within this the push scaler is to wake an actor.
+const GOAL: Duration = Duration::from_secs(2);
 
 /// The Python runtime as the operator's image has it.
-async fn runtime(folder: &tempfile::TempDir) -> Result<String> {
+async fn runtime(folder: &TempDir) -> Result<String> {
     let file = folder.path().join("asya_runtime.py");
-    let built =
-        Command::new("python3").arg(root().join("runtime-py/build_zipapp.py")).arg(&file).status().await?;
-    ensure!(built.success(), "the runtime could not be built");
+    let mut build = Command::new("python3");
+    build.arg(root().join("runtime-py/build_zipapp.py")).arg(&file).stdout(Stdio::null());
+    ensure!(build.status().await?.success(), "the runtime could not be built");
     Ok(file.to_string_lossy().into_owned())
 }
 
 /// Runs the pods of a namespace.
-fn kubelet(cluster: &Cluster, folder: &tempfile::TempDir) -> Result<Child> {
+fn kubelet(cluster: &Cluster, folder: &TempDir) -> Result<Child> {
     let log = std::fs::File::create(folder.path().join("kubelet.log"))?;
     Command::new(program("minikubelet")?)
         .arg("--kubeconfig")
@@ -51,77 +66,265 @@ fn envelope(number: usize) -> String {
         .to_string()
 }
 
-/// From an empty queue to three pods and back; returns the time from the first message to the first wanted pod.
-async fn wakes_and_naps(
-    test: &str,
-    operator: impl FnOnce(Settings) -> Settings,
-    push: bool,
-) -> Result<Option<Duration>> {
-    if std::env::var_os("ASYA_TEST_KEDA_CTL").is_none() {
-        eprintln!("NOT RUN: needs the real KEDA, make test-keda runs it");
-        return Ok(None);
+/// A namespace with an operator, a kubelet and one actor, `ocr`.
+struct Stage {
+    cluster: Cluster,
+    settings: Settings,
+    operator: Option<Operator>,
+    folder: TempDir,
+    channel: Channel,
+    arrivals: Arrivals,
+    collector: JoinHandle<()>,
+    _connection: Connection,
+    _kubelet: Child,
+}
+
+impl Stage {
+    /// `None` without the real KEDA.
+    async fn set(test: &str) -> Result<Option<Self>> {
+        if std::env::var_os("ASYA_TEST_KEDA_CTL").is_none() {
+            eprintln!("NOT RUN: needs the real KEDA, make test-keda runs it");
+            return Ok(None);
+        }
+        let Some(cluster) = Cluster::new(test).await? else { return Ok(None) };
+        let url = asya_tests::server("ASYA_TEST_RABBITMQ_URL").context("a broker")?;
+        let folder = tempfile::Builder::new().prefix("keda").tempdir_in("/tmp")?;
+        let settings = Settings::of(&cluster).env("ASYA_RUNTIME_SCRIPT_PATH", &runtime(&folder).await?);
+        let (connection, channel) = broker::connect(&url).await?;
+        let end = format!("{}-happy-end", cluster.namespace);
+        broker::declare(&channel, &end).await?;
+        let arrivals = Arrivals::default();
+        let collector = tokio::spawn(broker::collect(url, end, arrivals.clone()));
+        let kubelet = kubelet(&cluster, &folder)?;
+        Ok(Some(Self {
+            cluster,
+            settings,
+            operator: None,
+            folder,
+            channel,
+            arrivals,
+            collector,
+            _connection: connection,
+            _kubelet: kubelet,
+        }))
     }
-    let Some(cluster) = Cluster::new(test).await? else { return Ok(None) };
-    let url = asya_tests::server("ASYA_TEST_RABBITMQ_URL").context("a broker")?;
-    let folder = tempfile::Builder::new().prefix("keda").tempdir_in("/tmp")?;
-    let settings = Settings::of(&cluster).env("ASYA_RUNTIME_SCRIPT_PATH", &runtime(&folder).await?);
-    let operator = Operator::start(&operator(settings)).await?;
-    let _kubelet = kubelet(&cluster, &folder)?;
 
-    let (ocr, end) = (format!("{}-ocr", cluster.namespace), format!("{}-happy-end", cluster.namespace));
-    let (_connection, channel) = broker::connect(&url).await?;
-    broker::declare(&channel, &end).await?;
-    let arrivals = Arrivals::default();
-    let collector = tokio::spawn(broker::collect(url.clone(), end.clone(), arrivals.clone()));
-    let scaling = json!({
-        "enabled": true, "minReplicas": 0, "maxReplicas": 3, "queueLength": 50, "push": push,
-        "pollingInterval": POLLING, "cooldownPeriod": 3,
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 3}},
-    });
-    let manifest = actor("ocr").env("ASYA_HANDLER", "handlers.echo").with("scaling", scaling).json();
-    cluster.apply(&manifest).await?;
-    cluster.until_word("ocr", "Napping").await?;
-    cluster
-        .until("AsyncActor", "ocr", "is scaled by KEDA", |o| {
-            cluster::condition(o, "ScalingReady").is_some_and(|it| it["status"] == "True")
+    async fn start_operator(&mut self) -> Result<()> {
+        self.operator = Some(Operator::start(&self.settings).await?);
+        Ok(())
+    }
+
+    async fn stop_operator(&mut self) -> Result<()> {
+        let status = self.operator.take().context("it runs")?.stop().await?;
+        ensure!(status.success(), "{status}");
+        Ok(())
+    }
+
+    /// Applies the actor and waits until KEDA has taken it over.
+    async fn nap(&self, push: bool) -> Result<()> {
+        let scaling = json!({
+            "enabled": true, "minReplicas": 0, "maxReplicas": 3, "queueLength": 50, "push": push,
+            "pollingInterval": POLLING, "cooldownPeriod": COOLDOWN,
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 3}},
+        });
+        let manifest = actor("ocr").env("ASYA_HANDLER", "handlers.echo").with("scaling", scaling).json();
+        self.cluster.apply(&manifest).await?;
+        self.cluster.until_word("ocr", "Napping").await?;
+        self.cluster
+            .until("AsyncActor", "ocr", "is scaled by KEDA", |o| {
+                cluster::condition(o, "ScalingReady").is_some_and(|it| it["status"] == "True")
+            })
+            .await?;
+        let ready = |o: &Value| cluster::condition(o, "Ready").is_some_and(|it| it["status"] == "True");
+        let object = self.cluster.until("ScaledObject", "ocr", "is ready", ready).await?;
+        let triggers = object["spec"]["triggers"].as_array().context("triggers")?;
+        ensure!(triggers.len() == if push { 2 } else { 1 }, "{triggers:?}");
+        Ok(())
+    }
+
+    async fn publish(&self, numbers: std::ops::Range<usize>) -> Result<()> {
+        let ocr = format!("{}-ocr", self.cluster.namespace);
+        broker::publish(&self.channel, &ocr, numbers.map(envelope)).await
+    }
+
+    /// Replicas that the Deployment is told to have.
+    async fn wanted(&self) -> Result<u64> {
+        let deployment = self.cluster.get("Deployment", "ocr").await?;
+        Ok(deployment.and_then(|it| it["spec"]["replicas"].as_u64()).unwrap_or_default())
+    }
+
+    async fn until_awake(&self) -> Result<()> {
+        eventually("a pod is wanted", async || Ok((self.wanted().await? > 0).then_some(()))).await
+    }
+
+    async fn until_asleep(&self) -> Result<()> {
+        eventually("no pod is wanted", async || Ok((self.wanted().await? == 0).then_some(()))).await
+    }
+
+    fn arrived(&self) -> usize {
+        self.arrivals.lock().unwrap().len()
+    }
+
+    async fn until_arrived(&self, count: usize) -> Result<()> {
+        let arrived = async || Ok((self.arrived() >= count).then_some(()));
+        eventually("the envelopes are done", arrived).await.with_context(|| {
+            std::fs::read_to_string(self.folder.path().join("kubelet.log")).unwrap_or_default()
         })
-        .await?;
+    }
 
-    let wanted = async || {
-        let deployment = cluster.get("Deployment", "ocr").await?;
-        Ok::<_, anyhow::Error>(deployment.and_then(|it| it["spec"]["replicas"].as_u64()).unwrap_or_default())
-    };
+    /// Takes everything down, and says that nothing is left.
+    async fn end(self) -> Result<()> {
+        ensure!(self.arrivals.lock().unwrap().values().all(|count| *count == 1), "nothing was done twice");
+        self.collector.abort();
+        let namespace = &self.cluster.namespace;
+        self.cluster.delete("AsyncActor", "ocr").await?;
+        self.cluster.until_gone("AsyncActor", "ocr").await?;
+        let queue = broker::depth(&format!("asya-{namespace}-ocr")).await?;
+        ensure!(queue.is_none(), "the queue is gone with the actor");
+        broker::remove(&format!("asya-{namespace}-happy-end")).await
+    }
+}
+
+/// The push scaler's certificates, as the chart makes them: a server's for the operator, a client's for KEDA, and what
+/// tells KEDA of them.
+struct Trust {
+    name: String,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Trust {
+    async fn make(cluster: &Cluster) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let script = r#"
+            openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=authority" -keyout ca.key -out ca.crt
+            for name in tls client; do
+                openssl req -newkey rsa:2048 -nodes -subj /CN=$name -keyout $name.key -out $name.csr
+                echo "subjectAltName=DNS:localhost" >extensions
+                openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+                    -extfile extensions -out $name.crt
+            done"#;
+        let made = Command::new("sh").args(["-ec", script]).current_dir(folder.path()).output().await?;
+        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let read = |file: &str| std::fs::read_to_string(folder.path().join(file));
+        let (name, port) =
+            (cluster.namespace.clone(), TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "keda"},
+            "stringData": {"ca.crt": read("ca.crt")?, "tls.crt": read("client.crt")?, "tls.key": read("client.key")?}});
+        let key = |parameter: &str, key: &str| json!({"parameter": parameter, "name": name, "key": key});
+        let authentication = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ClusterTriggerAuthentication",
+            "metadata": {"name": name}, "spec": {"secretTargetRef": [key("caCert", "ca.crt"),
+                key("tlsClientCert", "tls.crt"), key("tlsClientKey", "tls.key")]}});
+        let post = PostParams::default();
+        Self::secrets(cluster).create(&post, &serde_json::from_value(secret)?).await?;
+        Self::authentications(cluster).create(&post, &serde_json::from_value(authentication)?).await?;
+        Ok(Self { name, folder, port })
+    }
+
+    fn secrets(cluster: &Cluster) -> Api<DynamicObject> {
+        Api::namespaced_with(cluster.client.clone(), "keda", &cluster::resource("Secret"))
+    }
+
+    fn authentications(cluster: &Cluster) -> Api<DynamicObject> {
+        Api::all_with(cluster.client.clone(), &cluster::resource("ClusterTriggerAuthentication"))
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn of(&self, settings: Settings) -> Settings {
+        settings
+            .env("ASYA_SCALER_BIND_ADDRESS", &format!("127.0.0.1:{}", self.port))
+            .env("ASYA_SCALER_ADDRESS", &format!("localhost:{}", self.port))
+            .env("ASYA_SCALER_TLS_DIR", &self.folder().to_string_lossy())
+            .env("ASYA_SCALER_AUTHENTICATION", &self.name)
+    }
+
+    async fn end(self, cluster: &Cluster) -> Result<()> {
+        let delete = DeleteParams::default();
+        Self::secrets(cluster).delete(&self.name, &delete).await?;
+        Self::authentications(cluster).delete(&self.name, &delete).await?;
+        Ok(())
+    }
+}
+
+/// From an empty queue to three pods and back; returns the time from the first message to the first wanted pod.
+async fn wakes_and_naps(test: &str, stage: &Stage) -> Result<Duration> {
     let started = Instant::now();
-    broker::publish(&channel, &ocr, (0..ENVELOPES).map(envelope)).await?;
-    eventually("a pod is wanted", async || Ok((wanted().await? > 0).then_some(()))).await?;
+    stage.publish(0..ENVELOPES).await?;
+    stage.until_awake().await?;
     let activated = started.elapsed();
-    let arrived = || arrivals.lock().unwrap().len();
-    eventually("the first envelope is done", async || Ok((arrived() > 0).then_some(()))).await?;
+    stage.until_arrived(1).await?;
     let first = started.elapsed();
-    eventually("every envelope is done", async || Ok((arrived() == ENVELOPES).then_some(())))
-        .await
-        .with_context(|| std::fs::read_to_string(folder.path().join("kubelet.log")).unwrap_or_default())?;
+    stage.until_arrived(ENVELOPES).await?;
     let done = started.elapsed();
-    eventually("no pod is wanted", async || Ok((wanted().await? == 0).then_some(()))).await?;
-    let status = cluster.until_word("ocr", "Napping").await?;
+    stage.until_asleep().await?;
+    let status = stage.cluster.until_word("ocr", "Napping").await?;
     ensure!(status["status"]["lastScaleDirection"] == "down", "{status}");
     println!(
         "{test}: activation {activated:.1?}, first result {first:.1?}, {ENVELOPES} results {done:.1?}, napping again \
          {:.1?}",
         started.elapsed()
     );
-    ensure!(arrivals.lock().unwrap().values().all(|count| *count == 1), "nothing was done twice");
-    collector.abort();
-
-    cluster.delete("AsyncActor", "ocr").await?;
-    cluster.until_gone("AsyncActor", "ocr").await?;
-    ensure!(broker::depth(&format!("asya-{ocr}")).await?.is_none(), "the queue is gone with the actor");
-    broker::remove(&format!("asya-{end}")).await?;
-    drop(operator);
-    Ok(Some(activated))
+    Ok(activated)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_built_in_trigger_wakes_an_actor_and_lets_it_nap() -> Result<()> {
-    wakes_and_naps("keda-polling", |settings| settings, false).await.map(drop)
+    let Some(mut stage) = Stage::set("keda-polling").await? else { return Ok(()) };
+    stage.start_operator().await?;
+    stage.nap(false).await?;
+    wakes_and_naps("keda-polling", &stage).await?;
+    stage.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_push_scaler_wakes_an_actor_within_two_seconds_and_lets_it_nap() -> Result<()> {
+    let Some(mut stage) = Stage::set("keda-push").await? else { return Ok(()) };
+    let trust = Trust::make(&stage.cluster).await?;
+    stage.settings = trust.of(stage.settings);
+    stage.start_operator().await?;
+    stage.nap(true).await?;
+    let activated = wakes_and_naps("keda-push", &stage).await?;
+    ensure!(activated < GOAL, "woken after {activated:?}");
+    trust.end(&stage.cluster).await?;
+    stage.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_operator_actors_wake_within_a_polling_interval_and_stay_up() -> Result<()> {
+    let Some(mut stage) = Stage::set("keda-alone").await? else { return Ok(()) };
+    let trust = Trust::make(&stage.cluster).await?;
+    stage.settings = trust.of(stage.settings);
+    stage.start_operator().await?;
+    stage.nap(true).await?;
+    stage.stop_operator().await?;
+
+    let started = Instant::now();
+    stage.publish(0..1).await?;
+    stage.until_awake().await?;
+    let activated = started.elapsed();
+    ensure!(activated < Duration::from_secs(POLLING.into()) + GOAL, "woken after {activated:?}");
+    stage.until_arrived(1).await?;
+
+    // Twice as long as a nap takes otherwise: KEDA keeps what it has while a trigger cannot be asked.
+    let hold = Duration::from_secs((2 * (POLLING + COOLDOWN)).into());
+    let idle = Instant::now();
+    while idle.elapsed() < hold {
+        ensure!(stage.wanted().await? > 0, "asleep {:?} after the last message", idle.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    stage.publish(1..2).await?;
+    stage.until_arrived(2).await?;
+    let back = Instant::now();
+    stage.start_operator().await?;
+    stage.until_asleep().await?;
+    println!(
+        "keda-alone: activation without an operator {activated:.1?}, awake for {hold:.0?} without one or work, \
+         napping {:.1?} after it came back",
+        back.elapsed()
+    );
+    trust.end(&stage.cluster).await?;
+    stage.end().await
 }

@@ -39,6 +39,8 @@ pub struct Metrics {
     objects: Gauges,
     waiting: Gauge,
     failing: Gauge,
+    /// What the push scaler counts.
+    pub scaler: crate::scaler::Counters,
     words: Mutex<BTreeMap<super::controllers::work::Key, String>>,
 }
 
@@ -61,7 +63,10 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut root = Registry::default();
         let registry = root.sub_registry_with_prefix(names::NAMESPACE);
+        let scaler = crate::scaler::Counters::default();
+        scaler.register(registry);
         Arc::new(Self {
+            scaler,
             reconciles: add(registry, &names::RECONCILES, Counters::default()),
             duration: add(registry, &names::RECONCILE_DURATION, Family::new_with_constructor(Buckets)),
             errors: add(registry, &names::RECONCILE_ERRORS, Counters::default()),

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use asya_telemetry::log;
+use axum::http::{HeaderValue, header::USER_AGENT};
 use kube::{
     Client,
     runtime::events::{Recorder, Reporter},
@@ -30,7 +31,7 @@ use crate::{
     },
     leader::Candidate,
     metrics::Metrics,
-    server,
+    scaler, server,
     settings::Settings,
 };
 
@@ -54,11 +55,19 @@ fn finish(outcome: Result<()>) -> ExitCode {
     }
 }
 
+/// The API server's client; audit logs know its calls by its name.
+async fn client() -> Result<Client> {
+    let mut config = kube::Config::infer().await.context("finding the cluster")?;
+    let agent = HeaderValue::from_static(concat!("asya-operator/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
+    Client::try_from(config).context("reaching the cluster")
+}
+
 /// Does one thing with the cluster and ends.
 pub fn once<F: Future<Output = Result<()>>>(settings: &Settings, act: fn(Client, Settings) -> F) -> ExitCode {
     finish(prepare(settings).and_then(|runtime| {
         runtime.block_on(async {
-            let client = Client::try_default().await.context("finding the cluster")?;
+            let client = client().await?;
             act(client, settings.clone()).await
         })
     }))
@@ -107,7 +116,7 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
         warn!("{warning}");
     }
     info!(version = env!("CARGO_PKG_VERSION"), settings = ?settings, "starting");
-    let client = Client::try_default().await.context("finding the cluster")?;
+    let client = client().await?;
     let cache = Arc::new(Cache::default());
     let queue = Arc::new(Queue::default());
     let metrics = Metrics::new();
@@ -130,6 +139,7 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
         metrics,
         queue,
     }));
+    tokio::spawn(push(context.clone(), stop.clone()));
     tokio::spawn(facts(context.clone(), stop.clone()));
     lead(&context, &stop).await;
     Ok(())
@@ -211,6 +221,29 @@ async fn settle(context: &Shared, stop: &CancellationToken) {
         () = stop.cancelled() => {}
     }
     refresh(context).await;
+}
+
+/// How soon the push scaler is tried again: its certificates may not be there yet.
+const SERVE_AGAIN: Duration = Duration::from_secs(10);
+
+/// Serves KEDA if asked to, on every replica. What stands in the way is tried again: everything else works without.
+async fn push(context: Arc<Shared>, stop: CancellationToken) {
+    let Some(push) = &context.settings.push else { return };
+    let actors = Arc::new(scaler::Cached::new(context.cache.clone(), context.settings.clone()));
+    let counters = &context.metrics.scaler;
+    while !stop.is_cancelled() {
+        let (actors, brokers) = (actors.clone(), context.brokers.clone());
+        if let Err(error) = scaler::serve(push, actors, brokers, counters.clone(), stop.clone()).await {
+            error!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "no actor is woken by the push scaler"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SERVE_AGAIN) => {}
+            () = stop.cancelled() => {}
+        }
+    }
 }
 
 async fn facts(context: Arc<Shared>, stop: CancellationToken) {

@@ -128,12 +128,8 @@ async fn an_actor_at_zero_is_woken_within_two_seconds_again_and_again_until_it_h
         let mut stream = scaler.client().await.stream_is_active(object("ocr")).await.unwrap().into_inner();
         assert_silent(&mut stream, "nothing waits").await;
 
-        let published = Instant::now();
         rabbit.publish(&queue, "work");
         woken(&mut stream).await;
-        let first = published.elapsed();
-        println!("from publish to active=true: {first:?}");
-        assert!(first < GOAL, "woken after {first:?}");
 
         let told = Instant::now();
         woken(&mut stream).await;
@@ -152,6 +148,51 @@ async fn an_actor_at_zero_is_woken_within_two_seconds_again_and_again_until_it_h
 
         scaler.set("ocr", &queue, true, true);
         woken(&mut stream).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_publish_to_active_it_takes_less_than_two_seconds() {
+    for rabbit in rabbitmqs() {
+        let scaler = Scaler::start(brokers(&config(&rabbit)), None).await;
+        let mut client = scaler.client().await;
+        let mut times = Vec::new();
+        for number in 0..12 {
+            let (queue, name) = (made(&rabbit).await, format!("ocr-{number}"));
+            scaler.set(&name, &queue, true, true);
+            let mut stream = client.stream_is_active(object(&name)).await.unwrap().into_inner();
+            let looks = scaler.counters.looks.get();
+            eventually("the queue is looked at", async || scaler.counters.looks.get() > looks).await;
+            // Somewhere between two looks, each time elsewhere.
+            tokio::time::sleep(Duration::from_millis(number * 40)).await;
+            let published = Instant::now();
+            rabbit.publish(&queue, "work");
+            woken(&mut stream).await;
+            times.push(published.elapsed());
+            scaler.set(&name, &queue, true, false);
+        }
+        times.sort_unstable();
+        println!("from publish to active=true: {:?} to {:?}, median {:?}", times[0], times[11], times[6]);
+        assert!(times[11] < GOAL, "woken after {:?}", times[11]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_just_woken_hears_that_there_is_work() {
+    for rabbit in rabbitmqs() {
+        let queue = made(&rabbit).await;
+        let scaler = Scaler::start(brokers(&config(&rabbit)), None).await;
+        scaler.set("ocr", &queue, true, true);
+        let mut client = scaler.client().await;
+        // Now the list of all queues is fresh, and the queue empty in it.
+        assert!(!client.is_active(object("ocr")).await.unwrap().into_inner().result);
+        let mut stream = client.stream_is_active(object("ocr")).await.unwrap().into_inner();
+        rabbit.publish(&queue, "work");
+        woken(&mut stream).await;
+        eventually("it is active", async || {
+            client.clone().is_active(object("ocr")).await.unwrap().into_inner().result
+        })
+        .await;
     }
 }
 
@@ -181,6 +222,52 @@ async fn the_metric_counts_what_waits_against_the_queue_length() {
         .await;
         assert!(client.is_active(object("ocr")).await.unwrap().into_inner().result);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_management_api_the_metric_adds_what_sidecars_have_in_hand() {
+    for rabbit in rabbitmqs() {
+        let queue = made(&rabbit).await;
+        rabbit.publish(&queue, "work");
+        let amqp_only = json!({"host": rabbit.host(), "port": rabbit.port()});
+        let scaler = Scaler::start(brokers(&amqp_only), None).await;
+        scaler.set("ocr", &queue, true, false);
+        let stop = CancellationToken::new();
+        let _ended = stop.clone().drop_guard();
+        let sidecar = sidecar(4, &stop).await;
+        scaler.actors.set_sidecars("team", "ocr", vec![sidecar]);
+        let mut client = scaler.client().await;
+        let request =
+            GetMetricsRequest { scaled_object_ref: Some(object("ocr")), metric_name: "messages".to_owned() };
+        let values = client.get_metrics(request).await.unwrap().into_inner().metric_values;
+        assert_eq!(values[0].metric_value, 5, "one waits, four are in hand");
+
+        // The queue is empty, and so would be the count of the broker: but work goes on.
+        scaler.set("idle", &fresh_queue(), true, false);
+        scaler.actors.set_sidecars("team", "idle", vec![sidecar]);
+        assert!(client.is_active(object("idle")).await.unwrap().into_inner().result);
+
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        scaler.set("silent", &fresh_queue(), true, false);
+        scaler.actors.set_sidecars("team", "silent", vec![silent.local_addr().unwrap()]);
+        let error = client.is_active(object("silent")).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+    }
+}
+
+/// The metrics of a sidecar that has so many messages in hand.
+async fn sidecar(messages: usize, stop: &CancellationToken) -> SocketAddr {
+    let metrics = asya_telemetry::Metrics::new("asya_actor");
+    let actor = metrics.actor("ocr", "rabbitmq");
+    for _ in 0..messages {
+        actor.received(1, Duration::ZERO);
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let check: asya_telemetry::server::Check = Arc::new(|| Ok(()));
+    let probes = asya_telemetry::server::Probes { healthy: check.clone(), ready: check, drain: None };
+    tokio::spawn(asya_telemetry::server::serve(listener, metrics, probes, stop.clone()));
+    address
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,7 @@ PORTS=(OPERATOR HEALTH METRICS ADAPTER ADAPTER_METRICS WEBHOOKS WEBHOOKS_HEALTH)
 read -r "${PORTS[@]}" <<<"${ASYA_TEST_KEDA_PORTS:-}" || true
 
 k() { "$KUBERNETES" kubectl "$@"; }
+version() { grep -m1 -oP 'kedacore/keda/v2 v\K[0-9.]+' "$SERVERS_DIR/../cluster/tools/keda/go.mod"; }
 
 # One certificate for all: the adapter is a client and a server, the operator its server, the webhooks are called by the API
 # server. Self-signed, and its own authority.
@@ -51,6 +52,8 @@ install_objects() {
     k create namespace keda --dry-run=client -o json | k apply -f - >/dev/null
     # Server-side: the CRDs are too large for the annotation of a client-side apply.
     k apply --server-side --force-conflicts -f "$config/crd/bases" >/dev/null
+    # As its chart and its release files do: others tell the version by it.
+    k label --overwrite -f "$config/crd/bases" "app.kubernetes.io/version=$(version)" >/dev/null
     k create serviceaccount keda-operator -n keda --dry-run=client -o json | k apply -f - >/dev/null
     k apply -f "$config/rbac/role.yaml" -f "$config/rbac/role_binding.yaml" -f "$config/metrics-server/role.yaml" \
         -f "$config/metrics-server/role_binding.yaml" >/dev/null
@@ -134,7 +137,7 @@ start() {
     install_webhooks
     cat >"$STATE/env.tmp" <<ENV
 ASYA_TEST_KEDA_CTL=$SERVERS_DIR/keda.sh
-ASYA_TEST_KEDA_VERSION=$(grep -m1 -oP 'kedacore/keda/v2 v\K[0-9.]+' "$SERVERS_DIR/../cluster/tools/keda/go.mod")
+ASYA_TEST_KEDA_VERSION=$(version)
 ENV
     mv "$STATE/env.tmp" "$STATE/env"
     cat "$STATE/env"

@@ -183,6 +183,7 @@ impl Look<'_> {
         } else {
             None
         };
+        observed.warnings.extend(desired.warnings.iter().cloned());
         let mut waiting = self.workload(&desired, scaling.is_some(), observed).await;
         if observed.workload.is_good() {
             match &scaling {

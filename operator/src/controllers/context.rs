@@ -39,7 +39,7 @@ pub struct Context {
     /// Writes objects.
     pub applier: Arc<Applier>,
     /// The brokers.
-    pub brokers: Brokers,
+    pub brokers: Arc<Brokers>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is to be looked at.
@@ -96,7 +96,7 @@ impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { client, settings, cache, applier, metrics, queue, recorder } = parts;
-        let brokers = Brokers::new(&settings);
+        let brokers = Arc::new(Brokers::new(&settings));
         let script = Script::read(&settings.runtime.path);
         Self {
             client,

@@ -1,29 +1,44 @@
 //! `asya-operator finalizers remove`: actors can then be deleted without an operator.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, Client, Resource,
     api::{ApiResource, ListParams, Patch, PatchParams},
     core::{DynamicObject, PartialObjectMeta},
 };
 use serde_json::{Value, json};
-use tracing::info;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
 
 use crate::{
     actor::{self, FINALIZER},
     settings::Settings,
 };
 
+/// How often the operator's pods are counted while they end.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 
 type Metadata = PartialObjectMeta<DynamicObject>;
 
-/// Removes our finalizer from every actor. Doing it again does nothing; without the CRD there is nothing to do.
+/// Names the operator's own Deployment, which is stopped first. Set by the chart's hook.
+const DEPLOYMENT: &str = "ASYA_OPERATOR_DEPLOYMENT";
+/// How long the operator's pods may take to end: more than their grace period.
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Removes our finalizer from every actor. Doing it again does nothing; without the CRD there is nothing to do. A
+/// running operator would put finalizers back: where its Deployment is known, it is scaled to zero first.
 ///
 /// # Errors
 /// What the API server said.
 pub async fn remove(client: Client, settings: Settings) -> Result<()> {
+    if let Some(name) = std::env::var(DEPLOYMENT).ok().filter(|name| !name.is_empty()) {
+        stop_operator(&client, &settings.namespace, &name).await?;
+    }
     let resource: ApiResource = actor::resource();
     let everywhere = [String::new()];
     let namespaces = if settings.namespaces.is_empty() { &everywhere[..] } else { &settings.namespaces };
@@ -52,6 +67,36 @@ pub async fn remove(client: Client, settings: Settings) -> Result<()> {
     }
     info!(actors = freed, "removed the operator's finalizer");
     Ok(())
+}
+
+/// Scales the operator to zero and waits until its pods are gone; goes on without a pod that does not end in time.
+async fn stop_operator(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let nothing = json!({"spec": {"replicas": 0}});
+    let deployment = match api.patch(name, &PatchParams::default(), &Patch::Merge(&nothing)).await {
+        Ok(deployment) => deployment,
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("stopping deployment {namespace}/{name}")),
+    };
+    info!(deployment = name, "stopping the operator");
+    let labels = deployment.spec.and_then(|spec| spec.selector.match_labels).unwrap_or_default();
+    let selector = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+    // The Deployment's own count leaves out pods that are ending, and those still act.
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let limit = Instant::now() + STOPS_WITHIN;
+    loop {
+        let list = pods.list_metadata(&ListParams::default().labels(&selector)).await;
+        let left =
+            list.with_context(|| format!("listing pods of deployment {namespace}/{name}"))?.items.len();
+        if left == 0 {
+            return Ok(());
+        }
+        if Instant::now() >= limit {
+            warn!(pods = left, "the operator did not end in time; its finalizers may come back");
+            return Ok(());
+        }
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 async fn free(client: &Client, resource: &ApiResource, actor: &Metadata) -> Result<bool> {

@@ -32,7 +32,11 @@ pub fn gateway(actor: &Actor, context: &Context<'_>) -> Option<EnvVar> {
 
 /// The port of metrics, health and drain; `None` = they are off.
 pub fn port(actor: &Actor) -> Option<u16> {
-    let env = actor.spec.sidecar.as_ref().map(|sidecar| sidecar.env.as_slice()).unwrap_or_default();
+    port_said(actor.spec.sidecar.as_ref().map(|sidecar| sidecar.env.as_slice()).unwrap_or_default())
+}
+
+/// The same from `spec.sidecar.env`.
+pub fn port_said(env: &[EnvVar]) -> Option<u16> {
     let said =
         |name: &str| env.iter().rev().find(|var| var.name == name).and_then(|var| var.value.as_deref());
     if said("ASYA_METRICS_ENABLED").is_some_and(|word| FALSE.contains(&word.to_ascii_lowercase().as_str())) {

@@ -55,6 +55,7 @@ pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -
     } else if wants_push(actor, context.settings.push.as_ref(), context.transport) {
         scaling.warnings.push(("PushUnavailable", why_not_pushed(actor, context).to_owned()));
     }
+    // The push scaler counts what sidecars say that they have in hand.
     if !counts_unacknowledged(context) && !pushed(actor, context) && actor.spec.kind() != WorkloadKind::Job {
         scaling.warnings.push((
             "ScaleInMayInterrupt",

@@ -109,6 +109,11 @@ impl Brokers {
         matches!(kind, Some(Kind::Rabbitmq(rabbitmq)) if rabbitmq.management_url.is_some())
     }
 
+    /// Whether this transport tells how many messages are in hand.
+    pub fn counts_in_hand(&self, transport: &str) -> bool {
+        self.is_listed(transport) || self.is_billed(transport)
+    }
+
     /// What one call that lists all queues of the transport said of this one: seconds old, and free for all who ask in
     /// between. `None` where nothing is listed, or this queue is not.
     pub async fn listed(&self, transport: &str, queue: &Queue) -> Option<Depth> {

@@ -118,7 +118,7 @@ impl Client {
         };
         let mut ready = Vec::with_capacity(queues.len());
         for queue in &queues {
-            ready.push(match sqs.depth(queue).await {
+            ready.push(match sqs.own_depth(queue).await {
                 Ok(depth) => Some(depth.ready),
                 Err(TransportError::Unroutable { .. }) => None,
                 Err(error) => return Err(error),

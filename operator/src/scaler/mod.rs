@@ -3,21 +3,24 @@
 //! | module | holds |
 //! |---|---|
 //! | [`target`] | [`Actors`]: which queue an actor reads, and whether it is at zero |
+//! | [`cached`] | [`Cached`]: the same from the operator's caches |
 //! | [`proto`] | the protocol, generated |
 //! | `service` | the four calls |
 //! | `streams` | who listens, bounded |
 //! | `poll` | the one loop that looks at the queues of actors at zero |
-//! | `counts` | what is on a queue, for the metric |
+//! | `counts`, `sidecars` | what is on a queue and in hand, for the metric |
 //! | `tls` | certificates that may change while we run |
 //! | [`counters`] | what is counted |
 //!
 //! The invariant: **it only ever says that there is work.** What it does not know, and all that it says beyond that,
 //! would end pods that work; so a stream carries `true` or nothing, and a broker that is away is an error.
 
+pub mod cached;
 pub mod counters;
 mod counts;
 mod poll;
 mod service;
+mod sidecars;
 mod streams;
 pub mod target;
 mod tls;
@@ -28,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
+pub use cached::Cached;
 pub use counters::Counters;
 pub use target::{Actors, Target};
 

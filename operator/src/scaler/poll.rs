@@ -17,7 +17,7 @@ use super::{
     Actors, Counters, Target,
     streams::{Key, Streams},
 };
-use crate::queues::Brokers;
+use crate::queues::{Brokers, Problem};
 
 /// How often the queues of actors at zero are looked at: half of the second within which an actor is to wake.
 const TICK: Duration = Duration::from_millis(500);
@@ -149,6 +149,14 @@ async fn look(brokers: Arc<Brokers>, transport: String, asked: Vec<Due>, listed:
         Ok(ready) => {
             let waits = ready.into_iter().map(|ready| Some(ready.is_some_and(|ready| ready > 0)));
             seen.extend(asked.into_iter().map(|due| due.key).zip(waits));
+        }
+        // One queue that is refused must not silence the others.
+        Err(Problem::Refused(_)) if queues.len() > 1 => {
+            for due in asked {
+                let ready = brokers.ready(&transport, std::slice::from_ref(&due.target.queue)).await;
+                let waits = ready.ok().map(|ready| ready.into_iter().flatten().any(|ready| ready > 0));
+                seen.push((due.key, waits));
+            }
         }
         // Said once in a while by the broker's own connection; here it would be said twice a second.
         Err(problem) => tracing::debug!(transport, %problem, "nothing is known of actors at zero"),

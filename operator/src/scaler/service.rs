@@ -48,8 +48,10 @@ impl Service {
     }
 
     async fn count(&self, object: &ScaledObjectRef) -> Result<u64, Status> {
+        let target = self.find(object)?;
+        let sidecars = || self.actors.sidecars(&object.namespace, &object.name);
         // An error holds the workload as it is; a made-up zero would end its pods.
-        self.counts.of(&self.find(object)?).await.map_err(Status::unavailable)
+        self.counts.of(&target, sidecars).await.map_err(Status::unavailable)
     }
 }
 

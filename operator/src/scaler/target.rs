@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{PoisonError, RwLock},
 };
 
@@ -26,27 +27,46 @@ pub struct Target {
 pub trait Actors: Send + Sync + 'static {
     /// The actor of that namespace and name, as far as is known now.
     fn find(&self, namespace: &str, name: &str) -> Option<Target>;
+
+    /// Where the metrics of its sidecars are served, of those that may have messages in hand; `None` = nowhere.
+    fn sidecars(&self, namespace: &str, name: &str) -> Option<Vec<SocketAddr>>;
 }
 
 /// Actors in memory, for those who embed the scaler or test it.
 #[derive(Debug, Default)]
-pub struct Known(RwLock<HashMap<(String, String), Target>>);
+pub struct Known {
+    targets: RwLock<HashMap<Key, Target>>,
+    sidecars: RwLock<HashMap<Key, Vec<SocketAddr>>>,
+}
+
+type Key = (String, String);
 
 impl Known {
     /// Adds or replaces an actor; `None` removes it.
     pub fn set(&self, namespace: &str, name: &str, target: Option<Target>) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.targets.write().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), name.to_owned());
         match target {
             Some(target) => known.insert(key, target),
             None => known.remove(&key),
         };
     }
+
+    /// Says where the sidecars of an actor are.
+    pub fn set_sidecars(&self, namespace: &str, name: &str, addresses: Vec<SocketAddr>) {
+        let mut sidecars = self.sidecars.write().unwrap_or_else(PoisonError::into_inner);
+        sidecars.insert((namespace.to_owned(), name.to_owned()), addresses);
+    }
 }
 
 impl Actors for Known {
     fn find(&self, namespace: &str, name: &str) -> Option<Target> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.targets.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    fn sidecars(&self, namespace: &str, name: &str) -> Option<Vec<SocketAddr>> {
+        let sidecars = self.sidecars.read().unwrap_or_else(PoisonError::into_inner);
+        Some(sidecars.get(&(namespace.to_owned(), name.to_owned())).cloned().unwrap_or_default())
     }
 }

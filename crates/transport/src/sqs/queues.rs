@@ -148,6 +148,15 @@ impl Sqs {
         Ok(missing)
     }
 
+    /// What is on this one queue, its dead-letter queue left out: one question, where [`Queues::depth`] asks two.
+    ///
+    /// # Errors
+    /// [`TransportError::Unroutable`] without such a queue; the service is away or does not permit it.
+    pub async fn own_depth(&self, queue: &Queue) -> Result<Depth, TransportError> {
+        let name = self.core.physical(queue);
+        depth(&self.core, &name).await.map_err(|failure| failure.publishing(queue))
+    }
+
     /// Deletes this one queue, not its dead-letter queue, with all that is on it. A missing queue is not an error.
     ///
     /// # Errors
@@ -174,9 +183,9 @@ impl Queues for Sqs {
 
     fn depth<'a>(&'a self, queue: &'a Queue) -> BoxFuture<'a, Result<Depth, TransportError>> {
         Box::pin(async move {
-            let name = self.core.physical(queue);
-            let own = depth(&self.core, &name).await.map_err(|failure| failure.publishing(queue))?;
+            let own = self.own_depth(queue).await?;
             // A queue without dead letters of its own has none that could be told from others'.
+            let name = self.core.physical(queue);
             let dead = depth(&self.core, &name.dead_letter()).await.map_or(0, |dead| dead.ready);
             Ok(Depth { dead, ..own })
         })
