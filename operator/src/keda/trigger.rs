@@ -43,6 +43,17 @@ pub fn wants_push(actor: &Actor, push: Option<&Push>, transport: &Transport) -> 
     actor.spec.scaling.as_ref().and_then(|scaling| scaling.push).unwrap_or_else(default)
 }
 
+/// Whether nothing will tell KEDA of messages in hand, as the operator is configured. What the installed KEDA can do is
+/// left out: pods must not change when it is upgraded.
+pub fn counts_waiting_only(actor: &Actor, context: &Context<'_>) -> bool {
+    let push = context.settings.push.as_ref();
+    let scaled = actor.spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled);
+    scaled
+        && actor.spec.kind() != WorkloadKind::Job
+        && !counts_unacknowledged(context)
+        && !(push.is_some() && wants_push(actor, push, context.transport))
+}
+
 /// All triggers of an actor; what they authenticate with is added to `scaling`. `None` when there can be none.
 pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -> Option<Vec<Value>> {
     let own = match &context.transport.kind {
@@ -55,12 +66,12 @@ pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -
     } else if wants_push(actor, context.settings.push.as_ref(), context.transport) {
         scaling.warnings.push(("PushUnavailable", why_not_pushed(actor, context).to_owned()));
     }
-    // The push scaler does not help: it knows no more than the broker tells, and sidecars do not report to it.
-    if !counts_unacknowledged(context) && actor.spec.kind() != WorkloadKind::Job {
+    // The push scaler asks the sidecars for what they have in hand.
+    if !counts_unacknowledged(context) && !pushed(actor, context) && actor.spec.kind() != WorkloadKind::Job {
         scaling.warnings.push((
             "ScaleInMayInterrupt",
             "only messages that wait are counted, so that pods may be ended while they work: set managementURL of \
-             the transport"
+             the transport, or turn the push scaler on"
                 .to_owned(),
         ));
     }
