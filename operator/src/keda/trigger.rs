@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Label `app.kubernetes.io/name` of the ConfigMap with a user's name; it is watched by it.
+const NAME_LABEL: &str = "asya-trigger-auth";
+
 /// Whether the built-in trigger counts messages in work beside those that wait. Without, the count goes to zero while
 /// pods work, and KEDA ends them.
 pub fn counts_unacknowledged(context: &Context<'_>) -> bool {
@@ -162,10 +165,12 @@ fn rabbitmq_trigger(
             // KEDA takes a user's name from no place in the trigger itself: a ConfigMap says it, because existing
             // Secrets hold the password alone.
             None => {
+                let mut metadata = metadata(actor, &name);
+                metadata["labels"]["app.kubernetes.io/name"] = NAME_LABEL.into();
                 scaling.objects.push(json!({
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
-                    "metadata": metadata(actor, &name),
+                    "metadata": metadata,
                     "data": {"username": rabbitmq.username},
                 }));
                 spec["configMapTargetRef"] =
