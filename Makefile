@@ -1,6 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-keda lint bench generate images docker-build fuzz clean
+.PHONY: help demo test test-fast test-keda lint bench bench-cluster generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ lint: ## formats, clippy, licences, generated files, ruff, mypy
 
 bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 	@benches/run.sh
+
+bench-cluster: ## a thousand actors: time, memory and calls of the operator
+	@benches/cluster.sh
 
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
