@@ -88,6 +88,35 @@ async fn what_somebody_else_edits_or_deletes_comes_back() -> Result<()> {
     Ok(())
 }
 
+/// Secrets of existing installations hold the password alone: KEDA has the user's name from a ConfigMap.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tells_keda_the_user_comes_back_and_goes_with_scaling() -> Result<()> {
+    let cluster = cluster!("username");
+    let secrets = tempfile::tempdir()?;
+    std::fs::create_dir(secrets.path().join("rabbitmq"))?;
+    std::fs::write(secrets.path().join("rabbitmq/password"), "guest")?;
+    let settings = Settings::with_password(&cluster, secrets.path());
+    let _operator = Operator::start(&settings).await?;
+    cluster.apply(&actor("ocr").scaling(0..=20).json()).await?;
+    cluster.until_word("ocr", "Napping").await?;
+    let name = "ocr-trigger-auth";
+    let named = |o: &serde_json::Value| o["data"]["username"] == "guest";
+    cluster.until("ConfigMap", name, "names the user", named).await?;
+    cluster.edit("ConfigMap", name, &json!({"data": {"username": "other"}})).await?;
+    cluster.until("ConfigMap", name, "names the user again", named).await?;
+    for kind in ["ConfigMap", "TriggerAuthentication"] {
+        let uid = cluster.get(kind, name).await?.unwrap()["metadata"]["uid"].clone();
+        cluster.delete(kind, name).await?;
+        cluster.until(kind, name, "is made again", |object| object["metadata"]["uid"] != uid).await?;
+    }
+    cluster.apply(&actor("ocr").replicas(0).json()).await?;
+    for kind in ["ScaledObject", "ConfigMap", "TriggerAuthentication"] {
+        let name = if kind == "ScaledObject" { "ocr" } else { name };
+        cluster.until_gone(kind, name).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn turning_scaling_on_and_off_never_passes_through_another_number() -> Result<()> {
     let cluster = cluster!("handover");

@@ -1,6 +1,9 @@
 //! The real operator as a process against the test cluster.
 
-use std::{path::PathBuf, process::ExitStatus};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,6 +48,16 @@ impl Settings {
             .env("ASYA_HEALTH_PROBE_BIND_ADDRESS", "127.0.0.1:0")
             .env("ASYA_LOG_LEVEL", "info,asya_operator=debug")
             .env("ASYA_LOG_FORMAT", "json")
+    }
+
+    /// As [`of`](Self::of), with the password in a Secret: the operator's own copy is `<secrets>/rabbitmq/password`.
+    pub fn with_password(cluster: &Cluster, secrets: &Path) -> Self {
+        let mut transports = transports();
+        transports["transports"]["rabbitmq"]["config"]["passwordSecretRef"] =
+            json!({"name": "rabbitmq", "key": "password"});
+        Self::of(cluster)
+            .env("ASYA_TRANSPORT_CONFIG", &transports.to_string())
+            .env("ASYA_TRANSPORT_SECRETS_DIR", &secrets.to_string_lossy())
     }
 
     /// With this variable; the last one of a name counts.

@@ -407,10 +407,10 @@ impl Look<'_> {
             }
         }
         let authentication = (self.key.0.clone(), keda_authentication(&self.key.1));
-        if let Err(refusal) =
-            self.context.applier.delete(Kind::TriggerAuthentication, &authentication, self.owner()).await
-        {
-            observed.warnings.push(("ScalingRemains", refusal.to_string()));
+        for kind in [Kind::TriggerAuthentication, Kind::ConfigMap] {
+            if let Err(refusal) = self.context.applier.delete(kind, &authentication, self.owner()).await {
+                observed.warnings.push(("ScalingRemains", refusal.to_string()));
+            }
         }
         remains
     }

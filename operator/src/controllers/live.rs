@@ -16,8 +16,8 @@ use crate::actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER};
 
 /// Field managers under which the previous operator wrote by Update.
 pub const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
-/// Label of the ConfigMaps that hold the runtime.
-pub const RUNTIME_LABEL: &str = "app.kubernetes.io/name=asya-runtime";
+/// Labels of the ConfigMaps that hold the runtime, or the user's name for a trigger.
+pub const CONFIG_MAPS: &str = "app.kubernetes.io/name in (asya-runtime,asya-trigger-auth)";
 /// Label that KEDA gives to what it makes for a ScaledObject.
 const SCALED_OBJECT_LABEL: &str = "scaledobject.keda.sh/name";
 /// What `kubectl apply` remembers; half of an object's size and of no use here.
@@ -144,7 +144,7 @@ impl Kind {
     pub fn selector(self) -> Option<&'static str> {
         match self {
             Self::Namespace | Self::HorizontalPodAutoscaler => None,
-            Self::ConfigMap => Some(RUNTIME_LABEL),
+            Self::ConfigMap => Some(CONFIG_MAPS),
             _ => Some(ACTOR_LABEL),
         }
     }

@@ -89,7 +89,10 @@ fn unused(context: &Context, namespace: &str, script: &Script) -> Vec<Key> {
     let used: Vec<String> =
         workloads.flat_map(|live| live.spec.config_maps().map(str::to_owned).collect::<Vec<_>>()).collect();
     let current = script.name();
-    let ours = |map: &Live| map.label("app.kubernetes.io/managed-by") == Some(crate::actor::FIELD_MANAGER);
+    let ours = |map: &Live| {
+        map.label("app.kubernetes.io/managed-by") == Some(crate::actor::FIELD_MANAGER)
+            && map.label(crate::actor::ACTOR_LABEL).is_none()
+    };
     let maps =
         cache.objects(Kind::ConfigMap, namespace).into_iter().filter(|map| ours(map) && !map.deleting());
     maps.map(|map| map.key())

@@ -21,7 +21,7 @@ use super::{
     runtime::SETTLES,
     work::{Key, Queue, Work},
 };
-use crate::actor::{self, Stored};
+use crate::actor::{self, ACTOR_LABEL, Stored};
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -111,7 +111,7 @@ impl Watched for Live {
     fn keep(self, kind: Option<Kind>, feed: &Feed) {
         let Some(kind) = kind else { return };
         let object = self.slim();
-        let (actor, namespace) = (object.actor(), object.key().0);
+        let (actor, namespace) = (whose(kind, &object), object.key().0);
         let now = object.metadata.resource_version.clone();
         let before = feed.cache.put(kind, object);
         if before.is_some_and(|before| before.metadata.resource_version == now) {
@@ -127,10 +127,15 @@ impl Watched for PartialObjectMeta<Live> {
     }
 }
 
+/// The actor that is looked at when an object changed. A runtime is owned by all actors of its namespace.
+fn whose(kind: Kind, object: &Live) -> Option<Key> {
+    object.actor().filter(|_| kind != Kind::ConfigMap || object.label(ACTOR_LABEL).is_some())
+}
+
 fn wake(kind: Kind, actor: Option<Key>, namespace: String, feed: &Feed) {
     match (kind, actor) {
         (Kind::Namespace, _) => {}
-        (Kind::ConfigMap, _) => feed.queue.now(Work::Runtime(namespace)),
+        (Kind::ConfigMap, None) => feed.queue.now(Work::Runtime(namespace)),
         (_, Some(actor)) => {
             if feed.cache.actor(&actor).is_some() {
                 feed.queue.now(Work::Actor(actor));
@@ -151,7 +156,7 @@ fn forget(scope: &Scope, key: &Key, feed: &Feed) {
         Some(kind) => {
             if let Some(gone) = feed.cache.remove(kind, key) {
                 (feed.gone)(kind, key, gone.uid());
-                wake(kind, gone.actor(), key.0.clone(), feed);
+                wake(kind, whose(kind, &gone), key.0.clone(), feed);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     actor::Actor,
+    keda::trigger,
     settings::{Kind, Rabbitmq, Sqs, transports::Credentials},
 };
 
@@ -87,6 +88,11 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
     env.extend(spec.retry.as_ref().map(retry).unwrap_or_default());
     if let Some(routes) = &spec.routes {
         env.push(EnvVar::plain("ASYA_ROUTES_ALLOW", routes.allow.join(",")));
+    }
+    if trigger::counts_waiting_only(actor, context) {
+        // The fewer a pod holds back beside those that it works on, the less is interrupted when it is ended.
+        let credit = spec.scaling.clone().unwrap_or_default().queue_length;
+        env.push(EnvVar::plain("ASYA_RABBITMQ_PREFETCH", credit.to_string()));
     }
     if spec.kind() == WorkloadKind::Job {
         let job = spec.workload.job.clone().unwrap_or_default();

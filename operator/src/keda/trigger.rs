@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Label `app.kubernetes.io/name` of the ConfigMap with a user's name; it is watched by it.
+const NAME_LABEL: &str = "asya-trigger-auth";
+
 /// Whether the built-in trigger counts messages in work beside those that wait. Without, the count goes to zero while
 /// pods work, and KEDA ends them.
 pub fn counts_unacknowledged(context: &Context<'_>) -> bool {
@@ -43,6 +46,17 @@ pub fn wants_push(actor: &Actor, push: Option<&Push>, transport: &Transport) -> 
     actor.spec.scaling.as_ref().and_then(|scaling| scaling.push).unwrap_or_else(default)
 }
 
+/// Whether nothing will tell KEDA of messages in hand, as the operator is configured. What the installed KEDA can do is
+/// left out: pods must not change when it is upgraded.
+pub fn counts_waiting_only(actor: &Actor, context: &Context<'_>) -> bool {
+    let push = context.settings.push.as_ref();
+    let scaled = actor.spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled);
+    scaled
+        && actor.spec.kind() != WorkloadKind::Job
+        && !counts_unacknowledged(context)
+        && !(push.is_some() && wants_push(actor, push, context.transport))
+}
+
 /// All triggers of an actor; what they authenticate with is added to `scaling`. `None` when there can be none.
 pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -> Option<Vec<Value>> {
     let own = match &context.transport.kind {
@@ -55,7 +69,7 @@ pub(super) fn all(actor: &Actor, context: &Context<'_>, scaling: &mut Scaling) -
     } else if wants_push(actor, context.settings.push.as_ref(), context.transport) {
         scaling.warnings.push(("PushUnavailable", why_not_pushed(actor, context).to_owned()));
     }
-    // The push scaler counts what sidecars say that they have in hand.
+    // The push scaler asks the sidecars for what they have in hand.
     if !counts_unacknowledged(context) && !pushed(actor, context) && actor.spec.kind() != WorkloadKind::Job {
         scaling.warnings.push((
             "ScaleInMayInterrupt",
@@ -151,10 +165,12 @@ fn rabbitmq_trigger(
             // KEDA takes a user's name from no place in the trigger itself: a ConfigMap says it, because existing
             // Secrets hold the password alone.
             None => {
+                let mut metadata = metadata(actor, &name);
+                metadata["labels"]["app.kubernetes.io/name"] = NAME_LABEL.into();
                 scaling.objects.push(json!({
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
-                    "metadata": metadata(actor, &name),
+                    "metadata": metadata,
                     "data": {"username": rabbitmq.username},
                 }));
                 spec["configMapTargetRef"] =

@@ -1,9 +1,9 @@
 //! What sidecars have in hand, as they say themselves: where the broker cannot tell, pods would be ended while they work.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use asya_telemetry::names;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -22,20 +22,21 @@ const PAGE: u64 = 512 * 1024;
 /// # Errors
 /// A sentence about the first one that does not say. Nothing is made up for it.
 pub(super) async fn in_hand(addresses: Vec<SocketAddr>) -> Result<u64, String> {
-    stream::iter(addresses)
-        .map(async |address| {
-            let wrong =
-                |why: String| format!("the sidecar at {address} does not say what it has in hand: {why}");
-            match timeout(PATIENCE, page(address)).await {
-                Ok(Ok(page)) => active(&page).ok_or_else(|| wrong("its metrics do not hold it".to_owned())),
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(0),
-                Ok(Err(error)) => Err(wrong(error.to_string())),
-                Err(_) => Err(wrong(format!("no answer within {} s", PATIENCE.as_secs()))),
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .try_fold(0, async |sum: u64, number| Ok(sum.saturating_add(number)))
-        .await
+    let answers = stream::iter(addresses).map(ask).buffer_unordered(AT_ONCE);
+    answers.try_fold(0, |sum: u64, number| future::ready(Ok(sum.saturating_add(number)))).await
+}
+
+async fn ask(address: SocketAddr) -> Result<u64, String> {
+    let why = match timeout(PATIENCE, page(address)).await {
+        Ok(Ok(page)) => match active(&page) {
+            Some(number) => return Ok(number),
+            None => "its metrics do not hold it".to_owned(),
+        },
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => return Ok(0),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    Err(format!("the sidecar at {address} does not say what it has in hand: {why}"))
 }
 
 /// The page of metrics, with the head of the answer. HTTP/1.0: the answer ends with the connection.
