@@ -136,6 +136,14 @@ async def astream(payload):
         yield n
 
 
+async def torrent(payload):
+    """Is left alone after its first item, and never waits for anything."""
+    yield 0
+    time.sleep(0.3)
+    for n in range(1, payload):
+        yield n
+
+
 async def later(payload):
     if payload == "raise":
         raise ValueError("async")

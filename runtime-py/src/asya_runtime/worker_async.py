@@ -185,6 +185,8 @@ class AsyncWorker:
             payload = self.callee.payload(value, before)
             line.send(frames.item(request, self.callee.meta(context), payload))
             line.flush()
+            # A stream that waits for nothing would keep the loop, and with it its own cancellation, for itself.
+            await asyncio.sleep(0)
             await line.writable.wait()
 
         if inspect.isasyncgen(stream):
