@@ -288,9 +288,16 @@ pub struct ReplicaLog {
 }
 
 impl ReplicaLog {
-    /// All numbers so far, in order, without repetitions.
-    pub fn numbers(&self) -> Vec<i64> {
-        self.seen.lock().map(|seen| seen.clone()).unwrap_or_default()
+    /// All numbers in order, without repetitions, as soon as `last` has come: the watch may be behind what is read.
+    pub async fn until(&self, last: i64) -> Vec<i64> {
+        let begun = Instant::now();
+        loop {
+            let seen = self.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
+            if seen.last() == Some(&last) || begun.elapsed() > LIMIT {
+                return seen;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
