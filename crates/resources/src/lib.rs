@@ -38,7 +38,7 @@ pub use platform::{
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
 pub use scaling::{Advanced, Scaling};
 pub use status::{
-    AsyncActorStatus, Condition, DeletionStatus, QueueStatus, RolloutStatus, ScaledObjectRef, WorkloadRef,
+    AsyncActorStatus, Condition, DeletionStatus, QueueStatus, ScaledObjectRef, WorkloadRef,
 };
 pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 

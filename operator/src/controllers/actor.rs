@@ -9,7 +9,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     live::Kind,
     observe,
     report::report,
-    rollout::{self, Decision},
+    rollout,
     script::Script,
     watch::words,
     work::Key,
@@ -128,7 +128,6 @@ pub(super) fn blank<'a>(
         scaled_object_ref: None,
         selector: None,
         queue: None,
-        rollout: previous.rollout.clone(),
     }
 }
 
@@ -177,14 +176,15 @@ impl Look<'_> {
             cluster: &cluster,
             runtime: &runtime,
         };
-        let desired = desired::objects(self.actor, &wanted);
+        let mut desired = desired::objects(self.actor, &wanted);
         let scaling = if spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled) {
             Some(keda::scaling(self.actor, &wanted, &desired.template))
         } else {
             None
         };
         observed.warnings.extend(desired.warnings.iter().cloned());
-        let mut waiting = self.workload(&desired, scaling.is_some(), observed).await;
+        let again = self.workload(&mut desired, scaling.is_some(), observed).await;
+        let mut waiting = false;
         if observed.workload.is_good() {
             match &scaling {
                 Some(scaling) => self.scale(scaling, cluster.keda.installed(), observed).await,
@@ -202,6 +202,7 @@ impl Look<'_> {
             {
                 Some(bad) => Outcome::Failed(reason(bad), None),
                 None if waiting => Outcome::Waiting(ELSEWHERE),
+                None if again.is_some() => Outcome::Waiting(again.unwrap_or(ELSEWHERE)),
                 None => Outcome::Done(Some(depth_every(transport))),
             },
         )
@@ -294,27 +295,30 @@ impl Look<'_> {
         queued
     }
 
-    /// Applies accounts, services and the workload. True while something has to happen elsewhere.
-    async fn workload(&self, desired: &Desired, scaled: bool, observed: &mut Observed<'_>) -> bool {
+    /// Applies accounts, services and the workload; when to look again at what waits for its turn.
+    async fn workload(
+        &self,
+        desired: &mut Desired,
+        scaled: bool,
+        observed: &mut Observed<'_>,
+    ) -> Option<Duration> {
         if let Some((reason, sentence)) = desired.refused.first() {
             observed.workload = Verdict::Bad(reason, sentence.clone());
-            return false;
+            return None;
         }
         let owner = self.owner();
-        let mut waits = false;
-        let held = match &desired.workload {
-            Some(workload) if self.actor.spec.workload_ref.is_none() => {
-                let (held, again) = self.held(workload, observed);
-                waits = again;
-                held
+        let waits = match rollout::settle(self.context, self.key, self.actor, desired, observed.now).await {
+            Ok(waits) => waits,
+            Err(refusal) => {
+                observed.workload = Verdict::Bad(refused(&refusal), refusal.to_string());
+                return None;
             }
-            _ => false,
         };
         let outcome = async {
             for object in &desired.before {
                 self.context.applier.apply(object, Some(owner)).await?;
             }
-            let Some(workload) = desired.workload.as_ref().filter(|_| !held) else { return Ok(()) };
+            let Some(workload) = &desired.workload else { return Ok(()) };
             if let Some(binding) = &self.actor.spec.workload_ref {
                 return super::binding::apply(self.context, self.key, binding, workload).await;
             }
@@ -334,28 +338,14 @@ impl Look<'_> {
         .await;
         observed.workload = match outcome {
             Ok(()) => Verdict::Good("WorkloadCreated", String::new()),
-            Err(refusal) => Verdict::Bad(refused(&refusal), refusal.to_string()),
+            Err(refusal) => {
+                self.context.rollouts.release(self.context, self.key, observed.now);
+                Verdict::Bad(refused(&refusal), refusal.to_string())
+            }
         };
-        waits
-    }
-
-    /// Whether the workload is left alone for now, and whether that may soon change.
-    fn held(&self, workload: &Value, observed: &mut Observed<'_>) -> (bool, bool) {
-        let live = Kind::of(workload).and_then(|kind| self.context.cache.object(kind, self.key));
-        let applied = self.previous.rollout.as_ref().and_then(|rollout| rollout.applied.as_deref());
-        let running = observed.pods.len();
-        match rollout::decide(self.context, self.key, self.actor, workload, applied, live.as_deref(), running)
-        {
-            Decision::Apply(rollout) => {
-                observed.rollout = Some(rollout);
-                (false, false)
-            }
-            Decision::Hold { rollout, sentence, again } => {
-                observed.rollout = Some(rollout);
-                observed.update = Some(sentence);
-                (true, again.is_some())
-            }
-        }
+        let again = waits.as_ref().and_then(|waits| waits.again);
+        observed.update = waits.map(|waits| waits.sentence);
+        again
     }
 
     /// Whether KEDA still holds the workload.

@@ -22,12 +22,13 @@ use tracing::{debug, info};
 
 use super::{
     cache::Cache,
-    live::{FORMER_MANAGERS, Kind, Live},
+    live::{FORMER_MANAGERS, Kind, Live, fingerprint},
     watch::words,
     work::Key,
 };
 use crate::{
     actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    desired::rollout,
     metrics::Metrics,
 };
 
@@ -453,16 +454,18 @@ fn drift(live: &Live, known: &Entry, desired: &Value) -> bool {
         (Some(now), Some(then)) => now > then,
         _ => seen > known.version,
     };
-    changed || !holds(&live.metadata, desired)
+    let template = &desired["metadata"]["annotations"][rollout::TEMPLATE];
+    changed || live.template != template.as_str().map(fingerprint) || !holds(&live.metadata, desired)
 }
 
-/// Whether the metadata has everything that is desired of it.
+/// Whether the metadata has everything that is desired of it, apart from the template, which a cache does not keep.
 fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
     let has = |live: Option<&std::collections::BTreeMap<String, String>>, wanted: &Value| {
         wanted
             .as_object()
             .into_iter()
             .flatten()
+            .filter(|(key, _)| *key != rollout::TEMPLATE)
             .all(|(key, value)| live.and_then(|live| live.get(key)).map(String::as_str) == value.as_str())
     };
     let wanted = &desired["metadata"];
