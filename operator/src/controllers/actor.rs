@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     apply::{Owner, Refusal, timely},
+    binding,
     context::Context,
     live::Kind,
     observe,
@@ -176,7 +177,19 @@ impl Look<'_> {
             cluster: &cluster,
             runtime: &runtime,
         };
-        let mut desired = desired::objects(self.actor, &wanted);
+        let resolved = match &spec.workload_ref {
+            Some(bound) => binding::resolve(context, self.key, self.actor, &wanted, bound).await.map(Some),
+            None => Ok(None),
+        };
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
+            Err((reason, sentence)) => {
+                observed.workload = Verdict::Bad(reason, sentence);
+                self.see_workload(observed);
+                return Ok(Outcome::Failed(reason.to_owned(), None));
+            }
+        };
+        let mut desired = desired::objects(resolved.as_ref().unwrap_or(self.actor), &wanted);
         let scaling = if spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled) {
             Some(keda::scaling(self.actor, &wanted, &desired.template))
         } else {
@@ -319,8 +332,8 @@ impl Look<'_> {
                 self.context.applier.apply(object, Some(owner)).await?;
             }
             let Some(workload) = &desired.workload else { return Ok(()) };
-            if let Some(binding) = &self.actor.spec.workload_ref {
-                return super::binding::apply(self.context, self.key, binding, workload).await;
+            if let Some(bound) = &self.actor.spec.workload_ref {
+                return binding::apply(self.context, self.key, bound, workload).await;
             }
             let autoscaled = scaled || self.scaler_remains();
             if autoscaled {
@@ -421,7 +434,7 @@ impl Look<'_> {
             }
         };
         let (kind, name) = match &spec.workload_ref {
-            Some(binding) => (super::binding::kind(binding), binding.name.clone()),
+            Some(bound) => (binding::kind(bound), bound.name.clone()),
             None => (kind, self.key.1.clone()),
         };
         let Some(live) = self.context.cache.object(kind, &(self.key.0.clone(), name.clone())) else { return };

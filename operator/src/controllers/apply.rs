@@ -36,8 +36,6 @@ use crate::{
 const CALL: Duration = Duration::from_secs(30);
 /// Repairs of the same object within [`CONTEST`] after which somebody else is taken to insist.
 const CONTESTED_REPAIRS: usize = 3;
-/// The same for a workload that is somebody else's.
-const CONTESTED_BINDING: usize = 2;
 /// See [`CONTESTED_REPAIRS`].
 const CONTEST: Duration = Duration::from_secs(10 * 60);
 
@@ -346,13 +344,6 @@ impl Applier {
             .await
             .map(drop)
             .map_err(|error| Refusal::of(kind, key, &error))
-    }
-
-    /// Whether somebody else changed an object twice within ten minutes.
-    pub fn contested(&self, kind: Kind, key: &Key) -> bool {
-        let repairs =
-            self.ledger(|ledger| ledger.get(&(kind, key.clone())).map(|entry| entry.repairs.clone()));
-        repairs.unwrap_or_default().iter().filter(|at| at.elapsed() < CONTEST).count() >= CONTESTED_BINDING
     }
 
     /// The API server.

@@ -71,6 +71,8 @@ pub struct Memory {
     pub stall: Stall,
     /// The template that was applied, while a newer one waits.
     pub applied: Option<Arc<str>>,
+    /// The workload that it is bound to.
+    pub bound: super::binding::Bound,
     /// How far the deletion of its queue got.
     pub retirement: Option<Retirement>,
     /// The status that was written last, and the version of the object that it made.
