@@ -89,6 +89,10 @@ pub struct AsyncActorSpec {
     /// Takes the handler from a ConfigMap, so that no image needs to be built: one Python file on a stock image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handler_from: Option<HandlerFrom>,
+    /// Runs the handler inside the sidecar's own process: one container per pod and no socket. Its image must be built on
+    /// asya-sidecar-py. The handler's code can then read the transport's credentials, and a crash of it ends the container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub embedded: bool,
     /// Attaches to an existing workload instead of making one. It gets the sidecar, the socket's volume and labels; its
     /// command, replicas (unless scaling is on) and selector stay as they are. Deleting the actor takes all of it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -163,7 +163,8 @@ impl Look<'_> {
             self.see_workload(observed);
             return Ok(Outcome::Failed(reason(&observed.transport), again.after));
         };
-        if let Some(why) = context.runtime_missing(&self.key.0) {
+        let runtime_missing = context.runtime_missing(&self.key.0);
+        if let Some(why) = runtime_missing.filter(|_| !spec.embedded && spec.workload_ref.is_none()) {
             observed.workload = Verdict::Bad("RuntimeMissing", why);
             self.see_workload(observed);
             return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));

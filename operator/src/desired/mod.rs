@@ -5,6 +5,7 @@
 //! | [`pod`] | the user's pod with sidecar and runtime injected |
 //! | [`handler`] | the container that runs the handler |
 //! | [`sidecar`], [`environment`] | the container that moves envelopes, and what it is told |
+//! | [`embedded`] | the container that is both |
 //! | [`credentials`], [`accounts`] | who may speak to the broker: Secrets as files, cloud identity |
 //! | [`security`], [`drain`] | security contexts; how a pod ends |
 //! | [`workload`], [`binding`] | what the template becomes a part of |
@@ -17,6 +18,7 @@ pub mod accounts;
 pub mod binding;
 pub mod credentials;
 pub mod drain;
+pub mod embedded;
 pub mod environment;
 pub mod handler;
 pub mod lists;
