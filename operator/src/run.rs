@@ -229,7 +229,8 @@ const SERVE_AGAIN: Duration = Duration::from_secs(10);
 /// Serves KEDA if asked to, on every replica. What stands in the way is tried again: everything else works without.
 async fn push(context: Arc<Shared>, stop: CancellationToken) {
     let Some(push) = &context.settings.push else { return };
-    let actors = Arc::new(scaler::Cached::new(context.cache.clone(), context.settings.clone()));
+    let (cache, losers) = (context.cache.clone(), context.losers.clone());
+    let actors = Arc::new(scaler::Cached::new(cache, context.settings.clone(), losers));
     let counters = &context.metrics.scaler;
     while !stop.is_cancelled() {
         let (actors, brokers) = (actors.clone(), context.brokers.clone());

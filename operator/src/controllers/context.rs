@@ -55,7 +55,7 @@ pub struct Context {
     /// Who rolls.
     pub rollouts: super::rollout::Rollouts,
     /// Actors whose queue is another's.
-    pub losers: Mutex<super::conflict::Losers>,
+    pub losers: Arc<super::conflict::Losers>,
     memory: Mutex<HashMap<Key, Memory>>,
 }
 
@@ -111,7 +111,7 @@ impl Context {
             runtime_problems: Mutex::default(),
             facts: RwLock::default(),
             rollouts: super::rollout::Rollouts::default(),
-            losers: Mutex::default(),
+            losers: Arc::default(),
             memory: Mutex::default(),
         }
     }
