@@ -26,6 +26,7 @@ use crate::{
         cache::{Cache, Health},
         context::{Context as Shared, Parts},
         live::Kind,
+        projection,
         watch::{self, Feed},
         work::{Queue, Work},
     },
@@ -126,7 +127,8 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
         let applier = applier.clone();
         Arc::new(move |kind, key: &_, uid: &_| applier.forget(kind, key, uid))
     };
-    let feed = Feed { cache: cache.clone(), queue: queue.clone(), gone };
+    let projected = Arc::new(projection::namespaces(&settings));
+    let feed = Feed { cache: cache.clone(), queue: queue.clone(), gone, projected };
     watch::start(&client, &settings.namespaces, &feed, &stop);
     let reporter =
         Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(settings.identity.clone()) };

@@ -54,6 +54,8 @@ pub struct Context {
     runtime_problems: Mutex<HashMap<String, String>>,
     /// Who rolls.
     pub rollouts: super::rollout::Rollouts,
+    /// The credentials that are written into namespaces.
+    pub projections: super::projection::Projections,
     /// Actors whose queue is another's.
     pub losers: Arc<super::conflict::Losers>,
     memory: Mutex<HashMap<Key, Memory>>,
@@ -111,6 +113,7 @@ impl Context {
             runtime_problems: Mutex::default(),
             facts: RwLock::default(),
             rollouts: super::rollout::Rollouts::default(),
+            projections: super::projection::Projections::default(),
             losers: Arc::default(),
             memory: Mutex::default(),
         }
@@ -156,6 +159,7 @@ impl Context {
     pub fn clear(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.applier.clear();
+        self.projections.clear();
         self.rollouts.clear();
         self.metrics.forget_words();
     }
