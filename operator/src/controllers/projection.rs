@@ -114,8 +114,8 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
         match write(context, namespace, transport, &owners).await {
             Ok(compared) => {
                 note(context, namespace, transport, Known { problem: None, compared });
-                let every =
-                    if transport.per_namespace_users() { settings.queue_check } else { Some(SOURCE_EVERY) };
+                let source = (!transport.per_namespace_users()).then_some(SOURCE_EVERY);
+                let every = settings.queue_check.into_iter().chain(source).min();
                 if let Outcome::Done(again) = &mut outcome {
                     *again = again.iter().copied().chain(every).min();
                 }
@@ -281,4 +281,96 @@ fn unreadable(transport: &Transport, problem: &Problem) -> String {
         )
     };
     format!("the Secret {secret} with the credentials cannot be made: {problem}; {step}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::transports::parse;
+
+    fn transport() -> Transport {
+        let json = json!({"transports": {"rabbitmq": {"enabled": true,
+            "config": {"host": "broker", "projectTo": ["team", "other"]}}}});
+        parse(&json.to_string(), Path::new("/")).unwrap().transports["rabbitmq"].clone()
+    }
+
+    fn actor(namespace: &str, name: &str, transport: &str, annotation: &str) -> Arc<Stored> {
+        let metadata = json!({"name": name, "namespace": namespace, "uid": format!("uid-{name}"),
+            "annotations": {SECRET_ANNOTATION: annotation}});
+        let actor = json!({"apiVersion": asya_resources::API_VERSION, "kind": asya_resources::KIND,
+            "metadata": metadata, "spec": {"transport": transport}});
+        Arc::new(serde_json::from_value(actor).unwrap())
+    }
+
+    #[test]
+    fn a_secret_is_owned_by_the_actors_that_use_it() {
+        let actors = [
+            actor("team", "ocr", "rabbitmq", ""),
+            actor("team", "llm", "rabbitmq", ""),
+            actor("team", "own", "rabbitmq", "mine"),
+            actor("team", "sqs", "sqs", ""),
+            actor("other", "far", "rabbitmq", ""),
+        ];
+        let owners = owners(&actors, &transport(), "team");
+        let names: Vec<_> = owners.iter().map(|owner| owner["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["llm", "ocr"]);
+        assert!(owners.iter().all(|owner| owner.get("controller").is_none()), "nobody is the only owner");
+    }
+
+    #[test]
+    fn what_somebody_changed_in_a_secret_is_seen() {
+        let desired = json!({"metadata": {"labels": {MANAGED_BY: "asya-operator"},
+            "ownerReferences": [reference("ocr", "1")]}, "data": {"password": "Z3Vlc3Q="}});
+        let owners = |uids: [&str; 2]| {
+            uids.map(|uid| {
+                json!({"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "name": "ocr", "uid": uid})
+            })
+        };
+        let holds = |labels: Value, uids: [&str; 2], data: Value| {
+            let there =
+                json!({"metadata": {"labels": labels, "ownerReferences": owners(uids)}, "data": data});
+            holds(&serde_json::from_value(there).unwrap(), &desired)
+        };
+        let (labels, data) =
+            (json!({MANAGED_BY: "asya-operator"}), json!({"password": "Z3Vlc3Q=", "more": ""}));
+        assert!(holds(labels.clone(), ["1", "2"], data.clone()), "what is more is not ours");
+        assert!(!holds(json!({}), ["1", "2"], data.clone()));
+        assert!(!holds(labels.clone(), ["2", "3"], data));
+        assert!(!holds(labels, ["1", "2"], json!({"password": "b3RoZXI="})));
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let server = |code| Refusal::Server { words: "no".to_owned(), code };
+        let said = |refusal| refused(&transport(), &refusal);
+        assert!(said(server(403)).contains("no; give the operator the Role"));
+        assert!(said(server(500)).contains("no; it is being tried again"));
+        assert!(said(Refusal::Foreign("no".to_owned())).contains(SECRET_ANNOTATION));
+        let problem = Problem::Unreachable("no such file".to_owned());
+        let words = unreadable(&transport(), &problem);
+        assert!(words.contains("no such file") && words.contains("name the Secret"), "{words}");
+    }
+
+    #[test]
+    fn only_namespaces_that_are_looked_after_get_credentials() {
+        let raw = |watched: Option<&str>| {
+            crate::settings::Raw {
+            transport_config: Some(
+                json!({"transports": {
+                    "rabbitmq": {"enabled": true, "config": {"host": "broker", "projectTo": ["team", "other"]}},
+                    "off": {"type": "rabbitmq", "enabled": false, "config": {"host": "b", "projectTo": ["third"]}},
+                }})
+                .to_string(),
+            ),
+            watch_namespaces: watched.map(str::to_owned),
+            ..crate::settings::Raw::default()
+        }
+        };
+        let listed =
+            |watched| namespaces(&Settings::read(raw(watched)).unwrap()).into_iter().collect::<Vec<_>>();
+        assert_eq!(listed(None), ["other", "team"]);
+        assert_eq!(listed(Some("team,elsewhere")), ["team"]);
+    }
 }
