@@ -120,14 +120,35 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
                     *again = again.iter().copied().chain(every).min();
                 }
             }
-            Err(sentence) => {
-                let known = Known { problem: Some(sentence), compared: Instant::now() };
-                note(context, namespace, transport, known);
+            Err(Failure { sentence, passes }) => {
+                // A Secret that was well is still well while a server is away for a moment.
+                if !passes || context.projections.get(namespace, transport).is_none() {
+                    let known = Known { problem: Some(sentence), compared: Instant::now() };
+                    note(context, namespace, transport, known);
+                }
                 outcome = Outcome::Failed(NOT_PROJECTED.to_owned(), None);
             }
         }
     }
     Ok(outcome)
+}
+
+/// Why a Secret is not as it should be.
+struct Failure {
+    sentence: String,
+    /// Whether it may be over at the next look without anybody's doing.
+    passes: bool,
+}
+
+impl Failure {
+    fn of(transport: &Transport, refusal: &Refusal) -> Self {
+        let passes = match refusal {
+            Refusal::Leaving(_) => true,
+            Refusal::Server { code, .. } => matches!(code, 0 | 409 | 429 | 500..),
+            Refusal::Foreign(_) | Refusal::Contested(_) => false,
+        };
+        Self { sentence: refused(transport, refusal), passes }
+    }
 }
 
 /// Writes the Secret if anything of it changed; when it was last compared with the server.
@@ -136,7 +157,7 @@ async fn write(
     namespace: &str,
     transport: &Transport,
     owners: &[Value],
-) -> Result<Instant, String> {
+) -> Result<Instant, Failure> {
     let name = transport.projected_secret();
     let key = (namespace.to_owned(), name.clone());
     let every = context.settings.queue_check.unwrap_or(Duration::MAX);
@@ -145,21 +166,24 @@ async fn write(
     let fresh = known.filter(|known| known.compared.elapsed() < every && !transport.per_namespace_users());
     let there = match fresh {
         Some(_) => None,
-        None => look(context, &key).await.map_err(|refusal| refused(transport, &refusal))?,
+        None => look(context, &key).await.map_err(|refusal| Failure::of(transport, &refusal))?,
     };
     let desired = context.brokers.projection(&transport.name, namespace, there.as_ref()).await;
-    let mut desired = desired.map_err(|problem| unreadable(transport, &problem))?;
+    let mut desired = desired.map_err(|problem| Failure {
+        sentence: unreadable(transport, &problem),
+        passes: transport.per_namespace_users() && matches!(problem, Problem::Unreachable(_)),
+    })?;
     desired["metadata"]["ownerReferences"] = json!(owners);
     if fresh.is_none() {
         if let Some(owner) = there.as_ref().and_then(controller) {
             let foreign = format!("Secret {name} exists and belongs to {owner}: delete one of the two");
-            return Err(refused(transport, &Refusal::Foreign(foreign)));
+            return Err(Failure::of(transport, &Refusal::Foreign(foreign)));
         }
         if !there.as_ref().is_some_and(|there| holds(there, &desired)) {
             context.applier.expire(Kind::Secret, &key);
         }
     }
-    context.applier.apply(&desired, None).await.map_err(|refusal| refused(transport, &refusal))?;
+    context.applier.apply(&desired, None).await.map_err(|refusal| Failure::of(transport, &refusal))?;
     Ok(fresh.map_or_else(Instant::now, |known| known.compared))
 }
 
@@ -344,6 +368,9 @@ mod tests {
     #[test]
     fn every_refusal_says_what_to_do() {
         let server = |code| Refusal::Server { words: "no".to_owned(), code };
+        let passes = |refusal| Failure::of(&transport(), &refusal).passes;
+        assert!(passes(server(0)) && passes(server(503)), "a server is away for a moment");
+        assert!(!passes(server(403)) && !passes(server(422)), "somebody has to act");
         let said = |refusal| refused(&transport(), &refusal);
         assert!(said(server(403)).contains("no; give the operator the Role"));
         assert!(said(server(500)).contains("no; it is being tried again"));
