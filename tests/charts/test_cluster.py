@@ -220,9 +220,12 @@ def test_scaler_certificates_survive_upgrades(cluster: Cluster, each_helm: str, 
         cluster.kubectl("delete", "namespace", "keda", "--wait=false")
 
 
+PROJECTED = "--set=transports.rabbitmq.projectTo={asya}"
+
+
 def test_operator_writes_only_the_secrets_that_it_may(cluster: Cluster, each_helm: str, hooks: Hooks) -> None:
     cluster.kubectl("create", "namespace", "asya")
-    install(cluster, each_helm, "--set=transports.rabbitmq.projectTo={asya}", hooks=hooks)
+    install(cluster, each_helm, PROJECTED, hooks=hooks)
     account = "system:serviceaccount:asya-system:asya-operator"
     assert not cluster.may(account, "get", "secrets", "asya-system")
     assert not cluster.may(account, "list", "secrets", "asya")
@@ -299,7 +302,11 @@ class Operator:
         return self.log.read_text()
 
 
-@pytest.mark.parametrize("values", [(), ("--set=watchNamespaces={asya}",)], ids=["all namespaces", "one namespace"])
+@pytest.mark.parametrize(
+    "values",
+    [(), ("--set=watchNamespaces={asya}",), (PROJECTED,)],
+    ids=["all namespaces", "one namespace", "credentials"],
+)
 def test_operator_has_the_rights_that_it_needs(
     values: tuple[str, ...], cluster: Cluster, hooks: Hooks, keda_crds: Path, tmp_path: Path
 ) -> None:
@@ -317,7 +324,12 @@ def test_operator_has_the_rights_that_it_needs(
         await_("a status", lambda: all(it.get("status", {}).get("status") for it in actors(cluster)))
         assert all("asya.sh/finalizer" in it["metadata"]["finalizers"] for it in actors(cluster))
         assert cluster.get("lease", "asya-operator.asya.sh", "-n", "asya-system")
+        if PROJECTED in values:
+            secret = "asya-transport-rabbitmq"
+            await_("the credentials", lambda: cluster.get("secrets", "-n", "asya")["items"])
+            assert cluster.get("secret", secret, "-n", "asya")["type"] == "Opaque"
         cluster.kubectl("delete", "asyncactors", "--all", "-n", "asya", f"--timeout={LIMIT}s")
+        await_("no credentials", lambda: not cluster.get("secrets", "-n", "asya")["items"])
     finally:
         said = operator.stop()
         cluster.kubectl("delete", "--ignore-not-found", "-f", str(keda_crds))

@@ -29,7 +29,10 @@ use crate::{
     actor::{self, ACTOR_LABEL, Actor, FINALIZER, Stored},
     desired::{self, Desired},
     keda::{self, Scaling},
-    queues::{Queued, Whose},
+    queues::{
+        Queued, Whose,
+        projection::{NOT_PROJECTED, not_projected},
+    },
     settings::{self, Transport},
     status::{Observed, Pod, Replicas, Verdict},
 };
@@ -95,6 +98,10 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Stop> {
     if !stored.metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|name| name == FINALIZER)) {
         add_finalizer(context, key, &stored).await?;
     }
+    if super::projection::pending(context, &actor) {
+        // Looked at again as soon as the credentials are there; what the status says until then still holds.
+        return Ok(Outcome::Waiting(ELSEWHERE));
+    }
     let look = Look { context, key, actor: &actor, stored: &stored, previous: &previous };
     let outcome = look.proceed(&mut observed).await;
     report(context, key, &stored, &observed).await?;
@@ -159,7 +166,7 @@ impl Look<'_> {
         let again = self.transport(observed).await;
         let Some((transport, queue)) = again.ready else {
             observed.workload =
-                Verdict::Unknown("TransportNotReady", "the queue has to be there first".to_owned());
+                Verdict::Unknown("TransportNotReady", "the transport has to be ready first".to_owned());
             self.see_workload(observed);
             return Ok(Outcome::Failed(reason(&observed.transport), again.after));
         };
@@ -273,6 +280,13 @@ impl Look<'_> {
                 return Reached { ready: None, after: None };
             }
         }
+        if let Some(sentence) = super::projection::problem(context, self.actor) {
+            observed.transport = Verdict::Bad(NOT_PROJECTED, sentence);
+            return Reached { ready: None, after: Some(DEPTH_EVERY) };
+        }
+        // First, so that its reason is shown: without credentials nothing else matters.
+        let not_projected = not_projected(transport, self.actor);
+        observed.warnings.splice(0..0, not_projected);
         Reached { ready: Some((transport, queue)), after: None }
     }
 

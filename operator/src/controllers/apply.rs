@@ -142,6 +142,11 @@ impl Applier {
         });
     }
 
+    /// Lets the next apply of an object send it, for kinds that no watch follows.
+    pub fn expire(&self, kind: Kind, key: &Key) {
+        self.ledger(|ledger| ledger.remove(&(kind, key.clone())));
+    }
+
     /// Applies an object, if it is not as it should be. `owner` is `None` for objects of no actor.
     ///
     /// # Errors
@@ -468,6 +473,16 @@ fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
     has(metadata.labels.as_ref(), &wanted["labels"])
         && has(metadata.annotations.as_ref(), &wanted["annotations"])
         && owners
+}
+
+/// An owner reference to an actor, for objects that several of them share.
+pub fn reference(name: &str, uid: &str) -> Value {
+    json!({
+        "apiVersion": asya_resources::API_VERSION,
+        "kind": asya_resources::KIND,
+        "name": name,
+        "uid": uid,
+    })
 }
 
 /// Kind, namespace and name of an object that is to be applied.

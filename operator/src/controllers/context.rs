@@ -55,8 +55,10 @@ pub struct Context {
     runtime_problems: Mutex<HashMap<String, String>>,
     /// Who rolls.
     pub rollouts: super::rollout::Rollouts,
+    /// The credentials that are written into namespaces.
+    pub projections: super::projection::Projections,
     /// Actors whose queue is another's.
-    pub losers: Mutex<super::conflict::Losers>,
+    pub losers: Arc<super::conflict::Losers>,
     memory: Mutex<HashMap<Key, Memory>>,
 }
 
@@ -116,7 +118,8 @@ impl Context {
             runtime_problems: Mutex::default(),
             facts: RwLock::default(),
             rollouts: super::rollout::Rollouts::default(),
-            losers: Mutex::default(),
+            projections: super::projection::Projections::default(),
+            losers: Arc::default(),
             memory: Mutex::default(),
         }
     }
@@ -161,6 +164,7 @@ impl Context {
     pub fn clear(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.applier.clear();
+        self.projections.clear();
         self.rollouts.recall(&self.cache, Timestamp::now());
         self.metrics.forget_words();
     }

@@ -49,6 +49,8 @@ pub enum Kind {
     Service,
     /// v1, metadata only: the Pod Security Standard that it enforces.
     Namespace,
+    /// v1; credentials that we write. Never watched: that would need a right on all Secrets.
+    Secret,
     /// keda.sh/v1alpha1.
     ScaledObject,
     /// keda.sh/v1alpha1.
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::Pod,
@@ -68,6 +70,7 @@ impl Kind {
         Self::ServiceAccount,
         Self::Service,
         Self::Namespace,
+        Self::Secret,
         Self::ScaledObject,
         Self::ScaledJob,
         Self::TriggerAuthentication,
@@ -90,6 +93,7 @@ impl Kind {
             Self::ServiceAccount => "ServiceAccount",
             Self::Service => "Service",
             Self::Namespace => "Namespace",
+            Self::Secret => "Secret",
             Self::ScaledObject => "ScaledObject",
             Self::ScaledJob => "ScaledJob",
             Self::TriggerAuthentication => "TriggerAuthentication",
@@ -107,6 +111,7 @@ impl Kind {
             Self::ServiceAccount => "serviceaccounts",
             Self::Service => "services",
             Self::Namespace => "namespaces",
+            Self::Secret => "secrets",
             Self::ScaledObject => "scaledobjects",
             Self::ScaledJob => "scaledjobs",
             Self::TriggerAuthentication => "triggerauthentications",
@@ -116,9 +121,12 @@ impl Kind {
     fn group_version(self) -> (&'static str, &'static str) {
         match self {
             Self::Deployment | Self::StatefulSet => ("apps", "v1"),
-            Self::Pod | Self::ConfigMap | Self::ServiceAccount | Self::Service | Self::Namespace => {
-                ("", "v1")
-            }
+            Self::Pod
+            | Self::ConfigMap
+            | Self::ServiceAccount
+            | Self::Service
+            | Self::Namespace
+            | Self::Secret => ("", "v1"),
             Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
             Self::ScaledObject | Self::ScaledJob | Self::TriggerAuthentication => ("keda.sh", "v1alpha1"),
         }
