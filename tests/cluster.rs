@@ -155,6 +155,16 @@ impl Cluster {
         Ok(self.api(kind).patch(name, &parameters, &Patch::Strategic(patch)).await?)
     }
 
+    /// Replaces an object as a whole, as `kubectl replace --force` does without taking it away in between.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn replace(&self, kind: &str, name: &str, object: &Value) -> Result<()> {
+        let object: DynamicObject = serde_json::from_value(object.clone())?;
+        self.api(kind).replace(name, &PostParams::default(), &object).await?;
+        Ok(())
+    }
+
     /// Asks for the deletion of an object.
     ///
     /// # Errors

@@ -22,12 +22,13 @@ use tracing::{debug, info};
 
 use super::{
     cache::Cache,
-    live::{FORMER_MANAGERS, Kind, Live},
+    live::{FORMER_MANAGERS, Kind, Live, fingerprint},
     watch::words,
     work::Key,
 };
 use crate::{
     actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    desired::rollout,
     metrics::Metrics,
 };
 
@@ -35,8 +36,6 @@ use crate::{
 const CALL: Duration = Duration::from_secs(30);
 /// Repairs of the same object within [`CONTEST`] after which somebody else is taken to insist.
 const CONTESTED_REPAIRS: usize = 3;
-/// The same for a workload that is somebody else's.
-const CONTESTED_BINDING: usize = 2;
 /// See [`CONTESTED_REPAIRS`].
 const CONTEST: Duration = Duration::from_secs(10 * 60);
 
@@ -347,13 +346,6 @@ impl Applier {
             .map_err(|error| Refusal::of(kind, key, &error))
     }
 
-    /// Whether somebody else changed an object twice within ten minutes.
-    pub fn contested(&self, kind: Kind, key: &Key) -> bool {
-        let repairs =
-            self.ledger(|ledger| ledger.get(&(kind, key.clone())).map(|entry| entry.repairs.clone()));
-        repairs.unwrap_or_default().iter().filter(|at| at.elapsed() < CONTEST).count() >= CONTESTED_BINDING
-    }
-
     /// The API server.
     pub fn client(&self) -> &Client {
         &self.client
@@ -453,16 +445,18 @@ fn drift(live: &Live, known: &Entry, desired: &Value) -> bool {
         (Some(now), Some(then)) => now > then,
         _ => seen > known.version,
     };
-    changed || !holds(&live.metadata, desired)
+    let template = &desired["metadata"]["annotations"][rollout::TEMPLATE];
+    changed || live.template != template.as_str().map(fingerprint) || !holds(&live.metadata, desired)
 }
 
-/// Whether the metadata has everything that is desired of it.
+/// Whether the metadata has everything that is desired of it, apart from the template, which a cache does not keep.
 fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
     let has = |live: Option<&std::collections::BTreeMap<String, String>>, wanted: &Value| {
         wanted
             .as_object()
             .into_iter()
             .flatten()
+            .filter(|(key, _)| *key != rollout::TEMPLATE)
             .all(|(key, value)| live.and_then(|live| live.get(key)).map(String::as_str) == value.as_str())
     };
     let wanted = &desired["metadata"];

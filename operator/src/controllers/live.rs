@@ -1,6 +1,10 @@
 //! Objects of actors as the caches keep them: metadata, status, and the few fields of the spec that are read.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{
@@ -12,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::work::Key;
-use crate::actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER};
+use crate::{
+    actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    desired::rollout,
+};
 
 /// Field managers under which the previous operator wrote by Update.
 pub const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
@@ -173,6 +180,16 @@ pub struct Live {
     /// Whether `spec.replicas` is among the fields that we applied.
     #[serde(skip)]
     pub owns_replicas: bool,
+    /// [`fingerprint`] of the annotation with the applied template, which itself is not kept.
+    #[serde(skip)]
+    pub template: Option<u64>,
+}
+
+/// A short stand-in for a text, good within this process.
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What is read of specs.
@@ -295,6 +312,9 @@ impl Live {
     pub fn slim(mut self) -> Self {
         self.inherited = inherited(&self.metadata);
         self.owns_replicas = owns_replicas(&self.metadata);
+        let annotations = self.metadata.annotations.as_mut();
+        self.template =
+            annotations.and_then(|all| all.remove(rollout::TEMPLATE)).map(|text| fingerprint(&text));
         slim_metadata(&mut self.metadata);
         self.spec.slim();
         self

@@ -9,7 +9,6 @@
 //! | [`security`], [`drain`] | security contexts; how a pod ends |
 //! | [`workload`], [`binding`] | what the template becomes a part of |
 //! | [`rollout`] | when pods follow a change that is not the actor's own |
-//! | [`runtime`] | the ConfigMaps with the Python runtime |
 //! | [`names`], [`lists`] | names of volumes, paths, labels; lists of named things |
 //!
 //! The invariant: **what the user wrote stays as it is, and credentials reach the sidecar alone.**
@@ -24,7 +23,6 @@ pub mod lists;
 pub mod names;
 pub mod pod;
 pub mod rollout;
-pub mod runtime;
 pub mod security;
 pub mod sidecar;
 pub mod workload;
@@ -69,7 +67,7 @@ pub struct Desired {
     pub warnings: Vec<(&'static str, String)>,
 }
 
-/// The objects of an actor, as if nothing of it ran; [`rollout::settle`] then holds back what would end running pods.
+/// The objects of an actor, as if nothing of it ran; [`rollout::wait`] then holds back what would end running pods.
 pub fn objects(actor: &Actor, context: &Context<'_>) -> Desired {
     let mut desired = match &actor.spec.workload_ref {
         Some(binding) => binding::part(actor, context, binding),
