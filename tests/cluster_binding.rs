@@ -78,7 +78,8 @@ async fn a_bound_deployment_gets_the_sidecar_and_nothing_else_and_is_given_back(
     let server = &pod["containers"][0];
     assert_eq!(server["command"], json!(["serve"]));
     assert_eq!(server.get("env"), None, "what it is told is its owner's");
-    let mounts: Vec<_> = server["volumeMounts"].as_array().unwrap().iter().map(|it| &it["mountPath"]).collect();
+    let mounts: Vec<_> =
+        server["volumeMounts"].as_array().unwrap().iter().map(|it| &it["mountPath"]).collect();
     assert_eq!(mounts.len(), 2);
     assert!(mounts.contains(&&json!("/models")) && mounts.contains(&&json!("/var/run/asya")), "{mounts:?}");
     assert_eq!(pod["terminationGracePeriodSeconds"], 90);
