@@ -81,7 +81,7 @@ async fn what_the_go_operator_made_is_taken_over_where_it_is() -> Result<()> {
     let log = cluster.replica_log("Deployment", name).await?;
     let before = pods(cluster).await?;
     let operator = Operator::start(&stage.settings).await?;
-    cluster.until_condition(name, "UpdateAvailable", "True", "UpdateAvailable").await?;
+    cluster.until_condition(name, "UpdateAvailable", "True", "PodsOutdated").await?;
     cluster.until_condition(name, "ScalingReady", "True", "ScaledObjectCreated").await?;
 
     // Every object is ours, without leftovers, and nobody else claims it.
