@@ -282,12 +282,23 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Actors that a failed test left behind would hold the namespace: their finalizers go with the run's servers.
-        let kubectl = std::env::var("ASYA_TEST_KUBERNETES_CTL").unwrap_or_default();
-        if !kubectl.is_empty() && !std::thread::panicking() {
-            let arguments = ["kubectl", "delete", "namespace", &self.namespace, "--wait=false"];
-            let _ = std::process::Command::new(kubectl).args(arguments).output();
+        // What a failed test left behind is worth a look.
+        let Ok(tools) = std::env::var("ASYA_TEST_KUBERNETES_TOOLS") else { return };
+        if std::thread::panicking() {
+            return;
         }
+        // The operator is gone by now, and its finalizer would hold the namespace for ever.
+        let script = r#"
+            kubectl() { "$1/kubectl" --kubeconfig "$2" -n "$3" "${@:4}"; }
+            kubectl "$@" delete namespace "$3" --wait=false
+            kubectl "$@" get asyncactors -o name | while read -r actor; do
+                kubectl "$@" patch "$actor" --type=merge -p '{"metadata":{"finalizers":null}}'
+            done"#;
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", script, "end", &tools]).arg(&self.kubeconfig).arg(&self.namespace);
+        // Nobody waits for it: the next test need not, and the last one's servers go.
+        let silent = || std::process::Stdio::null();
+        drop(command.stdin(silent()).stdout(silent()).stderr(silent()).spawn());
     }
 }
 

@@ -335,7 +335,8 @@ impl Look<'_> {
             return None;
         }
         let owner = self.owner();
-        let waits = match rollout::settle(self.context, self.key, self.actor, desired, observed.now).await {
+        let (seen, now) = (observed.previous.observed_generation, observed.now);
+        let waits = match rollout::settle(self.context, self.key, self.actor, desired, seen, now).await {
             Ok(waits) => waits,
             Err(refusal) => {
                 observed.workload = Verdict::Bad(refused(&refusal), refusal.to_string());

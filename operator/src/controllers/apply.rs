@@ -375,7 +375,8 @@ impl Applier {
 }
 
 /// Makes entries that the previous operator wrote by Update, and those of a creation, ours by Apply, together with what
-/// is ours already. Of a creation the replicas stay with the manager that made it.
+/// is ours already. The replicas go to the manager that holds the place of an autoscaler: where they are not applied they
+/// would fall back to 1.
 fn rewrite(entries: &mut Vec<Value>) {
     let update = |entry: &Value, managers: &[&str]| {
         entry["operation"] == "Update"
@@ -386,6 +387,8 @@ fn rewrite(entries: &mut Vec<Value>) {
     let mut fields = json!({});
     let mut kept = Vec::new();
     let mut template = None;
+    let mut has_place =
+        entries.iter().any(|entry| entry["operation"] == "Apply" && entry["manager"] == CREATE_MANAGER);
     for mut entry in entries.drain(..) {
         let created = update(&entry, &[CREATE_MANAGER]);
         if !created && !update(&entry, &FORMER_MANAGERS) && !ours(&entry) {
@@ -393,10 +396,13 @@ fn rewrite(entries: &mut Vec<Value>) {
             continue;
         }
         template.get_or_insert_with(|| entry.clone());
-        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| created);
+        let inherited = !ours(&entry);
+        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| inherited);
         let replicas = replicas.and_then(|spec| spec.remove("f:replicas"));
         merge(&mut fields, &entry["fieldsV1"]);
-        if let Some(replicas) = replicas {
+        if let Some(replicas) = replicas.filter(|_| !has_place) {
+            has_place = true;
+            entry["manager"] = json!(CREATE_MANAGER);
             // An Apply entry can later be forced out; an Update entry as well, but only Apply entries can be merged.
             entry["operation"] = json!("Apply");
             entry["fieldsV1"] = json!({"f:spec": {"f:replicas": replicas}});
@@ -539,6 +545,22 @@ mod tests {
         let ours = entries.iter().find(|entry| entry["operation"] == "Apply").unwrap();
         assert_eq!(ours["fieldsV1"], json!({"f:spec": {"f:template": {"f:a": {}, "f:b": {}}}}));
         assert!(entries.iter().any(|entry| entry["subresource"] == "status"));
+    }
+
+    #[test]
+    fn replicas_of_the_previous_operator_go_to_who_holds_the_place() {
+        let update = |manager: &str| {
+            json!({"manager": manager, "operation": "Update", "apiVersion": "apps/v1",
+                "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {}}}})
+        };
+        let mut entries = vec![update("manager"), update(FIELD_MANAGER)];
+        rewrite(&mut entries);
+        let of = |manager: &str| entries.iter().filter(|it| it["manager"] == manager).collect::<Vec<_>>();
+        let (place, ours) = (of(CREATE_MANAGER), of(FIELD_MANAGER));
+        assert!(entries.len() == 2 && place.len() == 1 && ours.len() == 1, "{entries:?}");
+        assert_eq!(place[0]["operation"], "Apply");
+        assert_eq!(place[0]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+        assert_eq!(ours[0]["fieldsV1"], json!({"f:spec": {"f:template": {}}}));
     }
 
     fn live(generation: i64, version: &str) -> Live {

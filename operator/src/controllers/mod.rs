@@ -25,6 +25,7 @@ pub mod context;
 pub mod crds;
 pub mod deletion;
 pub mod finalizers;
+pub mod former;
 pub mod live;
 pub mod observe;
 pub mod projection;

@@ -25,6 +25,7 @@ use super::{
     apply::{Refusal, identify, timely},
     cache::Cache,
     context::Context,
+    former,
     live::{Kind, Live, fingerprint},
     work::{Key, Work},
 };
@@ -47,7 +48,8 @@ pub struct Waits {
     pub again: Option<Duration>,
 }
 
-/// Puts the applied template back into what is desired where running pods must not follow now, and says so.
+/// Puts the applied template back into what is desired where running pods must not follow now, and says so. `observed`
+/// is the generation of the spec that an operator saw last.
 ///
 /// # Errors
 /// What the API server said when it was asked for the applied template.
@@ -56,6 +58,7 @@ pub async fn settle(
     key: &Key,
     actor: &Actor,
     desired: &mut Desired,
+    observed: Option<i64>,
     now: Timestamp,
 ) -> Result<Option<Waits>, Refusal> {
     let Some(workload) = &desired.workload else { return Ok(None) };
@@ -72,6 +75,11 @@ pub async fn settle(
         None => context.applier.look(kind, &target).await?.map(Arc::new),
     };
     let Some(mut live) = cached else { return Ok(None) };
+    let settings = context.settings.rollout;
+    let policy = actor.spec.rollout.map_or(settings.policy, |rollout| rollout.policy);
+    if former::keep(context, (kind, &target), actor, desired, &live, observed).await? {
+        return Ok(Some(waits(policy, kind, &target, settings.max_concurrent)));
+    }
     context.rollouts.seen(context, key, &live, now);
     if is_newest(&live) || seen(&live, pods).is_free(desired) {
         context.rollouts.follows(context, key);
@@ -99,8 +107,6 @@ pub async fn settle(
         rollout::follow(desired, &there);
         return Ok(None);
     }
-    let rollout_settings = context.settings.rollout;
-    let policy = actor.spec.rollout.map_or(rollout_settings.policy, |rollout| rollout.policy);
     let mut old = desired.clone();
     if !rollout::wait(&mut old, &there, &applied) {
         // The same, in another spelling.
@@ -108,7 +114,7 @@ pub async fn settle(
         return Ok(None);
     }
     if policy == RolloutPolicy::Rolling
-        && let Some(since) = context.rollouts.place(key, rollout_settings.max_concurrent, now)
+        && let Some(since) = context.rollouts.place(key, settings.max_concurrent, now)
     {
         context.remember(key, |memory| memory.applied = None);
         rollout::roll(desired, &there, &since.to_string());
@@ -116,26 +122,26 @@ pub async fn settle(
     }
     *desired = old;
     context.remember(key, |memory| memory.applied = Some(applied));
-    Ok(Some(match policy {
+    Ok(Some(waits(policy, kind, &target, settings.max_concurrent)))
+}
+
+fn waits(policy: RolloutPolicy, kind: Kind, target: &Key, most: u16) -> Waits {
+    const OLDER: &str = "pods run with an older runtime, sidecar or transport setting";
+    match policy {
         RolloutPolicy::OnRestart => Waits {
             sentence: format!(
-                "pods run with an older runtime, sidecar or transport setting and follow at their next restart: \
-                 kubectl rollout restart {}/{} -n {}",
+                "{OLDER} and follow at their next restart: kubectl rollout restart {}/{} -n {}",
                 kind.word().to_lowercase(),
                 target.1,
-                key.0
+                target.0
             ),
             again: None,
         },
         RolloutPolicy::Rolling => Waits {
-            sentence: format!(
-                "pods run with an older runtime, sidecar or transport setting and wait for their turn: {} actors \
-                 roll at a time",
-                rollout_settings.max_concurrent
-            ),
+            sentence: format!("{OLDER} and wait for their turn: {most} actors roll at a time"),
             again: Some(ASK_AGAIN),
         },
-    }))
+    }
 }
 
 fn seen(live: &Live, pods: usize) -> rollout::Live<'_> {

@@ -26,7 +26,7 @@ pub const ROLLED: &str = "asya.sh/rolled-at";
 pub const RESTART_REQUEST: &str = "kubectl.kubernetes.io/restartedAt";
 /// Longest template that is kept: half of what Kubernetes allows for all annotations together. A longer one follows
 /// every change at once.
-const MAX_TEMPLATE: usize = 128 * 1024;
+pub const MAX_TEMPLATE: usize = 128 * 1024;
 
 /// What there is on the cluster now.
 #[derive(Clone, Copy, Debug)]
