@@ -125,9 +125,10 @@ case "${1:-}" in
         ;;
     --connected-keda)
         tests/cluster/smoke_keda.sh
-        cargo test --quiet -p minikubelet --test keda -- --nocapture
-        cargo test --quiet -p asya-tests --test keda_actor -- --nocapture --test-threads 1
-        cargo test --quiet -p asya-operator --test scaler_load -- --nocapture --ignored
+        # Of the whole workspace: the features of its libraries, and so what is built already, depend on what is asked for.
+        cargo test --quiet --workspace --test keda_pods -- --nocapture
+        cargo test --quiet --workspace --test keda_actor -- --nocapture --test-threads 1
+        cargo test --quiet --workspace --test scaler_load -- --nocapture --ignored
         ;;
     *)
         echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2
