@@ -1,5 +1,5 @@
 //! The push scaler with 1,500 actors at zero, one stream each as KEDA opens them: what brokers notice, how fast actors
-//! wake, what it costs. `make test-keda` runs it; its figures are in `docs/scaling.md`.
+//! wake, what it costs. `make test-keda` runs it and prints the figures.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
