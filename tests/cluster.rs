@@ -59,6 +59,7 @@ pub fn resource(kind: &str) -> ApiResource {
         "AsyncActor" => ("asya.sh", "v1alpha1", "asyncactors"),
         "Deployment" => ("apps", "v1", "deployments"),
         "StatefulSet" => ("apps", "v1", "statefulsets"),
+        "Job" => ("batch", "v1", "jobs"),
         "ConfigMap" => ("", "v1", "configmaps"),
         "Secret" => ("", "v1", "secrets"),
         "Service" => ("", "v1", "services"),
