@@ -379,7 +379,7 @@ async fn a_stateful_set_goes_from_zero_to_several_replicas_and_back() -> Result<
     stage.nap_slowly("StatefulSet", json!({}), scaling).await?;
     let replicas = stage.cluster.replica_log("StatefulSet", "ocr").await?;
     wakes_and_naps("keda-stateful", &stage).await?;
-    let numbers = replicas.numbers();
+    let numbers = replicas.until(0).await;
     println!("keda-stateful: replicas wanted {numbers:?}");
     ensure!(numbers.first() == Some(&0) && numbers.last() == Some(&0), "{numbers:?}");
     ensure!(numbers.iter().any(|number| *number > 1), "{numbers:?}");
