@@ -6,12 +6,14 @@
 //! | `commands` | one file per command |
 //! | `manifest` | reading manifests, with lines |
 //! | `broker` | opening the transport |
+//! | `cluster` | the Kubernetes cluster that a command works on |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
 mod args;
 mod broker;
+mod cluster;
 mod commands;
 mod exit;
 mod follow;
@@ -33,6 +35,8 @@ pub fn main() -> std::process::ExitCode {
 }
 
 async fn run() -> std::process::ExitCode {
+    // Brokers and clusters bring rustls each; without one provider for both, the first connection would panic.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match <args::Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => return commands::usage(&error),
