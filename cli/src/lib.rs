@@ -7,6 +7,7 @@
 //! | `manifest` | reading manifests, with lines |
 //! | `broker` | opening the transport |
 //! | `cluster` | the Kubernetes cluster that a command works on |
+//! | `migrate` | what a team that comes from the Go system must know |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
 //! | `output`, `exit` | what is printed, and the exit codes |
@@ -18,6 +19,7 @@ mod commands;
 mod exit;
 mod follow;
 mod manifest;
+mod migrate;
 mod output;
 mod up;
 
