@@ -30,11 +30,6 @@ const CHARTS: &[Chart] = &[
     chart!("asya-actor", &["actors", "infrastructure", "healthChecks", "default"]),
 ];
 
-/// The chart whose values these are.
-pub(super) fn chart(values: &Value) -> Option<&'static str> {
-    find(values).map(|chart| chart.name)
-}
-
 fn find(values: &Value) -> Option<&'static Chart> {
     CHARTS.iter().find(|chart| chart.marks.iter().any(|mark| values.get(mark).is_some()))
 }
