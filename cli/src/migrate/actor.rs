@@ -23,11 +23,11 @@ pub(super) fn advise(actor: &Value, world: &World) -> Vec<Advice> {
     let mut all: Vec<Advice> = check(actor)
         .into_iter()
         .filter(|problem| !is_type(&problem.path, actor))
-        .map(|problem| Advice {
-            level: if problem.severity == Severity::Error { Verdict::Change } else { Verdict::Note },
-            edit: edit(&path_text(&problem.path).to_string(), &problem.message, value(actor, &problem.path)),
-            path: problem.path,
-            message: problem.message,
+        .map(|problem| {
+            let path = path_text(&problem.path).to_string();
+            let level = if problem.severity == Severity::Error { Verdict::Change } else { Verdict::Note };
+            let edit = edit(&path, &problem.message, value(actor, &problem.path));
+            Advice { level, path: problem.path, message: problem.message, edit }
         })
         .collect();
     all.extend(kind(&actor["spec"]["workload"]));
