@@ -169,7 +169,7 @@ pub(super) async fn cluster(
     for (resource, labels) in around {
         match cluster.list(resource, namespace, labels).await {
             Ok(objects) => {
-                collected.found.extend(objects.into_iter().map(|object| Found::live(object, resource)))
+                collected.found.extend(objects.into_iter().map(|object| Found::live(object, resource)));
             }
             Err(ClusterError::Uninstalled(_)) => {}
             Err(error) => withheld.push(error.to_string()),
