@@ -55,6 +55,15 @@ pub(crate) enum Command {
     Init(commands::init::Init),
     /// Check that this machine can run actors
     Doctor(commands::doctor::Doctor),
+    /// Explain the state of an actor on the cluster, and what to do next
+    #[command(subcommand)]
+    Explain(commands::explain::Explain),
+    /// Show what the pods of an actor print, or everything about one envelope
+    Logs(commands::logs::Logs),
+    /// Stop actors: no replica runs, messages wait in their queues
+    Pause(commands::pause::Pause),
+    /// Let paused actors run again
+    Resume(commands::pause::Resume),
     /// Print the completion script of a shell
     Completion(commands::completion::Completion),
     /// Ends the processes of an `asya up` that was killed
@@ -75,6 +84,10 @@ impl Cli {
             Command::Validate(validate) => Ok(validate.run(&common)),
             Command::Init(init) => init.run(&common),
             Command::Doctor(doctor) => commands::interruptible(doctor.run(common)).await,
+            Command::Explain(explain) => commands::interruptible(explain.run(common)).await,
+            Command::Logs(logs) => logs.run(common).await,
+            Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
+            Command::Resume(resume) => commands::interruptible(resume.run(common)).await,
             Command::Completion(completion) => Ok(completion.run()),
             Command::Guard => Ok(crate::up::guard::serve()),
         }

@@ -3,7 +3,10 @@
 pub(crate) mod completion;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod init;
+pub(crate) mod logs;
+pub(crate) mod pause;
 pub(crate) mod queues;
 pub(crate) mod send;
 pub(crate) mod status;
