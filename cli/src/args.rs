@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Pause(commands::pause::Pause),
     /// Let paused actors run again
     Resume(commands::pause::Resume),
+    /// Delete the messages that wait in the queue of an actor
+    Purge(commands::purge::Purge),
     /// Print the completion script of a shell
     Completion(commands::completion::Completion),
     /// Ends the processes of an `asya up` that was killed
@@ -88,6 +90,7 @@ impl Cli {
             Command::Logs(logs) => logs.run(common).await,
             Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
             Command::Resume(resume) => commands::interruptible(resume.run(common)).await,
+            Command::Purge(purge) => commands::interruptible(purge.run(common)).await,
             Command::Completion(completion) => Ok(completion.run()),
             Command::Guard => Ok(crate::up::guard::serve()),
         }

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod pause;
+pub(crate) mod purge;
 pub(crate) mod queues;
 pub(crate) mod send;
 pub(crate) mod status;

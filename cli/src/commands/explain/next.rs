@@ -21,7 +21,11 @@ pub(super) fn step(actor: &Actor, pods: &[Pod]) -> String {
         message(conditions::STALLED)
             .map(|_| format!("messages wait and nothing moves: `asya logs {name} -n {namespace} -f`"))
     };
-    let news = || message(conditions::WARNING).or_else(|| message(conditions::UPDATE));
+    let news = || {
+        message(conditions::WARNING)
+            .or_else(|| message(conditions::UPDATE))
+            .map(|words| format!("nothing urgent. {words}"))
+    };
     let told = match word {
         Some(Word::Terminating) => message(conditions::DELETING).map(|words| format!("wait: {words}")),
         Some(Word::TransportError) => message(conditions::TRANSPORT),

@@ -136,12 +136,11 @@ fn ending(last: &Ending) -> String {
 fn conditions(page: &mut Page, report: &Report) {
     for (at, condition) in report.conditions.iter().enumerate() {
         let mark = if condition.is_bad() { "!" } else { " " };
+        let words =
+            if condition.message.is_empty() { String::new() } else { format!(": {}", condition.message) };
         page.line(
             if at == 0 { "conditions" } else { "" },
-            format!(
-                "{mark} {} {}, {}: {}",
-                condition.r#type, condition.status, condition.reason, condition.message
-            ),
+            format!("{mark} {} {}, {}{words}", condition.r#type, condition.status, condition.reason),
         );
     }
 }

@@ -38,9 +38,12 @@ pub(super) async fn last(
     let mut errors = conditions(actor);
     errors.extend(pods.iter().flat_map(ends));
     match cluster.list(EVENTS, Some(&actor.namespace), "").await {
-        Ok(found) => {
-            errors.extend(found.iter().filter(|event| concerns(event, actor, pods)).filter_map(event))
-        }
+        Ok(found) => errors.extend(
+            found
+                .iter()
+                .filter(|event| concerns(event, actor, pods) && !is_warned(event, actor))
+                .filter_map(event),
+        ),
         Err(ClusterError::Forbidden(words)) => not_read.push(words),
         Err(error) => return Err(error),
     }
@@ -111,6 +114,12 @@ fn concerns(event: &Value, actor: &Actor, pods: &[Pod]) -> bool {
             .is_some_and(|hash| !hash.contains('-')),
         _ => false,
     }
+}
+
+/// Whether it tells of something that works in another way than one would expect, which is no error.
+fn is_warned(event: &Value, actor: &Actor) -> bool {
+    let warning = actor.status.condition(asya_resources::conditions::WARNING);
+    warning.is_some_and(|warning| event["reason"] == warning.reason.as_str())
 }
 
 fn event(event: &Value) -> Option<LastError> {
