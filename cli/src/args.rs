@@ -66,6 +66,10 @@ pub(crate) enum Command {
     Resume(commands::pause::Resume),
     /// Delete the messages that wait in the queue of an actor
     Purge(commands::purge::Purge),
+    /// Run a Python file as an actor on a cluster, without building an image
+    Deploy(Box<commands::deploy::Deploy>),
+    /// Print the CRD of AsyncActor, or the JSON schema of its manifests
+    Crds(commands::crds::Crds),
     /// Print the completion script of a shell
     Completion(commands::completion::Completion),
     /// Ends the processes of an `asya up` that was killed
@@ -91,6 +95,8 @@ impl Cli {
             Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
             Command::Resume(resume) => commands::interruptible(resume.run(common)).await,
             Command::Purge(purge) => commands::interruptible(purge.run(common)).await,
+            Command::Deploy(deploy) => commands::interruptible(deploy.run(common)).await,
+            Command::Crds(crds) => crds.run(&common),
             Command::Completion(completion) => Ok(completion.run()),
             Command::Guard => Ok(crate::up::guard::serve()),
         }

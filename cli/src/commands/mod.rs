@@ -1,6 +1,8 @@
 //! One file per command.
 
 pub(crate) mod completion;
+pub(crate) mod crds;
+pub(crate) mod deploy;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod explain;
