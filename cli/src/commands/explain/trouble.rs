@@ -1,4 +1,5 @@
-//! The last thing that went wrong: of conditions, Events, ends of containers and lines of the sidecar, the newest.
+//! The last thing that went wrong: what a crashing container said last, else the newest of conditions, Events, ends of
+//! containers and lines of the sidecar.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod as CorePod;
@@ -49,6 +50,8 @@ pub(super) async fn last(
     }
     let mut order: Vec<&Pod> = pods.iter().collect();
     order.sort_by_key(|pod| !pod.is_in_trouble());
+    // Conditions and Events follow from a crash; its last words say why.
+    let mut crashes = Vec::new();
     for pod in order.into_iter().take(LOOKED_AT) {
         for container in &pod.containers {
             let previous = container.state.starts_with("waiting") && container.last.is_some();
@@ -56,6 +59,7 @@ pub(super) async fn last(
                 continue;
             }
             match log(cluster, actor, pod, &container.name, previous).await {
+                Ok(found) if previous => crashes.extend(found),
                 Ok(found) => errors.extend(found),
                 Err(ClusterError::Forbidden(words)) => {
                     not_read.push(words);
@@ -66,7 +70,7 @@ pub(super) async fn last(
             }
         }
     }
-    Ok(newest(errors))
+    Ok(newest(crashes).or_else(|| newest(errors)))
 }
 
 /// The newest; of equally old ones the first found.
