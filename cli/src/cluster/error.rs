@@ -83,7 +83,8 @@ impl ClusterError {
                      [{name}], verbs [{verb}]"
                 ))
             }
-            404 => Self::Uninstalled(uninstalled(asked.resource)),
+            // Of a subresource it is the object, or its node, that is gone.
+            404 if asked.subresource.is_none() => Self::Uninstalled(uninstalled(asked.resource)),
             409 => Self::Conflict(status.message.clone()),
             _ => Self::Refused(format!("the API server refused to {verb} {resource} {place}: {}", status.message)),
         }

@@ -20,11 +20,11 @@ pub mod word;
 
 use asya_resources::AsyncActorStatus;
 
+pub use asya_resources::Word;
 pub use events::Event;
 pub use observed::{Observed, Replicas, Verdict};
 pub use pods::{Pod, Trouble};
 pub use stall::Stall;
-pub use asya_resources::Word;
 
 /// A status to be written if it differs from the old one, and what to tell about the way there.
 #[derive(Clone, Debug, PartialEq)]
