@@ -21,6 +21,8 @@ pub mod due;
 #[cfg(feature = "envelopes")]
 pub mod envelopes;
 pub mod error;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod record;
 #[cfg(feature = "envelopes")]
 mod session;
