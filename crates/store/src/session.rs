@@ -36,6 +36,15 @@ impl Dialect {
         }
     }
 
+    /// Before a statement: answers how it would be carried out.
+    pub(crate) fn explain(self) -> &'static str {
+        match self {
+            Self::Sqlite => "EXPLAIN QUERY PLAN",
+            #[cfg(feature = "postgres")]
+            Self::Postgres => "EXPLAIN",
+        }
+    }
+
     /// True where `column` contains the text `value`, which is in lower case; ASCII letters match in either case.
     pub(crate) fn contains(self, column: &str, value: &str) -> String {
         match self {

@@ -3,7 +3,10 @@
 use asya_envelope::Raw;
 use jiff::Timestamp;
 
-use super::list::{Conditions, MAX_PAGE};
+use super::{
+    bounds,
+    list::{Conditions, MAX_PAGE},
+};
 use crate::{StoreError, session::Session};
 
 /// One entry.
@@ -42,7 +45,13 @@ pub(crate) async fn append(session: &mut impl Session, entry: &AuditEntry) -> Re
     session
         .execute(
             "INSERT INTO audit (at, who, action, envelope_id, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            &[(*at).into(), who.into(), action.into(), envelope.as_ref().into(), detail.as_ref().into()],
+            &[
+                (*at).into(),
+                bounds::name(who).into(),
+                bounds::name(action).into(),
+                envelope.as_deref().map(bounds::name).into(),
+                detail.as_ref().into(),
+            ],
         )
         .await?;
     Ok(())

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    Status, codes, dead, outbox, tracked,
+    Status, bounds, codes, dead, outbox, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -86,6 +86,7 @@ pub(crate) async fn create(
     new: &NewEnvelope,
     now: Timestamp,
 ) -> Result<Creation, StoreError> {
+    bounds::check_id([&new.id].into_iter().chain(&new.resubmit_of))?;
     let timeout = new.timeout.map(|timeout| i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX));
     let inserted = session
         .execute(
@@ -99,9 +100,9 @@ pub(crate) async fn create(
                 new.metadata.as_ref().into(),
                 new.headers.as_ref().into(),
                 (&new.payload).into(),
-                new.tool.as_ref().into(),
-                new.sender.as_ref().into(),
-                new.namespace.as_ref().into(),
+                new.tool.as_deref().map(bounds::name).into(),
+                new.sender.as_deref().map(bounds::name).into(),
+                new.namespace.as_deref().map(bounds::name).into(),
                 timeout.map(|secs| secs.min(i64::from(i32::MAX))).into(),
                 new.deadline.into(),
                 new.resubmit_of.as_ref().into(),
@@ -134,6 +135,8 @@ pub(crate) async fn add_child(
     new: &NewChild,
     now: Timestamp,
 ) -> Result<Creation, StoreError> {
+    bounds::check_id([&new.id].into_iter().chain(&new.parent))?;
+    let current = new.current.min(new.actors.len());
     let parent = match &new.parent {
         Some(parent) => tracked::glance(session, parent).await?,
         None => None,
@@ -145,7 +148,7 @@ pub(crate) async fn add_child(
     };
     let total = new.actors.len().max(1);
     #[allow(clippy::cast_precision_loss, reason = "routes are short")]
-    let percent = (new.current.min(total) as f64 * 100.0 / total as f64).round();
+    let percent = (current as f64 * 100.0 / total as f64).round();
     let inserted = session
         .execute(
             INSERT,
@@ -154,7 +157,7 @@ pub(crate) async fn add_child(
                 new.parent.as_ref().into(),
                 Status::Running.as_str().into(),
                 new.actors.as_slice().into(),
-                new.current.into(),
+                current.into(),
                 None::<&Raw>.into(),
                 None::<&Raw>.into(),
                 None::<&Raw>.into(),
@@ -177,7 +180,7 @@ pub(crate) async fn add_child(
         status: Status::Running,
         message: Some("Envelope created by a fan-out".to_owned()),
         percent: Some(percent),
-        current: Some(new.current),
+        current: Some(current),
         ..Update::new(&new.id, now)
     };
     update::append(session, &logged).await?;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
+    bounds,
     list::{Conditions, MAX_PAGE},
     outbox::later,
 };
@@ -99,6 +100,7 @@ const COLUMNS: &str =
 /// Stores a letter. Of two with one id the one with more attempts is kept; a replayed one that fails again is open
 /// again.
 pub(crate) async fn bury(session: &mut impl Session, letter: &DeadLetter) -> Result<(), StoreError> {
+    bounds::check_id([&letter.id, &letter.envelope])?;
     let sql = format!(
         "INSERT INTO dead_letters ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL, NULL) \
          ON CONFLICT (id) DO UPDATE SET envelope_id = excluded.envelope_id, actor = excluded.actor, \
@@ -112,9 +114,9 @@ pub(crate) async fn bury(session: &mut impl Session, letter: &DeadLetter) -> Res
             &[
                 (&letter.id).into(),
                 (&letter.envelope).into(),
-                (&letter.actor).into(),
-                (&letter.code).into(),
-                (&letter.error).into(),
+                bounds::name(&letter.actor).into(),
+                bounds::name(&letter.code).into(),
+                bounds::text(&letter.error).into(),
                 letter.attempts.into(),
                 (&letter.body).into(),
                 letter.detail.as_ref().into(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Status, Summary, outbox, tracked,
+    Status, Summary, bounds, outbox, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -164,8 +164,8 @@ pub(crate) async fn end(
 ) -> Result<Ended, StoreError> {
     match tracked::hold(session, id).await? {
         None => Ok(Ended::Unknown),
-        Some(before) if before.status.is_final() => Ok(Ended::Before(before.status)),
-        Some(before) => {
+        Some((before, _)) if before.status.is_final() => Ok(Ended::Before(before.status)),
+        Some((before, _)) => {
             apply(session, &before, End::reported(ending), now).await?;
             Ok(Ended::Applied)
         }
@@ -181,7 +181,7 @@ pub(crate) async fn fail(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     match tracked::hold(session, id).await? {
-        Some(before) if !before.status.is_final() => {
+        Some((before, _)) if !before.status.is_final() => {
             apply(session, &before, End::failed(error, code), now).await?;
             Ok(true)
         }
@@ -260,15 +260,18 @@ async fn apply(
     let succeeded = end.status == Status::Succeeded;
     let actors = if end.actors.len() > before.actors.len() { end.actors } else { before.actors.clone() };
     let current = end.current.unwrap_or(before.current).max(before.current).min(actors.len());
-    let actor = end.actor.or_else(|| before.actor.clone());
+    let actor =
+        end.actor.as_deref().map(|name| bounds::name(name).to_owned()).or_else(|| before.actor.clone());
+    let message = bounds::text(&end.message).to_owned();
+    let error = end.error.as_deref().map(|error| bounds::text(error).to_owned());
     let completed = if succeeded { actors.len() } else { before.completed };
     // What has not been sent need not be; an entry that is in a replica's hands is gone when it confirms.
     outbox::forget(session, &before.id).await?;
     let logged = Update {
         status: end.status,
-        message: Some(end.message.clone()),
+        message: Some(message.clone()),
         result: end.result.clone(),
-        error: end.error.clone(),
+        error: error.clone(),
         percent: Some(100.0),
         actor: actor.clone(),
         current: Some(current),
@@ -283,10 +286,10 @@ async fn apply(
             &[
                 (&before.id).into(),
                 end.status.as_str().into(),
-                end.message.into(),
+                message.into(),
                 end.result.as_ref().into(),
-                end.error.into(),
-                end.code.into(),
+                error.into(),
+                end.code.as_deref().map(bounds::name).into(),
                 actors.as_slice().into(),
                 actors.len().into(),
                 current.into(),

@@ -208,3 +208,17 @@ pub(crate) async fn counts(session: &mut impl Session, parent: Option<&str>) -> 
 pub(crate) async fn ping(session: &mut impl Session) -> Result<(), StoreError> {
     session.rows("SELECT 1", &[]).await.map(drop)
 }
+
+/// The plan of a list.
+pub(crate) async fn explain(
+    session: &mut impl Session,
+    filter: &Filter,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Result<String, StoreError> {
+    let (sql, values) = statement(session, filter, after, limit);
+    let rows = session.rows(&format!("{} {sql}", session.dialect().explain()), &values).await?;
+    // The last column is the text: the only one in PostgreSQL.
+    let lines = rows.iter().map(|row| row.text(row.0.len().saturating_sub(1)));
+    Ok(lines.collect::<Result<Vec<_>, _>>()?.join("\n"))
+}

@@ -15,6 +15,7 @@
 //! | [`dead`] | [`DeadLetter`], [`DeadGroup`] |
 //! | [`audit`] | [`AuditEntry`] |
 //! | [`retention`] | [`Retention`]: what is deleted |
+//! | [`bounds`] | how long ids, names and texts may be |
 //! | [`options`] | [`StoreOptions`] |
 //!
 //! Everything that decides is a function over a session, a transaction of either database: there is one set of rules,
@@ -24,6 +25,7 @@
 //! stays as it ended.** Whatever changes an envelope holds its row first.
 
 pub mod audit;
+pub mod bounds;
 pub mod create;
 pub mod dead;
 pub mod ending;
@@ -40,6 +42,7 @@ pub mod tracked;
 pub mod update;
 
 pub use audit::{AuditEntry, AuditFilter};
+pub use bounds::MAX_ID;
 pub use create::{Creation, NewChild, NewEnvelope, Publish};
 pub use dead::{DeadFilter, DeadGroup, DeadLetter, Settling};
 pub use ending::{Cancelled, Ended, Ending, codes};

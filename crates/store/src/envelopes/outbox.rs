@@ -10,16 +10,13 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Publish, Status, codes, ending, tracked,
+    Publish, Status, bounds, codes, ending, tracked,
     update::{self, Update},
 };
 use crate::{
     StoreError,
     session::{Session, Value},
 };
-
-/// Longest text of an error that is kept, in bytes.
-const LONGEST_ERROR: usize = 2000;
 
 /// An outbox entry in hand. Publish it before its claim runs out, then confirm it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +100,7 @@ pub(crate) async fn claim(
 
 async fn running(session: &mut impl Session, id: &str, now: Timestamp) -> Result<(), StoreError> {
     const MESSAGE: &str = "Sending envelope to first actor";
-    let Some(before) = tracked::hold(session, id).await? else { return Ok(()) };
+    let Some((before, _)) = tracked::hold(session, id).await? else { return Ok(()) };
     if before.status != Status::Pending {
         return Ok(());
     }
@@ -145,11 +142,10 @@ pub(crate) async fn postpone(
     why: &str,
     until: Timestamp,
 ) -> Result<(), StoreError> {
-    let why = &why[..why.floor_char_boundary(LONGEST_ERROR)];
     session
         .execute(
             "UPDATE outbox SET ready_at = ?3, last_error = ?4 WHERE id = ?1 AND claims = ?2",
-            &[entry.entry.into(), entry.claim.into(), until.into(), why.into()],
+            &[entry.entry.into(), entry.claim.into(), until.into(), bounds::text(why).into()],
         )
         .await?;
     Ok(())

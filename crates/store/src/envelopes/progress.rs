@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Status, Summary, tracked,
+    Status, Summary, bounds, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -106,7 +106,7 @@ impl Position {
     /// Percentages are those of the contract, `(index * 100 + weight) / actors`, of the actor that reports. Neither
     /// they nor the position ever go back: reports overtake each other, and redeliveries begin anew.
     pub(crate) fn after(before: &Summary, seq: u32, report: &Report) -> Self {
-        let index = report.index();
+        let index = report.index().min(report.actors.len().max(before.actors.len()));
         let actors = if report.actors.len() > before.actors.len() { &report.actors } else { &before.actors };
         let total = actors.len().max(1);
         let done = if report.step == Step::Completed { index + 1 } else { index };
@@ -129,7 +129,8 @@ impl Position {
         };
         if !late {
             after.current = index;
-            after.actor = report.actor.clone().or_else(|| actors.get(index).cloned());
+            let name = report.actor.as_ref().or_else(|| actors.get(index));
+            after.actor = name.map(|name| bounds::name(name).to_owned());
             after.attempt = report.attempt;
             after.seq = report.seq;
         }
@@ -169,20 +170,20 @@ pub(crate) async fn report(
     report: &Report,
     now: Timestamp,
 ) -> Result<Reported, StoreError> {
-    let Some(before) = tracked::hold(session, id).await? else { return Ok(Reported::Unknown) };
+    let Some((before, seq)) = tracked::hold(session, id).await? else { return Ok(Reported::Unknown) };
     if before.status.is_final() {
         return Ok(Reported::Ended(before.status));
     }
-    let seq = session.rows("SELECT report_seq FROM envelopes WHERE id = ?1", &[id.into()]).await?;
-    let seq = seq.first().map_or(Ok(0), |row| row.index(0))?;
-    let after = Position::after(&before, u32::try_from(seq).unwrap_or(u32::MAX), report);
+    let after = Position::after(&before, seq, report);
+    let index = report.index().min(after.actors.len());
+    let message = report.message.as_deref().map(|text| bounds::text(text).to_owned());
     let logged = Update {
         status: Status::Running,
-        message: report.message.clone(),
+        message: message.clone(),
         percent: Some(after.percent),
-        actor: report.actor.clone().or_else(|| after.actors.get(report.index()).cloned()),
+        actor: report.actor.clone().or_else(|| after.actors.get(index).cloned()),
         actors: (after.actors != before.actors).then(|| after.actors.clone()),
-        current: Some(report.index()),
+        current: Some(index),
         step: Some(report.step),
         attempt: report.attempt,
         duration: report.duration,
@@ -197,7 +198,7 @@ pub(crate) async fn report(
              progress_percent = ?8, attempt = ?9, report_seq = ?10, updated_at = ?11 WHERE id = ?1",
             &[
                 id.into(),
-                if after.late { before.message.into() } else { report.message.as_ref().into() },
+                if after.late { before.message.into() } else { message.into() },
                 after.actors.as_slice().into(),
                 after.actors.len().into(),
                 after.current.into(),

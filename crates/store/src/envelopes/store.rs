@@ -195,6 +195,20 @@ impl EnvelopeStore {
         read!(self, |session| list::list(session, &filter, after.as_ref(), limit))
     }
 
+    /// How the database would carry out a list, in its own words: for whoever wonders why one is slow.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn explain(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<String, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        read!(self, |session| list::explain(session, &filter, after.as_ref(), limit))
+    }
+
     /// How many envelopes are in each state.
     ///
     /// # Errors

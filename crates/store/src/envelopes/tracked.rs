@@ -142,8 +142,12 @@ pub(crate) async fn glance(session: &mut impl Session, id: &str) -> Result<Optio
     session.rows(&sql, &[id.into()]).await?.first().map(summary).transpose()
 }
 
-/// Reads it and holds it until the end of the transaction.
-pub(crate) async fn hold(session: &mut impl Session, id: &str) -> Result<Option<Summary>, StoreError> {
-    let sql = format!("SELECT {SUMMARY} FROM envelopes WHERE id = ?1{}", session.dialect().for_update());
-    session.rows(&sql, &[id.into()]).await?.first().map(summary).transpose()
+/// Reads it, with the number of its last report, and holds it until the end of the transaction.
+pub(crate) async fn hold(session: &mut impl Session, id: &str) -> Result<Option<(Summary, u32)>, StoreError> {
+    let lock = session.dialect().for_update();
+    let sql = format!("SELECT {SUMMARY}, report_seq FROM envelopes WHERE id = ?1{lock}");
+    let rows = session.rows(&sql, &[id.into()]).await?;
+    rows.first()
+        .map(|row| Ok((summary(row)?, u32::try_from(row.index(SUMMARY_COLUMNS)?).unwrap_or(u32::MAX))))
+        .transpose()
 }
