@@ -18,7 +18,8 @@ async fn rest(mut follow: Follow) -> Vec<Update> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_has_no_gap_between_history_and_live_and_ends_with_the_envelope() {
     on_each(async |store, home| {
-        let other = home.open().await;
+        // Another process on the same file is heard of by a reader's own look, seconds later.
+        let other = if store.kind() == "sqlite" { store.clone() } else { home.open().await };
         for round in 0..5 {
             let id = format!("round {round}");
             store.create(&envelope(&id), at(0)).await.unwrap();
