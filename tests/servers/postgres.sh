@@ -33,8 +33,9 @@ install_server() {
     need_packages python3 python3
     need_packages openssl openssl
     need_packages setpriv util-linux
+    need_packages pgrep procps
     BIN=$(programs)
-    [ -n "$BIN" ] && [ -x "$BIN/initdb" ] || install_packages postgresql
+    [ -x "$BIN/initdb" ] || install_packages postgresql
     BIN=$(programs)
     [ -x "$BIN/initdb" ] || die "initdb is still missing after installing postgresql"
     if [ "$(id -u)" = 0 ]; then
@@ -86,18 +87,17 @@ ready_or_gone() { answers || ! running "$STATE/pid"; }
 start() {
     if running "$STATE/pid" && [ -s "$STATE/env" ]; then cat "$STATE/env"; return; fi
     install_server
-    halt "$STATE/pid" KILL 5
-    rm -f "$STATE/env"
+    end KILL
     remember_ports "$STATE/ports" PORT
     make_data
-    # A server that was killed leaves its pid file; ours knows better whether it lives.
+    # A server that was killed leaves its pid file, whose number may be another program's by now.
     rm -f "$DATA/db/postmaster.pid"
     # fsync stays on: tests kill the server, and measure it. Small memory: a developer's machine has other work.
     launch "$STATE/pid" "$STATE/server.log" "${AS[@]}" "$BIN/postgres" -D "$DATA/db" -p "$PORT" \
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c ssl=on -c ssl_cert_file="$DATA/server.pem" \
         -c ssl_key_file="$DATA/server.key" -c shared_buffers=64MB -c max_connections=200 -c log_min_messages=warning
     wait_until 60 ready_or_gone || true
-    answers || { tail -n 20 "$STATE/server.log" >&2; halt "$STATE/pid" KILL 5; die "PostgreSQL did not start, see $STATE/server.log"; }
+    answers || { tail -n 20 "$STATE/server.log" >&2; end KILL; die "PostgreSQL did not start, see $STATE/server.log"; }
     cat >"$STATE/env.tmp" <<ENV
 ASYA_TEST_POSTGRES_URL=postgres://asya:$PASSWORD@127.0.0.1:$PORT/postgres
 ASYA_TEST_POSTGRES_CA=$STATE/ca.pem
@@ -107,13 +107,25 @@ ENV
     cat "$STATE/env"
 }
 
+# Zombies count as gone: in a container nobody may reap them.
+all_gone() {
+    local pid
+    for pid in "$@"; do
+        [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -c1)" = Z ] || [ ! -e "/proc/$pid" ] || return 1
+    done
+}
+
 # end SIGNAL: SIGINT is PostgreSQL's fast shutdown, which ends connections; SIGTERM would wait for them.
+# Its processes have groups of their own. After a kill each must be gone before the data are opened again.
 end() {
+    local children=() PORT=$PORT
     # shellcheck disable=SC1091
     [ ! -f "$STATE/ports" ] || . "$STATE/ports"
     rm -f "$STATE/env"
-    # Its processes have groups of their own: without the first they end by themselves, before the port is free.
+    if running "$STATE/pid"; then mapfile -t children < <(pgrep -P "$RUNNING_PID"); fi
     halt "$STATE/pid" "$1" 30 ${PORT:+"$PORT"}
+    [ "${#children[@]}" = 0 ] || [ "$1" != KILL ] || kill -KILL "${children[@]}" 2>/dev/null || true
+    wait_until 10 all_gone "${children[@]}" || die "processes of the server do not end: ${children[*]}"
 }
 
 place_data
