@@ -59,6 +59,7 @@ pub fn resource(kind: &str) -> ApiResource {
         "AsyncActor" => ("asya.sh", "v1alpha1", "asyncactors"),
         "Deployment" => ("apps", "v1", "deployments"),
         "StatefulSet" => ("apps", "v1", "statefulsets"),
+        "Job" => ("batch", "v1", "jobs"),
         "ConfigMap" => ("", "v1", "configmaps"),
         "Secret" => ("", "v1", "secrets"),
         "Service" => ("", "v1", "services"),
@@ -153,6 +154,16 @@ impl Cluster {
     pub async fn edit_lists(&self, kind: &str, name: &str, patch: &Value) -> Result<DynamicObject> {
         let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
         Ok(self.api(kind).patch(name, &parameters, &Patch::Strategic(patch)).await?)
+    }
+
+    /// Replaces an object as a whole, as `kubectl replace --force` does without taking it away in between.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn replace(&self, kind: &str, name: &str, object: &Value) -> Result<()> {
+        let object: DynamicObject = serde_json::from_value(object.clone())?;
+        self.api(kind).replace(name, &PostParams::default(), &object).await?;
+        Ok(())
     }
 
     /// Asks for the deletion of an object.
@@ -272,12 +283,23 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Actors that a failed test left behind would hold the namespace: their finalizers go with the run's servers.
-        let kubectl = std::env::var("ASYA_TEST_KUBERNETES_CTL").unwrap_or_default();
-        if !kubectl.is_empty() && !std::thread::panicking() {
-            let arguments = ["kubectl", "delete", "namespace", &self.namespace, "--wait=false"];
-            let _ = std::process::Command::new(kubectl).args(arguments).output();
+        // What a failed test left behind is worth a look.
+        let Ok(tools) = std::env::var("ASYA_TEST_KUBERNETES_TOOLS") else { return };
+        if std::thread::panicking() {
+            return;
         }
+        // The operator is gone by now, and its finalizer would hold the namespace for ever.
+        let script = r#"
+            kubectl() { "$1/kubectl" --kubeconfig "$2" -n "$3" "${@:4}"; }
+            kubectl "$@" delete namespace "$3" --wait=false
+            kubectl "$@" get asyncactors -o name | while read -r actor; do
+                kubectl "$@" patch "$actor" --type=merge -p '{"metadata":{"finalizers":null}}'
+            done"#;
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", script, "end", &tools]).arg(&self.kubeconfig).arg(&self.namespace);
+        // Nobody waits for it: the next test need not, and the last one's servers go.
+        let silent = || std::process::Stdio::null();
+        drop(command.stdin(silent()).stdout(silent()).stderr(silent()).spawn());
     }
 }
 
@@ -288,9 +310,16 @@ pub struct ReplicaLog {
 }
 
 impl ReplicaLog {
-    /// All numbers so far, in order, without repetitions.
-    pub fn numbers(&self) -> Vec<i64> {
-        self.seen.lock().map(|seen| seen.clone()).unwrap_or_default()
+    /// All numbers in order, without repetitions, as soon as `last` has come: the watch may be behind what is read.
+    pub async fn until(&self, last: i64) -> Vec<i64> {
+        let begun = Instant::now();
+        loop {
+            let seen = self.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
+            if seen.last() == Some(&last) || begun.elapsed() > LIMIT {
+                return seen;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! An applied actor, the real operator and the real KEDA: work wakes it from zero, by the built-in trigger and by the
-//! push scaler, and it naps again. `make test-keda` runs it; pods are processes of this machine.
+//! push scaler, as a Deployment, a StatefulSet or Jobs, and it naps again. `make test-keda` runs it; pods are processes of
+//! this machine.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
@@ -18,7 +19,7 @@ use asya_tests::{
 };
 use kube::{
     Api,
-    api::{DeleteParams, DynamicObject, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, PostParams},
 };
 use lapin::{Channel, Connection};
 use serde_json::{Value, json};
@@ -34,6 +35,11 @@ const ENVELOPES: usize = 300;
 const POLLING: u32 = 10;
 /// Seconds without work before the last replica goes.
 const COOLDOWN: u32 = 3;
+/// Envelopes of a Job, and all that are sent to Jobs: six are needed.
+const JOB_MESSAGES: usize = 5;
+const JOB_ENVELOPES: usize = 30;
+/// Takes so long with each envelope that more than one pod is wanted.
+const SLOW: &str = "import time\n\ndef run(payload):\n    time.sleep(0.3)\n    return payload\n";
 /// Within this the push scaler is to wake an actor.
 const GOAL: Duration = Duration::from_secs(2);
 
@@ -70,6 +76,8 @@ fn envelope(number: usize) -> String {
 struct Stage {
     cluster: Cluster,
     settings: Settings,
+    /// Of the workload.
+    kind: &'static str,
     operator: Option<Operator>,
     folder: TempDir,
     channel: Channel,
@@ -99,6 +107,7 @@ impl Stage {
         Ok(Some(Self {
             cluster,
             settings,
+            kind: "Deployment",
             operator: None,
             folder,
             channel,
@@ -127,7 +136,32 @@ impl Stage {
             "pollingInterval": POLLING, "cooldownPeriod": COOLDOWN,
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 3}},
         });
-        let manifest = actor("ocr").env("ASYA_HANDLER", "handlers.echo").with("scaling", scaling).json();
+        let manifest = actor("ocr").with("scaling", scaling).json();
+        let object = self.applied(manifest, "ScaledObject").await?;
+        let triggers = object["spec"]["triggers"].as_array().context("triggers")?;
+        ensure!(triggers.len() == if push { 2 } else { 1 }, "{triggers:?}");
+        Ok(())
+    }
+
+    /// Applies the actor with this kind of workload, and waits until KEDA has taken it over.
+    async fn nap_slowly(&mut self, kind: &'static str, workload: Value, scaling: Value) -> Result<()> {
+        let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "slow"}, "data": {"slow.py": SLOW}});
+        self.cluster.apply(&config).await?;
+        let mut manifest = actor("ocr").with("scaling", scaling).json();
+        let mut all = workload;
+        all["kind"] = kind.into();
+        all["template"]["spec"]["containers"] =
+            json!([{"name": "asya-runtime", "image": "python:3.13-slim"}]);
+        manifest["spec"]["workload"] = all;
+        manifest["spec"]["handler"] = "slow.run".into();
+        manifest["spec"]["handlerFrom"] = json!({"configMap": "slow", "key": "slow.py"});
+        self.kind = kind;
+        let scaler = if kind == "Job" { "ScaledJob" } else { "ScaledObject" };
+        self.applied(manifest, scaler).await.map(drop)
+    }
+
+    /// Applies a manifest and waits until the actor naps and KEDA's object is ready, which is returned.
+    async fn applied(&self, manifest: Value, scaler: &str) -> Result<Value> {
         self.cluster.apply(&manifest).await?;
         self.cluster.until_word("ocr", "Napping").await?;
         self.cluster
@@ -136,10 +170,13 @@ impl Stage {
             })
             .await?;
         let ready = |o: &Value| cluster::condition(o, "Ready").is_some_and(|it| it["status"] == "True");
-        let object = self.cluster.until("ScaledObject", "ocr", "is ready", ready).await?;
-        let triggers = object["spec"]["triggers"].as_array().context("triggers")?;
-        ensure!(triggers.len() == if push { 2 } else { 1 }, "{triggers:?}");
-        Ok(())
+        self.cluster.until(scaler, "ocr", "is ready", ready).await
+    }
+
+    /// All Jobs of the namespace.
+    async fn jobs(&self) -> Result<Vec<Value>> {
+        let jobs = self.cluster.api("Job").list(&ListParams::default()).await?.items;
+        Ok(jobs.into_iter().map(|job| job.data).collect())
     }
 
     async fn publish(&self, numbers: std::ops::Range<usize>) -> Result<()> {
@@ -147,10 +184,10 @@ impl Stage {
         broker::publish(&self.channel, &ocr, numbers.map(envelope)).await
     }
 
-    /// Replicas that the Deployment is told to have.
+    /// Replicas that the workload is told to have.
     async fn wanted(&self) -> Result<u64> {
-        let deployment = self.cluster.get("Deployment", "ocr").await?;
-        Ok(deployment.and_then(|it| it["spec"]["replicas"].as_u64()).unwrap_or_default())
+        let workload = self.cluster.get(self.kind, "ocr").await?;
+        Ok(workload.and_then(|it| it["spec"]["replicas"].as_u64()).unwrap_or_default())
     }
 
     async fn until_awake(&self) -> Result<()> {
@@ -167,9 +204,11 @@ impl Stage {
 
     async fn until_arrived(&self, count: usize) -> Result<()> {
         let arrived = async || Ok((self.arrived() >= count).then_some(()));
-        eventually("the envelopes are done", arrived).await.with_context(|| {
-            std::fs::read_to_string(self.folder.path().join("kubelet.log")).unwrap_or_default()
-        })
+        eventually("the envelopes are done", arrived).await.with_context(|| self.kubelet_log())
+    }
+
+    fn kubelet_log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("kubelet.log")).unwrap_or_default()
     }
 
     /// Takes everything down, and says that nothing is left.
@@ -326,5 +365,61 @@ async fn without_any_operator_actors_wake_within_a_polling_interval_and_stay_up(
         back.elapsed()
     );
     trust.end(&stage.cluster).await?;
+    stage.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stateful_set_goes_from_zero_to_several_replicas_and_back() -> Result<()> {
+    let Some(mut stage) = Stage::set("keda-stateful").await? else { return Ok(()) };
+    stage.start_operator().await?;
+    let scaling = json!({
+        "enabled": true, "minReplicas": 0, "maxReplicas": 3, "queueLength": 10, "pollingInterval": 2,
+        "cooldownPeriod": COOLDOWN, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 3}},
+    });
+    stage.nap_slowly("StatefulSet", json!({}), scaling).await?;
+    let replicas = stage.cluster.replica_log("StatefulSet", "ocr").await?;
+    wakes_and_naps("keda-stateful", &stage).await?;
+    let numbers = replicas.until(0).await;
+    println!("keda-stateful: replicas wanted {numbers:?}");
+    ensure!(numbers.first() == Some(&0) && numbers.last() == Some(&0), "{numbers:?}");
+    ensure!(numbers.iter().any(|number| *number > 1), "{numbers:?}");
+    stage.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_made_for_messages_and_end_when_these_are_done() -> Result<()> {
+    let Some(mut stage) = Stage::set("keda-job").await? else { return Ok(()) };
+    stage.start_operator().await?;
+    let scaling = json!({"enabled": true, "minReplicas": 0, "maxReplicas": 3, "pollingInterval": 2});
+    let job = json!({"job": {"messages": JOB_MESSAGES, "idleTimeout": 5, "ttlSecondsAfterFinished": 600}});
+    stage.nap_slowly("Job", job, scaling).await?;
+    ensure!(stage.jobs().await?.is_empty(), "without messages there is no Job");
+
+    let started = Instant::now();
+    stage.publish(0..JOB_ENVELOPES).await?;
+    eventually("a Job is made", async || Ok((!stage.jobs().await?.is_empty()).then_some(()))).await?;
+    let activated = started.elapsed();
+    stage.until_arrived(JOB_ENVELOPES).await?;
+    let done = started.elapsed();
+    let finished = async || {
+        let jobs = stage.jobs().await?;
+        let done = jobs.iter().all(|job| job["status"]["completionTime"].is_string());
+        Ok(done.then_some(jobs))
+    };
+    let jobs = eventually("all Jobs are complete", finished).await.with_context(|| stage.kubelet_log())?;
+    ensure!(jobs.iter().all(|job| job["status"]["failed"].is_null()), "none failed: {jobs:#?}");
+    ensure!(
+        jobs.len() >= JOB_ENVELOPES / JOB_MESSAGES,
+        "each Job takes {JOB_MESSAGES} envelopes: {}",
+        jobs.len()
+    );
+    stage.cluster.until_word("ocr", "Napping").await?;
+    let queue = broker::depth(&format!("asya-{}-ocr", stage.cluster.namespace)).await?;
+    ensure!(queue == Some(0), "nothing is left on the queue: {queue:?}");
+    println!(
+        "keda-job: first Job {activated:.1?}, {JOB_ENVELOPES} results {done:.1?}, {} Jobs complete and napping again {:.1?}",
+        jobs.len(),
+        started.elapsed()
+    );
     stage.end().await
 }

@@ -2,9 +2,11 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod former;
 pub mod kubernetes;
 pub mod manifests;
 pub mod operator;
+pub mod pods;
 pub mod process;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where

@@ -52,9 +52,17 @@ impl Settings {
 
     /// As [`of`](Self::of), with the password in a Secret: the operator's own copy is `<secrets>/rabbitmq/password`.
     pub fn with_password(cluster: &Cluster, secrets: &Path) -> Self {
+        Self::with_transport(cluster, secrets, &Value::Null)
+    }
+
+    /// As [`with_password`](Self::with_password), with these settings of the transport as well.
+    pub fn with_transport(cluster: &Cluster, secrets: &Path, more: &Value) -> Self {
         let mut transports = transports();
-        transports["transports"]["rabbitmq"]["config"]["passwordSecretRef"] =
-            json!({"name": "rabbitmq", "key": "password"});
+        let config = &mut transports["transports"]["rabbitmq"]["config"];
+        config["passwordSecretRef"] = json!({"name": "rabbitmq", "key": "password"});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            config[name] = value.clone();
+        }
         Self::of(cluster)
             .env("ASYA_TRANSPORT_CONFIG", &transports.to_string())
             .env("ASYA_TRANSPORT_SECRETS_DIR", &secrets.to_string_lossy())

@@ -121,12 +121,14 @@ case "${1:-}" in
         ;;
     --keda)
         cargo build --workspace --quiet
-        ASYA_TEST_SERVERS="rabbitmq kubernetes keda" tests/servers/all.sh run "$0" --connected-keda
+        ASYA_TEST_SERVERS="rabbitmq rabbitmq4 kubernetes keda" tests/servers/all.sh run "$0" --connected-keda
         ;;
     --connected-keda)
         tests/cluster/smoke_keda.sh
-        cargo test --quiet -p minikubelet --test keda -- --nocapture
-        cargo test --quiet -p asya-tests --test keda_actor -- --nocapture --test-threads 1
+        # Of the whole workspace: the features of its libraries, and so what is built already, depend on what is asked for.
+        cargo test --quiet --workspace --test keda_pods -- --nocapture
+        cargo test --quiet --workspace --test keda_actor -- --nocapture --test-threads 1
+        cargo test --quiet --workspace --test scaler_load -- --nocapture --ignored
         ;;
     *)
         echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2

@@ -55,6 +55,15 @@ pub(crate) enum Command {
     Init(commands::init::Init),
     /// Check that this machine can run actors
     Doctor(commands::doctor::Doctor),
+    /// Run a Python file as an actor on a cluster, without building an image
+    Deploy(Box<commands::deploy::Deploy>),
+    /// A cluster on this machine with everything, for trying it out
+    Playground(commands::playground::Playground),
+    /// Move from the Go system Asya
+    #[command(subcommand)]
+    Migrate(commands::migrate::Migrate),
+    /// Print the CRD of AsyncActor, or the JSON schema of its manifests
+    Crds(commands::crds::Crds),
     /// Print the completion script of a shell
     Completion(commands::completion::Completion),
     /// Ends the processes of an `asya up` that was killed
@@ -75,6 +84,10 @@ impl Cli {
             Command::Validate(validate) => Ok(validate.run(&common)),
             Command::Init(init) => init.run(&common),
             Command::Doctor(doctor) => commands::interruptible(doctor.run(common)).await,
+            Command::Deploy(deploy) => commands::interruptible(deploy.run(common)).await,
+            Command::Playground(playground) => commands::interruptible(playground.run(common)).await,
+            Command::Migrate(migrate) => commands::interruptible(migrate.run(common)).await,
+            Command::Crds(crds) => crds.run(&common),
             Command::Completion(completion) => Ok(completion.run()),
             Command::Guard => Ok(crate::up::guard::serve()),
         }

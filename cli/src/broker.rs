@@ -76,8 +76,9 @@ impl Broker {
                 use asya_transport::rabbitmq::{Rabbitmq, RabbitmqConfig};
                 let mut config = RabbitmqConfig::new(url);
                 "asya-cli".clone_into(&mut config.name);
+                let naming = naming()?;
                 let rabbitmq = Rabbitmq::connect(config).await?;
-                Ok(Self::remote(rabbitmq, "rabbitmq"))
+                Ok(Self::remote(rabbitmq, naming, "rabbitmq"))
             }
             #[cfg(not(feature = "rabbitmq"))]
             "rabbitmq" | "rabbitmqs" | "amqp" | "amqps" => {
@@ -86,7 +87,8 @@ impl Broker {
             #[cfg(feature = "sqs")]
             "sqs" => {
                 use asya_transport::sqs::Sqs;
-                Ok(Self::remote(Sqs::connect(sqs_config(_rest)).await?, "sqs"))
+                let naming = naming()?;
+                Ok(Self::remote(Sqs::connect(sqs_config(_rest)).await?, naming, "sqs"))
             }
             #[cfg(not(feature = "sqs"))]
             "sqs" => Err(misconfigured("this build of asya has no SQS: build it with the feature sqs")),
@@ -97,13 +99,17 @@ impl Broker {
     }
 
     #[cfg(any(feature = "rabbitmq", feature = "sqs"))]
-    fn remote<T: Transport + Queues + DeadLetters>(transport: Arc<T>, name: &'static str) -> Self {
+    fn remote<T: Transport + Queues + DeadLetters>(
+        transport: Arc<T>,
+        naming: Naming,
+        name: &'static str,
+    ) -> Self {
         Self {
             transport: transport.clone(),
             queues: transport.clone(),
             dead: transport,
             local: None,
-            naming: Naming::bare(),
+            naming,
             name,
         }
     }
@@ -133,6 +139,30 @@ impl Broker {
             depths.push((queue.clone(), self.queues.depth(&queue).await?));
         }
         Ok(depths)
+    }
+}
+
+/// How a broker's queues are called: as `ASYA_QUEUE_TEMPLATE` and `ASYA_NAMESPACE` say, which sidecars read too.
+///
+/// # Errors
+/// Another template, or one without its namespace.
+#[cfg(any(feature = "rabbitmq", feature = "sqs"))]
+fn naming() -> anyhow::Result<Naming> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    named(set("ASYA_QUEUE_TEMPLATE").as_deref(), set("ASYA_NAMESPACE").as_deref())
+}
+
+#[cfg(any(feature = "rabbitmq", feature = "sqs"))]
+fn named(template: Option<&str>, namespace: Option<&str>) -> anyhow::Result<Naming> {
+    match (template, namespace) {
+        (None | Some("asya-{actor}"), _) => Ok(Naming::bare()),
+        (Some("asya-{namespace}-{actor}"), Some(namespace)) => Ok(Naming::namespaced(namespace)),
+        (Some(template @ "asya-{namespace}-{actor}"), None) => Err(misconfigured(format!(
+            "ASYA_QUEUE_TEMPLATE={template} needs ASYA_NAMESPACE, the actors' namespace"
+        ))),
+        (Some(other), _) => Err(misconfigured(format!(
+            "ASYA_QUEUE_TEMPLATE={other}: must be asya-{{actor}} or asya-{{namespace}}-{{actor}}"
+        ))),
     }
 }
 
@@ -191,6 +221,17 @@ mod tests {
         assert_eq!(find_above(&deep), Some(outer));
         std::fs::write(deep.join(QUEUE_FILE), "").unwrap();
         assert_eq!(find_above(&deep), Some(deep.join(QUEUE_FILE)));
+    }
+
+    #[cfg(feature = "rabbitmq")]
+    #[test]
+    fn queues_of_a_cluster_are_named_by_its_template() {
+        let queue = |template, namespace| named(template, namespace).unwrap().queue("ocr").to_string();
+        assert_eq!(queue(None, Some("prod")), "asya-ocr");
+        assert_eq!(queue(Some("asya-{actor}"), None), "asya-ocr");
+        assert_eq!(queue(Some("asya-{namespace}-{actor}"), Some("prod")), "asya-prod-ocr");
+        assert!(named(Some("asya-{namespace}-{actor}"), None).is_err());
+        assert!(named(Some("{actor}"), None).is_err());
     }
 
     #[cfg(feature = "sqs")]

@@ -6,16 +6,20 @@
 //! | `commands` | one file per command |
 //! | `manifest` | reading manifests, with lines |
 //! | `broker` | opening the transport |
+//! | `cluster` | the Kubernetes cluster that a command works on |
+//! | `migrate` | what a team that comes from the Go system must know |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
 mod args;
 mod broker;
+mod cluster;
 mod commands;
 mod exit;
 mod follow;
 mod manifest;
+mod migrate;
 mod output;
 mod up;
 
@@ -33,6 +37,8 @@ pub fn main() -> std::process::ExitCode {
 }
 
 async fn run() -> std::process::ExitCode {
+    // Brokers and clusters bring rustls each; without one provider for both, the first connection would panic.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match <args::Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => return commands::usage(&error),

@@ -34,6 +34,23 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Says something beside the result, on standard error.
+pub(crate) fn note(output: Output, words: &str) {
+    match output {
+        Output::Human => eprintln!("note: {words}"),
+        Output::Json => eprintln!("{}", serde_json::json!({"note": words})),
+    }
+}
+
+/// Objects as documents of one YAML text.
+///
+/// # Errors
+/// Never for JSON values.
+pub(crate) fn yaml(objects: &[serde_json::Value]) -> anyhow::Result<String> {
+    let documents: Result<Vec<_>, _> = objects.iter().map(serde_saphyr::to_string).collect();
+    Ok(documents?.join("---\n"))
+}
+
 /// Whether colours may be used on standard output.
 pub(crate) fn colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()

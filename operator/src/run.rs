@@ -26,6 +26,7 @@ use crate::{
         cache::{Cache, Health},
         context::{Context as Shared, Parts},
         live::Kind,
+        projection,
         watch::{self, Feed},
         work::{Queue, Work},
     },
@@ -126,7 +127,8 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
         let applier = applier.clone();
         Arc::new(move |kind, key: &_, uid: &_| applier.forget(kind, key, uid))
     };
-    let feed = Feed { cache: cache.clone(), queue: queue.clone(), gone };
+    let projected = Arc::new(projection::namespaces(&settings));
+    let feed = Feed { cache: cache.clone(), queue: queue.clone(), gone, projected };
     watch::start(&client, &settings.namespaces, &feed, &stop);
     let reporter =
         Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(settings.identity.clone()) };
@@ -229,7 +231,8 @@ const SERVE_AGAIN: Duration = Duration::from_secs(10);
 /// Serves KEDA if asked to, on every replica. What stands in the way is tried again: everything else works without.
 async fn push(context: Arc<Shared>, stop: CancellationToken) {
     let Some(push) = &context.settings.push else { return };
-    let actors = Arc::new(scaler::Cached::new(context.cache.clone(), context.settings.clone()));
+    let (cache, losers) = (context.cache.clone(), context.losers.clone());
+    let actors = Arc::new(scaler::Cached::new(cache, context.settings.clone(), losers));
     let counters = &context.metrics.scaler;
     while !stop.is_cancelled() {
         let (actors, brokers) = (actors.clone(), context.brokers.clone());

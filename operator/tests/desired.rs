@@ -9,7 +9,6 @@ use asya_operator::{
     desired::{
         Context, Desired, binding, objects,
         rollout::{self, Live},
-        runtime,
     },
     settings::{Raw, Settings},
 };
@@ -168,30 +167,46 @@ fn upgraded() -> Settings {
     settings
 }
 
+/// What is on the cluster once this was applied.
+fn applied(desired: &Desired) -> (BTreeMap<String, String>, String) {
+    let noted = annotations(desired);
+    let template = noted[rollout::TEMPLATE].clone();
+    (noted, template)
+}
+
 #[test]
 fn running_pods_are_left_alone_by_a_new_sidecar_until_something_else_replaces_them() {
     let actor = actor(&simple());
     let before = build(&settings(), &actor, true);
-    let noted = annotations(&before);
+    let (noted, template) = applied(&before);
     let live = Live { annotations: &noted, has_pods: true, restarted: None };
     let after = build(&upgraded(), &actor, true);
     assert_ne!(after.template, before.template);
 
+    assert!(!live.is_free(&after));
     let mut held = after.clone();
-    assert!(rollout::settle(&mut held, &live, false), "an update waits");
+    assert!(rollout::wait(&mut held, &live, &template), "an update waits");
     assert_eq!(held.workload, before.workload, "to the letter: nothing is written");
     assert_eq!(held.template, before.template);
 
-    for (why, live, may_roll) in [
-        ("its turn", live, true),
-        ("no pods", Live { has_pods: false, ..live }, false),
-        ("a restart was asked for", Live { restarted: Some("2026-01-01T00:00:00Z"), ..live }, false),
+    let restarted = Some("2026-01-01T00:00:00Z");
+    for (why, live) in [
+        ("no pods", Live { has_pods: false, ..live }),
+        ("a restart was asked for", Live { restarted, ..live }),
     ] {
-        let mut free = after.clone();
-        assert!(!rollout::settle(&mut free, &live, may_roll), "{why}");
-        assert_eq!(free.template, after.template, "{why}");
-        assert_eq!(free.workload.unwrap()["spec"]["template"], after.template, "{why}");
+        assert!(live.is_free(&after), "{why}");
     }
+}
+
+#[test]
+fn a_template_in_another_spelling_is_no_update() {
+    let before = build(&settings(), &actor(&simple()), true);
+    let (noted, template) = applied(&before);
+    let live = Live { annotations: &noted, has_pods: true, restarted: None };
+    let mut same = before.clone();
+    assert!(!rollout::wait(&mut same, &live, &template.replace(":{", ": {")));
+    assert!(!rollout::wait(&mut same, &live, "no JSON"));
+    assert_eq!(same, before);
 }
 
 #[test]
@@ -199,35 +214,49 @@ fn a_restart_releases_one_update_and_not_the_next() {
     let actor = actor(&simple());
     let asked = Some("2026-01-01T00:00:00Z");
     let mut first = build(&upgraded(), &actor, true);
-    let before = annotations(&build(&settings(), &actor, true));
-    rollout::settle(&mut first, &Live { annotations: &before, has_pods: true, restarted: asked }, false);
-    let noted = annotations(&first);
+    let (before, _) = applied(&build(&settings(), &actor, true));
+    rollout::follow(&mut first, &Live { annotations: &before, has_pods: true, restarted: asked });
+    let (noted, template) = applied(&first);
     assert_eq!(noted.get(rollout::RESTARTED).map(String::as_str), asked);
 
     let mut next = build(&settings(), &actor, true);
     let live = Live { annotations: &noted, has_pods: true, restarted: asked };
-    assert!(rollout::settle(&mut next, &live, false));
+    assert!(!live.is_free(&next));
+    assert!(rollout::wait(&mut next, &live, &template));
     assert_eq!(next.workload, first.workload);
+}
+
+#[test]
+fn a_roll_is_noted_until_the_next_one() {
+    let actor = actor(&simple());
+    let (before, _) = applied(&build(&settings(), &actor, true));
+    let live = Live { annotations: &before, has_pods: true, restarted: None };
+    let mut rolled = build(&upgraded(), &actor, true);
+    rollout::roll(&mut rolled, &live, "2026-01-01T00:00:00Z");
+    let (noted, _) = applied(&rolled);
+    let mut again = build(&upgraded(), &actor, true);
+    rollout::follow(&mut again, &Live { annotations: &noted, ..live });
+    assert_eq!(again.workload, rolled.workload, "nothing is written");
 }
 
 #[test]
 fn a_change_of_the_actor_rolls_at_once_and_a_change_of_its_scale_does_not() {
     let before = build(&settings(), &actor(&simple()), true);
-    let noted = annotations(&before);
+    let (noted, template) = applied(&before);
     let live = Live { annotations: &noted, has_pods: true, restarted: None };
 
     let mut own = simple();
     own["timeout"] = json!({"processing": 7});
-    let mut changed = build(&upgraded(), &actor(&own), true);
-    assert!(!rollout::settle(&mut changed, &live, false));
-    assert!(changed.template.to_string().contains("asya-sidecar:2"));
+    let changed = build(&upgraded(), &actor(&own), true);
+    assert!(live.is_free(&changed));
 
     let mut scale = simple();
     scale["scaling"] = json!({"enabled": true, "maxReplicas": 3});
     scale["deletionPolicy"] = json!("Retain");
     scale["rollout"] = json!({"policy": "Rolling"});
     let mut scaled = build(&upgraded(), &actor(&scale), true);
-    assert!(rollout::settle(&mut scaled, &live, false));
+    assert!(!live.is_free(&scaled));
+    assert!(rollout::wait(&mut scaled, &live, &template));
     assert_eq!(scaled.template, before.template);
 }
 
@@ -236,32 +265,9 @@ fn a_workload_of_the_previous_operator_gets_the_new_template() {
     let mut desired = build(&settings(), &actor(&simple()), true);
     let wanted = desired.clone();
     let live = Live { annotations: &BTreeMap::new(), has_pods: true, restarted: None };
-    assert!(!rollout::settle(&mut desired, &live, false));
+    assert!(live.is_free(&desired));
+    rollout::follow(&mut desired, &live);
     assert_eq!(desired, wanted);
-}
-
-#[test]
-fn the_runtime_is_immutable_under_its_hash_and_owned_by_all_actors_in_one_order() {
-    let user = |uid: &str, name: &str| runtime::User { uid: uid.to_owned(), name: name.to_owned() };
-    let text = b"print('runtime')\n";
-    let map = runtime::versioned("shop", text, &[user("2", "a"), user("1", "b")]).unwrap();
-    assert_eq!(map, runtime::versioned("shop", text, &[user("1", "b"), user("2", "a")]).unwrap());
-    assert_eq!(map["immutable"], json!(true));
-    assert_eq!(map["metadata"]["name"].as_str().unwrap(), runtime::name(text));
-    assert_eq!(map["data"]["asya_runtime.py"], "print('runtime')\n");
-    let owners = map["metadata"]["ownerReferences"].as_array().unwrap();
-    assert_eq!(owners.iter().map(|owner| owner["uid"].as_str().unwrap()).collect::<Vec<_>>(), ["1", "2"]);
-    assert!(owners.iter().all(|owner| owner.get("controller").is_none()), "one object has one controller");
-
-    let alias = runtime::alias("shop", b"#!/usr/bin/env python3\nPK\x03\x04\xff\xfe").unwrap();
-    assert_eq!(alias["metadata"]["name"], "asya-runtime");
-    assert!(alias["metadata"].get("ownerReferences").is_none() && alias.get("immutable").is_none());
-    assert_eq!(alias["binaryData"]["asya_runtime.py"], "IyEvdXNyL2Jpbi9lbnYgcHl0aG9uMwpQSwME//4=");
-
-    let error = runtime::alias("shop", &[b'x'; 1_000_000]).unwrap_err();
-    assert!(error.contains("runtime ConfigMap"), "{error}");
-    let desired = build(&settings(), &actor(&simple()), true);
-    assert_eq!(runtime::used_by(&desired.template), Some("asya-runtime-1"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use asya_operator::{
     actor::{Actor, Stored},
     cluster::Cluster,
-    desired::{Context, Desired, objects, rollout, runtime},
+    desired::{Context, Desired, objects, rollout},
     settings::{Raw, Settings},
 };
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ const TRANSPORTS: &str = r#"{"transports":{
         "passwordSecretRef":{"name":"rabbitmq-secret","key":"password"}}},
     "sqs":{"enabled":true,"config":{"region":"eu-west-1","accountId":"123456789012",
         "actorRoleArn":"arn:aws:iam::123456789012:role/asya-actor"}}}}"#;
+
+/// The ConfigMap with the runtime.
+const RUNTIME: &str = "asya-runtime-b4e2ebd16422";
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -57,9 +60,8 @@ fn build(actor: &Actor, special: &Value) -> Desired {
         ..Cluster::default()
     };
     let queue = settings.template.queue(&actor.namespace, &actor.name);
-    let runtime = runtime::name(b"print('the runtime')\n");
     let context =
-        Context { settings: &settings, transport, queue: &queue, cluster: &cluster, runtime: &runtime };
+        Context { settings: &settings, transport, queue: &queue, cluster: &cluster, runtime: RUNTIME };
     objects(actor, &context)
 }
 

@@ -30,6 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long SQS is given to take back what was received and not handed out.
 #[cfg(feature = "sqs")]
 const GIVE_BACK: Duration = Duration::from_secs(1);
+/// How long the end of a pod may take beyond twice the grace period, which the operator makes at least half of it.
+const STRAY_DRAIN: Duration = Duration::from_secs(30);
 /// How long the last spans and answers may take.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -73,7 +75,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         actor = %config.actor, broker = masked(&broker), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
         metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
     );
-    let state = Arc::new(State::default());
+    let (state, grace) = (Arc::new(State::default()), config.grace);
     let (stop, terminated) = (state.stop.clone(), CancellationToken::new());
     on_signals(stop.clone(), terminated.clone())?;
 
@@ -136,8 +138,10 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         state.settled.cancel();
     }
     // In a pod the end comes by SIGTERM; a sidecar that ends earlier would be started again.
-    if matches!(ended, Ok(Ended::Stopped | Ended::JobDone { handler_ends: true })) {
-        terminated.cancelled().await;
+    match ended {
+        Ok(Ended::Stopped) => ends(&terminated, grace).await,
+        Ok(Ended::JobDone { handler_ends: true }) => terminated.cancelled().await,
+        Ok(Ended::JobDone { handler_ends: false }) | Err(_) => {}
     }
     served.cancel();
     if let Some(server) = server {
@@ -145,6 +149,16 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     }
     tracing::info!("stopped");
     ended.map(drop)
+}
+
+/// Waits for the signal that ends the process. A pod that ends sends it in time; who else called `/drain` does not stop
+/// the sidecar for longer than a pod may take to end: it ends by itself then, is started again, and reads again.
+async fn ends(terminated: &CancellationToken, grace: Duration) {
+    if tokio::time::timeout(2 * grace + STRAY_DRAIN, terminated.cancelled()).await.is_err() {
+        tracing::warn!(
+            "drained, and no signal came: /drain was not called because the pod ends; starting again"
+        );
+    }
 }
 
 /// The first signal drains and lets the process end after it; the second ends at once.
@@ -341,5 +355,30 @@ fn masked(broker: &Broker) -> String {
     match broker {
         Broker::Rabbitmq { amqp, exchange } => format!("{} exchange {exchange}", amqp.shown()),
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(20);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_without_a_signal_is_over_after_the_longest_end_of_a_pod() {
+        let began = Instant::now();
+        ends(&CancellationToken::new(), GRACE).await;
+        assert_eq!(began.elapsed(), 2 * GRACE + STRAY_DRAIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_ends_the_wait_at_once() {
+        let began = Instant::now();
+        let terminated = CancellationToken::new();
+        terminated.cancel();
+        ends(&terminated, GRACE).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from live import CRD, LIMIT, OPERATOR, Cluster, Hooks
 
 
 @pytest.fixture(scope="session", params=["helm", "helm4"])
@@ -30,3 +32,26 @@ def keda_crds() -> Path:
     if not folder.is_dir():
         pytest.skip("KEDA's CRDs are not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    kubeconfig, tools = os.environ.get("ASYA_TEST_KUBECONFIG"), os.environ.get("ASYA_TEST_KUBERNETES_TOOLS")
+    if not kubeconfig or not tools:
+        pytest.skip("run by tests/servers/all.sh run")
+    return Cluster(kubeconfig, tools)
+
+
+@pytest.fixture
+def hooks(cluster: Cluster) -> Iterator[Hooks]:
+    if not OPERATOR.exists():
+        pytest.skip(f"{OPERATOR} is not built")
+    cluster.kubectl("create", "namespace", "asya-system")
+    it = Hooks(cluster, "asya-system")
+    it.start()
+    yield it
+    it.stop()
+    cluster.kubectl("delete", "namespace", "asya-system", "asya", "--ignore-not-found", f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    for kind in ("clusterrole", "clusterrolebinding"):
+        cluster.kubectl("delete", kind, "-l", "app.kubernetes.io/part-of=asya", "--ignore-not-found")

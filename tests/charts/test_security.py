@@ -86,10 +86,20 @@ def test_projection_is_limited_to_named_secrets_of_listed_namespaces() -> None:
     found = [rule for _, rule in rules(rendered) if "secrets" in rule["resources"]]
     assert [rule["verbs"] for rule in found if "resourceNames" not in rule] == [["create"]]
     assert [rule["resourceNames"] for rule in found if "resourceNames" in rule] == [["asya-transport-rabbitmq"]]
+    assert [rule["verbs"] for rule in found if "resourceNames" in rule] == [["get", "patch", "delete"]]
     assert not any("secrets" in rule["resources"] for it in rendered.kind("ClusterRole") for rule in it["rules"])
     policy = rendered.one("ValidatingAdmissionPolicy")["spec"]
     assert "system:serviceaccount:asya-system:asya-operator" in policy["matchConditions"][0]["expression"]
     assert policy["failurePolicy"] == "Fail"
+
+
+def test_namespaces_that_are_not_looked_after_get_no_credentials() -> None:
+    transports = {"transports": {"rabbitmq": {"projectTo": ["a", "b"]}}}
+    rendered = render("asya-operator", {"watchNamespaces": ["b"], **transports})
+    roles = [it for it in rendered.kind("Role") if any("secrets" in rule["resources"] for rule in it["rules"])]
+    assert [it["metadata"]["namespace"] for it in roles] == ["b"]
+    nowhere = render("asya-operator", {"watchNamespaces": ["c"], **transports})
+    assert not nowhere.has("ValidatingAdmissionPolicy")
 
 
 def test_projection_without_admission_policies_is_refused() -> None:

@@ -80,11 +80,15 @@ name, so two Secrets cannot both give it. Arguments: name of the transport, its 
 {{- end -}}
 {{- end -}}
 
-{{/* Namespaces that credentials are written into. Prints a JSON list without repetition. */}}
+{{/* Namespaces that credentials are written into, if they are looked after. Prints a JSON list without repetition. */}}
 {{- define "asya-operator.projected" -}}
 {{- $namespaces := list -}}
 {{- range (include "asya-operator.enabledTransports" . | fromJson) -}}
-{{- $namespaces = concat $namespaces (default list .config.projectTo) -}}
+{{- range default list .config.projectTo -}}
+{{- if or (not $.Values.watchNamespaces) (has . $.Values.watchNamespaces) -}}
+{{- $namespaces = append $namespaces . -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $namespaces | uniq | sortAlpha | toJson -}}
 {{- end -}}

@@ -1,9 +1,13 @@
 //! One file per command.
 
 pub(crate) mod completion;
+pub(crate) mod crds;
+pub(crate) mod deploy;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod init;
+pub(crate) mod migrate;
+pub(crate) mod playground;
 pub(crate) mod queues;
 pub(crate) mod send;
 pub(crate) mod status;

@@ -1,6 +1,6 @@
 //! Reading manifests: files, directories, several documents in one file, and what is wrong with them, with lines.
 
-mod yaml;
+pub(crate) mod yaml;
 
 use std::{
     fmt,

@@ -89,8 +89,12 @@ pub struct AsyncActorSpec {
     /// Takes the handler from a ConfigMap, so that no image needs to be built: one Python file on a stock image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handler_from: Option<HandlerFrom>,
-    /// Attaches to an existing workload instead of making one. It gets the sidecar; its command, replicas and selector
-    /// stay as they are.
+    /// Runs the handler inside the sidecar's own process: one container per pod and no socket. Its image must be built on
+    /// asya-sidecar-py. The handler's code can then read the transport's credentials, and a crash of it ends the container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub embedded: bool,
+    /// Attaches to an existing workload instead of making one. It gets the sidecar, the socket's volume and labels; its
+    /// command, replicas (unless scaling is on) and selector stay as they are. Deleting the actor takes all of it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_ref: Option<Binding>,
     /// The container that is added to the pods and talks to the broker.

@@ -32,14 +32,11 @@ pub mod workload;
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
 pub use check::{Problem, Severity, Step, check, check_change};
 pub use platform::{
-    Binding, DeletionPolicy, HandlerFrom, HttpTarget, Rollout, RolloutPolicy, Security, SecurityPreset,
-    SidecarSpec,
+    Binding, DeletionPolicy, HandlerFrom, Rollout, RolloutPolicy, Security, SecurityPreset, SidecarSpec,
 };
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
 pub use scaling::{Advanced, Scaling};
-pub use status::{
-    AsyncActorStatus, Condition, DeletionStatus, QueueStatus, RolloutStatus, ScaledObjectRef, WorkloadRef,
-};
+pub use status::{AsyncActorStatus, Condition, DeletionStatus, QueueStatus, ScaledObjectRef, WorkloadRef};
 pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 
 /// Group and version of every resource here.

@@ -68,26 +68,11 @@ pub struct Binding {
     /// Its name.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name: String,
-    /// The container that serves the handler. Absent means the one named asya-runtime, or the only one.
+    /// The container that serves the handler on the socket in /var/run/asya: with the Python runtime, or the Rust crate
+    /// asya-handler. Absent means the only one, or the one named asya-runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub container: Option<String>,
-    /// For a container that serves HTTP instead of the runtime's socket: where it is called, once per envelope.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpTarget>,
-}
-
-/// Where a bound container serves HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct HttpTarget {
-    /// The container's port.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
-    pub port: u16,
-    /// The path. Absent means /.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    pub path: Option<String>,
 }
 
 /// What becomes of the queue when the actor is deleted. A dead-letter queue with messages is always kept.

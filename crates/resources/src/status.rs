@@ -78,9 +78,6 @@ pub struct AsyncActorStatus {
     /// another actor owns the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueStatus>,
-    /// Which runtime and sidecar the pods are made with, and whether newer ones wait for a restart.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rollout: Option<RolloutStatus>,
     /// How far the deletion got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionStatus>,
@@ -148,19 +145,6 @@ pub struct QueueStatus {
     /// When the numbers of messages were written last, as RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_time: Option<String>,
-}
-
-/// What an actor's pods are made with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", default)]
-pub struct RolloutStatus {
-    /// Hash of runtime, sidecar and transport settings that the pod template has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub applied: Option<String>,
-    /// Hash of those that a roll would bring; absent when it is the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub available: Option<String>,
 }
 
 /// How far the deletion of an actor got.

@@ -7,7 +7,7 @@ crate::names::metrics! {
     #[new x] RECONCILES: Counter "reconcile_total" ["result"]
         "Looks at an actor or a namespace: success, waiting (something has to happen elsewhere), error";
     #[new x] RECONCILE_DURATION: Histogram "reconcile_duration_seconds" ["controller"]
-        "Time one look took: actor, runtime";
+        "Time one look took: actor, runtime, projection";
     #[new x] RECONCILE_ERRORS: Counter "reconcile_errors_total" ["reason"]
         "Looks that failed, by the condition's reason";
     #[new x] API_WRITES: Counter "api_writes_total" ["kind", "verb"]

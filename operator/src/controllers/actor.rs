@@ -9,16 +9,17 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
     apply::{Owner, Refusal, timely},
+    binding,
     context::Context,
     live::Kind,
     observe,
     report::report,
-    rollout::{self, Decision},
+    rollout,
     script::Script,
     watch::words,
     work::Key,
@@ -28,7 +29,10 @@ use crate::{
     actor::{self, ACTOR_LABEL, Actor, FINALIZER, Stored},
     desired::{self, Desired},
     keda::{self, Scaling},
-    queues::{Queued, Whose},
+    queues::{
+        Queued, Whose,
+        projection::{NOT_PROJECTED, not_projected},
+    },
     settings::{self, Transport},
     status::{Observed, Pod, Replicas, Verdict},
 };
@@ -94,6 +98,10 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Stop> {
     if !stored.metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|name| name == FINALIZER)) {
         add_finalizer(context, key, &stored).await?;
     }
+    if super::projection::pending(context, &actor) {
+        // Looked at again as soon as the credentials are there; what the status says until then still holds.
+        return Ok(Outcome::Waiting(ELSEWHERE));
+    }
     let look = Look { context, key, actor: &actor, stored: &stored, previous: &previous };
     let outcome = look.proceed(&mut observed).await;
     report(context, key, &stored, &observed).await?;
@@ -128,7 +136,6 @@ pub(super) fn blank<'a>(
         scaled_object_ref: None,
         selector: None,
         queue: None,
-        rollout: previous.rollout.clone(),
     }
 }
 
@@ -159,11 +166,12 @@ impl Look<'_> {
         let again = self.transport(observed).await;
         let Some((transport, queue)) = again.ready else {
             observed.workload =
-                Verdict::Unknown("TransportNotReady", "the queue has to be there first".to_owned());
+                Verdict::Unknown("TransportNotReady", "the transport has to be ready first".to_owned());
             self.see_workload(observed);
             return Ok(Outcome::Failed(reason(&observed.transport), again.after));
         };
-        if let Some(why) = context.runtime_missing(&self.key.0) {
+        let runtime_missing = context.runtime_missing(&self.key.0);
+        if let Some(why) = runtime_missing.filter(|_| !spec.embedded && spec.workload_ref.is_none()) {
             observed.workload = Verdict::Bad("RuntimeMissing", why);
             self.see_workload(observed);
             return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
@@ -177,14 +185,27 @@ impl Look<'_> {
             cluster: &cluster,
             runtime: &runtime,
         };
-        let desired = desired::objects(self.actor, &wanted);
+        let resolved = match &spec.workload_ref {
+            Some(bound) => binding::resolve(context, self.key, self.actor, &wanted, bound).await.map(Some),
+            None => Ok(None),
+        };
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
+            Err((reason, sentence)) => {
+                observed.workload = Verdict::Bad(reason, sentence);
+                self.see_workload(observed);
+                return Ok(Outcome::Failed(reason.to_owned(), None));
+            }
+        };
+        let mut desired = desired::objects(resolved.as_ref().unwrap_or(self.actor), &wanted);
         let scaling = if spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled) {
             Some(keda::scaling(self.actor, &wanted, &desired.template))
         } else {
             None
         };
         observed.warnings.extend(desired.warnings.iter().cloned());
-        let mut waiting = self.workload(&desired, scaling.is_some(), observed).await;
+        let again = self.workload(&mut desired, scaling.is_some(), observed).await;
+        let mut waiting = false;
         if observed.workload.is_good() {
             match &scaling {
                 Some(scaling) => self.scale(scaling, cluster.keda.installed(), observed).await,
@@ -202,6 +223,7 @@ impl Look<'_> {
             {
                 Some(bad) => Outcome::Failed(reason(bad), None),
                 None if waiting => Outcome::Waiting(ELSEWHERE),
+                None if again.is_some() => Outcome::Waiting(again.unwrap_or(ELSEWHERE)),
                 None => Outcome::Done(Some(depth_every(transport))),
             },
         )
@@ -258,6 +280,13 @@ impl Look<'_> {
                 return Reached { ready: None, after: None };
             }
         }
+        if let Some(sentence) = super::projection::problem(context, self.actor) {
+            observed.transport = Verdict::Bad(NOT_PROJECTED, sentence);
+            return Reached { ready: None, after: Some(DEPTH_EVERY) };
+        }
+        // First, so that its reason is shown: without credentials nothing else matters.
+        let not_projected = not_projected(transport, self.actor);
+        observed.warnings.splice(0..0, not_projected);
         Reached { ready: Some((transport, queue)), after: None }
     }
 
@@ -294,29 +323,33 @@ impl Look<'_> {
         queued
     }
 
-    /// Applies accounts, services and the workload. True while something has to happen elsewhere.
-    async fn workload(&self, desired: &Desired, scaled: bool, observed: &mut Observed<'_>) -> bool {
+    /// Applies accounts, services and the workload; when to look again at what waits for its turn.
+    async fn workload(
+        &self,
+        desired: &mut Desired,
+        scaled: bool,
+        observed: &mut Observed<'_>,
+    ) -> Option<Duration> {
         if let Some((reason, sentence)) = desired.refused.first() {
             observed.workload = Verdict::Bad(reason, sentence.clone());
-            return false;
+            return None;
         }
         let owner = self.owner();
-        let mut waits = false;
-        let held = match &desired.workload {
-            Some(workload) if self.actor.spec.workload_ref.is_none() => {
-                let (held, again) = self.held(workload, observed);
-                waits = again;
-                held
+        let (seen, now) = (observed.previous.observed_generation, observed.now);
+        let waits = match rollout::settle(self.context, self.key, self.actor, desired, seen, now).await {
+            Ok(waits) => waits,
+            Err(refusal) => {
+                observed.workload = Verdict::Bad(refused(&refusal), refusal.to_string());
+                return None;
             }
-            _ => false,
         };
         let outcome = async {
             for object in &desired.before {
                 self.context.applier.apply(object, Some(owner)).await?;
             }
-            let Some(workload) = desired.workload.as_ref().filter(|_| !held) else { return Ok(()) };
-            if let Some(binding) = &self.actor.spec.workload_ref {
-                return super::binding::apply(self.context, self.key, binding, workload).await;
+            let Some(workload) = &desired.workload else { return Ok(()) };
+            if let Some(bound) = &self.actor.spec.workload_ref {
+                return binding::apply(self.context, self.key, bound, workload).await;
             }
             let autoscaled = scaled || self.scaler_remains();
             if autoscaled {
@@ -334,28 +367,14 @@ impl Look<'_> {
         .await;
         observed.workload = match outcome {
             Ok(()) => Verdict::Good("WorkloadCreated", String::new()),
-            Err(refusal) => Verdict::Bad(refused(&refusal), refusal.to_string()),
+            Err(refusal) => {
+                self.context.rollouts.release(self.context, self.key, observed.now);
+                Verdict::Bad(refused(&refusal), refusal.to_string())
+            }
         };
-        waits
-    }
-
-    /// Whether the workload is left alone for now, and whether that may soon change.
-    fn held(&self, workload: &Value, observed: &mut Observed<'_>) -> (bool, bool) {
-        let live = Kind::of(workload).and_then(|kind| self.context.cache.object(kind, self.key));
-        let applied = self.previous.rollout.as_ref().and_then(|rollout| rollout.applied.as_deref());
-        let running = observed.pods.len();
-        match rollout::decide(self.context, self.key, self.actor, workload, applied, live.as_deref(), running)
-        {
-            Decision::Apply(rollout) => {
-                observed.rollout = Some(rollout);
-                (false, false)
-            }
-            Decision::Hold { rollout, sentence, again } => {
-                observed.rollout = Some(rollout);
-                observed.update = Some(sentence);
-                (true, again.is_some())
-            }
-        }
+        let again = waits.as_ref().and_then(|waits| waits.again);
+        observed.update = waits.map(|waits| waits.sentence);
+        again
     }
 
     /// Whether KEDA still holds the workload.
@@ -431,7 +450,7 @@ impl Look<'_> {
             }
         };
         let (kind, name) = match &spec.workload_ref {
-            Some(binding) => (super::binding::kind(binding), binding.name.clone()),
+            Some(bound) => (binding::kind(bound), bound.name.clone()),
             None => (kind, self.key.1.clone()),
         };
         let Some(live) = self.context.cache.object(kind, &(self.key.0.clone(), name.clone())) else { return };

@@ -22,12 +22,13 @@ use tracing::{debug, info};
 
 use super::{
     cache::Cache,
-    live::{FORMER_MANAGERS, Kind, Live},
+    live::{FORMER_MANAGERS, Kind, Live, fingerprint},
     watch::words,
     work::Key,
 };
 use crate::{
     actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    desired::rollout,
     metrics::Metrics,
 };
 
@@ -35,8 +36,6 @@ use crate::{
 const CALL: Duration = Duration::from_secs(30);
 /// Repairs of the same object within [`CONTEST`] after which somebody else is taken to insist.
 const CONTESTED_REPAIRS: usize = 3;
-/// The same for a workload that is somebody else's.
-const CONTESTED_BINDING: usize = 2;
 /// See [`CONTESTED_REPAIRS`].
 const CONTEST: Duration = Duration::from_secs(10 * 60);
 
@@ -141,6 +140,11 @@ impl Applier {
                 ledger.remove(&entry);
             }
         });
+    }
+
+    /// Lets the next apply of an object send it, for kinds that no watch follows.
+    pub fn expire(&self, kind: Kind, key: &Key) {
+        self.ledger(|ledger| ledger.remove(&(kind, key.clone())));
     }
 
     /// Applies an object, if it is not as it should be. `owner` is `None` for objects of no actor.
@@ -347,13 +351,6 @@ impl Applier {
             .map_err(|error| Refusal::of(kind, key, &error))
     }
 
-    /// Whether somebody else changed an object twice within ten minutes.
-    pub fn contested(&self, kind: Kind, key: &Key) -> bool {
-        let repairs =
-            self.ledger(|ledger| ledger.get(&(kind, key.clone())).map(|entry| entry.repairs.clone()));
-        repairs.unwrap_or_default().iter().filter(|at| at.elapsed() < CONTEST).count() >= CONTESTED_BINDING
-    }
-
     /// The API server.
     pub fn client(&self) -> &Client {
         &self.client
@@ -378,7 +375,8 @@ impl Applier {
 }
 
 /// Makes entries that the previous operator wrote by Update, and those of a creation, ours by Apply, together with what
-/// is ours already. Of a creation the replicas stay with the manager that made it.
+/// is ours already. The replicas go to the manager that holds the place of an autoscaler: where they are not applied they
+/// would fall back to 1.
 fn rewrite(entries: &mut Vec<Value>) {
     let update = |entry: &Value, managers: &[&str]| {
         entry["operation"] == "Update"
@@ -389,6 +387,8 @@ fn rewrite(entries: &mut Vec<Value>) {
     let mut fields = json!({});
     let mut kept = Vec::new();
     let mut template = None;
+    let mut has_place =
+        entries.iter().any(|entry| entry["operation"] == "Apply" && entry["manager"] == CREATE_MANAGER);
     for mut entry in entries.drain(..) {
         let created = update(&entry, &[CREATE_MANAGER]);
         if !created && !update(&entry, &FORMER_MANAGERS) && !ours(&entry) {
@@ -396,10 +396,13 @@ fn rewrite(entries: &mut Vec<Value>) {
             continue;
         }
         template.get_or_insert_with(|| entry.clone());
-        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| created);
+        let inherited = !ours(&entry);
+        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| inherited);
         let replicas = replicas.and_then(|spec| spec.remove("f:replicas"));
         merge(&mut fields, &entry["fieldsV1"]);
-        if let Some(replicas) = replicas {
+        if let Some(replicas) = replicas.filter(|_| !has_place) {
+            has_place = true;
+            entry["manager"] = json!(CREATE_MANAGER);
             // An Apply entry can later be forced out; an Update entry as well, but only Apply entries can be merged.
             entry["operation"] = json!("Apply");
             entry["fieldsV1"] = json!({"f:spec": {"f:replicas": replicas}});
@@ -453,16 +456,18 @@ fn drift(live: &Live, known: &Entry, desired: &Value) -> bool {
         (Some(now), Some(then)) => now > then,
         _ => seen > known.version,
     };
-    changed || !holds(&live.metadata, desired)
+    let template = &desired["metadata"]["annotations"][rollout::TEMPLATE];
+    changed || live.template != template.as_str().map(fingerprint) || !holds(&live.metadata, desired)
 }
 
-/// Whether the metadata has everything that is desired of it.
+/// Whether the metadata has everything that is desired of it, apart from the template, which a cache does not keep.
 fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
     let has = |live: Option<&std::collections::BTreeMap<String, String>>, wanted: &Value| {
         wanted
             .as_object()
             .into_iter()
             .flatten()
+            .filter(|(key, _)| *key != rollout::TEMPLATE)
             .all(|(key, value)| live.and_then(|live| live.get(key)).map(String::as_str) == value.as_str())
     };
     let wanted = &desired["metadata"];
@@ -474,6 +479,16 @@ fn holds(metadata: &ObjectMeta, desired: &Value) -> bool {
     has(metadata.labels.as_ref(), &wanted["labels"])
         && has(metadata.annotations.as_ref(), &wanted["annotations"])
         && owners
+}
+
+/// An owner reference to an actor, for objects that several of them share.
+pub fn reference(name: &str, uid: &str) -> Value {
+    json!({
+        "apiVersion": asya_resources::API_VERSION,
+        "kind": asya_resources::KIND,
+        "name": name,
+        "uid": uid,
+    })
 }
 
 /// Kind, namespace and name of an object that is to be applied.
@@ -530,6 +545,22 @@ mod tests {
         let ours = entries.iter().find(|entry| entry["operation"] == "Apply").unwrap();
         assert_eq!(ours["fieldsV1"], json!({"f:spec": {"f:template": {"f:a": {}, "f:b": {}}}}));
         assert!(entries.iter().any(|entry| entry["subresource"] == "status"));
+    }
+
+    #[test]
+    fn replicas_of_the_previous_operator_go_to_who_holds_the_place() {
+        let update = |manager: &str| {
+            json!({"manager": manager, "operation": "Update", "apiVersion": "apps/v1",
+                "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {}}}})
+        };
+        let mut entries = vec![update("manager"), update(FIELD_MANAGER)];
+        rewrite(&mut entries);
+        let of = |manager: &str| entries.iter().filter(|it| it["manager"] == manager).collect::<Vec<_>>();
+        let (place, ours) = (of(CREATE_MANAGER), of(FIELD_MANAGER));
+        assert!(entries.len() == 2 && place.len() == 1 && ours.len() == 1, "{entries:?}");
+        assert_eq!(place[0]["operation"], "Apply");
+        assert_eq!(place[0]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+        assert_eq!(ours[0]["fieldsV1"], json!({"f:spec": {"f:template": {}}}));
     }
 
     fn live(generation: i64, version: &str) -> Live {

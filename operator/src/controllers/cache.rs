@@ -114,6 +114,11 @@ impl Cache {
         objects.filter(|((ns, _), _)| ns == namespace).map(|(_, object)| object.clone()).collect()
     }
 
+    /// All objects of a kind.
+    pub fn all(&self, kind: Kind) -> Vec<Arc<Live>> {
+        self.read().objects.get(&kind).into_iter().flat_map(HashMap::values).cloned().collect()
+    }
+
     /// The pods of an actor, by name.
     pub fn pods(&self, actor: &Key) -> Vec<Arc<Live>> {
         let state = self.read();

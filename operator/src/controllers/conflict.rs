@@ -2,44 +2,57 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{context::Context, work::Key};
+use super::{cache::Cache, context::Context, work::Key};
 use crate::{
     actor::Stored,
     queues::{Claim, conflicts},
+    settings::Template,
 };
 
-/// By uid, the owner of the queue that an actor resolves to as well; computed anew when actors came or went.
+/// Actors whose queue is another's. Every replica computes the same from its own cache, whether it leads or not.
 #[derive(Debug, Default)]
 pub struct Losers {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
     version: Option<u64>,
+    /// By uid, the owner of the queue that an actor resolves to as well.
     owners: Arc<HashMap<String, Key>>,
+}
+
+impl Losers {
+    /// The actor that owns the queue of this one; `None` when it is its own. Computed anew when actors came or went.
+    pub fn owner(&self, cache: &Cache, template: Template, actor: &Stored) -> Option<Key> {
+        let owners = self.owners(cache, template);
+        owners.get(actor.metadata.uid.as_deref()?).cloned()
+    }
+
+    fn owners(&self, cache: &Cache, template: Template) -> Arc<HashMap<String, Key>> {
+        let version = cache.actors_version();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.version != Some(version) {
+            let claims: Vec<Claim> = cache.actors().iter().map(|actor| claim(actor)).collect();
+            let owners = conflicts(&claims, template)
+                .into_iter()
+                .map(|(uid, owner)| (uid.to_owned(), (owner.namespace.clone(), owner.name.clone())));
+            *known = Known { version: Some(version), owners: Arc::new(owners.collect()) };
+        }
+        known.owners.clone()
+    }
 }
 
 /// A sentence when another actor owns the queue; `None` when this one does.
 pub fn rival(context: &Context, stored: &Stored) -> Option<String> {
-    let uid = stored.metadata.uid.as_deref()?;
-    let (namespace, name) = losers(context).get(uid)?.clone();
+    let (namespace, name) = context.losers.owner(&context.cache, context.settings.template, stored)?;
     Some(format!(
         "its queue belongs to actor {name} in namespace {namespace}, which is older: rename this actor, or use the \
          queue template asya-{{namespace}}-{{actor}}"
     ))
-}
-
-fn losers(context: &Context) -> Arc<HashMap<String, Key>> {
-    let version = context.cache.actors_version();
-    let mut known = context.losers.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.version != Some(version) {
-        let claims: Vec<Claim> = context.cache.actors().iter().map(|actor| claim(actor)).collect();
-        let lost = conflicts(&claims, context.settings.template);
-        let owners = lost
-            .into_iter()
-            .map(|(uid, owner)| (uid.to_owned(), (owner.namespace.clone(), owner.name.clone())));
-        *known = Losers { version: Some(version), owners: Arc::new(owners.collect()) };
-    }
-    known.owners.clone()
 }
 
 fn claim(actor: &Stored) -> Claim {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use asya_resources::AsyncActorStatus;
+use jiff::Timestamp;
 use kube::{Client, runtime::events::Recorder};
 use tokio::time::Instant;
 
@@ -54,8 +55,10 @@ pub struct Context {
     runtime_problems: Mutex<HashMap<String, String>>,
     /// Who rolls.
     pub rollouts: super::rollout::Rollouts,
+    /// The credentials that are written into namespaces.
+    pub projections: super::projection::Projections,
     /// Actors whose queue is another's.
-    pub losers: Mutex<super::conflict::Losers>,
+    pub losers: Arc<super::conflict::Losers>,
     memory: Mutex<HashMap<Key, Memory>>,
 }
 
@@ -68,6 +71,10 @@ pub struct Memory {
     pub queued: Option<(Queued, Instant)>,
     /// Whether messages wait and nothing moves.
     pub stall: Stall,
+    /// The template that was applied, while a newer one waits.
+    pub applied: Option<Arc<str>>,
+    /// The workload that it is bound to.
+    pub bound: super::binding::Bound,
     /// How far the deletion of its queue got.
     pub retirement: Option<Retirement>,
     /// The status that was written last, and the version of the object that it made.
@@ -111,7 +118,8 @@ impl Context {
             runtime_problems: Mutex::default(),
             facts: RwLock::default(),
             rollouts: super::rollout::Rollouts::default(),
-            losers: Mutex::default(),
+            projections: super::projection::Projections::default(),
+            losers: Arc::default(),
             memory: Mutex::default(),
         }
     }
@@ -148,7 +156,7 @@ impl Context {
     /// Forgets an actor that is gone.
     pub fn forget(&self, actor: &Key) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(actor);
-        self.rollouts.forget(actor);
+        self.rollouts.forget(self, actor);
         self.metrics.word(actor, None);
     }
 
@@ -156,7 +164,8 @@ impl Context {
     pub fn clear(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.applier.clear();
-        self.rollouts.clear();
+        self.projections.clear();
+        self.rollouts.recall(&self.cache, Timestamp::now());
         self.metrics.forget_words();
     }
 

@@ -1,6 +1,10 @@
 //! Objects of actors as the caches keep them: metadata, status, and the few fields of the spec that are read.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{
@@ -12,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::work::Key;
-use crate::actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER};
+use crate::{
+    actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    desired::rollout,
+};
 
 /// Field managers under which the previous operator wrote by Update.
 pub const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
@@ -42,6 +49,8 @@ pub enum Kind {
     Service,
     /// v1, metadata only: the Pod Security Standard that it enforces.
     Namespace,
+    /// v1; credentials that we write. Never watched: that would need a right on all Secrets.
+    Secret,
     /// keda.sh/v1alpha1.
     ScaledObject,
     /// keda.sh/v1alpha1.
@@ -52,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::Pod,
@@ -61,6 +70,7 @@ impl Kind {
         Self::ServiceAccount,
         Self::Service,
         Self::Namespace,
+        Self::Secret,
         Self::ScaledObject,
         Self::ScaledJob,
         Self::TriggerAuthentication,
@@ -83,6 +93,7 @@ impl Kind {
             Self::ServiceAccount => "ServiceAccount",
             Self::Service => "Service",
             Self::Namespace => "Namespace",
+            Self::Secret => "Secret",
             Self::ScaledObject => "ScaledObject",
             Self::ScaledJob => "ScaledJob",
             Self::TriggerAuthentication => "TriggerAuthentication",
@@ -100,6 +111,7 @@ impl Kind {
             Self::ServiceAccount => "serviceaccounts",
             Self::Service => "services",
             Self::Namespace => "namespaces",
+            Self::Secret => "secrets",
             Self::ScaledObject => "scaledobjects",
             Self::ScaledJob => "scaledjobs",
             Self::TriggerAuthentication => "triggerauthentications",
@@ -109,9 +121,12 @@ impl Kind {
     fn group_version(self) -> (&'static str, &'static str) {
         match self {
             Self::Deployment | Self::StatefulSet => ("apps", "v1"),
-            Self::Pod | Self::ConfigMap | Self::ServiceAccount | Self::Service | Self::Namespace => {
-                ("", "v1")
-            }
+            Self::Pod
+            | Self::ConfigMap
+            | Self::ServiceAccount
+            | Self::Service
+            | Self::Namespace
+            | Self::Secret => ("", "v1"),
             Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
             Self::ScaledObject | Self::ScaledJob | Self::TriggerAuthentication => ("keda.sh", "v1alpha1"),
         }
@@ -173,6 +188,16 @@ pub struct Live {
     /// Whether `spec.replicas` is among the fields that we applied.
     #[serde(skip)]
     pub owns_replicas: bool,
+    /// [`fingerprint`] of the annotation with the applied template, which itself is not kept.
+    #[serde(skip)]
+    pub template: Option<u64>,
+}
+
+/// A short stand-in for a text, good within this process.
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What is read of specs.
@@ -295,6 +320,9 @@ impl Live {
     pub fn slim(mut self) -> Self {
         self.inherited = inherited(&self.metadata);
         self.owns_replicas = owns_replicas(&self.metadata);
+        let annotations = self.metadata.annotations.as_mut();
+        self.template =
+            annotations.and_then(|all| all.remove(rollout::TEMPLATE)).map(|text| fingerprint(&text));
         slim_metadata(&mut self.metadata);
         self.spec.slim();
         self

@@ -12,6 +12,7 @@
 //! | [`observe`], [`report`] | what the status is made from; status and Events |
 //! | [`apply`] | writing objects, only when something would change |
 //! | [`runtime`], [`script`] | the runtime's ConfigMaps of a namespace; what is in them |
+//! | [`projection`] | the transports' credentials in namespaces that are listed |
 //! | [`context`] | what all of them share |
 //! | [`crds`], [`finalizers`] | what the subcommands do |
 
@@ -24,8 +25,10 @@ pub mod context;
 pub mod crds;
 pub mod deletion;
 pub mod finalizers;
+pub mod former;
 pub mod live;
 pub mod observe;
+pub mod projection;
 pub mod report;
 pub mod rollout;
 pub mod runtime;
@@ -54,6 +57,9 @@ pub async fn act(context: Arc<Context>, stop: CancellationToken, lost: Cancellat
     context.queue.clear();
     if let Some(namespace) = &context.settings.runtime.namespace {
         context.queue.now(Work::Runtime(namespace.clone()));
+    }
+    for namespace in projection::namespaces(&context.settings) {
+        context.queue.now(Work::Projection(namespace));
     }
     for key in context.cache.actor_keys() {
         context.queue.now(Work::Runtime(key.0.clone()));
@@ -88,6 +94,7 @@ async fn look(context: &Context, work: &Work) -> Option<Duration> {
     let (controller, outcome) = match work {
         Work::Actor(key) => ("actor", actor::reconcile(context, key).await),
         Work::Runtime(namespace) => ("runtime", runtime::reconcile(context, namespace).await),
+        Work::Projection(namespace) => ("projection", projection::reconcile(context, namespace).await),
     };
     let took = started.elapsed();
     match outcome {

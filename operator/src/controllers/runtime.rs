@@ -10,11 +10,11 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     actor::{Outcome, Stop, refused},
-    apply::timely,
+    apply::{reference, timely},
     context::Context,
     live::{Kind, Live},
     script::{ALIAS, PREFIX, Script},
@@ -67,18 +67,13 @@ fn owners(context: &Context, namespace: &str) -> Vec<Value> {
         .iter()
         .filter(|actor| actor.metadata.namespace.as_deref() == Some(namespace))
         .filter(|actor| actor.metadata.deletion_timestamp.is_none())
-        .map(|actor| (actor.metadata.name.clone().unwrap_or_default(), actor.metadata.uid.clone()))
+        .map(|actor| {
+            let metadata = &actor.metadata;
+            (metadata.name.clone().unwrap_or_default(), metadata.uid.clone().unwrap_or_default())
+        })
         .collect();
     owners.sort();
-    let reference = |(name, uid)| {
-        json!({
-            "apiVersion": asya_resources::API_VERSION,
-            "kind": asya_resources::KIND,
-            "name": name,
-            "uid": uid,
-        })
-    };
-    owners.into_iter().map(reference).collect()
+    owners.iter().map(|(name, uid)| reference(name, uid)).collect()
 }
 
 /// Versions that no workload mounts any more.

@@ -16,8 +16,9 @@ pub const PREFIX: &str = "asya-runtime-";
 pub const KEY: &str = "asya_runtime.py";
 /// Digits of the hash in a version's name: enough to tell any two versions apart.
 const DIGITS: usize = 12;
-/// Most bytes that a ConfigMap takes; base64 adds a third.
-const MOST: usize = 1024 * 1024;
+/// Most bytes, after encoding: what the API server takes as one object, less metadata with the owner references of some
+/// thousand actors.
+const MOST: usize = 768 * 1024;
 
 /// One version of the runtime.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ impl Script {
             Content::Text(text) | Content::Binary(text) => text.len(),
         };
         if size == 0 || size > MOST {
-            return Err(format!("{size} bytes; a runtime has between 1 byte and 1 MiB"));
+            return Err(format!("{size} bytes; a runtime has between 1 byte and 768 KiB"));
         }
         Ok(Self { content, hash })
     }
@@ -113,6 +114,17 @@ mod tests {
         let zipapp = Script::of(vec![b'P', b'K', 0xff]).unwrap();
         assert_eq!(zipapp.versioned("ns", &[])["binaryData"][KEY], "UEv/");
         assert_ne!(script.name(), zipapp.name());
+    }
+
+    #[test]
+    fn a_version_is_immutable_and_has_owners_and_the_documented_name_has_neither() {
+        let script = Script::of(b"print()".to_vec()).unwrap();
+        let map = script.versioned("ns", &[json!({"uid": "1"})]);
+        assert_eq!(map["immutable"], true);
+        assert_eq!(map["metadata"]["ownerReferences"], json!([{"uid": "1"}]));
+        let alias = script.alias("ns");
+        assert!(alias.get("immutable").is_none() && alias["metadata"].get("ownerReferences").is_none());
+        assert!(Script::of(vec![b'x'; 1_000_000]).is_err(), "an object has no room for it");
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The watches that keep the cache up to date. A watch that is refused says so once, and tries again, slower and slower.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use kube::{
@@ -40,6 +44,8 @@ pub struct Feed {
     pub queue: Arc<Queue>,
     /// Lets the ledger forget what is gone.
     pub gone: Gone,
+    /// Namespaces that credentials are written into.
+    pub projected: Arc<BTreeSet<String>>,
 }
 
 /// Starts the watch of every kind in each namespace; they end with `stop`.
@@ -49,7 +55,7 @@ pub fn start(client: &Client, namespaces: &[String], feed: &Feed, stop: &Cancell
     for namespace in namespaces {
         for kind in std::iter::once(None).chain(Kind::ALL.map(Some)) {
             // Namespaces are not in a namespace: one watch, below.
-            if kind == Some(Kind::Namespace) {
+            if matches!(kind, Some(Kind::Namespace | Kind::Secret)) {
                 continue;
             }
             let scope = Scope { kind, namespace: namespace.clone() };
@@ -101,7 +107,7 @@ impl Watched for Stored {
                 && before.deletion_timestamp == metadata.deletion_timestamp
         });
         if !same {
-            feed.queue.after(Work::Runtime(key.0.clone()), SETTLES);
+            share(&key.0, feed);
             feed.queue.now(Work::Actor(key));
         }
     }
@@ -145,12 +151,20 @@ fn wake(kind: Kind, actor: Option<Key>, namespace: String, feed: &Feed) {
     }
 }
 
+/// What the actors of a namespace share has other owners.
+fn share(namespace: &str, feed: &Feed) {
+    feed.queue.after(Work::Runtime(namespace.to_owned()), SETTLES);
+    if feed.projected.contains(namespace) {
+        feed.queue.after(Work::Projection(namespace.to_owned()), SETTLES);
+    }
+}
+
 fn forget(scope: &Scope, key: &Key, feed: &Feed) {
     match scope.kind {
         None => {
             if feed.cache.remove_actor(key).is_some() {
                 feed.queue.now(Work::Actor(key.clone()));
-                feed.queue.after(Work::Runtime(key.0.clone()), SETTLES);
+                share(&key.0, feed);
             }
         }
         Some(kind) => {

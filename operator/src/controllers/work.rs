@@ -20,6 +20,8 @@ pub enum Work {
     Actor(Key),
     /// The runtime's ConfigMaps of a namespace.
     Runtime(String),
+    /// The credentials that are written into a namespace.
+    Projection(String),
 }
 
 /// Work that waits for its time.

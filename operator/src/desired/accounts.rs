@@ -45,9 +45,14 @@ pub fn account(actor: &Actor, role: &str) -> Value {
     })
 }
 
-/// All containers of a pod that are not ours.
-pub fn others(pod: &Value) -> String {
+/// All containers of a pod that do not speak to the broker.
+pub fn others(actor: &Actor, pod: &Value) -> String {
+    let ours = if actor.spec.embedded {
+        asya_resources::RUNTIME_CONTAINER
+    } else {
+        asya_resources::SIDECAR_CONTAINER
+    };
     let names = items(pod, "initContainers").chain(items(pod, "containers")).map(name);
-    let others: Vec<_> = names.filter(|name| *name != asya_resources::SIDECAR_CONTAINER).collect();
+    let others: Vec<_> = names.filter(|name| *name != ours).collect();
     others.join(",")
 }

@@ -11,6 +11,32 @@ use super::{
 };
 use crate::actor::{ACTOR_LABEL, Actor};
 
+/// Seconds that Kubernetes gives a pod to end which says nothing.
+const DEFAULT_TERMINATION: u64 = 30;
+
+/// The actor with what only the bound workload can say: the container that serves the handler, and how long its pods
+/// have to end.
+///
+/// # Errors
+/// As [`container`].
+pub fn resolved(
+    actor: &Actor,
+    context: &Context<'_>,
+    binding: &Binding,
+    live: &Value,
+) -> Result<Actor, (&'static str, String)> {
+    let served = container(actor, context, binding, live)?;
+    let mut actor = actor.clone();
+    if let Some(binding) = &mut actor.spec.workload_ref {
+        binding.container = Some(served);
+    }
+    let termination =
+        live.pointer("/spec/template/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
+    let timeout = actor.spec.timeout.get_or_insert_default();
+    timeout.graceful_shutdown = termination.unwrap_or(DEFAULT_TERMINATION);
+    Ok(actor)
+}
+
 /// The container of an existing workload that serves the handler.
 ///
 /// # Errors
@@ -73,17 +99,9 @@ fn without_ours(pod: &Value) -> Value {
     pod
 }
 
-/// Our part: the sidecar, the socket's volume, its mounts, and labels of the pods.
+/// Our part: the sidecar, the socket's volume, its mounts, and labels of the pods and of the workload.
 pub fn part(actor: &Actor, context: &Context<'_>, binding: &Binding) -> Desired {
     let mut desired = Desired::default();
-    if binding.http.is_some() {
-        desired.refused.push((
-            "HttpTargetUnsupported",
-            "workloadRef.http: the sidecar speaks to the socket only; serve it in the container, with the runtime or \
-             the Rust SDK, and remove http"
-                .to_owned(),
-        ));
-    }
     if accounts::role(context).is_some() {
         desired.warnings.push((
             "CloudIdentityShared",
@@ -98,7 +116,9 @@ pub fn part(actor: &Actor, context: &Context<'_>, binding: &Binding) -> Desired 
     let mount = json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR});
     pod.insert("containers".to_owned(), json!([{"name": served, "volumeMounts": [mount]}]));
     let hook = environment::port(actor).map(|port| drain::hook(actor, port));
-    let grace = drain::grace(drain::termination(actor, &Value::Null));
+    let termination = drain::termination(actor, &Value::Null);
+    desired.warnings.extend(drain::warning(actor, termination));
+    let grace = drain::grace(termination);
     sidecar::add(actor, context, &mut pod, grace, hook);
     sidecar::add_pull_secrets(actor, context, &mut pod);
     let labels = json!({ACTOR_LABEL: actor.name, WORKLOAD_LABEL: binding.kind.to_ascii_lowercase()});
@@ -111,7 +131,8 @@ pub fn part(actor: &Actor, context: &Context<'_>, binding: &Binding) -> Desired 
     desired.workload = Some(json!({
         "apiVersion": binding.api_version,
         "kind": binding.kind,
-        "metadata": {"name": binding.name, "namespace": actor.namespace},
+        // By this label it is watched.
+        "metadata": {"name": binding.name, "namespace": actor.namespace, "labels": {ACTOR_LABEL: actor.name}},
         "spec": {"template": desired.template},
     }));
     desired

@@ -73,7 +73,9 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
         Kind::Sqs(sqs) => env.extend(sqs_env(sqs)),
     }
     env.extend(credentials::env(&credentials));
-    env.push(EnvVar::plain("ASYA_SOCKET_DIR", SOCKET_DIR));
+    if !spec.embedded {
+        env.push(EnvVar::plain("ASYA_SOCKET_DIR", SOCKET_DIR));
+    }
 
     env.push(EnvVar::plain("ASYA_QUEUE_TEMPLATE", context.settings.template.text()));
     env.push(EnvVar::plain("ASYA_NAMESPACE", &actor.namespace));

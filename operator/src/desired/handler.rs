@@ -51,10 +51,12 @@ pub fn volumes(actor: &Actor, container: &Map<String, Value>, runtime: &str) -> 
     if items(&Value::Object(container.clone()), "volumeMounts").any(|mount| mount["name"] == TMP_VOLUME) {
         volumes.push(json!({"name": TMP_VOLUME, "emptyDir": {}}));
     }
-    volumes.push(json!({
-        "name": RUNTIME_VOLUME,
-        "configMap": {"name": runtime, "defaultMode": 0o755},
-    }));
+    if !actor.spec.embedded {
+        volumes.push(json!({
+            "name": RUNTIME_VOLUME,
+            "configMap": {"name": runtime, "defaultMode": 0o755},
+        }));
+    }
     if let Some(from) = &actor.spec.handler_from {
         let key = key(from);
         volumes.push(json!({
@@ -71,7 +73,7 @@ fn key(from: &HandlerFrom) -> &str {
 
 /// Short forms, `spec.env`, the container's own, what the platform needs: the later wins, but a validation that the
 /// user chose stays.
-fn environment(actor: &Actor, container: &Map<String, Value>) -> Vec<EnvVar> {
+pub(super) fn environment(actor: &Actor, container: &Map<String, Value>) -> Vec<EnvVar> {
     let own: Vec<EnvVar> =
         container.get("env").and_then(|env| serde_json::from_value(env.clone()).ok()).unwrap_or_default();
     let mut env = short_forms(&actor.spec);
@@ -84,7 +86,9 @@ fn environment(actor: &Actor, container: &Map<String, Value>) -> Vec<EnvVar> {
     if actor.spec.handler_from.is_some() {
         import_path(&mut env);
     }
-    env.push(EnvVar::plain("ASYA_SOCKET_DIR", SOCKET_DIR));
+    if !actor.spec.embedded {
+        env.push(EnvVar::plain("ASYA_SOCKET_DIR", SOCKET_DIR));
+    }
     unique(env)
 }
 
@@ -117,21 +121,25 @@ fn import_path(env: &mut Vec<EnvVar>) {
     }
 }
 
-fn mount(actor: &Actor, container: &mut Map<String, Value>) {
+pub(super) fn mount(actor: &Actor, container: &mut Map<String, Value>) {
     let mounts = list(container, "volumeMounts");
     let path =
         |mount: &Value| mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
     let has_tmp = mounts.iter().any(|mount| path(mount) == TMP_DIR);
-    mounts.push(json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR}));
+    if !actor.spec.embedded {
+        mounts.push(json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR}));
+    }
     if !has_tmp {
         mounts.push(json!({"name": TMP_VOLUME, "mountPath": TMP_DIR}));
     }
-    mounts.push(json!({
-        "name": RUNTIME_VOLUME,
-        "mountPath": RUNTIME_PATH,
-        "subPath": RUNTIME_KEY,
-        "readOnly": true,
-    }));
+    if !actor.spec.embedded {
+        mounts.push(json!({
+            "name": RUNTIME_VOLUME,
+            "mountPath": RUNTIME_PATH,
+            "subPath": RUNTIME_KEY,
+            "readOnly": true,
+        }));
+    }
     if actor.spec.handler_from.is_some() {
         mounts.push(json!({"name": HANDLER_VOLUME, "mountPath": HANDLER_DIR, "readOnly": true}));
     }

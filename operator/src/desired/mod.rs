@@ -5,11 +5,11 @@
 //! | [`pod`] | the user's pod with sidecar and runtime injected |
 //! | [`handler`] | the container that runs the handler |
 //! | [`sidecar`], [`environment`] | the container that moves envelopes, and what it is told |
+//! | [`embedded`] | the container that is both |
 //! | [`credentials`], [`accounts`] | who may speak to the broker: Secrets as files, cloud identity |
 //! | [`security`], [`drain`] | security contexts; how a pod ends |
 //! | [`workload`], [`binding`] | what the template becomes a part of |
 //! | [`rollout`] | when pods follow a change that is not the actor's own |
-//! | [`runtime`] | the ConfigMaps with the Python runtime |
 //! | [`names`], [`lists`] | names of volumes, paths, labels; lists of named things |
 //!
 //! The invariant: **what the user wrote stays as it is, and credentials reach the sidecar alone.**
@@ -18,13 +18,13 @@ pub mod accounts;
 pub mod binding;
 pub mod credentials;
 pub mod drain;
+pub mod embedded;
 pub mod environment;
 pub mod handler;
 pub mod lists;
 pub mod names;
 pub mod pod;
 pub mod rollout;
-pub mod runtime;
 pub mod security;
 pub mod sidecar;
 pub mod workload;
@@ -69,7 +69,7 @@ pub struct Desired {
     pub warnings: Vec<(&'static str, String)>,
 }
 
-/// The objects of an actor, as if nothing of it ran; [`rollout::settle`] then holds back what would end running pods.
+/// The objects of an actor, as if nothing of it ran; [`rollout::wait`] then holds back what would end running pods.
 pub fn objects(actor: &Actor, context: &Context<'_>) -> Desired {
     let mut desired = match &actor.spec.workload_ref {
         Some(binding) => binding::part(actor, context, binding),

@@ -4,7 +4,7 @@ use asya_resources::{Kind, RUNTIME_CONTAINER};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Context, accounts, credentials, drain, environment, handler,
+    Context, accounts, credentials, drain, embedded, environment, handler,
     lists::{items, list, name, object},
     names::{GATEWAY_VOLUME, HANDLER_VOLUME, WORKLOAD_LABEL},
     security, sidecar,
@@ -63,7 +63,11 @@ pub fn pod(actor: &Actor, context: &Context<'_>) -> Pod {
     let runtime = list(pod, "containers").iter_mut().find(|container| name(container) == RUNTIME_CONTAINER);
     match runtime.and_then(Value::as_object_mut) {
         Some(container) => {
-            is_hooked = handler::inject(actor, container, hook.as_ref());
+            if actor.spec.embedded {
+                embedded::inject(actor, context, container, drain::grace(termination));
+            } else {
+                is_hooked = handler::inject(actor, container, hook.as_ref());
+            }
             if security::is_restricted(actor, context) {
                 security::fill(container, pod_security, is_stock);
             }
@@ -74,8 +78,12 @@ pub fn pod(actor: &Actor, context: &Context<'_>) -> Pod {
             format!("no container is named {RUNTIME_CONTAINER}: the one that runs the handler must be"),
         )),
     }
-    let sidecars_hook = hook.filter(|_| !is_hooked);
-    sidecar::add(actor, context, pod, drain::grace(termination), sidecars_hook);
+    if actor.spec.embedded {
+        list(pod, "volumes").extend(sidecar::secret_volumes(actor, context));
+    } else {
+        let sidecars_hook = hook.filter(|_| !is_hooked);
+        sidecar::add(actor, context, pod, drain::grace(termination), sidecars_hook);
+    }
     list(pod, "volumes").extend(volumes);
     sidecar::add_pull_secrets(actor, context, pod);
     pod.insert("terminationGracePeriodSeconds".to_owned(), json!(termination));
@@ -167,9 +175,11 @@ fn identify(actor: &Actor, context: &Context<'_>, template: &mut Map<String, Val
         pod.insert("serviceAccountName".to_owned(), json!(accounts::account_name(actor)));
     }
     if !actor.spec.workload.share_cloud_identity {
-        let others = accounts::others(&Value::Object(pod.clone()));
-        let annotations = object(object(template, "metadata"), "annotations");
-        annotations.insert(accounts::SKIP_CONTAINERS.to_owned(), json!(others));
+        let others = accounts::others(actor, &Value::Object(pod.clone()));
+        if !others.is_empty() {
+            let annotations = object(object(template, "metadata"), "annotations");
+            annotations.insert(accounts::SKIP_CONTAINERS.to_owned(), json!(others));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Context, credentials, environment,
-    lists::{env_json, list},
+    lists::{env_json, list, name},
     names::{
         GATEWAY_DIR, GATEWAY_VOLUME, METRICS_PORT, SOCKET_DIR, SOCKET_VOLUME, TRANSPORT_DIR, TRANSPORT_VOLUME,
     },
@@ -34,12 +34,8 @@ pub fn add(
     pre_stop: Option<Value>,
 ) {
     let mut container = container(actor, context, &Value::Object(pod.clone()), grace, pre_stop);
-    let volumes = list(pod, "volumes");
-    volumes.push(json!({"name": SOCKET_VOLUME, "emptyDir": {}}));
-    volumes.extend(credentials::volume(&context.transport.credentials_for(actor)));
-    if environment::gateway(actor, context).is_some() {
-        volumes.push(token_volume());
-    }
+    list(pod, "volumes").push(json!({"name": SOCKET_VOLUME, "emptyDir": {}}));
+    list(pod, "volumes").extend(secret_volumes(actor, context));
     if is_native(context) {
         container.insert("restartPolicy".to_owned(), json!("Always"));
         // Last: the user's init containers are done before the queue is read.
@@ -88,9 +84,10 @@ fn container(
         set("resources", resources);
     }
     if let Some(port) = environment::port(actor) {
-        set("ports", json!([{"name": METRICS_PORT, "containerPort": port, "protocol": "TCP"}]));
-        set("livenessProbe", probe("/healthz", 10, 5, 3));
-        set("readinessProbe", probe("/readyz", 5, 3, 3));
+        set("ports", json!([port_json(port)]));
+        for (name, probe) in probes() {
+            set(name, probe);
+        }
     }
     if let Some(hook) = pre_stop {
         set("lifecycle", json!({"preStop": hook}));
@@ -98,7 +95,16 @@ fn container(
     container
 }
 
+/// The port of metrics, health and drain.
+pub fn port_json(port: u16) -> Value {
+    json!({"name": METRICS_PORT, "containerPort": port, "protocol": "TCP"})
+}
+
 /// No startup probe: a native sidecar has to be started before the runtime's container exists.
+pub fn probes() -> [(&'static str, Value); 2] {
+    [("livenessProbe", probe("/healthz", 10, 5, 3)), ("readinessProbe", probe("/readyz", 5, 3, 3))]
+}
+
 fn probe(path: &str, period: u32, timeout: u32, failures: u32) -> Value {
     json!({
         "httpGet": {"path": path, "port": METRICS_PORT, "scheme": "HTTP"},
@@ -109,17 +115,24 @@ fn probe(path: &str, period: u32, timeout: u32, failures: u32) -> Value {
 }
 
 fn mounts(actor: &Actor, context: &Context<'_>) -> Value {
-    let mut mounts = vec![json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR})];
-    let mut secret = |volume: &str, path: &str| {
-        mounts.push(json!({"name": volume, "mountPath": path, "readOnly": true}));
+    let socket = json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR});
+    Value::Array(std::iter::once(socket).chain(secret_mounts(actor, context)).collect())
+}
+
+/// Volumes with what only the sidecar may read.
+pub fn secret_volumes(actor: &Actor, context: &Context<'_>) -> Vec<Value> {
+    let token = environment::gateway(actor, context).map(|_| token_volume());
+    credentials::volume(&context.transport.credentials_for(actor)).into_iter().chain(token).collect()
+}
+
+/// Where the sidecar finds them.
+pub fn secret_mounts(actor: &Actor, context: &Context<'_>) -> Vec<Value> {
+    let volumes = secret_volumes(actor, context);
+    let mount = |volume: &Value| {
+        let path = if name(volume) == TRANSPORT_VOLUME { TRANSPORT_DIR } else { GATEWAY_DIR };
+        json!({"name": volume["name"], "mountPath": path, "readOnly": true})
     };
-    if credentials::volume(&context.transport.credentials_for(actor)).is_some() {
-        secret(TRANSPORT_VOLUME, TRANSPORT_DIR);
-    }
-    if environment::gateway(actor, context).is_some() {
-        secret(GATEWAY_VOLUME, GATEWAY_DIR);
-    }
-    Value::Array(mounts)
+    volumes.iter().map(mount).collect()
 }
 
 fn token_volume() -> Value {

@@ -1,7 +1,7 @@
 //! One transport: its client, and what is known of its queues.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,6 +26,8 @@ const NAMESPACE_TAG: &str = "asya.sh/namespace";
 const AWAY_FOR: Duration = Duration::from_secs(2);
 /// How long what all queues share is believed to be there: nobody deletes it while many queues are made.
 const PREPARED_FOR: Duration = Duration::from_secs(60);
+/// How long a user is believed to be as it was made: a broker may lose its users, or a person change one.
+const USER_BELIEVED_FOR: Duration = Duration::from_secs(5 * 60);
 /// The dead-letter queue of SQS that all queues of the Go operator share.
 const SHARED_DEAD: &str = "asya-dlq";
 
@@ -39,10 +41,18 @@ pub(super) struct Broker {
     prepared: tokio::sync::Mutex<Option<Instant>>,
     /// What was found when a queue was ensured: how it differs from ours. Bounded by the actors there were.
     ensured: Mutex<HashMap<Queue, Option<String>>>,
-    /// Users that were made, and with which password. Bounded by the namespaces that are listed.
-    users: Mutex<HashSet<(String, String)>>,
+    /// Users by namespace. Bounded by the namespaces that are listed.
+    users: Mutex<HashMap<String, User>>,
     /// Why the broker could not be reached, and when that was found.
     away: Mutex<Option<(Instant, TransportError)>>,
+}
+
+/// The user of one namespace.
+#[derive(Clone)]
+struct User {
+    password: String,
+    /// When the broker was last told.
+    made: Option<Instant>,
 }
 
 impl Broker {
@@ -170,29 +180,45 @@ impl Broker {
         self.listing.forget(queue).await;
     }
 
-    /// What a namespace's Secret is to hold. With a user per namespace the user is made, or given `password` (that of
-    /// the Secret that is there already) again; without a password it gets a new one.
-    pub(super) async fn login(
+    /// The user of a namespace, made or given `password` again: that of the Secret that is there already. Without one it
+    /// keeps the password that was made for it last, so that a Secret that could not be written changes nothing.
+    pub(super) async fn user(
         &self,
         namespace: &str,
         password: Option<String>,
     ) -> Result<Login, TransportError> {
-        match &self.transport.kind {
-            Kind::Rabbitmq(rabbitmq) if rabbitmq.per_namespace_users => {
-                let client = self.client().await?;
-                let management = client.management().ok_or_else(|| {
-                    TransportError::Misconfigured("users need the management API".to_owned())
-                })?;
-                let username = projection::user(namespace);
-                let password = password.unwrap_or_else(|| projection::password(rand::random()));
-                let made = (namespace.to_owned(), password.clone());
-                if !held(&self.users).contains(&made) {
-                    let rights = projection::permissions(rabbitmq, namespace);
-                    management.put_user(&username, &password, projection::USER_TAGS, &rights).await?;
-                    held(&self.users).insert(made);
-                }
-                Ok(Login::Rabbitmq { username, password })
+        let Kind::Rabbitmq(rabbitmq) = &self.transport.kind else {
+            return Err(TransportError::Misconfigured("users are made on RabbitMQ only".to_owned()));
+        };
+        let is_there = password.is_some();
+        let user = {
+            let mut users = held(&self.users);
+            let known = users
+                .entry(namespace.to_owned())
+                .or_insert_with(|| User { password: projection::password(rand::random()), made: None });
+            if let Some(password) = password.filter(|password| *password != known.password) {
+                *known = User { password, made: None };
             }
+            known.clone()
+        };
+        let username = projection::user(namespace);
+        let password = user.password;
+        if !is_there || user.made.is_none_or(|made| made.elapsed() >= USER_BELIEVED_FOR) {
+            let client = self.client().await?;
+            let management = client
+                .management()
+                .ok_or_else(|| TransportError::Misconfigured("users need the management API".to_owned()))?;
+            let rights = projection::permissions(rabbitmq, namespace);
+            management.put_user(&username, &password, projection::USER_TAGS, &rights).await?;
+            let made = User { password: password.clone(), made: Some(Instant::now()) };
+            held(&self.users).insert(namespace.to_owned(), made);
+        }
+        Ok(Login::Rabbitmq { username, password })
+    }
+
+    /// The operator's own credentials, read now.
+    pub(super) fn own_login(&self) -> Result<Login, TransportError> {
+        match &self.transport.kind {
             Kind::Rabbitmq(rabbitmq) => Ok(Login::Rabbitmq {
                 username: rabbitmq.username.clone(),
                 password: client::password(&self.transport, rabbitmq).map_err(TransportError::Unavailable)?,

@@ -158,7 +158,7 @@ impl Brokers {
     }
 
     /// The Secret with the credentials for a namespace that is listed, for server-side apply. `existing` is the one that
-    /// is there: with a user per namespace its password is kept.
+    /// is there: with a user per namespace its password is kept, and without it the user is made again.
     ///
     /// # Errors
     /// A [`Problem`] for the condition `TransportReady`: the operator's own credentials cannot be read, or the broker
@@ -173,7 +173,12 @@ impl Brokers {
         let password = existing.and_then(|secret| secret.data.as_ref()?.get(credentials::PASSWORD));
         let password = password.and_then(|password| String::from_utf8(password.0.clone()).ok());
         let password = password.filter(|password| !password.is_empty());
-        let login = limited(broker, broker.login(namespace, password)).await?;
+        let login = if broker.transport().per_namespace_users() {
+            limited(broker, broker.user(namespace, password)).await?
+        } else {
+            // Files only: a broker that is away, perhaps for want of just these credentials, does not hold them up.
+            broker.own_login().map_err(|error| Problem::of(transport, error))?
+        };
         Ok(projection::secret(broker.transport(), namespace, &login))
     }
 

@@ -14,7 +14,7 @@ use crate::settings::{Kind, Rabbitmq, SecretKey, Transport, transports::address}
 
 /// How long a call waits for a connection: it is made within a fraction of this, or not at all.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Questions that are on their way to one broker at a time when many queues are looked at.
+/// Questions that are on their way to SQS at a time when many queues are looked at.
 const LOOKS_AT_ONCE: usize = 4;
 /// What a broker shows of its connections.
 const NAME: &str = "asya-operator";
@@ -102,29 +102,17 @@ impl Client {
 
     /// How many messages are ready on each queue; `None` = there is no such queue.
     pub(super) async fn ready(&self, queues: &[Queue]) -> Result<Vec<Option<u64>>, TransportError> {
-        // Owned parts: a task that borrows what its closure is given cannot be spawned.
-        let share = queues.len().div_ceil(LOOKS_AT_ONCE).max(1);
-        let looks = queues.chunks(share).map(|share| self.clone().ready_one_by_one(share.to_vec()));
-        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
-    }
-
-    async fn ready_one_by_one(self, queues: Vec<Queue>) -> Result<Vec<Option<u64>>, TransportError> {
         let sqs = match self {
             Self::Rabbitmq(broker) => {
-                let seen = broker.0.look_at(&queues).await?;
+                let seen = broker.0.look_at(queues).await?;
                 return Ok(seen.into_iter().map(|seen| seen.map(|seen| seen.ready)).collect());
             }
             Self::Sqs(sqs) => sqs,
         };
-        let mut ready = Vec::with_capacity(queues.len());
-        for queue in &queues {
-            ready.push(match sqs.own_depth(queue).await {
-                Ok(depth) => Some(depth.ready),
-                Err(TransportError::Unroutable { .. }) => None,
-                Err(error) => return Err(error),
-            });
-        }
-        Ok(ready)
+        // Owned parts: a task that borrows what its closure is given cannot be spawned.
+        let share = queues.len().div_ceil(LOOKS_AT_ONCE).max(1);
+        let looks = queues.chunks(share).map(|share| ready_one_by_one(sqs.clone(), share.to_vec()));
+        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
     }
 
     /// Those of the queues that do not exist.
@@ -183,6 +171,18 @@ impl Client {
             Self::Sqs(sqs) => sqs.remove(queue).await,
         }
     }
+}
+
+async fn ready_one_by_one(sqs: Arc<Sqs>, queues: Vec<Queue>) -> Result<Vec<Option<u64>>, TransportError> {
+    let mut ready = Vec::with_capacity(queues.len());
+    for queue in &queues {
+        ready.push(match sqs.own_depth(queue).await {
+            Ok(depth) => Some(depth.ready),
+            Err(TransportError::Unroutable { .. }) => None,
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(ready)
 }
 
 /// The operator's own password, read now.

@@ -11,6 +11,7 @@ use crate::{
     actor::Stored,
     controllers::{
         cache::Cache,
+        conflict::Losers,
         live::{self, Live},
     },
     desired::environment,
@@ -22,12 +23,13 @@ use crate::{
 pub struct Cached {
     cache: Arc<Cache>,
     settings: Settings,
+    losers: Arc<Losers>,
 }
 
 impl Cached {
     /// Reads from this cache, as the operator is told.
-    pub fn new(cache: Arc<Cache>, settings: Settings) -> Self {
-        Self { cache, settings }
+    pub fn new(cache: Arc<Cache>, settings: Settings, losers: Arc<Losers>) -> Self {
+        Self { cache, settings, losers }
     }
 
     /// As `keda::pushed` decides, but for what KEDA can do: a KEDA that takes no push opens no stream.
@@ -66,6 +68,10 @@ impl Actors for Cached {
     fn find(&self, namespace: &str, name: &str) -> Option<Target> {
         let actor = self.cache.actor(&(namespace.to_owned(), name.to_owned()))?;
         let transport = self.settings.transports.get(actor.spec["transport"].as_str()?)?;
+        // What waits on another's queue is no reason to start pods of this one.
+        if self.losers.owner(&self.cache, self.settings.template, &actor).is_some() {
+            return None;
+        }
         let queue_length = actor.spec["scaling"]["queueLength"].as_u64().and_then(|n| u32::try_from(n).ok());
         Some(Target {
             transport: transport.name.clone(),
@@ -95,6 +101,10 @@ mod tests {
     use crate::{controllers::live::Live, settings::Raw};
 
     fn cached(default: &str) -> Cached {
+        with_template(default, "asya-{namespace}-{actor}")
+    }
+
+    fn with_template(default: &str, template: &str) -> Cached {
         let settings = Settings::read(Raw {
             transport_config: Some(
                 json!({"transports": {
@@ -106,10 +116,11 @@ mod tests {
             scaler_bind_address: Some(":8082".to_owned()),
             scaler_address: Some("scaler:8082".to_owned()),
             scaler_default: Some(default.to_owned()),
+            queue_template: Some(template.to_owned()),
             ..Raw::default()
         })
         .unwrap();
-        Cached::new(Arc::default(), settings)
+        Cached::new(Arc::default(), settings, Arc::default())
     }
 
     fn put(cached: &Cached, spec: &Value) {
@@ -139,6 +150,26 @@ mod tests {
         assert_eq!(cached.find("other", "ocr"), None, "another namespace is another actor");
         workload(&cached, live::Kind::Deployment, "ocr", 1);
         assert!(!cached.find("team", "ocr").unwrap().at_zero);
+    }
+
+    #[test]
+    fn who_lost_a_queue_is_unknown_until_the_queue_is_its_own() {
+        let cached = with_template("true", "asya-{actor}");
+        let spec = json!({"transport": "rabbitmq", "scaling": {"enabled": true}});
+        let put = |namespace: &str, created: &str| {
+            let actor = json!({"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "spec": spec,
+                "metadata": {"name": "ocr", "namespace": namespace, "uid": namespace, "creationTimestamp": created}});
+            let key = (namespace.to_owned(), "ocr".to_owned());
+            cached.cache.put_actor(key.clone(), serde_json::from_value(actor).unwrap());
+            key
+        };
+        put("late", "2026-01-02T00:00:00Z");
+        assert!(cached.find("late", "ocr").is_some());
+        let early = put("early", "2026-01-01T00:00:00Z");
+        assert!(cached.find("early", "ocr").is_some());
+        assert_eq!(cached.find("late", "ocr"), None, "it would be woken for the messages of the older one");
+        cached.cache.remove_actor(&early);
+        assert!(cached.find("late", "ocr").is_some());
     }
 
     #[test]

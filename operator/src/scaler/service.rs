@@ -42,7 +42,7 @@ impl Service {
         let ScaledObjectRef { name, namespace } = object;
         self.actors.find(namespace, name).ok_or_else(|| {
             Status::not_found(format!(
-                "no AsyncActor {name:?} in namespace {namespace:?} is known to the operator"
+                "no AsyncActor {name:?} in namespace {namespace:?} with a queue of its own is known to the operator"
             ))
         })
     }

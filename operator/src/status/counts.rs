@@ -38,7 +38,6 @@ pub(super) fn replicas(status: &mut AsyncActorStatus, observed: &Observed<'_>) {
     status.selector.clone_from(&observed.selector);
     status.workload_ref.clone_from(&observed.workload_ref);
     status.scaled_object_ref.clone_from(&observed.scaled_object_ref);
-    status.rollout.clone_from(&observed.rollout);
 }
 
 /// Remembers a change of the wanted replicas, as an absolute time: "5m ago" would be wrong a minute later.

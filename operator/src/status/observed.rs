@@ -1,6 +1,6 @@
 //! Everything that a status depends on.
 
-use asya_resources::{AsyncActorStatus, QueueStatus, RolloutStatus, ScaledObjectRef, WorkloadRef};
+use asya_resources::{AsyncActorStatus, QueueStatus, ScaledObjectRef, WorkloadRef};
 use asya_transport::Depth;
 use jiff::Timestamp;
 
@@ -47,8 +47,6 @@ pub struct Observed<'a> {
     pub selector: Option<String>,
     /// The queue that the actor owns.
     pub queue: Option<QueueStatus>,
-    /// What the pods are made with.
-    pub rollout: Option<RolloutStatus>,
 }
 
 /// How many pods a workload wants and has.

@@ -47,7 +47,6 @@ fn observed(previous: &AsyncActorStatus) -> Observed<'_> {
         scaled_object_ref: None,
         selector: None,
         queue: None,
-        rollout: None,
     }
 }
 

@@ -66,6 +66,38 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         at: SPEC,
+        cel: "!has(self.embedded) || !self.embedded || (has(self.workload) && has(self.workload.template) && \
+              has(self.workload.template.spec)) || (has(self.handlerFrom) && has(self.handlerFrom.image))",
+        field: ".embedded",
+        message: "the stock Python image has no sidecar in it: name an image built on asya-sidecar-py in handlerFrom.image \
+                  or in a container asya-runtime of workload.template",
+        find: |spec| {
+            let template = spec.pointer("/workload/template/spec").is_some_and(|spec| !spec.is_null());
+            let bare = is_embedded(spec) && !template && !has(&spec["handlerFrom"], "image");
+            if bare { vec!["embedded".to_owned()] } else { Vec::new() }
+        },
+    },
+    Rule {
+        at: SPEC,
+        cel: "!has(self.embedded) || !self.embedded || !(has(self.workloadRef) || has(self.workers) || \
+              (has(self.sidecar) && has(self.sidecar.image)) || $KIND == 'Job')",
+        field: ".embedded",
+        message: "the handler's process is the sidecar's, with one worker: remove workloadRef, workers, sidecar.image and \
+                  kind Job, or embedded",
+        find: |spec| {
+            let has_image = has(&spec["sidecar"], "image");
+            let besides = [
+                ("workloadRef", has(spec, "workloadRef")),
+                ("workers", has(spec, "workers")),
+                ("sidecar.image", has_image),
+                ("workload.kind", is_job(spec)),
+            ];
+            let found = besides.into_iter().filter(|(_, is)| is_embedded(spec) && *is);
+            found.map(|(path, _)| path.to_owned()).collect()
+        },
+    },
+    Rule {
+        at: SPEC,
         cel: "$KIND != 'Job' || (has(self.scaling) && self.scaling.enabled)",
         field: ".scaling",
         message: "a Job is started by its queue: set scaling.enabled to true",
@@ -230,6 +262,10 @@ fn kind(spec: &Value) -> &str {
 
 fn is_job(spec: &Value) -> bool {
     kind(spec) == "Job"
+}
+
+fn is_embedded(spec: &Value) -> bool {
+    spec["embedded"] == true
 }
 
 fn scales(spec: &Value) -> bool {

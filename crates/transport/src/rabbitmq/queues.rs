@@ -1,14 +1,15 @@
 //! Managing queues: the operator's and the command line's side.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use asya_envelope::Queue;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use lapin::{
     Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
+use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -22,6 +23,9 @@ use super::{
 use crate::{Depth, Queues, TransportError};
 
 const MANAGING: &str = "manage";
+/// Questions that are on their way together on one channel: the broker answers them in order, so that its distance counts
+/// once for all of them.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// Manages queues over one connection that is opened in the background and kept up. Dropping the last clone closes it.
 #[derive(Clone)]
@@ -30,6 +34,7 @@ pub struct Admin {
     dialer: Dialer,
     config: Arc<RabbitmqConfig>,
     ladder: Arc<Ladder>,
+    looking: Arc<Mutex<Option<Channel>>>,
     _running: Option<Arc<DropGuard>>,
 }
 
@@ -65,12 +70,14 @@ impl Admin {
         let wire = Wire::keep(dialer.clone(), MANAGING, None, board, config.patience, stop.clone());
         let ladder = Arc::new(Ladder::new(&config.exchange));
         let running = Some(Arc::new(stop.drop_guard()));
-        Ok(Self { wire, dialer, config: Arc::new(config), ladder, _running: running })
+        let looking = Arc::default();
+        Ok(Self { wire, dialer, config: Arc::new(config), ladder, looking, _running: running })
     }
 
     /// The same over a connection that somebody else keeps.
     pub(super) fn on(wire: Wire, dialer: Dialer, config: &RabbitmqConfig, ladder: Arc<Ladder>) -> Self {
-        Self { wire, dialer, config: Arc::new(config.clone()), ladder, _running: None }
+        let looking = Arc::default();
+        Self { wire, dialer, config: Arc::new(config.clone()), ladder, looking, _running: None }
     }
 
     /// What is on a queue; `None` if there is no such queue.
@@ -81,30 +88,49 @@ impl Admin {
         self.passive(queue).await.map_err(|fault| fault.into_error(Some(queue)))
     }
 
-    /// What is on many queues, over one channel: for who looks often.
+    /// What is on many queues, over one channel that stays open: for who looks often.
+    ///
+    /// Up to [`LOOKS_AT_ONCE`] questions are on their way at a time, whoever asks. A queue that is missing closes the
+    /// channel; those that were asked for together with it are then asked for again, one by one.
     ///
     /// # Errors
     /// As [`look`](Self::look), for the first queue that it fails for.
     pub async fn look_at(&self, queues: &[Queue]) -> Result<Vec<Option<Seen>>, TransportError> {
         let mut seen = Vec::with_capacity(queues.len());
-        let mut open: Option<Channel> = None;
-        for queue in queues {
-            let look = async {
-                let channel = match open.take() {
-                    Some(channel) => channel,
-                    None => self.wire.channel().await?,
-                };
-                let found = declare_passive(&channel, queue).await?;
-                // Missing queues close the channel.
-                open = found.is_some().then_some(channel);
-                Ok::<_, Fault>(found)
-            };
-            seen.push(look.await.map_err(|fault| fault.into_error(Some(queue)))?);
-        }
-        if let Some(channel) = open {
-            fault::close(&channel).await;
+        for some in queues.chunks(LOOKS_AT_ONCE) {
+            if let Some(all) = self.look_together(some).await? {
+                seen.extend(all.into_iter().map(Some));
+                continue;
+            }
+            for queue in some {
+                seen.push(match self.look_together(slice::from_ref(queue)).await? {
+                    Some(one) => one.first().copied(),
+                    None => self.look(queue).await?,
+                });
+            }
         }
         Ok(seen)
+    }
+
+    /// Asks for all at once; `None` if that failed for one of them.
+    async fn look_together(&self, queues: &[Queue]) -> Result<Option<Vec<Seen>>, TransportError> {
+        let channel = self.looking().await.map_err(|fault| fault.into_error(queues.first()))?;
+        let looks = queues.iter().map(|queue| declare_passive(&channel, queue));
+        // Not `try_join_all`: one failure closes the channel, and so answers all the others.
+        let looks = join_all(looks).await;
+        Ok(looks.into_iter().map(|look| look.ok().flatten()).collect())
+    }
+
+    /// The channel for looks; a new one if the last was closed.
+    async fn looking(&self) -> Result<Channel, Fault> {
+        let mut looking = self.looking.lock().await;
+        if let Some(channel) = looking.as_ref().filter(|channel| channel.status().connected()) {
+            return Ok(channel.clone());
+        }
+        // Held while one is opened, so that all who wait for it share it.
+        let channel = self.wire.channel().await?;
+        *looking = Some(channel.clone());
+        Ok(channel)
     }
 
     /// Deletes this one queue, not its dead-letter queue, unless messages or consumers are on it. Whether messages are

@@ -89,6 +89,11 @@ impl Transport {
         self.project_to.iter().any(|listed| listed == namespace)
     }
 
+    /// Whether each namespace that is listed gets a user of its own.
+    pub fn per_namespace_users(&self) -> bool {
+        matches!(&self.kind, Kind::Rabbitmq(rabbitmq) if rabbitmq.per_namespace_users)
+    }
+
     /// Name of the Secret that the operator writes into namespaces that are listed.
     pub fn projected_secret(&self) -> String {
         format!("{PROJECTED_PREFIX}{}", self.name)

@@ -1,0 +1,132 @@
+//! Binding mode on a real API server: the sidecar joins a Deployment that somebody else made, and leaves it again.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use anyhow::Result;
+use asya_tests::{
+    cluster::Cluster,
+    operator::{Operator, Settings},
+};
+use serde_json::{Value, json};
+
+macro_rules! cluster {
+    ($name:literal) => {
+        match Cluster::new($name).await? {
+            Some(cluster) => cluster,
+            None => return Ok(()),
+        }
+    };
+}
+
+fn deployment(image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "vllm", "labels": {"team": "llm"}, "annotations": {"mine": "yes"}},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "vllm"}}, "template": {
+            "metadata": {"labels": {"app": "vllm"}},
+            "spec": {
+                "terminationGracePeriodSeconds": 90,
+                "volumes": [{"name": "models", "emptyDir": {}}],
+                "containers": [{"name": "server", "image": image, "command": ["serve"],
+                    "volumeMounts": [{"name": "models", "mountPath": "/models"}]}],
+            }}},
+    })
+}
+
+fn binding(container: Option<&str>) -> Value {
+    let mut target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"});
+    if let Some(container) = container {
+        target["container"] = json!(container);
+    }
+    json!({
+        "apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": {"name": "llm"},
+        "spec": {"transport": "rabbitmq", "workloadRef": target},
+    })
+}
+
+fn has_sidecar(object: &Value) -> bool {
+    let containers = object["spec"]["template"]["spec"]["initContainers"].as_array();
+    containers.into_iter().flatten().any(|container| container["name"] == "asya-sidecar")
+}
+
+/// What a person wrote or sees: the spec, labels and annotations, without what the controllers count.
+fn visible(object: &Value) -> Value {
+    let mut annotations = object["metadata"]["annotations"].clone();
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.remove("deployment.kubernetes.io/revision");
+    }
+    json!({"spec": object["spec"], "labels": object["metadata"]["labels"], "annotations": annotations})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_deployment_gets_the_sidecar_and_nothing_else_and_is_given_back() -> Result<()> {
+    let cluster = cluster!("binding");
+    let operator = Operator::start(&Settings::of(&cluster)).await?;
+    cluster.apply(&binding(None)).await?;
+    cluster.until_condition("llm", "WorkloadReady", "False", "WorkloadNotFound").await?;
+    cluster.apply(&deployment("vllm:1")).await?;
+    let before = cluster.until("Deployment", "vllm", "exists", |_| true).await?;
+
+    cluster.apply(&binding(Some("other"))).await?;
+    cluster.until_condition("llm", "WorkloadReady", "False", "ContainerNotFound").await?;
+    cluster.apply(&binding(None)).await?;
+    let bound = cluster.until("Deployment", "vllm", "has the sidecar", has_sidecar).await?;
+    let (spec, was) = (&bound["spec"], &before["spec"]);
+    assert_eq!(spec["replicas"], was["replicas"]);
+    assert_eq!(spec["selector"], was["selector"]);
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
+    let server = &pod["containers"][0];
+    assert_eq!(server["command"], json!(["serve"]));
+    assert_eq!(server.get("env"), None, "what it is told is its owner's");
+    let mounts: Vec<_> =
+        server["volumeMounts"].as_array().unwrap().iter().map(|it| &it["mountPath"]).collect();
+    assert_eq!(mounts.len(), 2);
+    assert!(mounts.contains(&&json!("/models")) && mounts.contains(&&json!("/var/run/asya")), "{mounts:?}");
+    assert_eq!(pod["terminationGracePeriodSeconds"], 90);
+    let env = pod["initContainers"][0]["env"].as_array().unwrap();
+    let grace = env.iter().find(|var| var["name"] == "ASYA_GRACE").unwrap();
+    assert_eq!(grace["value"], "82s", "as long as its pods have, less the time to settle");
+
+    let seen = cluster
+        .until("AsyncActor", "llm", "sees the workload", |found| found["status"]["totalReplicas"] == 2)
+        .await?;
+    assert_eq!(seen["status"]["workloadRef"]["name"], "vllm");
+    cluster.edit("Deployment", "vllm", &json!({"spec": {"replicas": 3}})).await?;
+    cluster
+        .until("AsyncActor", "llm", "sees the third pod", |found| found["status"]["totalReplicas"] == 3)
+        .await?;
+    let version = cluster.get("Deployment", "vllm").await?.unwrap()["metadata"]["generation"].clone();
+    cluster.apply(&deployment("vllm:2")).await?;
+    let next = cluster
+        .until("Deployment", "vllm", "is its owner's next version", |found| {
+            found["spec"]["template"]["spec"]["containers"][0]["image"] == "vllm:2"
+        })
+        .await?;
+    assert!(has_sidecar(&next) && next["metadata"]["generation"].as_i64() > version.as_i64());
+
+    cluster.delete("AsyncActor", "llm").await?;
+    cluster.until_gone("AsyncActor", "llm").await?;
+    let after = cluster.get("Deployment", "vllm").await?.unwrap();
+    let mut was = visible(&before);
+    was["spec"]["template"]["spec"]["containers"][0]["image"] = json!("vllm:2");
+    assert_eq!(visible(&after), was, "as if nobody had been there\n{}", operator.log());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_insists_on_a_workload_without_the_sidecar_is_given_way() -> Result<()> {
+    let cluster = cluster!("contested");
+    let _operator = Operator::start(&Settings::of(&cluster)).await?;
+    cluster.apply(&deployment("vllm:1")).await?;
+    cluster.apply(&binding(None)).await?;
+    for _ in 0..3 {
+        cluster.until("Deployment", "vllm", "has the sidecar", has_sidecar).await?;
+        // As `kubectl replace` does: all that the manifest does not say goes, our label, too.
+        let whole = deployment("vllm:1");
+        cluster.replace("Deployment", "vllm", &whole).await?;
+    }
+    cluster.until_condition("llm", "WorkloadReady", "False", "Contested").await?;
+    let left = cluster.get("Deployment", "vllm").await?.unwrap();
+    assert!(!has_sidecar(&left), "it was given way");
+    Ok(())
+}
