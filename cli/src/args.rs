@@ -55,6 +55,17 @@ pub(crate) enum Command {
     Init(commands::init::Init),
     /// Check that this machine can run actors
     Doctor(commands::doctor::Doctor),
+    /// Explain the state of an actor on the cluster, and what to do next
+    #[command(subcommand)]
+    Explain(commands::explain::Explain),
+    /// Show what the pods of an actor print, or everything about one envelope
+    Logs(commands::logs::Logs),
+    /// Stop actors: no replica runs, messages wait in their queues
+    Pause(commands::pause::Pause),
+    /// Let paused actors run again
+    Resume(commands::pause::Resume),
+    /// Delete the messages that wait in the queue of an actor
+    Purge(commands::purge::Purge),
     /// Run a Python file as an actor on a cluster, without building an image
     Deploy(Box<commands::deploy::Deploy>),
     /// A cluster on this machine with everything, for trying it out
@@ -84,6 +95,11 @@ impl Cli {
             Command::Validate(validate) => Ok(validate.run(&common)),
             Command::Init(init) => init.run(&common),
             Command::Doctor(doctor) => commands::interruptible(doctor.run(common)).await,
+            Command::Explain(explain) => commands::interruptible(explain.run(common)).await,
+            Command::Logs(logs) => logs.run(common).await,
+            Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
+            Command::Resume(resume) => commands::interruptible(resume.run(common)).await,
+            Command::Purge(purge) => commands::interruptible(purge.run(common)).await,
             Command::Deploy(deploy) => commands::interruptible(deploy.run(common)).await,
             Command::Playground(playground) => commands::interruptible(playground.run(common)).await,
             Command::Migrate(migrate) => commands::interruptible(migrate.run(common)).await,

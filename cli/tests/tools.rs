@@ -134,3 +134,17 @@ fn every_shell_gets_its_completion() {
         assert!(text(&place.run(&["completion", shell]).stdout).contains("replay"), "{shell}");
     }
 }
+
+#[test]
+fn a_purge_deletes_what_waits_and_asks_before() {
+    let place = Place::with("ocr", NOTHING, "");
+    for number in 0..3 {
+        assert!(place.run(&["send", "ocr", &number.to_string(), "--create"]).status.success());
+    }
+    let output = place.run(&["purge", "ocr"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("3 messages wait in asya-ocr; --yes"), "{}", text(&output.stderr));
+    assert_eq!(place.json(&["purge", "ocr", "--yes"])[0]["purged"], 3);
+    assert_eq!(place.json(&["queues", "ocr"])[0]["ready"], 0);
+    assert_eq!(place.json(&["purge", "ocr"])[0]["purged"], 0, "nothing to ask about");
+}

@@ -27,38 +27,22 @@ const BEFORE_REASON: [&str; 10] = [
     "Refusal::Foreign(_)=>\"",
 ];
 
-/// What a person does about a word. A new word does not compile until somebody has said it.
-fn advice(word: Word) -> &'static str {
+/// Where the page goes on after the advice about a word.
+fn link(word: Word) -> &'static str {
     match word {
-        Word::Terminating => "wait; if it lasts, read `Deleting`: [deleting](#deleting)",
-        Word::Creating => "wait a moment; if it lasts, read the operator's log",
-        Word::TransportError => "read `TransportReady`: [the broker](#transportready)",
-        Word::PendingResources => {
-            "`kubectl describe pod` names what no node has; add nodes or lower the requests"
-        }
-        Word::ImagePullError => "check the image's name, and the pull secrets of the namespace",
-        Word::ConfigError => "make the missing ConfigMap or Secret; `WorkloadReady` names it",
-        Word::VolumeError => {
-            "`kubectl describe pod`; check the claim, the storage class and the network plugin"
-        }
-        Word::RuntimeError => "`kubectl logs POD -c asya-runtime --previous`",
-        Word::SidecarError => "`kubectl logs POD -c asya-sidecar --previous`; it lists every wrong setting",
-        Word::WorkloadError => "read `WorkloadReady`: [the workload](#workloadready)",
-        Word::ScalingError => "read `ScalingReady`: [scaling](#scalingready)",
-        Word::Paused => "nothing; take `spec.paused` away to go on",
-        Word::Napping => "nothing; the first message wakes it",
-        Word::ScalingUp => "wait; after 5 minutes it becomes `Degraded`",
-        Word::ScalingDown => "wait; pods finish what they have in hand",
-        Word::Degraded => "`kubectl get pods -l asya.sh/asya=NAME`; look at those that are not ready",
-        Word::Running => "nothing",
-        Word::Unknown => "report it with `kubectl get asyncactor NAME -o yaml`",
+        Word::Terminating => ": [deleting](#deleting)",
+        Word::TransportError => ": [the broker](#transportready)",
+        Word::WorkloadError => ": [the workload](#workloadready)",
+        Word::ScalingError => ": [scaling](#scalingready)",
+        _ => "",
     }
 }
 
 fn words() -> String {
     let mut table = String::from("| word | meaning | what to do |\n|---|---|---|\n");
     for (word, meaning) in Word::ALL {
-        row(&mut table, &[&format!("`{}`", word.as_str()), meaning, advice(*word)]);
+        let advice = format!("{}{}", word.advice(), link(*word));
+        row(&mut table, &[&format!("`{}`", word.as_str()), meaning, &advice]);
     }
     table
 }
@@ -66,8 +50,7 @@ fn words() -> String {
 fn types() -> String {
     let mut table = String::from("| condition | true when | bad when |\n|---|---|---|\n");
     for (name, meaning) in conditions::ALL {
-        let is_good = [conditions::TRANSPORT, conditions::WORKLOAD, conditions::SCALING].contains(&name);
-        row(&mut table, &[&format!("`{name}`"), meaning, if is_good { "`False`" } else { "`True`" }]);
+        row(&mut table, &[&format!("`{name}`"), meaning, &format!("`{}`", conditions::bad_when(name))]);
     }
     table
 }

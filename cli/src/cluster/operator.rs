@@ -57,16 +57,6 @@ impl Operator {
         let vars = containers.iter().filter_map(|container| container["env"].as_array()).flatten();
         vars.filter(|var| var["name"] == name).find_map(|var| var["value"].as_str())
     }
-
-    /// Selector of its pods.
-    pub(crate) fn selector(&self) -> String {
-        let labels = self.object["spec"]["selector"]["matchLabels"].as_object();
-        let pairs = labels
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or("")));
-        pairs.collect::<Vec<_>>().join(",")
-    }
 }
 
 /// Every operator that is installed; more than one is a mistake. Who may not look in all namespaces sees those of the
@@ -119,7 +109,6 @@ mod tests {
         });
         let operator = Operator::of(object.clone()).unwrap();
         assert_eq!((operator.version.as_deref(), operator.env(MARK)), (Some("0.1.0"), Some("{}")));
-        assert_eq!(operator.selector(), "a=b,c=d");
         object["metadata"]["labels"] = json!({});
         assert_eq!(Operator::of(object).unwrap().version.as_deref(), Some("dev"));
     }

@@ -8,6 +8,7 @@
 //! | [`platform`] | [`SidecarSpec`], [`Binding`], [`DeletionPolicy`]: what the operator adds around the handler |
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
 //! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
+//! | [`word`], [`conditions`] | [`Word`] and the condition types: what they mean, what to do |
 //! | [`rules`] | what a schema cannot say, once as CEL and once as a function |
 //! | [`mod@check`] | everything that is wrong with a manifest, at once, each with its path |
 //! | `schema` | the CRD, the JSON schema and the reference page, made from all these; feature `schema` |
@@ -18,6 +19,7 @@
 pub mod actor;
 pub mod bounds;
 pub mod check;
+pub mod conditions;
 pub mod platform;
 pub mod policy;
 mod quantity;
@@ -27,6 +29,7 @@ pub mod scaling;
 pub mod schema;
 pub mod status;
 mod walk;
+pub mod word;
 pub mod workload;
 
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
@@ -37,6 +40,7 @@ pub use platform::{
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
 pub use scaling::{Advanced, Scaling};
 pub use status::{AsyncActorStatus, Condition, DeletionStatus, QueueStatus, ScaledObjectRef, WorkloadRef};
+pub use word::Word;
 pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 
 /// Group and version of every resource here.

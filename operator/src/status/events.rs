@@ -19,11 +19,7 @@ pub struct Event {
 pub(super) fn between(old: &AsyncActorStatus, new: &AsyncActorStatus, observed: &Observed<'_>) -> Vec<Event> {
     let mut events = Vec::new();
     for (name, _) in conditions::ALL {
-        let bad_when = if [conditions::TRANSPORT, conditions::WORKLOAD, conditions::SCALING].contains(&name) {
-            "False"
-        } else {
-            "True"
-        };
+        let bad_when = conditions::bad_when(name);
         let before = old.condition(name);
         let after = new.condition(name);
         let was_bad = before.is_some_and(|condition| condition.status == bad_when);

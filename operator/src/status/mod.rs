@@ -5,7 +5,7 @@
 //! | [`observed`] | [`Observed`]: everything that a status depends on |
 //! | [`pods`] | [`Pod`], [`Trouble`]: what keeps a pod from working |
 //! | [`conditions`] | the condition types, and when their times change |
-//! | [`word`] | [`Word`]: the one word of `kubectl get`, as a table |
+//! | [`word`] | deciding the [`Word`] of `kubectl get` |
 //! | [`events`] | [`Event`]: transitions worth telling |
 //! | [`stall`] | [`Stall`]: messages wait and nothing moves |
 //! | [`counts`] | replicas and messages, and when they are worth a write |
@@ -24,7 +24,7 @@ pub use events::Event;
 pub use observed::{Observed, Replicas, Verdict};
 pub use pods::{Pod, Trouble};
 pub use stall::Stall;
-pub use word::Word;
+pub use asya_resources::Word;
 
 /// A status to be written if it differs from the old one, and what to tell about the way there.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,55 +1,12 @@
 //! The one word of `kubectl get`.
 
-use asya_resources::AsyncActorStatus;
+use asya_resources::{AsyncActorStatus, Word};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Observed, Trouble, conditions};
 
 /// Pods that are not ready so long after the last scaling are no longer coming up: the contract's bound.
 const SETTLING: SignedDuration = SignedDuration::from_mins(5);
-
-macro_rules! words {
-    ($($word:ident $meaning:literal;)+) => {
-        /// The state of an actor in one word.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Word {
-            $(#[doc = $meaning] $word,)+
-        }
-
-        impl Word {
-            /// Every word with its meaning, in order of decision; the table of the documentation.
-            pub const ALL: &[(Self, &'static str)] = &[$((Self::$word, $meaning)),+];
-
-            /// The word itself.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$word => stringify!($word),)+
-                }
-            }
-        }
-    };
-}
-
-words! {
-    Terminating "the actor is being deleted; the condition Deleting says what is waited for";
-    Creating "the actor was just seen; its workload is not there yet";
-    TransportError "the transport is not configured, the broker does not answer, or the queue is missing or not ours";
-    PendingResources "a pod finds no node with room for it";
-    ImagePullError "an image cannot be pulled";
-    ConfigError "a ConfigMap or Secret that a container needs is missing";
-    VolumeError "a volume cannot be mounted, or the pod's network is not ready";
-    RuntimeError "the handler's container keeps ending";
-    SidecarError "the sidecar keeps ending";
-    WorkloadError "the manifest, the workload or a pod has another problem; the condition WorkloadReady says which";
-    ScalingError "KEDA cannot scale the workload; the condition ScalingReady says why";
-    Paused "spec.paused is set: no replica runs, messages wait";
-    Napping "scaled to zero: nothing waits";
-    ScalingUp "more pods are wanted than are ready";
-    ScalingDown "fewer pods are wanted than exist";
-    Degraded "some pods are not ready, long after the last scaling";
-    Running "every pod that is wanted is ready";
-    Unknown "none of the above: please report it";
-}
 
 /// The word for what was observed. `status` has the new conditions and counts.
 pub(super) fn decide(observed: &Observed<'_>, status: &AsyncActorStatus) -> Word {

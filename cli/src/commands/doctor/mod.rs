@@ -1,4 +1,6 @@
-//! `asya doctor`.
+//! `asya doctor`: this machine here, a cluster in `cluster`.
+
+mod cluster;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,6 +11,7 @@ use tokio::process::Command;
 use crate::{
     args::Common,
     broker::{Broker, queue_file},
+    cluster::ClusterArgs,
     exit, manifest,
     output::Output,
     up::runtime::{PATH_VARIABLE, Runtime, interpreter},
@@ -21,13 +24,20 @@ const OPEN_FILES: u64 = 1_024;
 /// How long a broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Check that this machine can run actors
+/// Check that this machine, or a cluster, can run actors
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  asya doctor\n  asya doctor manifests/ --transport rabbitmq://localhost")]
+#[command(
+    after_help = "Examples:\n  asya doctor\n  asya doctor manifests/ --transport rabbitmq://localhost\n  asya doctor --cluster --context prod"
+)]
 pub(crate) struct Doctor {
     /// Manifests whose interpreters are checked too
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Check a cluster instead: CRD, operator, KEDA, your rights, transports, actors
+    #[arg(long, conflicts_with = "paths")]
+    cluster: bool,
+    #[command(flatten)]
+    args: ClusterArgs,
 }
 
 /// One thing that was checked.
@@ -51,7 +61,10 @@ impl Checked {
 
 impl Doctor {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
-        let Self { paths } = self;
+        let Self { paths, cluster, args } = self;
+        if cluster || args.asked() {
+            return cluster::check(&common, &args).await;
+        }
         let mut pythons = vec![interpreter(None)];
         let mut all = Vec::new();
         if !paths.is_empty() {

@@ -1,0 +1,131 @@
+//! The cluster's half without a cluster: what the command line takes, and what it says when it gets nowhere.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod support;
+
+use std::{
+    net::TcpListener,
+    process::Output,
+    time::{Duration, Instant},
+};
+
+use support::{Place, text};
+
+const NOTHING: &str = "def handle(n):\n    return n\n";
+
+/// Runs without a home, so that no kubeconfig of this machine is found.
+fn run(place: &Place, arguments: &[&str]) -> Output {
+    let mut command = place.command(arguments);
+    command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").env("HOME", place.path());
+    command.output().unwrap()
+}
+
+/// A kubeconfig with the contexts `here`, the current one, and `there`.
+fn kubeconfig(place: &Place, server: &str) {
+    place.write(
+        "config",
+        &format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: here\nclusters: [{{name: c, cluster: {{server: \"{server}\"}}}}]\n\
+             users: [{{name: u, user: {{}}}}]\ncontexts:\n- {{name: here, context: {{cluster: c, user: u}}}}\n\
+             - {{name: there, context: {{cluster: c, user: u}}}}\n"
+        ),
+    );
+}
+
+#[test]
+fn without_a_kubeconfig_every_command_says_how_to_name_one() {
+    let place = Place::with("ocr", NOTHING, "");
+    for arguments in [
+        &["explain", "actor", "ocr"][..],
+        &["logs", "ocr"],
+        &["pause", "ocr"],
+        &["resume", "--all"],
+        &["purge", "ocr", "-n", "prod"],
+        &["doctor", "--cluster"],
+    ] {
+        let output = run(&place, arguments);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {told}");
+        assert!(told.contains("no kubeconfig") && told.contains("--kubeconfig"), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_context_that_does_not_exist_lists_those_that_do() {
+    let place = Place::with("ocr", NOTHING, "");
+    kubeconfig(&place, "http://127.0.0.1:1");
+    let output = run(&place, &["logs", "ocr", "--kubeconfig", "config", "--context", "prod"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("no context prod; choose one with --context: here, there"));
+}
+
+#[test]
+fn an_api_server_that_refuses_or_is_silent_is_named_within_seconds() {
+    let place = Place::with("ocr", NOTHING, "");
+    kubeconfig(&place, "http://127.0.0.1:1");
+    let output = run(&place, &["explain", "actor", "ocr", "--kubeconfig", "config"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("http://127.0.0.1:1 does not answer") && told.contains("kubectl --context here"),
+        "{told}"
+    );
+
+    // Takes connections and says nothing, as behind a firewall.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    kubeconfig(&place, &format!("http://{}", silent.local_addr().unwrap()));
+    let begun = Instant::now();
+    let output = run(&place, &["doctor", "--cluster", "--kubeconfig", "config", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("{\"error\":"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("did not answer within 5s"), "{}", text(&output.stderr));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn wrong_command_lines_are_refused_before_a_cluster_is_asked() {
+    let place = Place::with("ocr", NOTHING, "");
+    for arguments in [
+        &["pause"][..],
+        &["pause", "ocr", "--all"],
+        &["resume", "ocr", "--timeout", "soon"],
+        &["logs"],
+        &["logs", "ocr", "--since", "yesterday"],
+        &["logs", "ocr", "-f", "--previous"],
+        &["explain", "queue", "ocr"],
+        &["doctor", "--cluster", "manifests"],
+    ] {
+        let output = run(&place, arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("kubeconfig:"), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn beside_a_queue_file_logs_says_that_none_are_kept() {
+    let place = Place::with("ocr", NOTHING, "");
+    assert!(run(&place, &["send", "ocr", "1", "--create"]).status.success());
+    let output = run(&place, &["logs", "ocr"]);
+    assert_eq!(output.status.code(), Some(64));
+    let told = text(&output.stderr);
+    assert!(told.contains("asya status ID") && told.contains("add -n NAMESPACE"), "{told}");
+}
+
+#[test]
+fn every_help_has_examples_and_the_clusters_options() {
+    let place = Place::with("ocr", NOTHING, "");
+    for arguments in [
+        &["explain", "actor", "--help"][..],
+        &["logs", "--help"],
+        &["pause", "--help"],
+        &["resume", "--help"],
+        &["purge", "--help"],
+        &["doctor", "--help"],
+    ] {
+        let help = text(&run(&place, arguments).stdout);
+        for part in ["Examples:", "--context", "--namespace", "--kubeconfig", "Cluster:"] {
+            assert!(help.contains(part), "{arguments:?} has no {part}:\n{help}");
+        }
+    }
+}
