@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every real server that the tests use, started in parallel: RabbitMQ 3.10, RabbitMQ 4 (as root), two SQS-compatible servers,
-# a Kubernetes API server; and KEDA where ASYA_TEST_SERVERS names it beside `kubernetes`.
+# a Kubernetes API server, PostgreSQL; and KEDA where ASYA_TEST_SERVERS names it beside `kubernetes`.
 #
 # usage: all.sh start|stop|kill|restart|status|purge
 #        all.sh run COMMAND...   start what is down, run the command with the environment, stop what was started
@@ -9,14 +9,15 @@
 # A server that cannot start is named on standard error; the others go on and its tests are skipped. With CI=true it is an
 # error instead, and everything is stopped again.
 #
-# Settings: ASYA_TEST_SERVERS (default "rabbitmq rabbitmq4 sqs kubernetes"), and those of rabbitmq.sh, sqs.sh, kubernetes.sh.
+# Settings: ASYA_TEST_SERVERS (default "rabbitmq rabbitmq4 sqs kubernetes postgres"), and those of rabbitmq.sh, sqs.sh,
+# kubernetes.sh, postgres.sh.
 
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 COMMAND=${1:---help}
-read -ra SERVERS <<<"${ASYA_TEST_SERVERS:-rabbitmq rabbitmq4 sqs kubernetes}"
+read -ra SERVERS <<<"${ASYA_TEST_SERVERS:-rabbitmq rabbitmq4 sqs kubernetes postgres}"
 STARTED=()
 
 # one SERVER COMMAND
@@ -25,7 +26,7 @@ one() {
     rabbitmq) "$SERVERS_DIR/rabbitmq.sh" "$2" ;;
     rabbitmq4) "$SERVERS_DIR/rabbitmq.sh" --version 4 "$2" ;;
     sqs) "$SERVERS_DIR/sqs.sh" "$2" ;;
-    kubernetes | keda) "$SERVERS_DIR/$1.sh" "$2" ;;
+    kubernetes | keda | postgres) "$SERVERS_DIR/$1.sh" "$2" ;;
     *) die "ASYA_TEST_SERVERS: no server is called \"$1\"" ;;
     esac
 }

@@ -160,7 +160,7 @@ pub(super) fn forward(
     }
     asya_store::sqlite::apply(connection, writes).map_err(|error| match error {
         StoreError::Conflict { table, key } => Fault::Conflict(format!("{table}/{key}")),
-        StoreError::Unavailable(reason) => Fault::Broken(reason),
+        other => Fault::Broken(other.to_string()),
     })
 }
 

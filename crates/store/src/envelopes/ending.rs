@@ -1,0 +1,303 @@
+//! How envelopes end: once.
+
+use asya_envelope::Raw;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Status, Summary, bounds, outbox, tracked,
+    update::{self, Update},
+};
+use crate::{StoreError, session::Session};
+
+/// Codes that the store itself gives to envelopes that failed. Others are those of error reports.
+pub mod codes {
+    /// Somebody cancelled it.
+    pub const CANCELLED: &str = "cancelled";
+    /// Its deadline has passed.
+    pub const DEADLINE: &str = "deadline_exceeded";
+    /// It could not be sent.
+    pub const NOT_SENT: &str = "not_sent";
+    /// Its end was reported without a code.
+    pub const UNKNOWN: &str = "unknown";
+}
+
+/// Generations of descendants that one call looks at; deeper ones end by their deadline.
+const GENERATIONS: i64 = 32;
+/// Descendants that one transaction cancels.
+const DESCENDANTS: i64 = 10_000;
+
+/// The end of an envelope, as a sidecar reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It reached `happy-end`.
+    Succeeded {
+        /// What came out.
+        result: Option<Raw>,
+        /// Where the record was stored, if it was.
+        stored_at: Option<String>,
+    },
+    /// It reached `error-end`.
+    Failed {
+        /// Why, for a person.
+        error: String,
+        /// Why, as a code; [`codes::UNKNOWN`] if `None`.
+        code: Option<String>,
+        /// The error report's details; with them the result becomes the contract's
+        /// `{error, details, failed_actor?, failed_actor_idx?, route?}`.
+        details: Option<Raw>,
+        /// The actor that failed.
+        actor: Option<String>,
+        /// Its index in the route.
+        current: Option<usize>,
+        /// The route's actors then.
+        actors: Vec<String>,
+    },
+}
+
+/// What became of a final report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The envelope has ended by it.
+    Applied,
+    /// It had ended before, like this, and stays so.
+    Before(Status),
+    /// There is no such envelope.
+    Unknown,
+}
+
+/// What became of a cancellation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// These have ended by it: the envelope and its descendants that had not.
+    Applied(Vec<String>),
+    /// The envelope had ended before, like this.
+    Before(Status),
+    /// There is no such envelope.
+    Unknown,
+}
+
+/// Everything that the end of an envelope changes.
+struct End {
+    status: Status,
+    message: String,
+    result: Option<Raw>,
+    error: Option<String>,
+    code: Option<String>,
+    actor: Option<String>,
+    current: Option<usize>,
+    actors: Vec<String>,
+}
+
+impl End {
+    fn failed(error: &str, code: &str) -> Self {
+        Self {
+            status: Status::Failed,
+            message: error.to_owned(),
+            result: None,
+            error: Some(error.to_owned()),
+            code: Some(code.to_owned()),
+            actor: None,
+            current: None,
+            actors: Vec::new(),
+        }
+    }
+
+    fn reported(ending: &Ending) -> Self {
+        match ending {
+            Ending::Succeeded { result, stored_at } => Self {
+                status: Status::Succeeded,
+                message: match stored_at {
+                    Some(place) => format!("Envelope completed successfully, results stored at {place}"),
+                    None => "Envelope completed successfully".to_owned(),
+                },
+                result: result.clone(),
+                error: None,
+                code: None,
+                actor: None,
+                current: None,
+                actors: Vec::new(),
+            },
+            Ending::Failed { error, code, details, actor, current, actors } => Self {
+                message: match actor {
+                    Some(actor) => format!("Envelope failed at actor '{actor}': {error}"),
+                    None => format!("Envelope failed: {error}"),
+                },
+                result: details.as_ref().map(|details| {
+                    Raw::of(&FailedResult {
+                        error,
+                        details: serde_json::from_str(details.as_str()).unwrap_or(RawValue::NULL),
+                        failed_actor: actor.as_deref(),
+                        failed_actor_idx: *current,
+                        route: actors,
+                    })
+                }),
+                actor: actor.clone(),
+                current: *current,
+                actors: actors.clone(),
+                ..Self::failed(error, code.as_deref().unwrap_or(codes::UNKNOWN))
+            },
+        }
+    }
+}
+
+/// The contract's result of an envelope that failed with details.
+#[derive(Serialize)]
+struct FailedResult<'a> {
+    error: &'a str,
+    details: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_actor_idx: Option<usize>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    route: &'a [String],
+}
+
+/// Ends an envelope as reported, unless it has ended.
+pub(crate) async fn end(
+    session: &mut impl Session,
+    id: &str,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<Ended, StoreError> {
+    match tracked::hold(session, id).await? {
+        None => Ok(Ended::Unknown),
+        Some((before, _)) if before.status.is_final() => Ok(Ended::Before(before.status)),
+        Some((before, _)) => {
+            apply(session, &before, End::reported(ending), now).await?;
+            Ok(Ended::Applied)
+        }
+    }
+}
+
+/// Ends an envelope as failed, unless it has ended; true if it did.
+pub(crate) async fn fail(
+    session: &mut impl Session,
+    id: &str,
+    error: &str,
+    code: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    match tracked::hold(session, id).await? {
+        Some((before, _)) if !before.status.is_final() => {
+            apply(session, &before, End::failed(error, code), now).await?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Cancels an envelope and its descendants that have not ended.
+pub(crate) async fn cancel(
+    session: &mut impl Session,
+    id: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<Cancelled, StoreError> {
+    match tracked::glance(session, id).await? {
+        None => return Ok(Cancelled::Unknown),
+        Some(before) if before.status.is_final() => return Ok(Cancelled::Before(before.status)),
+        Some(_) => {}
+    }
+    // Always in the order of ids, so that two cancellations wait for each other and never in a circle.
+    let family = session
+        .rows(
+            "WITH RECURSIVE family (id, depth) AS (SELECT id, 0 FROM envelopes WHERE id = ?1 UNION \
+             SELECT child.id, family.depth + 1 FROM envelopes child JOIN family ON child.parent_id = family.id \
+             WHERE family.depth < ?2) SELECT DISTINCT id FROM family ORDER BY id LIMIT ?3",
+            &[id.into(), GENERATIONS.into(), DESCENDANTS.into()],
+        )
+        .await?;
+    let error = match why {
+        "" => "Envelope cancelled".to_owned(),
+        why => format!("Envelope cancelled: {why}"),
+    };
+    let mut ended = Vec::new();
+    for member in &family {
+        let member = member.text(0)?;
+        if fail(session, &member, &error, codes::CANCELLED, now).await? {
+            ended.push(member);
+        }
+    }
+    if ended.iter().any(|member| member == id) {
+        return Ok(Cancelled::Applied(ended));
+    }
+    // It ended between the look and the hold.
+    let status = tracked::glance(session, id).await?.map(|before| before.status);
+    Ok(status.map_or(Cancelled::Unknown, Cancelled::Before))
+}
+
+/// Ends up to `limit` envelopes whose deadline has passed; answers their ids. Of several sweepers each envelope meets
+/// one: the others pass over the rows that it holds.
+pub(crate) async fn sweep(
+    session: &mut impl Session,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let sql = format!(
+        "SELECT id FROM envelopes WHERE deadline <= ?1 AND ended_at IS NULL ORDER BY deadline LIMIT ?2{}",
+        session.dialect().for_update_skip_locked()
+    );
+    let mut ended = Vec::new();
+    for row in session.rows(&sql, &[now.into(), limit.into()]).await? {
+        let id = row.text(0)?;
+        if fail(session, &id, "envelope timed out", codes::DEADLINE, now).await? {
+            ended.push(id);
+        }
+    }
+    Ok(ended)
+}
+
+/// Writes the end of an envelope that the caller holds and knows to be open.
+async fn apply(
+    session: &mut impl Session,
+    before: &Summary,
+    end: End,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let succeeded = end.status == Status::Succeeded;
+    let actors = if end.actors.len() > before.actors.len() { end.actors } else { before.actors.clone() };
+    let current = end.current.unwrap_or(before.current).max(before.current).min(actors.len());
+    let actor =
+        end.actor.as_deref().map(|name| bounds::name(name).to_owned()).or_else(|| before.actor.clone());
+    let message = bounds::text(&end.message).to_owned();
+    let error = end.error.as_deref().map(|error| bounds::text(error).to_owned());
+    let completed = if succeeded { actors.len() } else { before.completed };
+    // What has not been sent need not be; an entry that is in a replica's hands is gone when it confirms.
+    outbox::forget(session, &before.id).await?;
+    let logged = Update {
+        status: end.status,
+        message: Some(message.clone()),
+        result: end.result.clone(),
+        error: error.clone(),
+        percent: Some(100.0),
+        actor: actor.clone(),
+        current: Some(current),
+        ..Update::new(&before.id, now)
+    };
+    update::append(session, &logged).await?;
+    session
+        .execute(
+            "UPDATE envelopes SET status = ?2, message = ?3, result = ?4, error = ?5, code = ?6, route_actors = ?7, \
+             total_actors = ?8, current_actor_idx = ?9, current_actor_name = ?10, actors_completed = ?11, \
+             progress_percent = 100, updated_at = ?12, ended_at = ?12 WHERE id = ?1",
+            &[
+                (&before.id).into(),
+                end.status.as_str().into(),
+                message.into(),
+                end.result.as_ref().into(),
+                error.into(),
+                end.code.as_deref().map(bounds::name).into(),
+                actors.as_slice().into(),
+                actors.len().into(),
+                current.into(),
+                actor.into(),
+                completed.into(),
+                now.into(),
+            ],
+        )
+        .await?;
+    Ok(())
+}

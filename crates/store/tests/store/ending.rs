@@ -1,0 +1,163 @@
+//! How envelopes end, and that they stay so.
+
+use std::time::Duration;
+
+use asya_store::{
+    StoreError,
+    envelopes::{Cancelled, Creation, Ended, NewChild, NewEnvelope, Reported, Status, Step, codes},
+};
+
+use crate::support::{at, envelope, failed, json, names, on_each, report, succeeded};
+
+fn child(id: &str, parent: &str) -> NewChild {
+    NewChild {
+        id: id.to_owned(),
+        parent: Some(parent.to_owned()),
+        actors: names(&["a", "b", "c"]),
+        current: 1,
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_that_has_ended_stays_as_it_ended() {
+    on_each(async |store, _| {
+        assert_eq!(store.create(&envelope("1"), at(0)).await.unwrap(), Creation::Created);
+        assert_eq!(
+            store.report("1", &report(0, Step::Received), at(1)).await.unwrap(),
+            Reported::Applied(3.33)
+        );
+        assert_eq!(store.end("1", &succeeded("[1.0]"), at(2)).await.unwrap(), Ended::Applied);
+        let ended = store.get("1").await.unwrap().unwrap();
+        let late = store.report("1", &report(1, Step::Received), at(3)).await.unwrap();
+        assert_eq!(late, Reported::Ended(Status::Succeeded));
+        assert_eq!(store.end("1", &failed("x"), at(4)).await.unwrap(), Ended::Before(Status::Succeeded));
+        assert_eq!(store.cancel("1", "", at(5)).await.unwrap(), Cancelled::Before(Status::Succeeded));
+        assert_eq!(store.sweep(at(1_000_000), 10).await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.get("1").await.unwrap().unwrap(), ended);
+        assert_eq!(ended.result, Some(json("[1.0]")));
+        assert_eq!(ended.payload, Some(envelope("1").payload));
+        let summary = ended.summary;
+        assert_eq!((summary.status, summary.percent, summary.completed), (Status::Succeeded, 100.0, 3));
+        assert_eq!((summary.ended, summary.updated), (Some(at(2)), at(2)));
+        assert_eq!(summary.message.as_deref(), Some("Envelope completed successfully"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failure_says_where_and_why_as_the_contract_has_it() {
+    on_each(async |store, _| {
+        store.create(&envelope("1"), at(0)).await.unwrap();
+        assert_eq!(store.end("1", &failed("no \0 good"), at(2)).await.unwrap(), Ended::Applied);
+        let ended = store.get("1").await.unwrap().unwrap();
+        let result = "{\"error\":\"no \\u0000 good\",\"details\":{\"type\":\"ValueError\"},\"failed_actor\":\"b\",\
+                      \"failed_actor_idx\":1,\"route\":[\"a\",\"b\",\"c\"]}";
+        assert_eq!(ended.result, Some(json(result)));
+        let summary = ended.summary;
+        assert!(summary.message.unwrap().starts_with("Envelope failed at actor 'b': no"));
+        assert_eq!((summary.code.as_deref(), summary.actor.as_deref()), (Some("processing_error"), Some("b")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_who_race_to_end_an_envelope_one_wins() {
+    on_each(async |store, home| {
+        let other = home.open().await;
+        for number in 0..20 {
+            let id = number.to_string();
+            store.create(&envelope(&id), at(0)).await.unwrap();
+            let (good, bad) = (succeeded("1"), failed("x"));
+            let (one, two) = tokio::join!(store.end(&id, &good, at(1)), other.end(&id, &bad, at(1)));
+            let (one, two) = (one.unwrap(), two.unwrap());
+            let status = store.summary(&id).await.unwrap().unwrap().status;
+            match status {
+                Status::Succeeded => assert_eq!((one, two), (Ended::Applied, Ended::Before(status))),
+                _ => assert_eq!((one, two), (Ended::Before(status), Ended::Applied)),
+            }
+            let ends = store.updates_since(&id, 0, 100).await.unwrap();
+            assert_eq!(ends.iter().filter(|update| update.status.is_final()).count(), 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cancelling_ends_descendants_and_takes_back_what_was_not_sent() {
+    on_each(async |store, _| {
+        store.create(&envelope("1"), at(0)).await.unwrap();
+        for (id, parent) in [("1-1", "1"), ("1-2", "1"), ("1-1-1", "1-1")] {
+            assert_eq!(store.add_child(&child(id, parent), at(1)).await.unwrap(), Creation::Created);
+            assert_eq!(store.add_child(&child(id, parent), at(2)).await.unwrap(), Creation::Exists);
+        }
+        store.end("1-2", &succeeded("1"), at(3)).await.unwrap();
+        let cancelled = store.cancel("1", "by a person", at(4)).await.unwrap();
+        assert_eq!(cancelled, Cancelled::Applied(names(&["1", "1-1", "1-1-1"])));
+        let summary = store.summary("1-1-1").await.unwrap().unwrap();
+        assert_eq!((summary.status, summary.code.as_deref()), (Status::Failed, Some(codes::CANCELLED)));
+        assert_eq!(summary.error.as_deref(), Some("Envelope cancelled: by a person"));
+        assert!(!summary.is_active(at(4)));
+        assert_eq!(store.summary("1-2").await.unwrap().unwrap().status, Status::Succeeded);
+        assert_eq!(store.claim(at(5), Duration::from_secs(1), 10).await.unwrap(), []);
+        // Its sidecar announces a child after that.
+        store.add_child(&child("1-3", "1"), at(6)).await.unwrap();
+        assert_eq!(store.summary("1-3").await.unwrap().unwrap().code.as_deref(), Some(codes::CANCELLED));
+        assert_eq!(store.cancel("unheard of", "", at(7)).await.unwrap(), Cancelled::Unknown);
+        let counts = store.children("1").await.unwrap();
+        assert_eq!((counts.succeeded, counts.failed, counts.running), (1, 2, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadline_ends_its_envelope_and_its_children_once() {
+    on_each(async |store, home| {
+        let other = home.open().await;
+        for number in 0..30 {
+            let id = format!("{number:02}");
+            store.create(&NewEnvelope { deadline: Some(at(10)), ..envelope(&id) }, at(0)).await.unwrap();
+        }
+        store.add_child(&child("child", "00"), at(1)).await.unwrap();
+        store.end("29", &succeeded("1"), at(2)).await.unwrap();
+        assert_eq!(store.sweep(at(9), 100).await.unwrap(), Vec::<String>::new());
+        let (mut one, two) = tokio::join!(store.sweep(at(10), 100), other.sweep(at(10), 100));
+        let ended = one.as_mut().unwrap();
+        ended.extend(two.unwrap());
+        // Rows that one of them held were passed over by the other: each id came once, and none is left.
+        ended.extend(store.sweep(at(10), 100).await.unwrap());
+        ended.sort();
+        let mut expected: Vec<_> = (0..29).map(|number| format!("{number:02}")).collect();
+        expected.push("child".to_owned());
+        assert_eq!(*ended, expected);
+        let summary = store.summary("00").await.unwrap().unwrap();
+        assert_eq!((summary.status, summary.code.as_deref()), (Status::Failed, Some(codes::DEADLINE)));
+        assert_eq!(summary.error.as_deref(), Some("envelope timed out"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_said_to_be_and_what_is_too_long_is_refused() {
+    on_each(async |store, _| {
+        assert_eq!(store.report("?", &report(0, Step::Received), at(1)).await.unwrap(), Reported::Unknown);
+        assert_eq!(store.end("?", &succeeded("1"), at(1)).await.unwrap(), Ended::Unknown);
+        assert_eq!(store.get("?").await.unwrap(), None);
+        for id in [String::new(), "x".repeat(513)] {
+            let refused = store.create(&envelope(&id), at(0)).await;
+            assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        }
+        // Names and texts come from anywhere: they are cut, and nothing fails for them.
+        store.create(&envelope(&"ü".repeat(256)), at(0)).await.unwrap();
+        let mut long = report(0, Step::Received);
+        (long.actor, long.message) = (Some("ü".repeat(10_000)), Some("ü".repeat(100_000)));
+        long.current = usize::MAX;
+        let id = "ü".repeat(256);
+        assert!(matches!(store.report(&id, &long, at(1)).await.unwrap(), Reported::Applied(_)));
+        assert_eq!(store.end(&id, &failed(&"ü".repeat(100_000)), at(2)).await.unwrap(), Ended::Applied);
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        store.create(&envelope("deep"), at(3)).await.unwrap();
+        assert_eq!(store.end("deep", &succeeded(&deep), at(4)).await.unwrap(), Ended::Applied);
+        assert_eq!(store.get("deep").await.unwrap().unwrap().result, Some(json(&deep)));
+    })
+    .await;
+}

@@ -1,0 +1,13 @@
+//! The gateway's store: one suite, every database.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod adoption;
+mod ending;
+mod faults;
+mod finding;
+mod keeping;
+mod outbox;
+mod progress;
+mod scale;
+mod support;
+mod watching;

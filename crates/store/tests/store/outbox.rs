@@ -1,0 +1,103 @@
+//! The outbox loses nothing, and repeats what was in flight at most.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use asya_store::envelopes::{Creation, Status, codes};
+
+use crate::support::{SOON, at, envelope, on_each};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn an_envelope_and_its_message_are_stored_together_and_once() {
+    on_each(async |store, _| {
+        assert_eq!(store.create(&envelope("1"), at(0)).await.unwrap(), Creation::Created);
+        assert_eq!(store.create(&envelope("1"), at(1)).await.unwrap(), Creation::Exists);
+        tokio::time::timeout(SOON, store.sendable()).await.unwrap();
+        let claimed = store.claim(at(2), LEASE, 10).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+        let entry = &claimed[0];
+        assert_eq!((entry.id.as_str(), entry.actor.as_str(), &entry.body[..]), ("1", "a", &b"body of 1"[..]));
+        assert_eq!((entry.claim, entry.created), (1, at(0)));
+        let summary = store.summary("1").await.unwrap().unwrap();
+        assert_eq!(summary.status, Status::Running);
+        assert_eq!(summary.message.as_deref(), Some("Sending envelope to first actor"));
+        assert_eq!(store.outbox_depth().await.unwrap().waiting, 1);
+        assert_eq!(store.confirm(&claimed).await.unwrap(), 1);
+        assert_eq!(store.outbox_depth().await.unwrap().waiting, 0);
+        assert_eq!(store.next_ready().await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claimant_that_dies_costs_a_repeat_of_what_it_held_and_no_more() {
+    on_each(async |store, _| {
+        for number in 0..10 {
+            store.create(&envelope(&number.to_string()), at(0)).await.unwrap();
+        }
+        let dead = store.claim(at(1), LEASE, 4).await.unwrap();
+        let rest = store.claim(at(1), LEASE, 100).await.unwrap();
+        assert_eq!((dead.len(), rest.len()), (4, 6));
+        store.confirm(&rest).await.unwrap();
+        assert_eq!(store.claim(at(30), LEASE, 100).await.unwrap(), []);
+        assert_eq!(store.next_ready().await.unwrap(), Some(at(31)));
+        let again = store.claim(at(31), LEASE, 100).await.unwrap();
+        let ids = |claimed: &[asya_store::envelopes::Claimed]| {
+            claimed.iter().map(|entry| entry.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&again), ids(&dead));
+        assert!(again.iter().all(|entry| entry.claim == 2));
+        // The first one was only slow: what it confirms now is somebody else's.
+        assert_eq!(store.confirm(&dead).await.unwrap(), 0);
+        assert_eq!(store.confirm(&again).await.unwrap(), 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replicas_that_claim_at_once_share_the_entries() {
+    on_each(async |store, home| {
+        let stores = [store, home.open().await, home.open().await];
+        for number in 0..60 {
+            stores[0].create(&envelope(&number.to_string()), at(0)).await.unwrap();
+        }
+        let tasks = stores.into_iter().map(|store| {
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                while store.outbox_depth().await.unwrap().waiting > 0 {
+                    let claimed = store.claim(at(1), LEASE, 7).await.unwrap();
+                    store.confirm(&claimed).await.unwrap();
+                    mine.extend(claimed.into_iter().map(|entry| entry.id));
+                }
+                mine
+            })
+        });
+        let mut all = Vec::new();
+        for task in tasks.collect::<Vec<_>>() {
+            all.extend(task.await.unwrap());
+        }
+        assert_eq!(all.len(), 60);
+        assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), 60);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_tried_again_or_fails_its_envelope() {
+    on_each(async |store, _| {
+        store.create(&envelope("1"), at(0)).await.unwrap();
+        let entry = store.claim(at(1), LEASE, 1).await.unwrap().remove(0);
+        store.postpone(&entry, "broker is away", at(5)).await.unwrap();
+        assert_eq!(store.claim(at(4), LEASE, 1).await.unwrap(), []);
+        let entry = store.claim(at(5), LEASE, 1).await.unwrap().remove(0);
+        assert_eq!(entry.claim, 2);
+        store.abandon(&entry, "no such queue", at(6)).await.unwrap();
+        let summary = store.summary("1").await.unwrap().unwrap();
+        assert_eq!((summary.status, summary.code.as_deref()), (Status::Failed, Some(codes::NOT_SENT)));
+        assert_eq!(summary.error.as_deref(), Some("failed to send envelope: no such queue"));
+        assert_eq!(store.claim(at(1000), LEASE, 1).await.unwrap(), []);
+        assert_eq!(store.outbox_depth().await.unwrap().oldest, None);
+    })
+    .await;
+}
