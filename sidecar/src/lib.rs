@@ -35,7 +35,6 @@ mod endpoints;
 pub mod engine;
 pub mod failure;
 pub mod gateway;
-mod glob;
 mod handle;
 mod http;
 pub mod observe;

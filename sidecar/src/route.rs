@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use asya_envelope::{Envelope, Headers, Raw, Route, headers, lineage::Lineage};
+use asya_envelope::{Envelope, Headers, Raw, Route, glob::matches, headers, lineage::Lineage};
 use asya_handler::Item;
 use asya_telemetry::TraceContext;
 use asya_transport::Outgoing;
@@ -13,7 +13,6 @@ use asya_transport::Outgoing;
 use crate::{
     EngineConfig,
     failure::{END_IN_ROUTE, INVALID_ROUTE, LOOP, NOT_ADVANCED, ROUTE_NOT_ALLOWED, Refusal, TOO_LARGE},
-    glob::matches,
 };
 
 /// Where a message goes, in the words of the metric `messages_sent_total`.

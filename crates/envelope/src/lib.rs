@@ -5,11 +5,13 @@
 //! | [`raw`] | [`Raw`]: one JSON value exactly as it stood in the message |
 //! | [`name`] | [`ActorName`], [`Queue`], [`Naming`]: who is addressed, and on which queue |
 //! | [`route`] | [`Route`]: the actors an envelope visits and where it is |
+//! | [`glob`] | patterns of actor names |
 //! | [`headers`] | [`Headers`], and the names that belong to the platform |
 //! | [`envelope`] | [`Envelope`]: parse and encode |
 //! | [`lineage`] | ids of fan-out children |
 //! | [`deadline`] | [`Deadline`]: until when an envelope is worth handling |
 //! | [`limits`] | [`Limits`]: how large a message may be |
+//! | [`original`] | what failed, back from the envelope that `error-end` received |
 //! | [`report`] | [`ErrorReport`] and the envelope that `error-end` receives |
 //!
 //! The invariant of this crate: **what the runtime does not understand, it does not change.** A payload, a header or
@@ -18,10 +20,12 @@
 
 pub mod deadline;
 pub mod envelope;
+pub mod glob;
 pub mod headers;
 pub mod limits;
 pub mod lineage;
 pub mod name;
+pub mod original;
 pub mod raw;
 pub mod report;
 pub mod route;

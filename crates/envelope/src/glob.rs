@@ -1,7 +1,7 @@
 //! Globs over actor names: `*` is any text, `?` any one character.
 
 /// True when `text` matches `glob` as a whole.
-pub(crate) fn matches(glob: &str, text: &str) -> bool {
+pub fn matches(glob: &str, text: &str) -> bool {
     let (glob, text) = (glob.as_bytes(), text.as_bytes());
     let (mut g, mut t) = (0, 0);
     // Where the last `*` stands and how much it covers so far: on a mismatch it covers one more.

@@ -1,0 +1,92 @@
+//! Who acts, and what they may.
+
+use crate::service::Error;
+
+/// What a principal may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// See envelopes without their contents, queues, tools and streams.
+    Read,
+    /// Call tools, send envelopes, cancel what it sent itself.
+    Send,
+    /// See contents: payloads, results, details of errors.
+    Payload,
+    /// Everything: cancel and replay what others sent, purge, the audit log.
+    Admin,
+}
+
+/// A set of roles. [`Role::Admin`] contains the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+    /// Everything.
+    pub const ALL: Self = Self(Self::bit(Role::Admin));
+
+    const fn bit(role: Role) -> u8 {
+        1 << role as u8
+    }
+
+    /// The same set with one more.
+    #[must_use]
+    pub const fn with(self, role: Role) -> Self {
+        Self(self.0 | Self::bit(role))
+    }
+
+    /// Whether the set allows what the role allows.
+    pub const fn has(self, role: Role) -> bool {
+        self.0 & (Self::bit(role) | Self::bit(Role::Admin)) != 0
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
+        roles.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Name in the audit log: of a token, of a subject of an identity provider, `anonymous` where nobody is asked.
+    pub name: String,
+    /// What it may do.
+    pub roles: Roles,
+}
+
+impl Principal {
+    /// Everybody, where authentication is off.
+    pub fn anonymous() -> Self {
+        Self { name: "anonymous".to_owned(), roles: Roles::ALL }
+    }
+
+    /// Refuses what the role would be needed for.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] without the role.
+    pub fn needs(&self, role: Role) -> Result<(), Error> {
+        if self.roles.has(role) {
+            Ok(())
+        } else {
+            Err(Error::Denied { who: self.name.clone(), needed: role })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admin_contains_every_role_and_the_others_only_themselves() {
+        let read = Roles::from_iter([Role::Read]);
+        assert!(read.has(Role::Read));
+        for role in [Role::Send, Role::Payload, Role::Admin] {
+            assert!(!read.has(role), "{role:?}");
+            assert!(Roles::ALL.has(role), "{role:?}");
+        }
+    }
+}

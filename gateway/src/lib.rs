@@ -1,0 +1,15 @@
+//! The gateway: pipelines as tools that applications and models call, and the state of every envelope they made.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`tools`] | pipelines that can be called by name, as files declare them |
+//! | [`service`] | the use cases, the same for every way in |
+//! | [`auth`] | who may do what |
+//! | [`outbox`] | publishes what the store holds to be published |
+//! | [`sweep`] | deadlines and retention |
+
+pub mod auth;
+pub mod outbox;
+pub mod service;
+pub mod sweep;
+pub mod tools;

@@ -1,0 +1,116 @@
+//! Publishes what the outbox holds.
+
+use std::{sync::Arc, time::Duration};
+
+use asya_envelope::Naming;
+use asya_store::{EnvelopeStore, StoreError, envelopes::Claimed};
+use asya_transport::{Outgoing, Transport, TransportError};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+/// Entries that are published at a time: as many may be published again after a crash, and no more.
+pub const BATCH: usize = 128;
+/// How long entries in hand are kept from other replicas: longer than a broker takes to confirm, shorter than a person
+/// waits for what a crash left behind.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long the broker may take to confirm, so that a claim never runs out in hand.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Pause between looks when nothing is known to wait: entries of other replicas, claims that ran out.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pause before an entry is tried again; doubles with each try.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a queue that does not exist is waited for: an operator makes queues within seconds.
+const MISSING_QUEUE: Duration = Duration::from_secs(60);
+
+/// Publishes what the outbox holds until it is stopped.
+pub struct Outbox {
+    store: EnvelopeStore,
+    transport: Arc<dyn Transport>,
+    naming: Naming,
+}
+
+impl Outbox {
+    /// Publishes the entries of `store` to queues that are named like `naming`.
+    pub fn new(store: EnvelopeStore, transport: Arc<dyn Transport>, naming: Naming) -> Self {
+        Self { store, transport, naming }
+    }
+
+    /// Publishes until `stop`; the batch in hand is finished first. Errors of store and broker are waited out.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let published = match self.publish_batch().await {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox waits for its store");
+                    0
+                }
+            };
+            // A full batch means that more is waiting.
+            if published < BATCH {
+                tokio::select! {
+                    () = self.store.sendable() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Publishes one batch; answers how many entries were claimed.
+    ///
+    /// # Errors
+    /// Those of the store. Entries in hand are free again when their claim runs out.
+    pub async fn publish_batch(&self) -> Result<usize, StoreError> {
+        let claimed = self.store.claim(Timestamp::now(), LEASE, BATCH).await?;
+        let count = claimed.len();
+        // All at a time: the transport confirms them in windows.
+        let outcomes: Vec<_> = stream::iter(claimed)
+            .map(async |entry| {
+                let outcome = self.publish(&entry).await;
+                (entry, outcome)
+            })
+            .buffer_unordered(BATCH)
+            .collect()
+            .await;
+        let (sent, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
+        let sent: Vec<_> = sent.into_iter().map(|(entry, _)| entry).collect();
+        if !sent.is_empty() {
+            self.store.confirm(&sent).await?;
+        }
+        for (entry, outcome) in failed {
+            if let Err(error) = outcome {
+                self.failed(&entry, &error).await?;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn publish(&self, entry: &Claimed) -> Result<(), TransportError> {
+        let queue = self.naming.queue(&entry.actor);
+        let publishing = self.transport.publish(Outgoing { queue, body: entry.body.clone() }, None);
+        tokio::time::timeout(PATIENCE, publishing).await.unwrap_or_else(|_| {
+            Err(TransportError::Unavailable(format!("no confirmation within {PATIENCE:?}")))
+        })
+    }
+
+    async fn failed(&self, entry: &Claimed, error: &TransportError) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let age = Duration::try_from(now.duration_since(entry.created)).unwrap_or_default();
+        let hopeless = match error {
+            TransportError::Unroutable { .. } => age > MISSING_QUEUE,
+            TransportError::TooLarge { .. } | TransportError::Refused { .. } => true,
+            // A broker that comes back, or a person who mends it, in the envelope's lifetime is in time.
+            TransportError::Unavailable(_) | TransportError::Misconfigured(_) => false,
+        };
+        if hopeless {
+            tracing::warn!(id = entry.id, actor = entry.actor, %error, "envelope cannot be sent");
+            return self.store.abandon(entry, &error.to_string(), now).await;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << entry.claim.min(10)).min(LONGEST_PAUSE);
+        let until = now.checked_add(pause).unwrap_or(now);
+        self.store.postpone(entry, &error.to_string(), until).await
+    }
+}

@@ -1,0 +1,70 @@
+//! What sidecars report. They may report on envelopes of their own namespace, and never publish by it.
+
+use asya_store::envelopes::{Creation, Ended, Ending, NewChild, Report, Reported};
+use jiff::Timestamp;
+
+use super::{Error, Service, unknown};
+
+/// A sidecar, as authentication knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reporter {
+    /// The namespace that it runs in; `None`: trusted for any.
+    pub namespace: Option<String>,
+}
+
+impl Service {
+    /// A progress report.
+    ///
+    /// # Errors
+    /// Unknown envelopes, which are not to be reported on again, and those of the store.
+    pub async fn progress(&self, from: &Reporter, id: &str, report: &Report) -> Result<Reported, Error> {
+        self.may_report(from, id).await?;
+        match self.store.report(id, report, Timestamp::now()).await? {
+            Reported::Unknown => Err(unknown(id)),
+            reported => Ok(reported),
+        }
+    }
+
+    /// A final report. A second one changes nothing and is no error: sidecars repeat it until it is taken.
+    ///
+    /// # Errors
+    /// As [`Service::progress`].
+    pub async fn finish(&self, from: &Reporter, id: &str, ending: &Ending) -> Result<Ended, Error> {
+        self.may_report(from, id).await?;
+        match self.store.end(id, ending, Timestamp::now()).await? {
+            Ended::Unknown => Err(unknown(id)),
+            ended => Ok(ended),
+        }
+    }
+
+    /// A fan-out child that the sidecar has sent.
+    ///
+    /// # Errors
+    /// Reports of another namespace, and those of the store.
+    pub async fn child(&self, from: &Reporter, child: &NewChild) -> Result<Creation, Error> {
+        if let Some(parent) = &child.parent
+            && from.namespace.is_some()
+            && let Some(parent) = self.store.summary(parent).await?
+        {
+            permit(from, parent.namespace.as_deref())?;
+        }
+        Ok(self.store.add_child(child, Timestamp::now()).await?)
+    }
+
+    async fn may_report(&self, from: &Reporter, id: &str) -> Result<(), Error> {
+        if from.namespace.is_none() {
+            return Ok(());
+        }
+        let known = self.store.summary(id).await?.ok_or_else(|| unknown(id))?;
+        permit(from, known.namespace.as_deref())
+    }
+}
+
+fn permit(from: &Reporter, bound: Option<&str>) -> Result<(), Error> {
+    match (&from.namespace, bound) {
+        (Some(own), Some(bound)) if own != bound => {
+            Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not report on this envelope")))
+        }
+        _ => Ok(()),
+    }
+}

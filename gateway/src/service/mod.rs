@@ -1,0 +1,129 @@
+//! The use cases: one place for all ways in.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`send`] | new envelopes: by a tool, by a route, by another try |
+//! | [`look`] | what there is to see: envelopes, their updates, counts, the audit log |
+//! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
+//! | [`callback`] | what sidecars report |
+//! | [`error`] | [`Error`]: why a use case was refused |
+//!
+//! The invariant of this module: **what was answered with success is stored.** Publishing follows from the store's outbox.
+
+pub mod callback;
+pub mod change;
+pub mod error;
+pub mod look;
+pub mod send;
+
+use std::sync::Arc;
+
+use asya_envelope::{Limits, Raw};
+use asya_store::{
+    EnvelopeStore, StoreError,
+    envelopes::{AuditEntry, Tracked},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+
+pub use callback::Reporter;
+pub use error::Error;
+
+use crate::{
+    auth::{Principal, Role},
+    tools::ToolSet,
+};
+
+/// What a gateway allows.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Globs (`*`, `?`) of actors that envelopes may be sent to directly; `*` alone allows all, none at all nobody.
+    pub routes: Vec<String>,
+    /// Largest message in bytes.
+    pub limits: Limits,
+    /// The namespace of the actors: sidecars of others may not report on envelopes made here. `None`: any may.
+    pub namespace: Option<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None }
+    }
+}
+
+/// Everything that use cases need. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    store: EnvelopeStore,
+    tools: watch::Receiver<Arc<ToolSet>>,
+    rules: Arc<Rules>,
+}
+
+impl Service {
+    /// The use cases over a store, with these tools as they change.
+    pub fn new(store: EnvelopeStore, tools: watch::Receiver<Arc<ToolSet>>, rules: Rules) -> Self {
+        Self { store, tools, rules: Arc::new(rules) }
+    }
+
+    /// The store, for outbox and sweeps.
+    pub fn store(&self) -> &EnvelopeStore {
+        &self.store
+    }
+
+    /// The tools as they are now.
+    pub fn tools(&self) -> Arc<ToolSet> {
+        self.tools.borrow().clone()
+    }
+
+    /// The tools as they change, for those who announce that.
+    pub fn tool_changes(&self) -> watch::Receiver<Arc<ToolSet>> {
+        self.tools.clone()
+    }
+
+    /// Enters into the audit log what a principal did.
+    async fn audit(
+        &self,
+        who: &Principal,
+        action: &str,
+        envelope: Option<&str>,
+        detail: Option<&impl Serialize>,
+    ) -> Result<(), Error> {
+        let entry = AuditEntry {
+            number: 0,
+            at: Timestamp::now(),
+            who: who.name.clone(),
+            action: action.to_owned(),
+            envelope: envelope.map(str::to_owned),
+            detail: detail.map(|detail| Raw::of(detail)),
+        };
+        Ok(self.store.audit(&entry).await?)
+    }
+
+    /// The envelope, or that there is none.
+    async fn known(&self, id: &str) -> Result<Tracked, Error> {
+        self.store.get(id).await?.ok_or_else(|| unknown(id))
+    }
+}
+
+fn unknown(id: &str) -> Error {
+    Error::NotFound { what: "Envelope", name: id.to_owned() }
+}
+
+/// Refuses unless `who` sent it or is an admin.
+fn own(who: &Principal, sender: Option<&str>) -> Result<(), Error> {
+    who.needs(if sender == Some(who.name.as_str()) { Role::Send } else { Role::Admin })
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(why) => Self::invalid("", why),
+            StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::Full(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
