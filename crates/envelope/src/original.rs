@@ -1,6 +1,6 @@
 //! What failed, back from the envelope that `error-end` received.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::{Envelope, Raw};
@@ -29,8 +29,12 @@ pub fn original(mut failed: Envelope) -> Result<Envelope, NoOriginal> {
         #[serde(borrow)]
         error: Option<&'a RawValue>,
         details: Option<Details>,
-        #[serde(borrow)]
+        #[serde(borrow, default, deserialize_with = "there")]
         original_payload: Option<&'a RawValue>,
+    }
+    /// A member that is null is there all the same.
+    fn there<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+        <&RawValue>::deserialize(value).map(Some)
     }
     #[derive(Deserialize)]
     struct Details {
@@ -73,6 +77,7 @@ mod tests {
         let back = original(wrapped(r#"{"n": 1.0, "big":1e400}"#, &Limits::default())).unwrap();
         assert_eq!(back.payload.as_str(), r#"{"n": 1.0, "big":1e400}"#);
         assert_eq!(back.route, Route::new(["a", "b"]));
+        assert_eq!(original(wrapped("null", &Limits::default())).unwrap().payload, Raw::null());
     }
 
     #[test]
