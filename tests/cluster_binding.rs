@@ -21,7 +21,8 @@ fn deployment(image: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "vllm", "labels": {"team": "llm"}, "annotations": {"mine": "yes"}},
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "vllm"}}, "template": {
+        // No kubelet makes pods ready here, so a rolling update would keep one more of them for ever.
+        "spec": {"replicas": 2, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": {"app": "vllm"}}, "template": {
             "metadata": {"labels": {"app": "vllm"}},
             "spec": {
                 "terminationGracePeriodSeconds": 90,
