@@ -91,7 +91,8 @@ class Hooks(threading.Thread):
         env = {it["name"]: it["value"] for it in container.get("env", [])}
         ran = subprocess.run(
             [*container.get("command", [OPERATOR]), *container["args"]],
-            env={**env, "KUBECONFIG": str(own), "PATH": self.cluster.env["PATH"]},
+            # kubectl caches below its home, else below the working directory.
+            env={**env, "KUBECONFIG": str(own), "PATH": self.cluster.env["PATH"], "HOME": str(own.parent)},
             capture_output=True,
             text=True,
             timeout=LIMIT,

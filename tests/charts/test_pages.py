@@ -154,6 +154,19 @@ def operator(cluster: Cluster, tmp_path: Path) -> Iterator[Any]:
         it.stop()
 
 
+def collector_knows(cluster: Cluster) -> None:
+    """Waits until the garbage collector has heard of the kind, which takes it up to half a minute: what an actor owned
+    that was deleted before, with its CRD, it would never take away."""
+    nobody = {"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "name": "nobody", "uid": "0-0"}
+    orphan = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "orphan", "namespace": "asya", "ownerReferences": [nobody]},
+    }
+    cluster.run("kubectl", "create", "-f", "-", stdin=json.dumps(orphan))
+    await_("a garbage collector", lambda: cluster.get("configmap", "orphan", "-n", "asya") is None)
+
+
 def word(cluster: Cluster, actor: str) -> str | None:
     found = cluster.get("asyncactor", actor, "-n", "asya") or {}
     return found.get("status", {}).get("status")
@@ -179,7 +192,9 @@ def test_a_new_user_gets_an_answer_and_leaves_nothing(
         await_("the end's queue", lambda: broker.has("asya-asya-happy-end"))
         assert cluster.get("deployment", "test-actor", "-n", "asya")["spec"]["replicas"] == 0
         # The images of the others are not on this machine; then KEDA's part.
-        cluster.kubectl("scale", "deployment", "hello", "happy-end", "error-end", "--replicas=0", "-n", "asya")
+        paused = '{"spec": {"paused": true}}'
+        cluster.kubectl("patch", "asyncactor", "hello", "-n", "asya", "--type=merge", "-p", paused)
+        cluster.kubectl("scale", "deployment", "happy-end", "error-end", "--replicas=0", "-n", "asya")
         await_("no pods", lambda: not cluster.get("pods", "-n", "asya")["items"])
         kubelet = Kubelet(cluster, "asya", tmp_path)
         cluster.kubectl("scale", "deployment", "test-actor", "--replicas=1", "-n", "asya")
@@ -190,6 +205,7 @@ def test_a_new_user_gets_an_answer_and_leaves_nothing(
         await_("the answer", lambda: arrived.extend(broker.take("asya-asya-happy-end")) or arrived)
         await_("a running actor", lambda: word(cluster, "test-actor") == "Running")
         assert [(it["id"], it["payload"]) for it in arrived] == [("job-7", 7)]
+        collector_knows(cluster)
         # docs/uninstall.md, the first order.
         stranger.runs("uninstall.md", "Everything: actors first")
         assert not broker.has(QUEUE), "an empty queue goes with its actor"
