@@ -5,11 +5,13 @@
 //! | [`tools`] | pipelines that can be called by name, as files declare them |
 //! | [`service`] | the use cases, the same for every way in |
 //! | [`auth`] | who may do what |
+//! | [`rest`] | HTTP |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
 pub mod auth;
 pub mod outbox;
+pub mod rest;
 pub mod service;
 pub mod sweep;
 pub mod tools;

@@ -126,4 +126,4 @@ impl From<StoreError> for Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

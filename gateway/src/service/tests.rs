@@ -32,13 +32,13 @@ use crate::{
 
 const TRUSTED: Reporter = Reporter { namespace: None };
 
-struct World {
-    service: Service,
+pub(crate) struct World {
+    pub(crate) service: Service,
     transport: Arc<Local>,
     _folder: TempDir,
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().join("gateway.db");
     let store = EnvelopeStore::open(url.to_str().unwrap(), StoreOptions::default()).await.unwrap();

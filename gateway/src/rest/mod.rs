@@ -1,0 +1,19 @@
+//! HTTP: how use cases are reached and how refusals look. No logic lives here.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`contract`] | the routes of the Go system, with their bodies and status codes |
+//! | [`stream`] | the updates of an envelope as server-sent events |
+//! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
+//! | [`wire`] | JSON shapes of records, updates and reports |
+//!
+//! Routers take who acts ([`Principal`](crate::auth::Principal)) and which sidecar reports
+//! ([`Reporter`](crate::service::Reporter)) from the request's extensions: authentication is a layer around them, and
+//! a request that went through none is refused.
+
+pub mod contract;
+pub mod problem;
+pub mod stream;
+#[cfg(test)]
+mod tests;
+pub mod wire;

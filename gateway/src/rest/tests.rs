@@ -1,0 +1,185 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{contract, problem::PROBLEM};
+use crate::{
+    auth::Principal,
+    service::{
+        Reporter,
+        tests::{World, world},
+    },
+};
+
+const LARGEST: usize = 1024 * 1024;
+
+fn app(world: &World) -> Router {
+    contract::routes(world.service.clone(), LARGEST)
+        .layer(Extension(Principal::anonymous()))
+        .layer(Extension(Reporter { namespace: None }))
+}
+
+struct Answer {
+    status: StatusCode,
+    kind: String,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+async fn ask(
+    app: &Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = app.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let kind = answer.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap().to_owned());
+    let status = answer.status();
+    let text = String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    Answer { status, kind: kind.unwrap_or_default(), text }
+}
+
+async fn get(app: &Router, path: &str) -> Answer {
+    ask(app, "GET", path, &[], Body::empty()).await
+}
+
+async fn post(app: &Router, path: &str, body: &Value) -> Answer {
+    ask(app, "POST", path, &[], body.to_string()).await
+}
+
+/// Calls the tool and answers the id of its envelope.
+async fn called(app: &Router) -> String {
+    let answer = post(app, "/tools/call", &json!({"name": "ocr", "arguments": {"page": 1}})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let handle: Value = serde_json::from_str(answer.json()["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(handle["message"], "Envelope created successfully");
+    let id = handle["envelope_id"].as_str().unwrap().to_owned();
+    assert_eq!(handle["status_url"], format!("/envelopes/{id}"));
+    id
+}
+
+#[tokio::test]
+async fn a_call_is_followed_to_its_end() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    assert_eq!(get(&app, &format!("/envelopes/{id}/active")).await.json(), json!({"active": true}));
+    // As the sidecar of the Go system reports: no name, and the index behind it once it has completed.
+    for (status, current, percent) in [("received", 0, 5.0), ("processing", 0, 25.0), ("completed", 1, 50.0)]
+    {
+        let report = json!({"actors": ["split", "read"], "current_actor_idx": current, "status": status});
+        let answer = post(&app, &format!("/envelopes/{id}/progress"), &report).await;
+        assert_eq!(answer.json(), json!({"status": "ok", "progress_percent": percent}), "{status}");
+    }
+    let end = json!({"id": id, "status": "succeeded", "result": {"text": "ab"}});
+    assert_eq!(post(&app, &format!("/envelopes/{id}/final"), &end).await.json(), json!({"status": "ok"}));
+    let record = get(&app, &format!("/envelopes/{id}")).await.json();
+    assert_eq!(record["status"], "succeeded");
+    assert_eq!(record["progress_percent"], 100.0);
+    assert_eq!(record["payload"], json!({"page": 1}));
+    assert_eq!(record["result"], json!({"text": "ab"}));
+    let over = get(&app, &format!("/envelopes/{id}/active")).await;
+    assert_eq!((over.status, over.json()), (StatusCode::GONE, json!({"active": false})));
+}
+
+#[tokio::test]
+async fn a_stream_tells_everything_once_and_closes_after_the_end() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let path = format!("/envelopes/{id}/stream");
+    let reading = tokio::spawn({
+        let (app, path) = (app.clone(), path.clone());
+        async move { get(&app, &path).await }
+    });
+    let report = json!({"actors": ["split", "read"], "current_actor_idx": 0, "status": "received"});
+    post(&app, &format!("/envelopes/{id}/progress"), &report).await;
+    post(&app, &format!("/envelopes/{id}/final"), &json!({"status": "failed", "error": "no"})).await;
+    let live = reading.await.unwrap();
+    assert_eq!(live.kind, "text/event-stream");
+    let ids: Vec<i64> =
+        live.text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    assert!(ids.is_sorted() && ids.len() >= 3, "{}", live.text);
+    assert_eq!(live.text.matches("event: update").count(), ids.len());
+    assert!(live.text.contains(r#""status":"failed""#));
+    // An envelope that has ended: the same again, and the connection closes.
+    assert_eq!(get(&app, &path).await.text, live.text);
+    let last = ids[ids.len() - 2].to_string();
+    let rest = ask(&app, "GET", &path, &[("last-event-id", &last)], Body::empty()).await;
+    assert_eq!(rest.text.matches("event: update").count(), 1, "{}", rest.text);
+    let wrong = ask(&app, "GET", &path, &[("last-event-id", "first")], Body::empty()).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn children_are_stored_and_not_sent() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let before = world.service.store().outbox_depth().await.unwrap().waiting;
+    let child = json!({"id": format!("{id}-1"), "parent_id": id, "actors": ["read"], "current": 0});
+    for _ in 0..2 {
+        let answer = post(&app, "/envelopes", &child).await;
+        assert_eq!(answer.status, StatusCode::CREATED);
+        assert_eq!(answer.json(), json!({"status": "created", "id": format!("{id}-1")}));
+    }
+    assert_eq!(world.service.store().outbox_depth().await.unwrap().waiting, before);
+}
+
+#[tokio::test]
+async fn refusals_have_the_status_of_the_contract() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let report = json!({"actors": ["a"], "current_actor_idx": 0, "status": "received"});
+    for (method, path, body, status) in [
+        ("GET", "/envelopes/nobody".to_owned(), String::new(), 404),
+        ("GET", "/envelopes/nobody/stream".to_owned(), String::new(), 404),
+        ("GET", "/envelopes/nobody/active".to_owned(), String::new(), 410),
+        // 500 in the Go system, whose sidecars then try again; ours is final.
+        ("POST", "/envelopes/nobody/progress".to_owned(), report.to_string(), 404),
+        ("POST", format!("/envelopes/{id}/progress"), json!({"status": "lost"}).to_string(), 400),
+        ("POST", format!("/envelopes/{id}/final"), json!({"status": "running"}).to_string(), 400),
+        ("POST", "/envelopes".to_owned(), json!({"id": "", "actors": ["a"]}).to_string(), 400),
+        ("POST", "/tools/call".to_owned(), "{".to_owned(), 400),
+        ("POST", "/tools/call".to_owned(), "{}".to_owned(), 400),
+        ("POST", "/tools/call".to_owned(), json!({"name": "orc"}).to_string(), 404),
+        ("GET", "/tools/call".to_owned(), String::new(), 405),
+        ("POST", "/tools/call".to_owned(), "x".repeat(2 * LARGEST), 413),
+        ("PUT", "/health".to_owned(), String::new(), 200),
+    ] {
+        let answer = ask(&app, method, &path, &[], body).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
+    }
+    assert_eq!(get(&app, "/envelopes/nobody").await.text, "Envelope not found\n");
+    let wrong = post(&app, "/tools/call", &json!({"name": "ocr", "arguments": {}})).await.json();
+    assert_eq!(wrong["isError"], true);
+    assert_eq!(wrong["content"][0]["text"], "missing required parameter: page");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_problem_gets_one() {
+    let world = world().await;
+    let answer = ask(&app(&world), "GET", "/envelopes/nobody", &[("accept", PROBLEM)], Body::empty()).await;
+    assert_eq!((answer.status, &*answer.kind), (StatusCode::NOT_FOUND, PROBLEM));
+    let problem = answer.json();
+    assert_eq!(problem["code"], "not_found");
+    assert_eq!(problem["status"], 404);
+}

@@ -1,0 +1,267 @@
+//! JSON as clients and sidecars of the Go system know it; what is new comes behind.
+
+use std::time::Duration;
+
+use asya_envelope::Raw;
+use asya_store::envelopes::{Ending, NewChild, Report, Status, Step, Tracked, Update, codes};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::service::Error;
+
+/// An envelope, whole.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<String>,
+    status: Status,
+    route: RouteOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Box<RawValue>>,
+    payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Timestamp>,
+    progress_percent: f64,
+    current_actor_idx: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_actor_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    actors_completed: usize,
+    total_actors: usize,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    /// Why it failed, as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resubmit_of: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteOut {
+    actors: Vec<String>,
+    current: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Box<RawValue>>,
+}
+
+impl From<Tracked> for Record {
+    fn from(tracked: Tracked) -> Self {
+        let Tracked { summary, metadata, headers, payload, result } = tracked;
+        Self {
+            id: summary.id,
+            parent_id: summary.parent,
+            status: summary.status,
+            total_actors: summary.actors.len(),
+            route: RouteOut {
+                actors: summary.actors,
+                current: summary.current,
+                metadata: verbatim(metadata),
+            },
+            headers: verbatim(headers),
+            payload: verbatim(payload),
+            result: verbatim(result),
+            error: summary.error,
+            timeout_seconds: summary.timeout.map(|timeout| timeout.as_secs()),
+            deadline: summary.deadline,
+            progress_percent: summary.percent,
+            current_actor_idx: summary.current,
+            current_actor_name: summary.actor,
+            message: summary.message,
+            actors_completed: summary.completed,
+            created_at: summary.created,
+            updated_at: summary.updated,
+            code: summary.code,
+            tool: summary.tool,
+            resubmit_of: summary.resubmit_of,
+        }
+    }
+}
+
+/// One thing that happened to an envelope.
+#[derive(Debug, Serialize)]
+pub struct UpdateOut {
+    id: String,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actors: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_actor_idx: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    envelope_state: Option<Step>,
+    timestamp: Timestamp,
+}
+
+impl UpdateOut {
+    /// The update; without contents for those who may not see them.
+    pub fn new(update: Update, contents: bool) -> Self {
+        Self {
+            id: update.id,
+            status: update.status,
+            message: update.message,
+            result: verbatim(update.result).filter(|_| contents),
+            error: update.error,
+            progress_percent: update.percent,
+            actor: update.actor,
+            actors: update.actors,
+            current_actor_idx: update.current,
+            envelope_state: update.step,
+            timestamp: update.at,
+        }
+    }
+}
+
+/// Body of `POST /envelopes`.
+#[derive(Debug, Deserialize)]
+pub struct ChildIn {
+    id: String,
+    parent_id: Option<String>,
+    actors: Vec<String>,
+    #[serde(default)]
+    current: usize,
+}
+
+impl ChildIn {
+    /// The child, checked.
+    ///
+    /// # Errors
+    /// An empty id or route.
+    pub fn checked(self) -> Result<NewChild, Error> {
+        if self.id.is_empty() {
+            return Err(Error::invalid("id", "missing envelope id"));
+        }
+        if self.actors.is_empty() {
+            return Err(Error::invalid("actors", "a route has at least one actor"));
+        }
+        let parent = self.parent_id.filter(|parent| !parent.is_empty());
+        Ok(NewChild { id: self.id, parent, actors: self.actors, current: self.current })
+    }
+}
+
+/// Body of `POST /envelopes/{id}/progress`.
+#[derive(Debug, Deserialize)]
+pub struct ProgressIn {
+    #[serde(default)]
+    actors: Vec<String>,
+    #[serde(default)]
+    current_actor_idx: usize,
+    current_actor_name: Option<String>,
+    status: Step,
+    message: Option<String>,
+    fraction: Option<f64>,
+    #[serde(default)]
+    attempt: u32,
+    #[serde(default)]
+    seq: u32,
+    duration_ms: Option<u64>,
+    message_size_kb: Option<f64>,
+}
+
+impl From<ProgressIn> for Report {
+    fn from(report: ProgressIn) -> Self {
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a size in bytes, cut at 0"
+        )]
+        let size = report.message_size_kb.map(|size| (size * 1024.0).max(0.0) as u64);
+        Self {
+            actors: report.actors,
+            current: report.current_actor_idx,
+            actor: filled(report.current_actor_name),
+            step: report.status,
+            message: filled(report.message),
+            fraction: report.fraction,
+            attempt: report.attempt,
+            seq: report.seq,
+            duration: report.duration_ms.map(Duration::from_millis),
+            size,
+        }
+    }
+}
+
+/// Body of `POST /envelopes/{id}/final`.
+#[derive(Debug, Deserialize)]
+pub struct FinalIn<'a> {
+    status: String,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<String>,
+    #[serde(borrow)]
+    error_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(default)]
+    actors: Vec<String>,
+    current_actor_idx: Option<usize>,
+    current_actor_name: Option<String>,
+}
+
+impl FinalIn<'_> {
+    /// The end that it reports.
+    ///
+    /// # Errors
+    /// A status that is not final.
+    pub fn ending(self) -> Result<Ending, Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            s3_uri: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Details {
+            code: Option<String>,
+        }
+        match self.status.as_str() {
+            "succeeded" => Ok(Ending::Succeeded {
+                result: self.result.map(raw),
+                stored_at: self
+                    .metadata
+                    .and_then(|metadata| serde_json::from_str::<Stored>(metadata.get()).ok())
+                    .and_then(|stored| stored.s3_uri),
+            }),
+            "failed" => Ok(Ending::Failed {
+                error: self.error.unwrap_or_else(|| codes::UNKNOWN.to_owned()),
+                code: self
+                    .error_details
+                    .and_then(|details| serde_json::from_str::<Details>(details.get()).ok())
+                    .and_then(|details| details.code),
+                details: self.error_details.map(raw),
+                actor: self.current_actor_name.filter(|actor| !actor.is_empty()),
+                current: self.current_actor_idx,
+                actors: self.actors,
+            }),
+            other => Err(Error::invalid("status", format!("status {other:?} must be succeeded or failed"))),
+        }
+    }
+}
+
+fn raw(value: &RawValue) -> Raw {
+    Raw::parse(bytes::Bytes::copy_from_slice(value.get().as_bytes())).expect("it was parsed as JSON")
+}
+
+/// A value as it stands.
+pub(super) fn verbatim(value: Option<Raw>) -> Option<Box<RawValue>> {
+    value.map(|raw| RawValue::from_string(raw.as_str().to_owned()).expect("a Raw holds JSON"))
+}
