@@ -120,10 +120,16 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger(cluster: Cluster, broker: Broker, hooks: Hooks, keda_crds: Path) -> Iterator[Stranger]:
+def stranger(cluster: Cluster, broker: Broker, hooks: Hooks) -> Stranger:
     cluster.kubectl("delete", "namespace", "asya-system", f"--timeout={LIMIT}s")
+    return Stranger(cluster, broker)
+
+
+@pytest.fixture
+def keda(cluster: Cluster, stranger: Stranger, keda_crds: Path) -> Iterator[None]:
+    """KEDA's part of the prerequisites, as far as it can be had; in the end nothing of it is left, nor of actors."""
     cluster.kubectl("apply", "--server-side", "-f", str(keda_crds))
-    yield Stranger(cluster, broker)
+    yield
     for actor in (cluster.get("asyncactors", "-A") or {"items": []})["items"]:
         cluster.kubectl(
             *("patch", "asyncactor", actor["metadata"]["name"], "-n", actor["metadata"]["namespace"]),
@@ -173,7 +179,7 @@ def word(cluster: Cluster, actor: str) -> str | None:
 
 
 def test_a_new_user_gets_an_answer_and_leaves_nothing(
-    cluster: Cluster, stranger: Stranger, broker: Broker, hooks: Hooks, operator: Any, tmp_path: Path
+    cluster: Cluster, stranger: Stranger, keda: None, broker: Broker, hooks: Hooks, operator: Any, tmp_path: Path
 ) -> None:
     stranger.runs("install.md", "3. The broker's credentials")
     stranger.runs("install.md", "4. The operator")
@@ -220,7 +226,7 @@ def test_a_new_user_gets_an_answer_and_leaves_nothing(
 
 
 def test_the_operator_may_go_first(
-    cluster: Cluster, stranger: Stranger, broker: Broker, hooks: Hooks, operator: Any
+    cluster: Cluster, stranger: Stranger, keda: None, broker: Broker, hooks: Hooks, operator: Any
 ) -> None:
     stranger.runs("install.md", "3. The broker's credentials")
     stranger.runs("install.md", "4. The operator")
