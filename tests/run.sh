@@ -83,7 +83,8 @@ cluster() {
     step "test cluster"
     if [ -n "${ASYA_TEST_KUBECONFIG:-}" ]; then
         tests/cluster/smoke.sh
-        cargo build --quiet -p asya-operator
+        # The operator, the sidecar and what stands in for the kubelet. Of the whole workspace, as later steps build it.
+        cargo build --workspace --quiet
         tests/charts.sh -m cluster
     else
         echo "NOT RUN: no Kubernetes API server; tests/servers/all.sh has said why" >&2

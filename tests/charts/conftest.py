@@ -44,8 +44,9 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def hooks(cluster: Cluster) -> Iterator[Hooks]:
-    if not OPERATOR.exists():
-        pytest.skip(f"{OPERATOR} is not built")
+    for program in ("asya-operator", "asya-sidecar", "minikubelet"):
+        if not OPERATOR.with_name(program).exists():
+            pytest.fail(f"{program} is not built: run 'cargo build --workspace'")
     cluster.kubectl("create", "namespace", "asya-system")
     it = Hooks(cluster, "asya-system")
     it.start()
