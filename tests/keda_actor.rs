@@ -6,7 +6,6 @@
 use std::{
     net::TcpListener,
     path::Path,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,7 @@ use asya_tests::{
     broker::{self, Arrivals},
     cluster::{self, Cluster, actor, eventually},
     operator::{Operator, Settings},
-    process::{program, root},
+    pods,
 };
 use kube::{
     Api,
@@ -42,30 +41,6 @@ const JOB_ENVELOPES: usize = 30;
 const SLOW: &str = "import time\n\ndef run(payload):\n    time.sleep(0.3)\n    return payload\n";
 /// Within this the push scaler is to wake an actor.
 const GOAL: Duration = Duration::from_secs(2);
-
-/// The Python runtime as the operator's image has it.
-async fn runtime(folder: &TempDir) -> Result<String> {
-    let file = folder.path().join("asya_runtime.py");
-    let mut build = Command::new("python3");
-    build.arg(root().join("runtime-py/build_zipapp.py")).arg(&file).stdout(Stdio::null());
-    ensure!(build.status().await?.success(), "the runtime could not be built");
-    Ok(file.to_string_lossy().into_owned())
-}
-
-/// Runs the pods of a namespace.
-fn kubelet(cluster: &Cluster, folder: &TempDir) -> Result<Child> {
-    let log = std::fs::File::create(folder.path().join("kubelet.log"))?;
-    Command::new(program("minikubelet")?)
-        .arg("--kubeconfig")
-        .arg(&cluster.kubeconfig)
-        .args(["--namespace", &cluster.namespace, "--node", &cluster.namespace, "--command"])
-        .arg(format!("asya-sidecar={}", program("asya-sidecar")?.display()))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting minikubelet")
-}
 
 fn envelope(number: usize) -> String {
     json!({"id": format!("e-{number}"), "route": {"actors": ["ocr"], "current": 0}, "payload": number})
@@ -97,13 +72,14 @@ impl Stage {
         let Some(cluster) = Cluster::new(test).await? else { return Ok(None) };
         let url = asya_tests::server("ASYA_TEST_RABBITMQ_URL").context("a broker")?;
         let folder = tempfile::Builder::new().prefix("keda").tempdir_in("/tmp")?;
-        let settings = Settings::of(&cluster).env("ASYA_RUNTIME_SCRIPT_PATH", &runtime(&folder).await?);
+        let settings =
+            Settings::of(&cluster).env("ASYA_RUNTIME_SCRIPT_PATH", &pods::runtime(folder.path()).await?);
         let (connection, channel) = broker::connect(&url).await?;
         let end = format!("{}-happy-end", cluster.namespace);
         broker::declare(&channel, &end).await?;
         let arrivals = Arrivals::default();
         let collector = tokio::spawn(broker::collect(url, end, arrivals.clone()));
-        let kubelet = kubelet(&cluster, &folder)?;
+        let kubelet = pods::kubelet(&cluster, folder.path())?;
         Ok(Some(Self {
             cluster,
             settings,
