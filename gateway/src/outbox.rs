@@ -109,7 +109,7 @@ impl Outbox {
             tracing::warn!(id = entry.id, actor = entry.actor, %error, "envelope cannot be sent");
             return self.store.abandon(entry, &error.to_string(), now).await;
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << entry.claim.min(10)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE.saturating_mul(1 << entry.claim.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
         let until = now.checked_add(pause).unwrap_or(now);
         self.store.postpone(entry, &error.to_string(), until).await
     }

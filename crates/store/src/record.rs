@@ -66,7 +66,7 @@ pub trait Store: Send + Sync {
 
 /// The least text that is greater than every text beginning with `prefix`, in the order of bytes; `None` if there is no
 /// such text. Bounds a range over an index.
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only the implementations need it"))]
+#[cfg(any(feature = "sqlite", test))]
 pub(crate) fn end_of_prefix(prefix: &str) -> Option<String> {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {

@@ -36,7 +36,7 @@ impl Service {
         own(who, known.sender.as_deref())?;
         match self.store.cancel(id, why, Timestamp::now()).await? {
             Cancelled::Applied(ids) => {
-                self.audit(who, "cancel", Some(id), Some(&json!({"why": why, "ended": ids.len()}))).await?;
+                self.audit(who, "cancel", Some(id), Some(&json!({"why": why, "ended": ids.len()}))).await;
                 Ok(ids)
             }
             Cancelled::Before(status) => {
@@ -86,7 +86,7 @@ impl Service {
             for letter in &letters {
                 self.store.settle(&letter.id, &Settling::Deleted, Timestamp::now()).await?;
                 let detail = json!({"letter": letter.id, "actor": letter.actor, "code": letter.code});
-                self.audit(who, "delete", Some(&letter.envelope), Some(&detail)).await?;
+                self.audit(who, "delete", Some(&letter.envelope), Some(&detail)).await;
                 deleted += 1;
             }
             if letters.len() < MAX_REPLAYS {

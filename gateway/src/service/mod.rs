@@ -81,14 +81,15 @@ impl Service {
         self.tools.clone()
     }
 
-    /// Enters into the audit log what a principal did.
+    /// Enters into the audit log what a principal did. It is done by then: an entry that cannot be stored goes to the
+    /// process's log instead, for an error would have the caller do it again.
     async fn audit(
         &self,
         who: &Principal,
         action: &str,
         envelope: Option<&str>,
         detail: Option<&impl Serialize>,
-    ) -> Result<(), Error> {
+    ) {
         let entry = AuditEntry {
             number: 0,
             at: Timestamp::now(),
@@ -97,7 +98,10 @@ impl Service {
             envelope: envelope.map(str::to_owned),
             detail: detail.map(|detail| Raw::of(detail)),
         };
-        Ok(self.store.audit(&entry).await?)
+        if let Err(error) = self.store.audit(&entry).await {
+            let AuditEntry { who, action, envelope, .. } = &entry;
+            tracing::error!(%error, who, action, envelope, "the audit log has no entry for what was done");
+        }
     }
 
     /// The envelope, or that there is none.

@@ -267,7 +267,7 @@ impl Service {
         let creation = self.store().create(&new, now).await?;
         if creation == Creation::Created {
             let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
-            self.audit(who, action, Some(&new.id), Some(&detail)).await?;
+            self.audit(who, action, Some(&new.id), Some(&detail)).await;
         }
         Ok(Sent { id: new.id, creation })
     }
