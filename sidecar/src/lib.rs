@@ -7,8 +7,7 @@
 //! | [`retry`] | [`RetryPolicy`]: which failures are tried again, and when |
 //! | [`observe`] | [`Observers`], [`Report`]: who is told how the work goes |
 //! | [`stats`] | [`Stats`]: counters of one engine |
-//! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
-//! | [`credentials`] | [`credentials::Secret`]: in the environment, or a file that is read again |
+//! | [`args`], [`settings`] | what the binary is told, as text and as types |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
 //! | [`gateway`], `http` | reports to the gateway |
@@ -28,7 +27,6 @@
 pub mod args;
 mod arrival;
 pub mod config;
-pub mod credentials;
 mod credit;
 mod end;
 mod endpoints;
@@ -46,7 +44,6 @@ pub mod settings;
 mod settle;
 mod shared;
 pub mod stats;
-pub mod units;
 pub mod wiring;
 mod work;
 
