@@ -10,7 +10,7 @@
 //! | [`args`], [`settings`] | what the binary is told, as text and as types |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
-//! | [`gateway`], `http` | reports to the gateway |
+//! | [`gateway`] | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | `arrival` | what is checked before a handler sees an envelope |
 //! | `work` | one delivery: join, check, handle, resolve |
@@ -34,7 +34,6 @@ pub mod engine;
 pub mod failure;
 pub mod gateway;
 mod handle;
-mod http;
 pub mod observe;
 mod permits;
 pub mod retry;

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
+//! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
 //! | [`stream`] | the updates of an envelope as server-sent events |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
 //! | [`wire`] | JSON shapes of records, updates and reports |
@@ -12,6 +13,7 @@
 //! a request that went through none is refused.
 
 pub mod contract;
+pub mod guard;
 pub mod problem;
 pub mod stream;
 #[cfg(test)]

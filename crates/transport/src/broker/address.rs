@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use asya_settings::Secret;
+use asya_settings::{Secret, secret::percent_encoded};
 
 #[cfg(any(feature = "rabbitmq", feature = "sqs"))]
 use crate::Source;
@@ -39,8 +39,9 @@ impl Amqp {
             Self::Url(url) => url.read(),
             Self::Parts { tls, host, port, vhost, username, password } => {
                 let scheme = if *tls { "amqps" } else { "amqp" };
-                let (username, password) = (escaped(&username.read()?), escaped(&password.read()?));
-                let vhost = if vhost == "/" { String::new() } else { escaped(vhost) };
+                let (username, password) =
+                    (percent_encoded(&username.read()?), percent_encoded(&password.read()?));
+                let vhost = if vhost == "/" { String::new() } else { percent_encoded(vhost) };
                 Ok(format!("{scheme}://{username}:{password}@{host}:{port}/{vhost}"))
             }
         }
@@ -95,12 +96,6 @@ impl KeyFiles {
         let (id, secret) = (Secret::File(self.id.clone()), Secret::File(self.secret.clone()));
         Source::new(move || Ok(crate::sqs::AccessKey { id: id.read()?, secret: secret.read()? }))
     }
-}
-
-/// Percent-encoded for an address: any user name, password and vhost works.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]
