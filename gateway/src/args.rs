@@ -78,7 +78,7 @@ options! {
         config_path "ASYA_CONFIG_PATH" "PATH";
         /// Actors that envelopes may be sent to without a tool: globs with commas between them; "none" [default: *]
         routes "ASYA_GATEWAY_ROUTES" "GLOBS";
-        /// Largest envelope [default: 64Mi, on SQS 256Ki]
+        /// Largest envelope [default: 1Mi, on SQS 256Ki]
         max_envelope "ASYA_MAX_ENVELOPE" "BYTES";
         /// The actors' namespace: sidecars of others may not report, and the queue template may need it
         namespace "ASYA_NAMESPACE" "NAME";

@@ -1,7 +1,7 @@
 //! Bearer tokens that an operator hands out. What is kept of a token is its SHA-256: a token has enough chance in it
 //! that nothing slower is needed.
 
-use std::{collections::HashSet, path::PathBuf, time::Duration};
+use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
 use asya_settings::Secret;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
@@ -21,11 +21,17 @@ const ADMIN: &str = "admin";
 type Digest = [u8; SHA256_OUTPUT_LEN];
 
 /// Tokens by their digests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tokens(Vec<(Digest, Principal)>);
 
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(_, principal)| principal)).finish()
+    }
+}
+
 /// Where tokens are told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct TokensAt {
     /// One token with every role.
     pub admin: Option<Secret>,
@@ -33,6 +39,14 @@ pub struct TokensAt {
     pub inline: Option<String>,
     /// A file with such a list.
     pub file: Option<PathBuf>,
+}
+
+impl fmt::Debug for TokensAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inline = self.inline.as_ref().map(|_| "***");
+        let Self { admin, file, .. } = self;
+        f.debug_struct("TokensAt").field("admin", admin).field("inline", &inline).field("file", file).finish()
+    }
 }
 
 #[derive(Deserialize)]
