@@ -42,6 +42,7 @@ fn with_context<T>(settings: &Settings, native: bool, f: impl FnOnce(&Context<'_
         queue: &queue,
         cluster: &cluster,
         runtime: "asya-runtime-1",
+        features: runtime::Features::OURS,
     })
 }
 

@@ -57,9 +57,19 @@ fn build(actor: &Actor, special: &Value) -> Desired {
         ..Cluster::default()
     };
     let queue = settings.template.queue(&actor.namespace, &actor.name);
+    let features = match special["foreignRuntime"] == json!(true) {
+        true => runtime::Features::of(b"print('the runtime')\n"),
+        false => runtime::Features::OURS,
+    };
     let runtime = runtime::name(b"print('the runtime')\n");
-    let context =
-        Context { settings: &settings, transport, queue: &queue, cluster: &cluster, runtime: &runtime };
+    let context = Context {
+        settings: &settings,
+        transport,
+        queue: &queue,
+        cluster: &cluster,
+        runtime: &runtime,
+        features,
+    };
     objects(actor, &context)
 }
 

@@ -19,7 +19,6 @@ use super::{
     observe,
     report::report,
     rollout::{self, Decision},
-    script::Script,
     watch::words,
     work::Key,
     workload as replicas,
@@ -163,19 +162,22 @@ impl Look<'_> {
             self.see_workload(observed);
             return Ok(Outcome::Failed(reason(&observed.transport), again.after));
         };
-        if let Some(why) = context.runtime_missing(&self.key.0) {
-            observed.workload = Verdict::Bad("RuntimeMissing", why);
-            self.see_workload(observed);
-            return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
-        }
-        let runtime = context.script.as_ref().map(Script::name).unwrap_or_default();
+        let script = match (context.runtime_missing(&self.key.0), context.script()) {
+            (None, Ok(script)) => script,
+            (Some(why), _) | (None, Err(why)) => {
+                observed.workload = Verdict::Bad("RuntimeMissing", why);
+                self.see_workload(observed);
+                return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
+            }
+        };
         let cluster = context.cluster(&self.key.0);
         let wanted = desired::Context {
             settings: &context.settings,
             transport,
             queue: &queue,
             cluster: &cluster,
-            runtime: &runtime,
+            runtime: script.name(),
+            features: script.features(),
         };
         let desired = desired::objects(self.actor, &wanted);
         let scaling = if spec.scaling.as_ref().is_some_and(|scaling| scaling.enabled) {

@@ -10,16 +10,19 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject},
 };
-use serde_json::{Value, json};
 
 use super::{
     actor::{Outcome, Stop, refused},
     apply::timely,
     context::Context,
     live::{Kind, Live},
-    script::{ALIAS, PREFIX, Script},
+    script::Script,
     work::Key,
 };
+use crate::desired::runtime::{ALIAS, User};
+
+/// What a version's name begins with.
+const PREFIX: &str = "asya-runtime-";
 
 /// How soon the owners are written again: a thousand actors that come at once are one write, not a thousand.
 pub const SETTLES: Duration = Duration::from_secs(1);
@@ -35,8 +38,15 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
         return Ok(Outcome::Done(None));
     }
     // Every actor says in its status when there is none.
-    let Ok(script) = &context.script else { return Ok(Outcome::Done(None)) };
-    for object in [script.versioned(namespace, &owners), script.alias(namespace)] {
+    let Ok(script) = context.script() else { return Ok(Outcome::Done(None)) };
+    let objects = match script.config_maps(namespace, &owners) {
+        Ok(objects) => objects,
+        Err(why) => {
+            context.runtime_problem(namespace, Some(why));
+            return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
+        }
+    };
+    for object in objects {
         match context.applier.apply(&object, None).await {
             Ok(_) => {}
             Err(refusal) => {
@@ -47,7 +57,7 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
         }
     }
     context.runtime_problem(namespace, None);
-    for old in unused(context, namespace, script) {
+    for old in unused(context, namespace, &script) {
         let api: Api<DynamicObject> =
             Api::namespaced_with(context.client.clone(), namespace, &Kind::ConfigMap.resource());
         context.metrics.wrote(Kind::ConfigMap.word(), "delete");
@@ -60,25 +70,18 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
     Ok(Outcome::Done(None))
 }
 
-/// Owner references of all actors of a namespace that are not going, in an order that stays.
-fn owners(context: &Context, namespace: &str) -> Vec<Value> {
+/// All actors of a namespace that are not going.
+fn owners(context: &Context, namespace: &str) -> Vec<User> {
     let actors = context.cache.actors();
-    let mut owners: Vec<_> = actors
+    actors
         .iter()
         .filter(|actor| actor.metadata.namespace.as_deref() == Some(namespace))
         .filter(|actor| actor.metadata.deletion_timestamp.is_none())
-        .map(|actor| (actor.metadata.name.clone().unwrap_or_default(), actor.metadata.uid.clone()))
-        .collect();
-    owners.sort();
-    let reference = |(name, uid)| {
-        json!({
-            "apiVersion": asya_resources::API_VERSION,
-            "kind": asya_resources::KIND,
-            "name": name,
-            "uid": uid,
+        .map(|actor| User {
+            name: actor.metadata.name.clone().unwrap_or_default(),
+            uid: actor.metadata.uid.clone().unwrap_or_default(),
         })
-    };
-    owners.into_iter().map(reference).collect()
+        .collect()
 }
 
 /// Versions that no workload mounts any more.
@@ -88,7 +91,6 @@ fn unused(context: &Context, namespace: &str, script: &Script) -> Vec<Key> {
         [Kind::Deployment, Kind::StatefulSet].into_iter().flat_map(|kind| cache.objects(kind, namespace));
     let used: Vec<String> =
         workloads.flat_map(|live| live.spec.config_maps().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let current = script.name();
     let ours = |map: &Live| {
         map.label("app.kubernetes.io/managed-by") == Some(crate::actor::FIELD_MANAGER)
             && map.label(crate::actor::ACTOR_LABEL).is_none()
@@ -97,6 +99,6 @@ fn unused(context: &Context, namespace: &str, script: &Script) -> Vec<Key> {
         cache.objects(Kind::ConfigMap, namespace).into_iter().filter(|map| ours(map) && !map.deleting());
     maps.map(|map| map.key())
         .filter(|(_, name)| name.starts_with(PREFIX) && name != ALIAS)
-        .filter(|(_, name)| *name != current && !used.contains(name))
+        .filter(|(_, name)| *name != script.name() && !used.contains(name))
         .collect()
 }

@@ -1,36 +1,20 @@
-//! The Python runtime that is injected, and the ConfigMaps that carry it.
+//! The Python runtime that is injected, as the file that it is.
 
 use std::path::Path;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
-use crate::actor::FIELD_MANAGER;
+use crate::desired::runtime::{self, Features, User};
 
-/// The documented name, which always holds the newest version.
-pub const ALIAS: &str = "asya-runtime";
-/// What a version's name begins with.
-pub const PREFIX: &str = "asya-runtime-";
-/// The documented key.
-pub const KEY: &str = "asya_runtime.py";
-/// Digits of the hash in a version's name: enough to tell any two versions apart.
-const DIGITS: usize = 12;
-/// Most bytes that a ConfigMap takes; base64 adds a third.
-const MOST: usize = 1024 * 1024;
+/// What goes before every reason why there is no runtime: alerts look for it.
+pub const CANNOT: &str = "the runtime ConfigMap cannot be made";
 
 /// One version of the runtime.
 #[derive(Clone, Debug)]
 pub struct Script {
-    content: Content,
-    hash: String,
-}
-
-#[derive(Clone, Debug)]
-enum Content {
-    Text(String),
-    /// A zipapp, as base64.
-    Binary(String),
+    bytes: Vec<u8>,
+    name: String,
+    features: Features,
 }
 
 impl Script {
@@ -39,66 +23,39 @@ impl Script {
     /// # Errors
     /// A sentence with the words `runtime ConfigMap`.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| {
-            format!("the runtime ConfigMap cannot be made: reading {}: {error}", path.display())
-        })?;
-        Self::of(bytes)
-            .map_err(|why| format!("the runtime ConfigMap cannot be made: {}: {why}", path.display()))
+        let bytes =
+            std::fs::read(path).map_err(|error| format!("{CANNOT}: reading {}: {error}", path.display()))?;
+        Self::of(bytes).map_err(|why| format!("{CANNOT}: {}: {why}", path.display()))
     }
 
-    fn of(bytes: Vec<u8>) -> Result<Self, String> {
-        let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let content = String::from_utf8(bytes)
-            .map_or_else(|error| Content::Binary(STANDARD.encode(error.as_bytes())), Content::Text);
-        let size = match &content {
-            Content::Text(text) | Content::Binary(text) => text.len(),
-        };
-        if size == 0 || size > MOST {
-            return Err(format!("{size} bytes; a runtime has between 1 byte and 1 MiB"));
+    /// Takes the bytes of a file.
+    ///
+    /// # Errors
+    /// A sentence: it is empty, or larger than an object may be.
+    pub fn of(bytes: Vec<u8>) -> Result<Self, String> {
+        if bytes.is_empty() {
+            return Err("the file is empty".to_owned());
         }
-        Ok(Self { content, hash })
+        runtime::alias("", &bytes)?;
+        Ok(Self { name: runtime::name(&bytes), features: Features::of(&bytes), bytes })
     }
 
     /// Name of this version's ConfigMap.
-    pub fn name(&self) -> String {
-        format!("{PREFIX}{}", &self.hash[..DIGITS])
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// This version, owned by these.
-    pub fn versioned(&self, namespace: &str, owners: &[Value]) -> Value {
-        let mut object = self.object(namespace, &self.name());
-        object["immutable"] = json!(true);
-        if !owners.is_empty() {
-            object["metadata"]["ownerReferences"] = json!(owners);
-        }
-        object
+    /// What it can do.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
-    /// The documented name, owned by nobody.
-    pub fn alias(&self, namespace: &str) -> Value {
-        self.object(namespace, ALIAS)
-    }
-
-    fn object(&self, namespace: &str, name: &str) -> Value {
-        let mut object = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {
-                    "app.kubernetes.io/name": "asya-runtime",
-                    "app.kubernetes.io/component": "asya-runtime",
-                    "app.kubernetes.io/part-of": "asya",
-                    "app.kubernetes.io/managed-by": FIELD_MANAGER,
-                },
-            },
-        });
-        match &self.content {
-            Content::Text(text) => object["data"] = json!({ KEY: text }),
-            Content::Binary(text) => object["binaryData"] = json!({ KEY: text }),
-        }
-        object
+    /// The ConfigMaps of a namespace: this version, owned by these, and the documented name, owned by nobody.
+    ///
+    /// # Errors
+    /// None that [`Script::of`] would not have returned.
+    pub fn config_maps(&self, namespace: &str, users: &[User]) -> Result<[Value; 2], String> {
+        Ok([runtime::versioned(namespace, &self.bytes, users)?, runtime::alias(namespace, &self.bytes)?])
     }
 }
 
@@ -107,17 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_and_a_zipapp_are_carried_each_in_its_way() {
-        let script = Script::of(b"print()".to_vec()).unwrap();
-        assert_eq!(script.alias("ns")["data"][KEY], "print()");
-        let zipapp = Script::of(vec![b'P', b'K', 0xff]).unwrap();
-        assert_eq!(zipapp.versioned("ns", &[])["binaryData"][KEY], "UEv/");
-        assert_ne!(script.name(), zipapp.name());
-    }
-
-    #[test]
     fn a_missing_runtime_is_said_with_the_words_that_alerts_look_for() {
         let error = Script::read(Path::new("/nowhere/asya_runtime.py")).unwrap_err();
         assert!(error.contains("runtime ConfigMap") && error.contains("/nowhere"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_runtime_is_refused_when_it_is_read() {
+        assert!(Script::of(Vec::new()).is_err());
+        assert!(Script::of(vec![b'x'; 1_000_000]).unwrap_err().contains("runtime ConfigMap"));
     }
 }

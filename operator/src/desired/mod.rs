@@ -51,6 +51,8 @@ pub struct Context<'a> {
     pub cluster: &'a Cluster,
     /// Name of the ConfigMap with the runtime for this actor's pods.
     pub runtime: &'a str,
+    /// What that runtime can do.
+    pub features: runtime::Features,
 }
 
 /// The objects of one actor, KEDA's excepted, in the order in which they are applied.

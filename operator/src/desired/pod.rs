@@ -63,7 +63,7 @@ pub fn pod(actor: &Actor, context: &Context<'_>) -> Pod {
     let runtime = list(pod, "containers").iter_mut().find(|container| name(container) == RUNTIME_CONTAINER);
     match runtime.and_then(Value::as_object_mut) {
         Some(container) => {
-            is_hooked = handler::inject(actor, container, hook.as_ref());
+            is_hooked = handler::inject(actor, context.features, container, hook.as_ref());
             if security::is_restricted(actor, context) {
                 security::fill(container, pod_security, is_stock);
             }
@@ -126,6 +126,14 @@ fn refuse(actor: &Actor, context: &Context<'_>, pod: &Value, result: &mut Pod) {
             "Unsupported",
             "workload.kind Job needs sidecars that are init containers: Kubernetes 1.29 or newer, and the operator's \
              sidecar.native not set to false"
+                .to_owned(),
+        );
+    }
+    if actor.spec.kind() == Kind::Job && !context.features.shutdown {
+        refuse(
+            "Unsupported",
+            "workload.kind Job needs a runtime that ends when it is told to: the one of this operator, not that of \
+             runtime.local.path or runtime.github"
                 .to_owned(),
         );
     }

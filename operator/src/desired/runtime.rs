@@ -19,6 +19,40 @@ const HASH_BYTES: usize = 6;
 /// references of some thousand actors.
 const MAX_BYTES: usize = 768 * 1024;
 
+/// What stands before the words of [`Features`] in a file of ours, in a comment.
+const MARK: &[u8] = b"asya-runtime-features:";
+/// Most bytes of a line with them.
+const MARK_LINE: usize = 200;
+
+/// What a runtime can do beside running handlers. Runtimes of others, such as the Go system's, say nothing of it: what
+/// they do not know as an argument would start them a second time in the same container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// `--probe` and `--probe live` ask the runtime that runs.
+    pub probe: bool,
+    /// It ends with 0 when the sidecar tells it to.
+    pub shutdown: bool,
+}
+
+impl Features {
+    /// Of the runtime that is delivered with this operator.
+    pub const OURS: Self = Self { probe: true, shutdown: true };
+
+    /// What the file says of itself.
+    pub fn of(file: &[u8]) -> Self {
+        let Some(at) = file.windows(MARK.len()).position(|window| window == MARK) else {
+            return Self::default();
+        };
+        let rest = &file[at + MARK.len()..];
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let words: Vec<_> = line[..line.len().min(MARK_LINE)].split(u8::is_ascii_whitespace).collect();
+        Self {
+            probe: words.contains(&b"probe".as_slice()),
+            shutdown: words.contains(&b"shutdown".as_slice()),
+        }
+    }
+}
+
 /// An actor that uses the runtime.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User {
@@ -78,6 +112,22 @@ pub fn versioned(namespace: &str, file: &[u8], users: &[User]) -> Result<Value, 
 /// A sentence: the file is too large for an object.
 pub fn alias(namespace: &str, file: &[u8]) -> Result<Value, String> {
     config_map(namespace, ALIAS, file)
+}
+
+/// Name of the ConfigMap of the operator's namespace that keeps a fetched file with this SHA-256 (hexadecimal). It is no
+/// version of that namespace's actors, and not collected as one.
+pub fn kept_name(sha256: &str) -> String {
+    format!("asya-operator-runtime-{}", sha256.get(..2 * HASH_BYTES).unwrap_or(sha256))
+}
+
+/// The ConfigMap of this name, for the operator itself.
+///
+/// # Errors
+/// A sentence: the file is too large for an object.
+pub fn kept(namespace: &str, name: &str, file: &[u8]) -> Result<Value, String> {
+    let mut map = config_map(namespace, name, file)?;
+    map["immutable"] = json!(true);
+    Ok(map)
 }
 
 fn config_map(namespace: &str, name: &str, file: &[u8]) -> Result<Value, String> {
