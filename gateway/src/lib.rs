@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`tools`] | pipelines that can be called by name, as files declare them |
 //! | [`service`] | the use cases, the same for every way in |
+//! | [`actors`] | what actors there are |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
+pub mod actors;
 pub mod auth;
 pub mod outbox;
 pub mod rest;
