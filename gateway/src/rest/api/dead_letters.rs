@@ -149,7 +149,7 @@ pub(super) struct Wanted {
 }
 
 /// List dead letters, newest first.
-#[utoipa::path(get, path = "/dead-letters", tag = "dead letters", params(Wanted),
+#[utoipa::path(get, path = "/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(Wanted),
     responses((status = 200, description = "A page", body = LetterPage), Any))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -194,7 +194,7 @@ pub(super) struct Groups {
 }
 
 /// Open dead letters by actor and code.
-#[utoipa::path(get, path = "/dead-letters/groups", tag = "dead letters",
+#[utoipa::path(get, path = "/dead-letters/groups", operation_id = "groupDeadLetters", tag = "dead letters",
     responses((status = 200, description = "The groups", body = Groups), Any))]
 pub(super) async fn groups(State(api): State<Api>, Who(who): Who) -> Result<Json<Groups>, Refusal> {
     let groups = api.service.dead_groups(&who, &DeadFilter::default()).await?;
@@ -210,7 +210,7 @@ pub(super) async fn groups(State(api): State<Api>, Who(who): Who) -> Result<Json
 }
 
 /// Look at a dead letter. What was in it needs the role `payload`.
-#[utoipa::path(get, path = "/dead-letters/{id}", tag = "dead letters",
+#[utoipa::path(get, path = "/dead-letters/{id}", operation_id = "getDeadLetter", tag = "dead letters",
     params(("id" = String, Path, description = "The letter")),
     responses((status = 200, description = "The letter", body = WholeLetter), Known))]
 pub(super) async fn get(
@@ -319,7 +319,7 @@ impl From<Replayed> for ReplayedLetters {
 }
 
 /// Send dead letters again, the oldest first, at most 1000. Needs the role `admin`.
-#[utoipa::path(post, path = "/dead-letters/replay", tag = "dead letters", request_body = Replay,
+#[utoipa::path(post, path = "/dead-letters/replay", operation_id = "replayDeadLetters", tag = "dead letters", request_body = Replay,
     responses((status = 200, description = "What was done", body = ReplayedLetters), Taking))]
 pub(super) async fn replay(
     State(api): State<Api>,
@@ -340,7 +340,7 @@ pub(super) struct Deleted {
 }
 
 /// Delete dead letters for good. Needs the role `admin`.
-#[utoipa::path(post, path = "/dead-letters/delete", tag = "dead letters", request_body = Chosen,
+#[utoipa::path(post, path = "/dead-letters/delete", operation_id = "deleteDeadLetters", tag = "dead letters", request_body = Chosen,
     responses((status = 200, description = "How many there were", body = Deleted), Taking))]
 pub(super) async fn delete(
     State(api): State<Api>,

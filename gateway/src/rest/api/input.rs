@@ -151,7 +151,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
             return Ok(Self(T::default()));
         }
         typed(&headers)?;
-        if body.is_empty() { Ok(Self(T::default())) } else { parse(&body).map(Self) }
+        let given: Option<T> = if body.is_empty() { None } else { parse(&body)? };
+        Ok(Self(given.unwrap_or_default()))
     }
 }
 
