@@ -6,10 +6,13 @@
 //! | [`service`] | the use cases, the same for every way in |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
+//! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
+pub mod actors;
 pub mod auth;
+pub mod mcp;
 pub mod outbox;
 pub mod rest;
 pub mod service;
