@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`tools`] | pipelines that can be called by name, as files declare them |
 //! | [`service`] | the use cases, the same for every way in |
+//! | [`actors`] | what actors there are |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
 //! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |

@@ -6,25 +6,33 @@
 //!
 //! A gateway knows of actors what its surroundings tell: a broker the depths of queues, a host of actors their state.
 
+pub mod depths;
+
 use futures::future::BoxFuture;
 use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use depths::Depths;
 
 use crate::service::Error;
 
 /// One actor. What the source does not know is missing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Actor {
     /// Its name.
+    #[schema(example = "ocr")]
     pub name: String,
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The queue that it reads.
+    #[schema(example = "asya-ocr")]
     pub queue: String,
     /// What it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler: Option<String>,
     /// How its envelopes travel.
+    #[schema(example = "rabbitmq")]
     pub transport: String,
     /// Its state in one word.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`api`] | `/api/v1`: everything, for programs |
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
 //! | [`stream`] | the updates of an envelope as server-sent events |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
@@ -11,6 +12,7 @@
 //! ([`Reporter`](crate::service::Reporter)) from the request's extensions: authentication is a layer around them, and
 //! a request that went through none is refused.
 
+pub mod api;
 pub mod contract;
 pub mod problem;
 pub mod stream;
