@@ -74,7 +74,7 @@ pub(super) async fn read(server: &Server, who: &Principal, uri: &str) -> Result<
 pub(super) async fn envelope(server: &Server, who: &Principal, id: &str) -> Result<Value, Error> {
     let record = Record::from(server.service.record(who, id).await?);
     let contents = who.roles.has(Role::Payload);
-    let updates = server.service.store().updates_since(id, 0, UPDATES).await?;
+    let updates = server.service.updates(who, id, 0, UPDATES).await?;
     let updates: Vec<_> = updates.into_iter().map(|update| UpdateOut::new(update, contents)).collect();
     let mut value = json!(record);
     value["updates"] = json!(updates);
