@@ -7,14 +7,18 @@
 //! | [`args`], [`settings`] | what the binary is told, as text and as types |
 //! | [`app`], [`server`], [`run`] | all of it put together, served, started and stopped |
 //! | [`metrics`] | what is counted |
+//! | [`actors`] | what actors there are |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
+//! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
+pub mod actors;
 pub mod app;
 pub mod args;
 pub mod auth;
+pub mod mcp;
 pub mod metrics;
 pub mod outbox;
 pub mod rest;

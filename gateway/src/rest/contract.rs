@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     problem::Form,
     stream,
-    wire::{ChildIn, FinalIn, ProgressIn, Record},
+    wire::{ChildIn, FinalIn, ProgressIn, Record, UpdateOut},
 };
 use crate::{
     auth::{Principal, Role},
@@ -160,18 +160,12 @@ async fn follow(
 ) -> Response {
     let headers = request.headers();
     let outcome = async {
-        let after = match headers.get("last-event-id").map(|value| value.to_str().map(str::parse)) {
-            None => 0,
-            Some(Ok(Ok(after))) => after,
-            Some(_) => {
-                return Err(Error::invalid(
-                    "Last-Event-ID",
-                    "Last-Event-ID is the id of an event of this stream",
-                ));
-            }
-        };
+        let after = stream::last_event(headers)?.unwrap_or(0);
         let updates = service.follow(&who, &id, after).await?;
-        Ok(stream::events(updates, who.roles.has(Role::Payload)))
+        let contents = who.roles.has(Role::Payload);
+        let shape =
+            move |update| serde_json::to_string(&UpdateOut::new(update, contents)).unwrap_or_default();
+        Ok(stream::events(updates, stream::PATIENCE, shape))
     };
     answer(headers, outcome.await)
 }
