@@ -9,6 +9,7 @@
 //! | [`stats`] | [`Stats`]: counters of one engine |
 //! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
 //! | [`credentials`] | [`credentials::Secret`]: in the environment, or a file that is read again |
+//! | [`web`] | [`web::WebHandler`]: a handler that is an HTTP server in the same pod |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
 //! | [`gateway`], `http` | reports to the gateway |
@@ -47,6 +48,7 @@ mod settle;
 mod shared;
 pub mod stats;
 pub mod units;
+pub mod web;
 pub mod wiring;
 mod work;
 

@@ -22,7 +22,8 @@ use crate::{
     Ended, Engine, Observers,
     endpoints::{State, probes},
     gateway::Gateway,
-    settings::{Broker, Settings},
+    settings::{Broker, Runtime, Settings},
+    web::WebHandler,
 };
 
 /// Longest pause between attempts to connect.
@@ -41,11 +42,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// What no waiting mends: an address in use, a transport that is not compiled in, refused credentials.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let config = &settings.engine;
-    let handler = SocketHandler::new(SocketConfig {
-        max_reply: config.limits.max_reply,
-        budget: Some(Budget::new(config.memory_budget / 2)),
-        ..SocketConfig::new(&settings.socket_dir, config.actor.as_str())
-    });
+    let handler: Arc<dyn Handler> = match &settings.runtime {
+        Runtime::Socket(directory) => SocketHandler::new(SocketConfig {
+            max_reply: config.limits.max_reply,
+            budget: Some(Budget::new(config.memory_budget / 2)),
+            ..SocketConfig::new(directory, config.actor.as_str())
+        }),
+        Runtime::Http(config) => WebHandler::new(config.clone()),
+    };
     run_with(settings, handler).await
 }
 
@@ -58,7 +62,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         engine: config,
         broker,
         connect_pause,
-        socket_dir,
+        runtime,
         ready_timeout,
         gateway,
         gateway_token,
@@ -72,7 +76,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     } = settings;
     log::init(log::filter(&log_filter).map_err(anyhow::Error::msg)?, log_format);
     tracing::info!(
-        actor = %config.actor, broker = masked(&broker), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
+        actor = %config.actor, broker = masked(&broker), ?runtime, ?gateway, ?gateway_token, ?metrics_addr,
         metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
     );
     let (state, grace) = (Arc::new(State::default()), config.grace);
