@@ -21,7 +21,8 @@ use crate::{
     Ended, Engine, Observers,
     endpoints::{State, probes},
     gateway::Gateway,
-    settings::Settings,
+    settings::{Runtime, Settings},
+    web::WebHandler,
 };
 
 /// How long the end of a pod may take beyond twice the grace period, which the operator makes at least half of it.
@@ -35,11 +36,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// What no waiting mends: an address in use, a transport that is not compiled in, refused credentials.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let config = &settings.engine;
-    let handler = SocketHandler::new(SocketConfig {
-        max_reply: config.limits.max_reply,
-        budget: Some(Budget::new(config.memory_budget / 2)),
-        ..SocketConfig::new(&settings.socket_dir, config.actor.as_str())
-    });
+    let handler: Arc<dyn Handler> = match &settings.runtime {
+        Runtime::Socket(directory) => SocketHandler::new(SocketConfig {
+            max_reply: config.limits.max_reply,
+            budget: Some(Budget::new(config.memory_budget / 2)),
+            ..SocketConfig::new(directory, config.actor.as_str())
+        }),
+        Runtime::Http(config) => WebHandler::new(config.clone()),
+    };
     run_with(settings, handler).await
 }
 
@@ -52,7 +56,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
         engine: config,
         broker,
         connect_pause,
-        socket_dir,
+        runtime,
         ready_timeout,
         gateway,
         gateway_token,
@@ -66,7 +70,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     } = settings;
     log::init(log::filter(&log_filter).map_err(anyhow::Error::msg)?, log_format);
     tracing::info!(
-        actor = %config.actor, broker = broker.masked(), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
+        actor = %config.actor, broker = broker.masked(), ?runtime, ?gateway, ?gateway_token, ?metrics_addr,
         metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
     );
     let (state, grace) = (Arc::new(State::default()), config.grace);
