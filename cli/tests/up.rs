@@ -4,7 +4,12 @@
 
 mod support;
 
-use std::{collections::HashSet, fs};
+use std::{
+    collections::HashSet,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
 
 use rustix::process::Signal;
 use support::{Place, lines, text, until};
@@ -62,6 +67,67 @@ fn a_fan_out_is_followed_to_the_end_of_every_child() {
     let ended = place.json(&["send", "split,double", "5", "--wait", "--timeout", "50s"]);
     let payloads: HashSet<_> = ended.iter().map(|end| end["payload"].as_i64().unwrap()).collect();
     assert_eq!(payloads, HashSet::from([0, 2, 4, 6, 8]));
+}
+
+/// The body of what the gateway answers; empty while it does not.
+fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn a_tool_is_called_over_http_and_its_envelope_is_followed_to_its_result() {
+    let place = Place::with("double", DOUBLE, "");
+    place.actor("number", "def handle(call):\n    return call['n']\n", "");
+    place.write(
+        "tools.yaml",
+        "tools: [{name: double, route: [number, double], parameters: {n: {type: integer, required: true}}}]",
+    );
+    let mut up = place.up(&["--gateway", "127.0.0.1:0"]);
+    up.wait_for("1 tools");
+    let log = up.log();
+    let address = log.split_once("gateway http://").unwrap().1.split(',').next().unwrap().to_owned();
+
+    let answer = ask(&address, "POST", "/tools/call", r#"{"name": "double", "arguments": {"n": 21}}"#);
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let handle: serde_json::Value =
+        serde_json::from_str(answer["content"][0]["text"].as_str().unwrap()).unwrap();
+    let path = format!("/envelopes/{}", handle["envelope_id"].as_str().unwrap());
+    let record = || serde_json::from_str::<serde_json::Value>(&ask(&address, "GET", &path, "")).unwrap();
+    until("its end", || record()["status"] == "succeeded");
+    let ended = record();
+    assert_eq!((&ended["result"], ended["progress_percent"].as_f64()), (&42.into(), Some(100.0)), "{ended}");
+    assert_eq!(ended["actors_completed"], 2, "{ended}");
+    let actors = ask(&address, "GET", "/api/v1/actors", "");
+    assert!(actors.contains("\"number\"") && actors.contains("\"happy-end\""), "{actors}");
+
+    // What others send is none of its business, and no cause for complaint.
+    place.json(&["send", "double", "2", "--wait", "--timeout", "50s"]);
+    assert!(!up.log().contains("refuses"), "{}", up.log());
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_gateway_that_nobody_asked_for_gives_way_and_one_that_is_wrong_does_not_start() {
+    let place = Place::with("double", DOUBLE, "");
+    place.write("tools.yaml", "tools: [{name: double}]");
+    let mut up = place.up(&["--gateway", "127.0.0.1:0"]);
+    assert_eq!(up.end(), Some(64));
+    assert!(up.log().contains("tools.yaml") && up.log().contains("route"), "{}", up.log());
+    let mut up = place.up(&["--gateway", "0.0.0.0:0", "--tools", "tools.yaml"]);
+    assert_eq!(up.end(), Some(64));
+    assert!(up.log().contains("ASYA_GATEWAY_AUTH=off"), "{}", up.log());
+    let mut up = place.up(&["--gateway", "off"]);
+    up.wait_for("queue file");
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+    assert!(!up.log().contains("gateway http"), "{}", up.log());
 }
 
 #[test]

@@ -88,13 +88,10 @@ impl Ends for Gateway {
                 }
                 last = match self.post(&path, &body).await {
                     Ok(status) if status.is_success() => return Ok(()),
-                    // Not the gateway's envelope, or not a final state that it takes: no later try changes that.
-                    Ok(
-                        status @ (StatusCode::BAD_REQUEST
-                        | StatusCode::NOT_FOUND
-                        | StatusCode::CONFLICT
-                        | StatusCode::GONE),
-                    ) => {
+                    // Not the gateway's envelope, as most are that others send.
+                    Ok(StatusCode::NOT_FOUND) => return Ok(()),
+                    // Not a final state that it takes: no later try changes that.
+                    Ok(status @ (StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::GONE)) => {
                         tracing::warn!(id = end.envelope.id, %status, "gateway refuses the final report");
                         return Ok(());
                     }

@@ -47,6 +47,7 @@ ACTORS: Object = {
 DATABASE: Object = {
     "replicaCount": 2,
     "postgresql": {"enabled": True},
+    "auth": {"mode": "on", "tokensSecretRef": {"name": "tokens"}},
     "ingress": {"enabled": True, "className": "nginx", "tls": [{"secretName": "t", "hosts": ["asya-gateway.local"]}]},
     "autoscaling": {"enabled": True},
     "routes": {

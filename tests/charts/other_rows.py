@@ -14,7 +14,17 @@ TRIAL: Object = {"trialBroker": {"enabled": True}}
 POSTGRES: Object = {"postgresql": {"enabled": True}}
 EXTERNAL: Object = {"externalDatabase": {"host": "db.example.com", "password": "p"}}
 EXISTING: Object = {"externalDatabase": {"host": "db.example.com", "existingSecret": "s"}}
-INGRESS: Object = {"ingress": {"enabled": True}}
+OPEN: Object = {"auth": {"mode": "off"}}
+CLOSED: Object = {"auth": {"mode": "on", "tokensSecretRef": {"name": "t"}}}
+SHARED: Object = {
+    "auth": {
+        "mode": "on",
+        "tokensSecretRef": {"name": "t"},
+        "callbacks": {"mode": "secret", "secretRef": {"name": "c"}},
+    }
+}
+OIDC: Object = {"auth": {"mode": "on", "oidc": {"issuer": "https://issuer.example", "audience": "asya"}}}
+INGRESS: Object = {"ingress": {"enabled": True}, **OPEN}
 HPA: Object = {"autoscaling": {"enabled": True}, **EXTERNAL}
 
 
@@ -161,10 +171,10 @@ GATEWAY: dict[str, Row] = {
     "podLabels": Row({"a": "b"}, lambda r: r.deployment()["spec"]["template"]["metadata"]["labels"].get("a") == "b"),
     "podSecurityContext": Row({"fsGroup": 7}, lambda r: r.pod()["securityContext"]["fsGroup"] == 7),
     "securityContext": Row({"runAsUser": 7}, lambda r: r.container()["securityContext"].get("runAsUser") == 7),
-    "service.type": Row("NodePort", lambda r: service(r)["type"] == "NodePort"),
+    "service.type": Row("NodePort", lambda r: service(r)["type"] == "NodePort", OPEN),
     "service.port": Row(81, lambda r: service(r)["ports"][0]["port"] == 81),
     "service.targetPort": Row(8081, lambda r: service(r)["ports"][0]["targetPort"] == 8081),
-    "ingress.enabled": Row(True, lambda r: r.one("Ingress")["spec"]["rules"][0]["host"] == "asya-gateway.local"),
+    "ingress.enabled": Row(True, lambda r: r.one("Ingress")["spec"]["rules"][0]["host"] == "asya-gateway.local", OPEN),
     "ingress.className": Row("nginx", lambda r: r.one("Ingress")["spec"].get("ingressClassName") == "nginx", INGRESS),
     "ingress.annotations": Row(
         {"a": "b"}, lambda r: r.one("Ingress")["metadata"].get("annotations") == {"a": "b"}, INGRESS
@@ -219,6 +229,24 @@ GATEWAY: dict[str, Row] = {
     "config.sqsEndpoint": Row("http://s", env("ASYA_SQS_ENDPOINT", "http://s")),
     "config.sqsRegion": Row("r", env("ASYA_SQS_REGION", "r")),
     "config.logLevel": Row("debug", env("ASYA_LOG_LEVEL", "debug")),
+    "auth.mode": Row("on", env("ASYA_GATEWAY_AUTH", "on"), {"auth": {"tokensSecretRef": {"name": "t"}}}),
+    "auth.tokensSecretRef.name": Row(
+        "s", lambda r: {"name": "tokens", "secret": {"secretName": "s"}} in r.pod()["volumes"], CLOSED
+    ),
+    "auth.tokensSecretRef.key": Row(
+        "k", env("ASYA_GATEWAY_TOKENS_FILE", "/var/run/secrets/asya.sh/tokens/k"), CLOSED
+    ),
+    "auth.oidc.issuer": Row("https://i", env("ASYA_GATEWAY_OIDC_ISSUER", "https://i"), OIDC),
+    "auth.oidc.audience": Row("b", env("ASYA_GATEWAY_OIDC_AUDIENCE", "b"), OIDC),
+    "auth.oidc.rolesClaim": Row("c", env("ASYA_GATEWAY_OIDC_ROLES_CLAIM", "c"), OIDC),
+    "auth.oidc.roles": Row("ops=admin", env("ASYA_GATEWAY_OIDC_ROLES", "ops=admin"), OIDC),
+    "auth.callbacks.mode": Row("legacy", env("ASYA_GATEWAY_CALLBACK_AUTH", "legacy"), CLOSED),
+    "auth.callbacks.secretRef.name": Row(
+        "s", lambda r: {"name": "callbacks", "secret": {"secretName": "s"}} in r.pod()["volumes"], SHARED
+    ),
+    "auth.callbacks.secretRef.key": Row(
+        "k", env("ASYA_GATEWAY_CALLBACK_TOKEN_FILE", "/var/run/secrets/asya.sh/callbacks/k"), SHARED
+    ),
     "queues.template": Row("asya-{actor}", env("ASYA_QUEUE_TEMPLATE", "asya-{actor}")),
     "queues.namespace": Row("ns", env("ASYA_NAMESPACE", "ns")),
     "routes.createConfigMap": Row(

@@ -96,6 +96,82 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
+{{/* Who may come. */}}
+{{- define "asya-gateway.authEnv" -}}
+{{- $auth := .Values.auth -}}
+{{- if ne $auth.mode "on" -}}
+- {name: ASYA_GATEWAY_AUTH, value: "off"}
+{{- else -}}
+- {name: ASYA_GATEWAY_AUTH, value: "on"}
+{{- if not (or $auth.tokensSecretRef.name $auth.oidc.issuer) }}
+{{- fail "auth.mode on needs auth.tokensSecretRef.name or auth.oidc.issuer" }}
+{{- end }}
+{{- if $auth.tokensSecretRef.name }}
+- {name: ASYA_GATEWAY_TOKENS_FILE, value: {{ printf "/var/run/secrets/asya.sh/tokens/%s" $auth.tokensSecretRef.key | quote }}}
+{{- end }}
+{{- with $auth.oidc.issuer }}
+- {name: ASYA_GATEWAY_OIDC_ISSUER, value: {{ . | quote }}}
+- {name: ASYA_GATEWAY_OIDC_AUDIENCE, value: {{ required "auth.oidc.issuer needs auth.oidc.audience" $auth.oidc.audience | quote }}}
+- {name: ASYA_GATEWAY_OIDC_ROLES_CLAIM, value: {{ $auth.oidc.rolesClaim | quote }}}
+- {name: ASYA_GATEWAY_OIDC_ROLES, value: {{ $auth.oidc.roles | quote }}}
+{{- end }}
+{{- if eq $auth.callbacks.mode "kubernetes" }}
+- {name: ASYA_GATEWAY_CALLBACK_ISSUER, value: kubernetes}
+{{- else if eq $auth.callbacks.mode "legacy" }}
+- {name: ASYA_GATEWAY_CALLBACK_AUTH, value: legacy}
+{{- else }}
+- {name: ASYA_GATEWAY_CALLBACK_TOKEN_FILE, value: {{ printf "/var/run/secrets/asya.sh/callbacks/%s" $auth.callbacks.secretRef.key | quote }}}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Volumes of the gateway itself, and where they are mounted. */}}
+{{- define "asya-gateway.volumes" -}}
+{{- $auth := .Values.auth -}}
+{{- if include "asya-gateway.hasRoutes" . }}
+- name: routes
+  configMap: {name: gateway-routes}
+{{- end }}
+{{- if not (include "asya-gateway.hasDatabase" .) }}
+# The temporary database
+- {name: tmp, emptyDir: {}}
+{{- end }}
+{{- if eq $auth.mode "on" }}
+{{- with $auth.tokensSecretRef.name }}
+- name: tokens
+  secret: {secretName: {{ . }}}
+{{- end }}
+{{- if eq $auth.callbacks.mode "secret" }}
+- name: callbacks
+  secret: {secretName: {{ required "auth.callbacks.mode secret needs auth.callbacks.secretRef.name" $auth.callbacks.secretRef.name }}}
+{{- end }}
+{{- end }}
+{{- with .Values.volumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "asya-gateway.volumeMounts" -}}
+{{- $auth := .Values.auth -}}
+{{- if include "asya-gateway.hasRoutes" . }}
+- {name: routes, mountPath: /config, readOnly: true}
+{{- end }}
+{{- if not (include "asya-gateway.hasDatabase" .) }}
+- {name: tmp, mountPath: /tmp}
+{{- end }}
+{{- if eq $auth.mode "on" }}
+{{- if $auth.tokensSecretRef.name }}
+- {name: tokens, mountPath: /var/run/secrets/asya.sh/tokens, readOnly: true}
+{{- end }}
+{{- if eq $auth.callbacks.mode "secret" }}
+- {name: callbacks, mountPath: /var/run/secrets/asya.sh/callbacks, readOnly: true}
+{{- end }}
+{{- end }}
+{{- with .Values.volumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "asya-gateway.hasDatabase" -}}
 {{- if or .Values.postgresql.enabled .Values.externalDatabase.host -}}true{{- end -}}
 {{- end -}}

@@ -15,6 +15,7 @@ use crate::{args::Common, up};
     after_help = "Handlers are found in the manifest's directory; values of secrets come from a .env file beside it.\n\
     The interpreter is spec.workload.pythonExecutable, else that of VIRTUAL_ENV, else python3.\n\n\
     Examples:\n  asya up greet\n  asya up manifests/ other.yaml --reload\n  asya up greet --until-idle\n  \
+    asya up greet --gateway 127.0.0.1:9000 --tools tools.yaml\n  \
     asya up greet --transport rabbitmq://guest:guest@localhost"
 )]
 pub(crate) struct Up {
@@ -27,6 +28,12 @@ pub(crate) struct Up {
     /// End when every queue is empty and nothing is in hand
     #[arg(long, conflicts_with = "reload")]
     pub(crate) until_idle: bool,
+    /// Where the gateway listens, or off [default: 127.0.0.1:8089; off with --until-idle]
+    #[arg(long, env = "ASYA_UP_GATEWAY", value_name = "ADDRESS")]
+    pub(crate) gateway: Option<String>,
+    /// Tools that can be called there: a file or a directory [default: tools.yaml beside the manifests]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tools: Option<PathBuf>,
     /// Most replicas of one actor, whatever its maxReplicas [default: the number of CPUs]
     #[arg(long, value_name = "N")]
     pub(crate) max_replicas: Option<u32>,

@@ -6,6 +6,7 @@
 //! | `environment`, `runtime` | the handler's environment, interpreter and runtime |
 //! | `fleet` | all actors, kept at the number of replicas that `scaler` decides |
 //! | `replica`, `process` | one engine, and the process behind it |
+//! | `host` | the gateway in this process |
 //! | `guard` | ends what a killed `asya up` leaves behind |
 //! | `logs`, `view`, `table` | what is seen |
 //! | `reload` | changed files |
@@ -13,6 +14,7 @@
 mod environment;
 mod fleet;
 pub(crate) mod guard;
+mod host;
 mod logs;
 mod plan;
 mod process;
@@ -44,6 +46,7 @@ use crate::{
 };
 use fleet::{Fleet, Row};
 use guard::Guard;
+use host::Host;
 use logs::Logs;
 use plan::Plan;
 use reload::Watch;
@@ -67,9 +70,9 @@ enum Stop {
 
 /// Runs the actors until a signal, or until idle.
 pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
-    let Up { paths, reload, until_idle, max_replicas, plain, verbose } = up;
+    let Up { ref paths, reload, until_idle, max_replicas, plain, verbose, .. } = up;
     let mut signals = signals()?;
-    let loaded = manifest::load(&paths);
+    let loaded = manifest::load(paths);
     loaded.usable()?;
     let common = here(common)?;
     let cap = max_replicas.unwrap_or_else(cpus);
@@ -82,6 +85,8 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
         logs.note(None, finding.to_string());
     }
     let sockets = sockets()?;
+    let (rows, seen) = watch::channel(Vec::new());
+    let host = Host::start(&up, &broker, seen.clone(), &logs).await?;
     let kill = CancellationToken::new();
     let ground = Arc::new(Ground {
         recorder: match &broker.local {
@@ -93,19 +98,24 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
         guard: Arc::new(Guard::start().context("starting the guard process")?),
         sockets: sockets.path().to_owned(),
         kill: kill.clone(),
+        reporter: host.as_ref().map(|host| host.reporter.clone()).unwrap_or_default(),
     });
     greet(&ground, &plan);
     let mut watch = reload.then(|| Watch::start(directories(&loaded))).transpose()?;
     let mut fleet = Fleet::new(Arc::clone(&ground), plan).await?;
-    let (rows, seen) = watch::channel(fleet.rows());
+    rows.send_replace(fleet.rows());
     let view = tokio::spawn(View::new(lines, seen, logs.clone(), common.output, plain).run());
 
     let replan = |touched: &Path| {
         logs.note(None, format!("{} changed", touched.display()));
-        Plan::of(&manifest::load(&paths), &ground.broker, cap)
+        Plan::of(&manifest::load(paths), &ground.broker, cap)
     };
     let stop = work(&mut fleet, &ground, &rows, &mut signals, watch.as_mut(), replan, until_idle).await;
     let code = finish(&mut fleet, &ground, &rows, &mut signals, stop).await;
+    // Last, for what ended was reported to it.
+    if let Some(host) = host {
+        host.end(&logs).await;
+    }
     drop((rows, fleet, logs, ground));
     // The view ends when everything that it shows has ended.
     let _ = view.await;

@@ -10,7 +10,7 @@ use asya_handler::{
     Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
-use asya_sidecar::{Engine, Observers, Stats};
+use asya_sidecar::{Engine, Stats};
 use asya_transport::Transport;
 use tokio::{sync::watch, task::JoinHandle, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::{
     guard::Guard,
+    host::Reporter,
     logs::Logs,
     plan::{ActorPlan, Plan, Runs},
     process::{Process, Vitals},
@@ -37,6 +38,8 @@ pub(crate) struct Ground {
     pub(crate) sockets: PathBuf,
     /// Ends everything at once.
     pub(crate) kill: CancellationToken,
+    /// The gateway, if there is one.
+    pub(crate) reporter: Reporter,
 }
 
 /// A running replica.
@@ -78,7 +81,7 @@ impl Replica {
         };
         let readiness = handler.readiness();
         let transport: Arc<dyn Transport> = ground.broker.transport.clone();
-        let engine = Engine::new(plan.engine.clone(), transport, handler, Observers::default());
+        let engine = Engine::new(plan.engine.clone(), transport, handler, ground.reporter.observers());
         let stats = engine.stats();
         let task = tokio::spawn(run(engine, process, stop.clone(), ground.clone(), actor));
         Self { stats, vitals, readiness, stop, task }

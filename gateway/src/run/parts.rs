@@ -36,7 +36,7 @@ pub(super) fn read_tools(
     background: &mut Background,
 ) -> Result<watch::Receiver<Arc<ToolSet>>, Misconfigured> {
     let Some(path) = config else {
-        tracing::warn!("there are no tools: ASYA_CONFIG_PATH is not set");
+        tracing::info!("there are no tools: ASYA_CONFIG_PATH is not set");
         return Ok(watch::channel(Arc::new(ToolSet::default())).1);
     };
     let wrong = |faults| Misconfigured(format!("the tools of ASYA_CONFIG_PATH are wrong:\n{faults}"));
