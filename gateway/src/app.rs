@@ -14,12 +14,15 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
+    actors::Source,
     auth::{
         Auth, Principal, Role,
         layer::{self, METADATA},
     },
+    mcp,
     metrics::Metrics,
     rest::{
+        api,
         contract::{self, AROUND},
         guard::{self, Guard},
         problem::Form,
@@ -33,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What is served.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Parts {
     /// The use cases.
     pub service: Service,
@@ -43,14 +46,26 @@ pub struct Parts {
     pub guard: Arc<Guard>,
     /// Largest envelope in bytes.
     pub largest: usize,
+    /// What actors there are.
+    pub actors: Arc<dyn Source>,
 }
 
 /// Everything behind one address.
 pub fn router(parts: Parts) -> Router {
-    let Parts { service, auth, guard, largest } = parts;
+    let Parts { service, auth, guard, largest, actors } = parts;
     let metrics = Arc::clone(&guard.metrics);
     let scraped = Router::new().route("/metrics", get(scrape_as)).with_state(metrics);
+    let mcp = mcp::http::Options {
+        // Origins and names are checked for all routes alike, before this one.
+        origins: Vec::new(),
+        hosts: Vec::new(),
+        largest,
+        actors: Some(Arc::clone(&actors)),
+        stop: guard.stopping.0.clone(),
+    };
     let people = contract::people(service.clone(), largest)
+        .nest("/api/v1", api::router(service.clone(), actors))
+        .merge(mcp::router(service.clone(), mcp))
         .merge(scraped)
         .route_layer(from_fn_with_state(Arc::clone(&auth), layer::people));
     let sidecars = contract::sidecars(service.clone(), largest)
@@ -58,6 +73,8 @@ pub fn router(parts: Parts) -> Router {
     people
         .merge(sidecars)
         .merge(metadata(auth))
+        // It holds nothing of this gateway, and is read before one knows how to log in.
+        .nest("/api/docs", api::openapi::docs())
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .layer(from_fn_with_state(Arc::clone(&guard), guard::pass))
         // Probes pass nothing: they are asked when all places are taken too.

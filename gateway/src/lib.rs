@@ -10,6 +10,7 @@
 //! | [`actors`] | what actors there are |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
+//! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
@@ -17,6 +18,7 @@ pub mod actors;
 pub mod app;
 pub mod args;
 pub mod auth;
+pub mod mcp;
 pub mod metrics;
 pub mod outbox;
 pub mod rest;

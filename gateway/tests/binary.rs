@@ -190,12 +190,19 @@ async fn nobody_gets_in_where_a_token_is_asked_for() {
         .spawn()
         .unwrap();
     until("it is ready", async || get(address, "/readyz").await.starts_with("HTTP/1.1 200")).await;
-    for path in ["/envelopes/x", "/envelopes/x/stream", "/envelopes/x/active", "/metrics"] {
+    let answer = get(address, "/api/v1/info").await;
+    assert!(answer.contains("application/problem+json") && answer.contains("unauthenticated"), "{answer}");
+    for path in
+        ["/api/v1/actors", "/mcp", "/envelopes/x", "/envelopes/x/stream", "/envelopes/x/active", "/metrics"]
+    {
         assert!(get(address, path).await.starts_with("HTTP/1.1 401"), "{path}");
     }
     for (method, path, token, status) in [
         ("GET", "/envelopes/x", TOKEN, 404),
         ("GET", "/metrics", TOKEN, 200),
+        ("GET", "/api/v1/info", TOKEN, 200),
+        ("GET", "/api/v1/actors", TOKEN, 200),
+        ("GET", "/mcp/sse", TOKEN, 410),
         ("POST", "/envelopes/x/final", TOKEN, 401),
         ("GET", "/envelopes/x/active", "of sidecars", 410),
         ("GET", "/envelopes/x", "of sidecars", 401),
@@ -228,6 +235,13 @@ async fn pages_of_others_and_other_names_do_not_reach_a_gateway_of_this_machine(
     until("it is ready", async || get(address, "/readyz").await.starts_with("HTTP/1.1 200")).await;
     let evil = ask(address, "GET", "/envelopes/x", "origin: https://evil.example\r\n", "").await;
     assert!(evil.starts_with("HTTP/1.1 403") && !evil.contains("access-control"), "{evil}");
+    let own = format!(
+        "origin: http://{address}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+    );
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
+    let spoken = ask(address, "POST", "/mcp", &own, &hello.to_string()).await;
+    assert!(spoken.starts_with("HTTP/1.1 200") && spoken.contains("asya-gateway"), "{spoken}");
     let preflight = "origin: https://listed.example\r\naccess-control-request-method: POST\r\n";
     let listed = ask(address, "OPTIONS", "/tools/call", preflight, "").await;
     assert!(listed.starts_with("HTTP/1.1 204"), "{listed}");

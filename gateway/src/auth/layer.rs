@@ -11,7 +11,7 @@ use axum::{
 use tokio::sync::watch;
 
 use super::{Callbacks, Oidc, Principal, Refusal, Tokens, rate::Rates};
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, rest::problem::Form};
 
 /// Where clients learn how to log in (RFC 9728).
 pub const METADATA: &str = "/.well-known/oauth-protected-resource";
@@ -55,10 +55,11 @@ impl Auth {
         Ok(principal)
     }
 
-    fn refuse(&self, headers: &HeaderMap, refusal: &Refusal) -> Response {
+    fn refuse(&self, request: &Request, refusal: &Refusal) -> Response {
+        let headers = request.headers();
         self.metrics.refused(refusal.code());
         let metadata = self.oidc.as_ref().map(|_| format!("{}{METADATA}", self.base(headers)));
-        refusal.answer(headers, metadata.as_deref())
+        refusal.answer(Form::of(request.uri().path(), headers), metadata.as_deref())
     }
 
     /// The address that clients reach the gateway under.
@@ -79,7 +80,7 @@ pub async fn people(State(auth): State<Arc<Auth>>, mut request: Request, next: N
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
-        Err(refusal) => auth.refuse(request.headers(), &refusal),
+        Err(refusal) => auth.refuse(&request, &refusal),
     }
 }
 
@@ -97,7 +98,7 @@ pub async fn sidecars(State(auth): State<Arc<Auth>>, mut request: Request, next:
             request.extensions_mut().insert(reporter);
             next.run(request).await
         }
-        Err(refusal) => auth.refuse(request.headers(), &refusal),
+        Err(refusal) => auth.refuse(&request, &refusal),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 
@@ -43,15 +43,15 @@ impl Refusal {
         }
     }
 
-    /// The answer, in the form that the request asks for. `metadata`: where clients learn how to log in (RFC 9728).
-    pub fn answer(&self, headers: &HeaderMap, metadata: Option<&str>) -> Response {
+    /// The answer. `metadata`: where clients learn how to log in (RFC 9728).
+    pub fn answer(&self, form: Form, metadata: Option<&str>) -> Response {
         let status = match self {
             Self::Missing | Self::Wrong(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Away(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Often(_) => StatusCode::TOO_MANY_REQUESTS,
         };
-        let mut answer = Form::asked(headers).reject(status, self.code(), &self.to_string());
+        let mut answer = form.reject(status, self.code(), &self.to_string());
         let header = match self {
             Self::Missing | Self::Wrong(_) => (header::WWW_AUTHENTICATE, self.challenge(metadata)),
             Self::Often(after) => (header::RETRY_AFTER, seconds(*after).to_string()),

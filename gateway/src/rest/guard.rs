@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::problem::Form;
 use crate::{
     auth::{
         Refusal,
@@ -53,9 +54,10 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
     let method = request.method().clone();
     // Of unknown paths there are as many as clients invent.
     let route = request.extensions().get::<MatchedPath>().map_or("", |path| path.as_str()).to_owned();
+    let form = Form::of(request.uri().path(), request.headers());
     let listed = match guard.origins.check(request.headers()) {
         Ok(listed) => listed,
-        Err(refusal) => return guard.refuse(request.headers(), &refusal),
+        Err(refusal) => return guard.refuse(form, &refusal),
     };
     if let Some(origin) = &listed
         && method == Method::OPTIONS
@@ -64,10 +66,11 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
         allow(answer.headers_mut(), origin.clone(), true);
         return answer;
     }
+    // It has been judged, for all routes alike.
+    request.headers_mut().remove(header::ORIGIN);
     let Ok(place) = guard.places.try_acquire() else {
-        return guard.refuse(request.headers(), &Refusal::Busy);
+        return guard.refuse(form, &Refusal::Busy);
     };
-    let headers = request.headers().clone();
     request.extensions_mut().insert(guard.stopping.clone());
     let mut answer = next.run(request).await;
     drop(place);
@@ -76,23 +79,23 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
     }
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     guard.metrics.answered(method.as_str(), &route, answer.status().as_u16(), began.elapsed());
-    guard.ending(answer, &headers)
+    guard.ending(answer, form)
 }
 
 impl Guard {
-    fn refuse(&self, headers: &HeaderMap, refusal: &Refusal) -> Response {
+    fn refuse(&self, form: Form, refusal: &Refusal) -> Response {
         self.metrics.refused(refusal.code());
-        refusal.answer(headers, None)
+        refusal.answer(form, None)
     }
 
     /// An answer whose stream of events, if it is one, has a place and ends when the gateway stops.
-    fn ending(&self, answer: Response, headers: &HeaderMap) -> Response {
+    fn ending(&self, answer: Response, form: Form) -> Response {
         let kind = answer.headers().get(header::CONTENT_TYPE);
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
             return answer;
         }
         let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
-            return self.refuse(headers, &Refusal::Busy);
+            return self.refuse(form, &Refusal::Busy);
         };
         let stopping = self.stopping.0.clone();
         answer.map(|body| {

@@ -13,7 +13,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, outbox::Outbox, service::Service, sweep};
+use super::late::Late;
+use crate::{actors::Source, metrics::Metrics, outbox::Outbox, service::Service, sweep};
 
 /// How often metrics look at the store.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -36,6 +37,8 @@ pub enum Queues {
         transport: Arc<dyn Transport>,
         /// Its name in metrics.
         name: &'static str,
+        /// What actors there are on it.
+        actors: Arc<dyn Source>,
     },
 }
 
@@ -94,13 +97,14 @@ impl Background {
         queues: Queues,
         naming: Naming,
         metrics: &Arc<Metrics>,
+        late: Late,
     ) {
         let (broken, heard) = oneshot::channel();
         self.broken = Some(heard);
         let (store, stop, metrics) = (service.store().clone(), self.stop.clone(), Arc::clone(metrics));
         self.publishing = Some(tokio::spawn(async move {
             let (transport, name, close) = tokio::select! {
-                connected = connected(queues, &metrics) => match connected {
+                connected = connected(queues, &metrics, &late) => match connected {
                     Ok(connected) => connected,
                     Err(error) => return drop(broken.send(error)),
                 },
@@ -154,14 +158,15 @@ async fn sent(store: &EnvelopeStore) {
 
 type Connected = (Arc<dyn Transport>, &'static str, Option<BoxFuture<'static, ()>>);
 
-async fn connected(queues: Queues, metrics: &Metrics) -> Result<Connected, TransportError> {
+async fn connected(queues: Queues, metrics: &Metrics, late: &Late) -> Result<Connected, TransportError> {
     match queues {
-        Queues::Open { transport, name } => Ok((transport, name, None)),
+        Queues::Open { transport, name, .. } => Ok((transport, name, None)),
         Queues::Connect(broker) => {
             let name = broker.name();
             metrics.transport(name, false);
             // Nothing is received here, so that no handler's time is to be covered.
             let opened = broker.connect(Duration::ZERO, FIRST_PAUSE, |_| {}).await?;
+            late.found(opened.queues);
             Ok((opened.transport, name, opened.close))
         }
     }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`parts`] | from settings to what the use cases stand on: store, tools, authentication |
 //! | [`background`] | what goes on beside requests |
+//! | `late` | a broker that is connected to while the gateway serves |
 //!
 //! The end, in order: not ready any more; no new connections; streams are told to come back; requests end; what was
 //! accepted is sent; the rest stops.
 
 pub mod background;
+mod late;
 pub mod parts;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
@@ -16,7 +18,6 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use asya_store::EnvelopeStore;
 use asya_telemetry::log;
-use asya_transport::Broker;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,8 +27,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    actors::{Depths, Source},
     app, args,
-    auth::Auth,
     metrics::Metrics,
     rest::guard::{Guard, Stopping},
     server,
@@ -36,6 +37,7 @@ use crate::{
     tools::Tools,
 };
 use background::{Background, Queues};
+use late::Late;
 use parts::{Misconfigured, open_store, read_tools};
 
 /// The configuration is wrong: `EX_USAGE` of sysexits.h.
@@ -178,33 +180,46 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
     });
     background.watch(&service, metrics);
     background.sweep(&service, settings.retention);
-    background.publish(&service, queues, settings.naming.clone(), &guard.metrics);
-    let task =
-        tokio::spawn(run(settings, listener, observed, service.clone(), auth, guard, background, folder));
+    let late = Late::default();
+    let actors: Arc<dyn Source> = match &queues {
+        Queues::Open { actors, .. } => Arc::clone(actors),
+        Queues::Connect(broker) => Arc::new(Depths::new(
+            service.tool_changes(),
+            Arc::new(late.clone()),
+            settings.naming.clone(),
+            broker.name(),
+            settings.rules.namespace.clone(),
+        )),
+    };
+    background.publish(&service, queues, settings.naming.clone(), &guard.metrics, late);
+    let parts = app::Parts {
+        service: service.clone(),
+        auth,
+        guard,
+        largest: settings.rules.limits.max_envelope,
+        actors,
+    };
+    let task = tokio::spawn(run(settings, listener, observed, parts, background, folder));
     tracing::info!(%address, "serving");
     Ok(Gateway { address, service, task })
 }
 
-#[allow(clippy::too_many_arguments, reason = "everything that one run owns")]
 async fn run(
     settings: Settings,
     listener: TcpListener,
     observed: Option<TcpListener>,
-    service: Service,
-    auth: Arc<Auth>,
-    guard: Arc<Guard>,
+    parts: app::Parts,
     mut background: Background,
     folder: Option<tempfile::TempDir>,
 ) -> anyhow::Result<()> {
+    let (service, guard) = (parts.service.clone(), Arc::clone(&parts.guard));
     let (draining, stopping) = (guard.draining.clone(), guard.stopping.0.clone());
     let ended = CancellationToken::new();
     if let Some(listener) = observed {
-        let app = app::observed(service.clone(), Arc::clone(&guard));
+        let app = app::observed(service.clone(), guard);
         tokio::spawn(server::serve(listener, app, ended.clone(), std::time::Duration::ZERO));
     }
-    let largest = settings.rules.limits.max_envelope;
-    let app = app::router(app::Parts { service: service.clone(), auth, guard, largest });
-    let server = tokio::spawn(server::serve(listener, app, stopping.clone(), settings.grace));
+    let server = tokio::spawn(server::serve(listener, app::router(parts), stopping.clone(), settings.grace));
     let failed = tokio::select! {
         () = draining.cancelled() => None,
         error = background.failed() => Some(error),
@@ -229,9 +244,4 @@ async fn run(
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
-}
-
-/// What a broker that was already opened is started with.
-pub fn opened(transport: Arc<dyn asya_transport::Transport>, broker: &Broker) -> Queues {
-    Queues::Open { transport, name: broker.name() }
 }
