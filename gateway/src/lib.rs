@@ -7,11 +7,13 @@
 //! | [`actors`] | what actors there are |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
+//! | [`dashboard`] | the page |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
 pub mod actors;
 pub mod auth;
+pub mod dashboard;
 pub mod outbox;
 pub mod rest;
 pub mod service;
