@@ -191,6 +191,7 @@ const NodeBox = memo(
       <g
         class={`node ${state} ${faint ? "faint" : ""} ${chosen ? "chosen" : ""}`}
         transform={`translate(${x} ${y})`}
+        style={{ "--load": `${Math.round(20 + 60 * fill)}%` }}
         data-actor={name}
         role="button"
         tabIndex={stop ? 0 : -1}
