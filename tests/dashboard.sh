@@ -21,7 +21,8 @@ if [ -z "${ASYA_TEST_CHROMIUM:-}" ]; then
     export ASYA_TEST_CHROMIUM
 fi
 export ASYA_TEST_GATEWAY=${ASYA_TEST_GATEWAY:-$PWD/target/debug/asya-gateway}
-[ -x "$ASYA_TEST_GATEWAY" ] || cargo build --quiet -p asya-gateway
+[ -x "$ASYA_TEST_GATEWAY" ] || cargo build --quiet --workspace
+[ -x "$ASYA_TEST_GATEWAY" ] || die "there is no binary $ASYA_TEST_GATEWAY"
 export ASYA_TEST_SCREENSHOTS=$PWD/target/dashboard
 mkdir -p "$ASYA_TEST_SCREENSHOTS"
 

@@ -6,8 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { browser, Gateway, nameless, open, until } from "./world.mjs";
 
 const ENVELOPES = 100_000;
-/** Routes of five to nine actors, 500 in all besides the first tool's. */
-const PIPELINES = 72;
+const ACTORS = 500;
 
 const documents = {
   name: "summarise",
@@ -21,24 +20,25 @@ const documents = {
   },
 };
 
+/** Routes of five to nine actors. */
 function pipelines() {
   const kinds = ["fetch", "split", "ocr", "classify", "embed", "translate", "score", "merge", "notify"];
   const tools = [documents];
-  let actors = 3;
-  for (let at = 0; actors < 500; at++) {
-    const length = Math.min(500 - actors, 5 + (at % 5));
+  let actors = documents.route.length;
+  for (let at = 0; actors < ACTORS; at++) {
+    const length = Math.min(ACTORS - actors, 5 + (at % 5));
     const route = kinds.slice(0, length).map((kind) => `${kind}-${String(at).padStart(2, "0")}`);
     tools.push({ name: `pipeline-${at}`, description: `Pipeline ${at}`, route, parameters: {} });
     actors += length;
   }
-  assert.ok(tools.length > PIPELINES / 2);
   return tools;
 }
 
 let chrome;
 let gateway;
 before(async () => {
-  [chrome, gateway] = await Promise.all([browser(), Gateway.start({ tools: pipelines(), envelopes: ENVELOPES })]);
+  gateway = await Gateway.start({ tools: pipelines(), envelopes: ENVELOPES });
+  chrome = await browser();
 });
 after(async () => {
   await chrome?.close();
@@ -61,8 +61,8 @@ const row = (page, text) => page.locator(".rows .line", { hasText: text });
 describe("actors", () => {
   test("five hundred are drawn, found by name, and walked through by keys", () =>
     on("#/actors", async (page) => {
-      await page.locator(".node").nth(499).waitFor();
-      assert.equal(await page.locator(".node").count(), 500);
+      await page.locator(".node").nth(ACTORS - 1).waitFor();
+      assert.equal(await page.locator(".node").count(), ACTORS);
       await page.shot("actors-500-light");
       await page.keyboard.press("/");
       await page.keyboard.type("ocr-07");
@@ -80,7 +80,7 @@ describe("actors", () => {
 
   test("as a table they are sorted by any column", () =>
     on("#/actors?as=table", async (page) => {
-      await page.locator("tbody tr").nth(499).waitFor();
+      await page.locator("tbody tr").nth(ACTORS - 1).waitFor();
       await page.getByRole("button", { name: "Queued" }).click();
       assert.equal(await page.locator("th", { hasText: "Queued" }).getAttribute("aria-sort"), "descending");
     }));
@@ -88,7 +88,7 @@ describe("actors", () => {
   test("a queue that fills is seen within seconds", () =>
     on("#/actors/notify-04", async (page) => {
       const fact = page.locator(".panel .facts div", { hasText: "Queued" }).locator("dd");
-      await fact.filter({ hasText: /^0$/ }).waitFor();
+      await fact.waitFor();
       for (let sent = 0; sent < 3; sent++) await gateway.api("POST", "api/v1/envelopes", { route: ["notify-04"], payload: sent });
       await fact.filter({ hasText: /^3$/ }).waitFor();
       await page.shot("actor-with-queue");
@@ -283,7 +283,7 @@ describe("the page", () => {
         const dark = await back();
         await page.shot("envelope-failed-dark");
         await page.at("#/actors");
-        await page.locator(".node").nth(499).waitFor();
+        await page.locator(".node").nth(ACTORS - 1).waitFor();
         await page.shot("actors-500-dark");
         await page.getByRole("button", { name: "Theme: system" }).click();
         const light = await back();

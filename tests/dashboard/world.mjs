@@ -39,7 +39,7 @@ export class Gateway {
     gateway.port = await freePort();
     gateway.url = `http://127.0.0.1:${gateway.port}/`;
     const at = (name) => join(gateway.folder, name);
-    writeFileSync(at("tools.yaml"), JSON.stringify({ tools }));
+    if (tools.length > 0) writeFileSync(at("tools.yaml"), JSON.stringify({ tools }));
     gateway.env = {
       PATH: process.env.PATH,
       ASYA_GATEWAY_BIND: "127.0.0.1",
@@ -47,7 +47,7 @@ export class Gateway {
       ASYA_TRANSPORT: "local",
       ASYA_LOCAL_PATH: at("queue.db"),
       ASYA_DATABASE_URL: at("gateway.db"),
-      ASYA_CONFIG_PATH: at("tools.yaml"),
+      ...(tools.length > 0 ? { ASYA_CONFIG_PATH: at("tools.yaml") } : {}),
       ...env,
     };
     if (envelopes > 0) {

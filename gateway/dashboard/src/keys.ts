@@ -20,7 +20,7 @@ export function useKeys(bindings: Binding[]): void {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (typing(event.target) || document.querySelector("dialog[open]")) return;
       // A focused button or link keeps its own keys.
-      if (event.key === "Enter" && event.target instanceof HTMLElement && event.target.closest("a,button,[tabindex='0']")) return;
+      if (event.key === "Enter" && event.target instanceof HTMLElement && event.target.closest("a,button,[role=button]")) return;
       const binding = latest.current.find(({ keys }) => keys.includes(event.key));
       if (!binding) return;
       event.preventDefault();

@@ -37,6 +37,8 @@ const GAP_ROUTES = 34;
 const SWEEPS = 6;
 /** Columns and rows are balanced so that the whole is about as wide as a screen is. */
 const ASPECT = 1.7;
+/** Widths that are tried, as parts of the one that would fit without gaps. */
+const PAGES = [0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5];
 
 interface Vertex {
   name: string | null;
@@ -309,10 +311,16 @@ function grid(names: string[]): Layout {
   };
 }
 
-/** Blocks in rows, like words on a page whose width fits the aspect of a screen. */
+/** Blocks in rows, like words on a page: of some widths the page that is shown largest on a screen. */
 function pack(blocks: Layout[]): Layout {
   const area = blocks.reduce((sum, { width, height }) => sum + (width + GAP_X) * (height + GAP_ROUTES), 0);
-  const page = Math.max(Math.sqrt(area * ASPECT), ...blocks.map(({ width }) => width));
+  const widest = Math.max(0, ...blocks.map(({ width }) => width));
+  const size = ({ width, height }: Layout): number => Math.max(width, height * ASPECT);
+  const pages = PAGES.map((part) => pageOf(blocks, Math.max(Math.sqrt(area * ASPECT) * part, widest)));
+  return pages.reduce((best, page) => (size(page) < size(best) ? page : best));
+}
+
+function pageOf(blocks: Layout[], page: number): Layout {
   const whole: Layout = { nodes: [], edges: [], width: 0, height: 0 };
   let [x, y, tallest] = [0, 0, 0];
   for (const block of blocks) {

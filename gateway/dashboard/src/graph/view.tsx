@@ -81,12 +81,13 @@ export function Graph({ actors, shown, chosen, onChoose }: Props) {
 
   const stop = focused && byName.has(focused) ? focused : (chosen ?? placed.nodes[0]?.name ?? null);
   const onKeyDown = (event: KeyboardEvent): void => {
+    const here = (event.target as Element).closest("[data-actor]")?.getAttribute("data-actor") ?? stop;
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
-      onChoose(stop);
+      onChoose(here);
       return;
     }
-    const at = placed.nodes.find(({ name }) => name === stop);
+    const at = placed.nodes.find(({ name }) => name === here);
     const to = at && neighbour(placed, at, event.key);
     if (!to) return;
     event.preventDefault();
@@ -194,7 +195,7 @@ const NodeBox = memo(
         style={{ "--load": `${Math.round(20 + 60 * fill)}%` }}
         data-actor={name}
         role="button"
-        tabIndex={stop ? 0 : -1}
+        tabindex={stop ? 0 : -1}
         aria-pressed={chosen}
         aria-label={`${name}: ${STATE_WORDS[state]}${said && `, ${said}`}`}
         onClick={() => onChoose(name)}

@@ -137,7 +137,7 @@ export function EnvelopeView({ id }: { id: string }) {
           <p class="faint">Payload and result need the role payload, which you do not have.</p>
         )}
       </section>
-      <Log updates={updates} start={envelope.created} />
+      <Log updates={updates} start={envelope.created} active={active} />
       {dialog === "cancel" && <Cancel envelope={envelope} onClose={() => setDialog(null)} onDone={refresh} />}
       {dialog === "resubmit" && <Resubmit envelope={envelope} editable={contents} onClose={() => setDialog(null)} />}
     </article>
@@ -178,13 +178,13 @@ function Facts({ envelope, now }: { envelope: Envelope; now: number }) {
   );
 }
 
-function Log({ updates, start }: { updates: Update[]; start: string }) {
+function Log({ updates, start, active }: { updates: Update[]; start: string; active: boolean }) {
   const from = Date.parse(start);
   return (
     <section>
       <h2>Updates</h2>
       {updates.length === 0 ? (
-        <p class="faint">None yet.</p>
+        <p class="faint">{active ? "None yet." : "None are kept."}</p>
       ) : (
         <table class="plain log">
           <thead>
