@@ -1,4 +1,4 @@
-//! A small HTTP client for the gateway: JSON out, a status back.
+//! A small HTTP client for the gateway: JSON out, a status back. Its connector serves other clients of the process too.
 
 use std::time::Duration;
 
@@ -17,9 +17,11 @@ const LIMIT: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: usize = 4;
 
 #[cfg(feature = "https")]
-type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+/// What connects; `http://` only unless this program has TLS.
+pub type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+/// What connects; `http://` only.
 #[cfg(not(feature = "https"))]
-type Connector = HttpConnector;
+pub type Connector = HttpConnector;
 
 /// The client.
 #[derive(Clone, Debug)]
@@ -68,8 +70,12 @@ impl Http {
     }
 }
 
+/// A connector for `base` and, if that is `https://`, for any address. The crypto provider is ring.
+///
+/// # Errors
+/// A sentence, if `base` needs TLS and there is none, or no trusted certificates are found.
 #[cfg(feature = "https")]
-fn connector(base: &str) -> Result<Connector, String> {
+pub fn connector(base: &str) -> Result<Connector, String> {
     let tls = hyper_rustls::HttpsConnectorBuilder::new();
     if base.starts_with("https://") {
         let trusted = tls
@@ -92,8 +98,12 @@ fn rustls_ring() -> rustls::crypto::CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
+/// A connector for `base`.
+///
+/// # Errors
+/// A sentence, if `base` needs TLS.
 #[cfg(not(feature = "https"))]
-fn connector(base: &str) -> Result<Connector, String> {
+pub fn connector(base: &str) -> Result<Connector, String> {
     if base.starts_with("https://") {
         return Err("this program was built without TLS (feature \"https\")".to_owned());
     }

@@ -11,7 +11,7 @@
 //! | [`credentials`] | [`credentials::Secret`]: in the environment, or a file that is read again |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
-//! | [`gateway`], `http` | reports to the gateway |
+//! | [`gateway`], [`http`] | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | `arrival` | what is checked before a handler sees an envelope |
 //! | `work` | one delivery: join, check, handle, resolve |
@@ -36,7 +36,7 @@ pub mod engine;
 pub mod failure;
 pub mod gateway;
 mod handle;
-mod http;
+pub mod http;
 pub mod observe;
 mod permits;
 pub mod retry;
