@@ -1,0 +1,55 @@
+//! From settings to a running actor.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use asya_handler::Handler;
+use asya_sidecar::{gateway::Gateway, wiring};
+use asya_store::{EnvelopeStore, StoreOptions};
+
+use super::settings::{Kind, Settings};
+use crate::{ErrorEnd, Failures, FanIn, HappyEnd, Letters, Recorder, committed::Committed, objects::Objects};
+
+/// Runs the actor until a signal.
+///
+/// # Errors
+/// What no waiting mends.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let Settings { kind, sidecar, records, results_prefix, errors_prefix, fan_ins, again, database } =
+        settings;
+    let store = match &database {
+        Some(url) => {
+            // A database that is away at the start: the container is started again, with the kubelet's pauses.
+            let opened = EnvelopeStore::open(url, StoreOptions::default()).await;
+            Some(opened.context("opening ASYA_DATABASE_URL")?)
+        }
+        None => None,
+    };
+    let recorder = match &records {
+        Some(place) => {
+            let objects =
+                Objects::open(place, &results_prefix, &errors_prefix).context("opening the records")?;
+            Recorder::Objects(Arc::new(objects))
+        }
+        None => Recorder::Nowhere,
+    };
+    let handler: Arc<dyn Handler> = match kind {
+        Kind::HappyEnd => Arc::new(HappyEnd::new(recorder, fan_ins)),
+        Kind::ErrorEnd => {
+            let letters: Option<Arc<dyn Letters>> = match (store, &sidecar.gateway) {
+                (Some(store), _) => Some(Arc::new(store)),
+                (None, Some(address)) => {
+                    let gateway = Gateway::new(address, sidecar.gateway_token.clone());
+                    Some(gateway.map_err(anyhow::Error::msg).with_context(|| format!("gateway {address}"))?)
+                }
+                (None, None) => None,
+            };
+            Arc::new(ErrorEnd::with(recorder, fan_ins, Failures { again, letters }))
+        }
+        Kind::FanIn => {
+            let store = store.context("a fan-in without ASYA_DATABASE_URL")?.records();
+            Arc::new(Committed::new(store.clone(), FanIn::recording(store, Recorder::Nowhere), 1))
+        }
+    };
+    wiring::run_with(sidecar, handler).await
+}
