@@ -17,6 +17,7 @@ pub mod end;
 pub mod failure;
 pub mod fan_in;
 pub mod gap;
+pub mod kind;
 pub mod letter;
 #[cfg(feature = "objects")]
 pub mod objects;
@@ -28,5 +29,6 @@ pub use actor::InProcess;
 pub use end::{ErrorEnd, Failures, HappyEnd};
 pub use failure::Again;
 pub use fan_in::FanIn;
+pub use kind::Kind;
 pub use letter::{Buried, Letter, Letters};
 pub use record::{ERRORS, RESULTS, Record, Recorder, Status};

@@ -7,8 +7,8 @@ use asya_handler::Handler;
 use asya_sidecar::{gateway::Gateway, wiring};
 use asya_store::{EnvelopeStore, StoreOptions};
 
-use super::settings::{Kind, Settings};
-use crate::{ErrorEnd, Failures, FanIn, HappyEnd, Letters, Recorder, committed::Committed, objects::Objects};
+use super::settings::Settings;
+use crate::{ErrorEnd, Failures, FanIn, HappyEnd, Kind, Letters, Recorder, committed::Committed, objects::Objects};
 
 /// Runs the actor until a signal.
 ///

@@ -9,7 +9,7 @@ use asya_sidecar::{
 
 use super::args::Args;
 use crate::{
-    Again,
+    Again, Kind,
     objects::{DEFAULT_ERRORS_PREFIX, DEFAULT_RESULTS_PREFIX, Place, S3},
 };
 
@@ -18,47 +18,6 @@ const DEFAULT_ERROR_PAUSE: Duration = Duration::from_secs(30);
 /// Deliveries of a message to one of these actors before it goes to the dead-letter queue. More than a sidecar allows:
 /// what fails here is the store, not the message, and with the longest pause this is a night.
 const MAX_DELIVERIES: &str = "200";
-
-/// Which actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Records what succeeded.
-    HappyEnd,
-    /// Records what failed.
-    ErrorEnd,
-    /// Joins the parts of a fan-out.
-    FanIn,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::HappyEnd, Self::ErrorEnd, Self::FanIn];
-
-    /// Its name on the command line, and that of its actor unless another is given.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::HappyEnd => "happy-end",
-            Self::ErrorEnd => "error-end",
-            Self::FanIn => "fan-in",
-        }
-    }
-
-    /// The actor that a manifest's handler names: `asya_crew.happy_end`, and for the end actors also their handlers of
-    /// the Go system.
-    pub fn of_handler(handler: &str) -> Option<Self> {
-        match handler {
-            "handlers.end_handlers.happy_end_handler" => return Some(Self::HappyEnd),
-            "handlers.end_handlers.error_end_handler" => return Some(Self::ErrorEnd),
-            _ => {}
-        }
-        let name = handler.strip_prefix("asya_crew.")?.replace('_', "-");
-        Self::of_name(&name)
-    }
-
-    fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-}
 
 /// What the program does, completely.
 #[derive(Debug)]
@@ -188,13 +147,22 @@ fn kind_of(kind: Option<String>, handler: Option<String>, name: Option<String>) 
             .ok_or_else(|| format!("{kind:?} is no actor; it must be one of {}", known()));
     }
     if let Some(handler) = handler {
-        return Kind::of_handler(&handler).ok_or_else(|| {
+        return go_handler(&handler).or_else(|| Kind::of_handler(&handler)).ok_or_else(|| {
             format!("ASYA_HANDLER: {handler:?} is none of this program; it must be asya_crew.NAME with one of {}, and _ for -", known())
         });
     }
     name.as_deref().and_then(Kind::of_name).ok_or_else(|| {
         format!("which actor: name one of {}, by argument, ASYA_HANDLER or ASYA_ACTOR_NAME", known())
     })
+}
+
+/// The end actors as manifests of the Go system name them.
+fn go_handler(handler: &str) -> Option<Kind> {
+    match handler {
+        "handlers.end_handlers.happy_end_handler" => Some(Kind::HappyEnd),
+        "handlers.end_handlers.error_end_handler" => Some(Kind::ErrorEnd),
+        _ => None,
+    }
 }
 
 /// An end actor under another name is one all the same.
