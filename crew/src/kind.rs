@@ -12,11 +12,15 @@ pub enum Kind {
     ErrorEnd,
     /// Joins the parts of a fan-out.
     FanIn,
+    /// Sends envelopes when it is time.
+    Schedule,
+    /// Keeps envelopes until an event comes.
+    Park,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::HappyEnd, Self::ErrorEnd, Self::FanIn];
+    pub const ALL: [Self; 5] = [Self::HappyEnd, Self::ErrorEnd, Self::FanIn, Self::Schedule, Self::Park];
 
     /// Its name on the command line, and that of its actor unless another is given.
     pub fn as_str(self) -> &'static str {
@@ -24,6 +28,8 @@ impl Kind {
             Self::HappyEnd => "happy-end",
             Self::ErrorEnd => "error-end",
             Self::FanIn => "fan-in",
+            Self::Schedule => "schedule",
+            Self::Park => "park",
         }
     }
 

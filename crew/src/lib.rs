@@ -21,9 +21,12 @@ pub mod kind;
 pub mod letter;
 #[cfg(feature = "objects")]
 pub mod objects;
+pub mod park;
 #[cfg(feature = "program")]
 pub mod program;
 pub mod record;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 
 pub use actor::InProcess;
 pub use end::{ErrorEnd, Failures, HappyEnd};

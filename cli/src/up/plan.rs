@@ -136,6 +136,15 @@ fn actor(
                 manifest.name()
             )]);
         }
+        Some(kind @ (Kind::Schedule | Kind::Park)) => {
+            return Err(vec![format!(
+                "actor {}: {} does not run in `asya up` yet; start the program `asya-crew {}` beside it, on the same \
+                 queue file",
+                manifest.name(),
+                kind.as_str(),
+                kind.as_str()
+            )]);
+        }
         Some(Kind::FanIn) => Some(Runs::FanIn),
         Some(Kind::HappyEnd) => Some(Runs::HappyEnd),
         Some(Kind::ErrorEnd) => Some(Runs::ErrorEnd),

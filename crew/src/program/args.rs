@@ -9,7 +9,7 @@ use clap::Parser;
 #[command(name = "asya-crew", version, after_help = EXAMPLES)]
 #[group(id = "crew")]
 pub struct Args {
-    /// Which actor: happy-end, error-end, fan-in, schedule, park or http-call. Else ASYA_HANDLER says it
+    /// Which actor: happy-end, error-end, fan-in, schedule or park. Else ASYA_HANDLER says it
     /// (asya_crew.happy_end, ...), else the actor's name.
     #[arg(value_name = "ACTOR")]
     pub kind: Option<String>,
@@ -74,6 +74,16 @@ pub struct Args {
         help_heading = "State"
     )]
     pub database_url: Option<String>,
+
+    /// schedule: what is sent when, as a JSON array of {name, cron, timezone, route, payload, missed}.
+    #[arg(long, env = "ASYA_SCHEDULES", value_name = "JSON", help_heading = "Schedule and park")]
+    pub schedules: Option<String>,
+    /// schedule: a file with the same.
+    #[arg(long, env = "ASYA_SCHEDULES_FILE", value_name = "FILE", help_heading = "Schedule and park")]
+    pub schedules_file: Option<String>,
+    /// park: how long an envelope waits unless its header says otherwise.
+    #[arg(long, env = "ASYA_PARK_TIMEOUT", value_name = "DURATION", help_heading = "Schedule and park")]
+    pub park_timeout: Option<String>,
 
     /// Those of the engine around the actor.
     #[command(flatten)]

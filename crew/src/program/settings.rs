@@ -11,6 +11,8 @@ use super::args::Args;
 use crate::{
     Again, Kind,
     objects::{DEFAULT_ERRORS_PREFIX, DEFAULT_RESULTS_PREFIX, Place, S3},
+    park::DEFAULT_TIMEOUT,
+    schedule::Plan,
 };
 
 /// Pause before error-end's first try of its own: the sidecar's have come and gone within seconds.
@@ -38,6 +40,10 @@ pub struct Settings {
     pub again: Again,
     /// The database, with its password.
     pub database: Option<String>,
+    /// What schedule sends.
+    pub plans: Vec<Plan>,
+    /// How long park keeps an envelope that does not say it.
+    pub park: Duration,
 }
 
 impl Settings {
@@ -63,6 +69,9 @@ impl Settings {
             error_retry_initial_delay,
             error_retry_max_delay,
             database_url,
+            schedules,
+            schedules_file,
+            park_timeout,
             mut sidecar,
         } = args;
         let mut errors = Vec::new();
@@ -117,10 +126,17 @@ impl Settings {
             again.codes = list(&codes);
         }
         let database = filled(database_url);
-        if kind == Some(Kind::FanIn) && database.is_none() {
-            errors.push(
-                "ASYA_DATABASE_URL: is required, fan-in keeps the parts that have come there".to_owned(),
-            );
+        let mut park = DEFAULT_TIMEOUT;
+        Reader(&mut errors).replace(&mut park, "ASYA_PARK_TIMEOUT", park_timeout, units::duration);
+        let plans = plans(filled(schedules), filled(schedules_file), &mut errors);
+        let kept = match kind {
+            Some(Kind::FanIn) => Some("fan-in keeps the parts that have come there"),
+            Some(Kind::Park) => Some("park keeps its envelopes there"),
+            Some(Kind::Schedule) if !plans.is_empty() => Some("schedule keeps there what was sent"),
+            _ => None,
+        };
+        if let Some(why) = kept.filter(|_| database.is_none()) {
+            errors.push(format!("ASYA_DATABASE_URL: is required, {why}"));
         }
         match (kind, sidecar) {
             (Some(kind), Some(sidecar)) if errors.is_empty() => Ok(Self {
@@ -133,6 +149,8 @@ impl Settings {
                 fan_ins: fan_in_actors.map(|names| list(&names).into_iter().collect()).unwrap_or_default(),
                 again,
                 database,
+                plans,
+                park,
             }),
             _ => Err(Errors(errors)),
         }
@@ -165,13 +183,33 @@ fn go_handler(handler: &str) -> Option<Kind> {
     }
 }
 
+/// The schedules, from the variable or from the file; a schedule actor without any only delays.
+fn plans(text: Option<String>, file: Option<String>, errors: &mut Vec<String>) -> Vec<Plan> {
+    let (name, text) = match (text, file) {
+        (Some(_), Some(_)) => {
+            errors.push("ASYA_SCHEDULES and ASYA_SCHEDULES_FILE: only one of them can count".to_owned());
+            return Vec::new();
+        }
+        (Some(text), None) => ("ASYA_SCHEDULES", Ok(text)),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(&file);
+            ("ASYA_SCHEDULES_FILE", text.map_err(|error| vec![format!("{file}: {error}")]))
+        }
+        (None, None) => return Vec::new(),
+    };
+    text.and_then(|text| Plan::parse(&text)).unwrap_or_else(|found| {
+        errors.extend(found.into_iter().map(|error| format!("{name}: {error}")));
+        Vec::new()
+    })
+}
+
 /// An end actor under another name is one all the same.
 fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
     let name = sidecar.engine.actor.as_str().to_owned();
     match kind {
         Kind::HappyEnd => sidecar.engine.happy_end = name,
         Kind::ErrorEnd => sidecar.engine.error_end = name,
-        Kind::FanIn => {}
+        Kind::FanIn | Kind::Schedule | Kind::Park => {}
     }
     sidecar
 }
