@@ -29,6 +29,7 @@ bench-cluster: ## a thousand actors: time, memory and calls of the operator
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
 	@cargo run -q -p asya-operator --example status-tables
+	@cargo run -q -p asya-gateway --example openapi > docs/reference/openapi.json
 	@crds/generate.sh
 	@charts/generate.sh
 

@@ -2,13 +2,13 @@
 # A thousand actors on a real API server: `make bench-cluster`.
 #
 # The time until all are ready to scale (queue, workload and ScaledObject exist, the status says Napping), the operator's
-# peak resident memory, its calls to the API server by verb and kind, and its writes in the quiet minutes after. KEDA
-# itself does not run: its resources exist, nobody acts on them.
+# peak resident memory, its calls to the API server by verb and kind, and its writes in the quiet minutes after; then the
+# peak of an operator that starts and finds them all. KEDA itself does not run: its resources exist, nobody acts on them.
 #
 # settings: ACTORS=1000, QUIET=300 (seconds), PROFILE=release
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ACTORS=${ACTORS:-1000} QUIET=${QUIET:-300} PROFILE=${PROFILE:-release}
+ACTORS=${ACTORS:-1000} QUIET=${QUIET:-300} SETTLED=60 PROFILE=${PROFILE:-release}
 OPERATOR=target/$PROFILE/asya-operator
 export ASYA_TEST_KUBERNETES_AUDIT=1
 
@@ -36,8 +36,12 @@ export ASYA_TRANSPORT_CONFIG="{\"transports\":{\"rabbitmq\":{\"enabled\":true,\"
 \"username\":\"guest\",\"managementURL\":\"http://${ASYA_TEST_RABBITMQ_MANAGEMENT##*@}\"}}}}"
 export ASYA_OPERATOR_NAMESPACE=$NAMESPACE ASYA_RUNTIME_NAMESPACE=$NAMESPACE ASYA_RUNTIME_SCRIPT_PATH=$WORK/asya_runtime.py
 export ASYA_METRICS_BIND_ADDRESS=127.0.0.1:0 ASYA_HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:0 ASYA_LOG_FORMAT=json
-"$OPERATOR" 2>"$WORK/log" &
-PID=$!
+start() {
+    "$OPERATOR" 2>>"$WORK/log" &
+    PID=$!
+}
+peak() { awk '/^VmHWM/ {printf "%.1f", $2 / 1024}' "/proc/$PID/status"; }
+start
 
 for i in $(seq "$ACTORS"); do
     cat <<ACTOR
@@ -62,12 +66,23 @@ sleep 10
 python3 tests/cluster/calls.py "$AUDIT" asya-operator >"$WORK/before"
 sleep "$QUIET"
 python3 tests/cluster/calls.py "$AUDIT" asya-operator >"$WORK/after"
-peak=$(awk '/^VmHWM/ {printf "%.1f", $2 / 1024}' "/proc/$PID/status")
+first=$(peak)
+kill "$PID"
+wait "$PID" || true
+python3 tests/cluster/calls.py "$AUDIT" asya-operator >"$WORK/stopped"
+start
+# Every actor's queue is looked at after a start, and each look takes its turn.
+sleep "$SETTLED"
+second=$(peak)
+python3 tests/cluster/calls.py "$AUDIT" asya-operator >"$WORK/restarted"
+changes() { diff <(sort "$1") <(sort "$2") | sed -n 's/^> /  /p' || true; }
 
 printf '%s actors (%s ScaledObjects), operator built as %s\n' "$ACTORS" "$objects" "$PROFILE"
 printf 'applied by kubectl in %.1f s; all nap %.1f s after that\n' "$((applied - started))e-3" "$((ready - applied))e-3"
-printf 'peak resident memory of the operator: %s MiB\n' "$peak"
+printf 'peak resident memory of the operator: %s MiB; started again with all of them there: %s MiB\n' "$first" "$second"
 echo "calls to the API server until then, and per actor:"
 awk -v actors="$ACTORS" '{printf "  %-8s %-36s %7d %8.2f\n", $1, $2, $3, $3 / actors; sum += $3} END {printf "  %-45s %7d %8.2f\n", "all", sum, sum / actors}' "$WORK/before"
 echo "calls in the $QUIET s after:"
-diff <(sort "$WORK/before") <(sort "$WORK/after") | sed -n 's/^> /  /p' || true
+changes "$WORK/before" "$WORK/after"
+echo "calls after the new start, with those before:"
+changes "$WORK/stopped" "$WORK/restarted"

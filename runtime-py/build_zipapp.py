@@ -15,8 +15,10 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
 # The earliest time that a zip file can hold.
 TIME = (1980, 1, 1, 0, 0, 0)
+# The first line tells the operator what it may ask of this file: a runtime without it gets no `--probe`.
 # A probe runs every few seconds: it must not import the runtime, not even its package.
-MAIN = b"""import sys
+MAIN = b"""# asya-runtime-features: probe shutdown
+import sys
 
 if sys.argv[1:2] == ["--probe"]:
     from asya_probe import main

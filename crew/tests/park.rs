@@ -140,7 +140,9 @@ async fn messages_that_come_again_send_the_same_again_and_nothing_else() {
 async fn a_second_envelope_under_a_key_and_one_without_a_key_are_refused_for_good() {
     let world = World::new().await;
     give(&*world.park, &order("o")).await;
-    for wrong in [order("p"), with("q", &[], ""), with("r", &[("park-key", "k"), ("park-timeout", "soon")], "")] {
+    for wrong in
+        [order("p"), with("q", &[], ""), with("r", &[("park-key", "k"), ("park-timeout", "soon")], "")]
+    {
         let End::Failed(failure) = ask(&*world.park, &wrong, 1).await else { panic!("it cannot wait") };
         assert_eq!(failure.fault, Fault::Final, "{}", failure.message);
     }
@@ -179,7 +181,8 @@ async fn early_events_and_what_went_on_are_forgotten() {
 }
 
 fn minutely(missed: &str) -> Plan {
-    let text = format!(r#"[{{"name":"m","cron":"* * * * *","route":["a"],"payload":1,"missed":"{missed}"}}]"#);
+    let text =
+        format!(r#"[{{"name":"m","cron":"* * * * *","route":["a"],"payload":1,"missed":"{missed}"}}]"#);
     Plan::parse(&text).unwrap().remove(0)
 }
 
@@ -242,7 +245,8 @@ async fn a_tick_that_cannot_be_sent_is_sent_when_it_can_and_a_dead_replica_s_cla
     world.local.ensure(&Naming::bare().queue("nowhere")).await.unwrap();
     // A replica that died after its claim.
     let record = world.store().get("schedules", "m").await.unwrap().unwrap();
-    let claimed = String::from_utf8(record.value.to_vec()).unwrap().replace("null", "\"2026-01-01T00:01:20Z\"");
+    let claimed =
+        String::from_utf8(record.value.to_vec()).unwrap().replace("null", "\"2026-01-01T00:01:20Z\"");
     let write = asya_store::Write {
         table: "schedules",
         key: "m".to_owned(),
@@ -268,6 +272,8 @@ async fn an_envelope_is_held_for_its_delay_even_a_long_one() {
     let past = with("b", &[("not-before", "2020-01-01T00:00:00Z")], "p");
     assert!(matches!(ask(&delay, &past, 1).await, End::Done(_)));
     for wrong in [with("c", &[], ""), with("d", &[("delay", "soon")], "")] {
-        assert!(matches!(ask(&delay, &wrong, 1).await, End::Failed(failure) if failure.fault == Fault::Final));
+        assert!(
+            matches!(ask(&delay, &wrong, 1).await, End::Failed(failure) if failure.fault == Fault::Final)
+        );
     }
 }

@@ -63,12 +63,16 @@ impl Facts {
     /// What the server said.
     pub async fn read(client: &Client, keda: bool) -> kube::Result<Self> {
         let version = client.apiserver_version().await?;
-        let server = numbers(&format!("{}.{}", version.major, version.minor));
         Ok(Self {
-            native_sidecars: server.is_some_and(|server| server >= NATIVE_SIDECARS),
+            native_sidecars: native_sidecars(&version.major, &version.minor),
             keda: if keda { keda_version(client).await } else { Keda::Missing },
         })
     }
+}
+
+/// A server whose version cannot be told gets what every server takes.
+fn native_sidecars(major: &str, minor: &str) -> bool {
+    numbers(&format!("{major}.{minor}")).is_some_and(|server| server >= NATIVE_SIDECARS)
 }
 
 /// Charts and release files of KEDA label its CRDs with the version.
@@ -110,5 +114,15 @@ mod tests {
         assert_eq!(numbers("v1.33"), Some((1, 33)));
         assert_eq!(numbers("1.29+"), Some((1, 29)));
         assert_eq!(numbers("main"), None);
+    }
+
+    #[test]
+    fn init_containers_are_sidecars_from_1_29_on_and_nowhere_by_guess() {
+        for (major, minor) in [("1", "29"), ("1", "29+"), ("1", "36"), ("2", "0")] {
+            assert!(native_sidecars(major, minor), "{major}.{minor}");
+        }
+        for (major, minor) in [("1", "28"), ("1", "28+"), ("1", "9"), ("", ""), ("1", "")] {
+            assert!(!native_sidecars(major, minor), "{major}.{minor}");
+        }
     }
 }

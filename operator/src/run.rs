@@ -39,11 +39,18 @@ use crate::{
 /// Stopped a second time, as a shell says it.
 const EXIT_INTERRUPTED: i32 = 130;
 
+/// Threads that do the work, which is mostly waiting for answers. One per core of a big node would each hold memory back.
+const THREADS: usize = 2;
+
 fn prepare(settings: &Settings) -> Result<tokio::runtime::Runtime> {
     // Several libraries bring rustls; without one provider for all, the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
     log::init(log::filter(&settings.log_filter).map_err(anyhow::Error::msg)?, settings.log_format);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the event loop")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .context("starting the event loop")
 }
 
 fn finish(outcome: Result<()>) -> ExitCode {

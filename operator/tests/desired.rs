@@ -7,7 +7,9 @@ use asya_operator::{
     actor::{Actor, Stored},
     cluster::Cluster,
     desired::{
-        Context, Desired, binding, objects,
+        Context, Desired, binding,
+        features::Features,
+        objects,
         rollout::{self, Live},
     },
     settings::{Raw, Settings},
@@ -41,6 +43,7 @@ fn with_context<T>(settings: &Settings, native: bool, f: impl FnOnce(&Context<'_
         queue: &queue,
         cluster: &cluster,
         runtime: "asya-runtime-1",
+        features: Features::OURS,
     })
 }
 

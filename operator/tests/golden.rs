@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use asya_operator::{
     actor::{Actor, Stored},
     cluster::Cluster,
-    desired::{Context, Desired, objects, rollout},
+    desired::{Context, Desired, features::Features, objects, rollout},
     settings::{Raw, Settings},
 };
 use serde_json::{Value, json};
@@ -60,8 +60,18 @@ fn build(actor: &Actor, special: &Value) -> Desired {
         ..Cluster::default()
     };
     let queue = settings.template.queue(&actor.namespace, &actor.name);
-    let context =
-        Context { settings: &settings, transport, queue: &queue, cluster: &cluster, runtime: RUNTIME };
+    let features = match special["foreignRuntime"] == json!(true) {
+        true => Features::of(b"print('the runtime')\n"),
+        false => Features::OURS,
+    };
+    let context = Context {
+        settings: &settings,
+        transport,
+        queue: &queue,
+        cluster: &cluster,
+        runtime: RUNTIME,
+        features,
+    };
     objects(actor, &context)
 }
 

@@ -70,6 +70,7 @@ fn build(manifest: &Value, special: &Value) -> Scaling {
         queue: &queue,
         cluster: &cluster,
         runtime: "asya-runtime-0",
+        features: desired::features::Features::OURS,
     };
     scaling(&actor, &context, &desired::objects(&actor, &context).template)
 }

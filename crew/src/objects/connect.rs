@@ -1,8 +1,8 @@
-//! The HTTP client that stores are spoken to with: that of the sidecar, so that there is one TLS stack.
+//! The HTTP client that stores are spoken to with: the connector of our own, so that there is one TLS stack.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use asya_sidecar::http::{Connector, connector};
+use asya_http::connector::{Connector, system};
 use http_body_util::BodyExt as _;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use object_store::{
@@ -26,7 +26,7 @@ pub(super) struct Connect {
 impl Connect {
     /// A client of its own.
     pub(super) fn client(&self) -> Result<HttpClient, String> {
-        let connector = connector(if self.tls { "https://" } else { "http://" })?;
+        let connector = system(if self.tls { "https://" } else { "http://" })?;
         Ok(HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(connector))))
     }
 }

@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 
 use asya_envelope::{Envelope, Raw};
 use asya_handler::{End, Fate, Request};
-use asya_sidecar::units;
+use asya_settings::units;
 use asya_store::{Store, Write, due::Due};
 use futures::future::BoxFuture;
 use jiff::Timestamp;

@@ -2,10 +2,8 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use asya_sidecar::{
-    settings::{Errors, Settings as Sidecar},
-    units,
-};
+use asya_settings::{Errors, filled, units};
+use asya_sidecar::settings::Settings as Sidecar;
 
 use super::args::Args;
 use crate::{
@@ -235,11 +233,6 @@ impl Reader<'_> {
 
 fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-/// An empty variable counts as not set, as in the Go system.
-fn filled(value: Option<String>) -> Option<String> {
-    value.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use asya_envelope::Headers;
 use asya_handler::{End, Item, Request};
-use asya_sidecar::units;
+use asya_settings::units;
 use asya_transport::MAX_DELAY;
 use futures::future::BoxFuture;
 use jiff::Timestamp;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     problem::Form,
     stream,
-    wire::{ChildIn, FinalIn, LetterIn, ProgressIn, Record},
+    wire::{ChildIn, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
 };
 use crate::{
     auth::{Principal, Role},
@@ -24,16 +24,27 @@ use crate::{
 };
 
 /// Kept above the largest envelope for what stands around it in a request.
-const AROUND: usize = 64 * 1024;
+pub(crate) const AROUND: usize = 64 * 1024;
 
-/// The routes. Bodies above the largest envelope and a little are refused.
-pub fn routes(service: Service, largest: usize) -> Router {
+/// Whether the process answers; for everybody.
+pub fn health() -> Router {
+    Router::new().route("/health", any(async || "OK"))
+}
+
+/// The routes of people and programs. Bodies above the largest envelope and a little are refused, as below.
+pub fn people(service: Service, largest: usize) -> Router {
     Router::new()
-        .route("/health", any(async || "OK"))
         .route("/tools/call", post(call))
-        .route("/envelopes", post(child))
         .route("/envelopes/{id}", get(record))
         .route("/envelopes/{id}/stream", get(follow))
+        .layer(DefaultBodyLimit::max(largest + AROUND))
+        .with_state(service)
+}
+
+/// The routes of sidecars.
+pub fn sidecars(service: Service, largest: usize) -> Router {
+    Router::new()
+        .route("/envelopes", post(child))
         .route("/envelopes/{id}/active", get(active))
         .route("/envelopes/{id}/progress", post(progress))
         .route("/envelopes/{id}/final", post(finish))
@@ -150,18 +161,12 @@ async fn follow(
 ) -> Response {
     let headers = request.headers();
     let outcome = async {
-        let after = match headers.get("last-event-id").map(|value| value.to_str().map(str::parse)) {
-            None => 0,
-            Some(Ok(Ok(after))) => after,
-            Some(_) => {
-                return Err(Error::invalid(
-                    "Last-Event-ID",
-                    "Last-Event-ID is the id of an event of this stream",
-                ));
-            }
-        };
+        let after = stream::last_event(headers)?.unwrap_or(0);
         let updates = service.follow(&who, &id, after).await?;
-        Ok(stream::events(updates, who.roles.has(Role::Payload)))
+        let contents = who.roles.has(Role::Payload);
+        let shape =
+            move |update| serde_json::to_string(&UpdateOut::new(update, contents)).unwrap_or_default();
+        Ok(stream::events(updates, stream::PATIENCE, shape))
     };
     answer(headers, outcome.await)
 }

@@ -2,7 +2,9 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`api`] | `/api/v1`: everything, for programs |
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
+//! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
 //! | [`stream`] | the updates of an envelope as server-sent events |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
 //! | [`wire`] | JSON shapes of records, updates and reports |
@@ -11,7 +13,9 @@
 //! ([`Reporter`](crate::service::Reporter)) from the request's extensions: authentication is a layer around them, and
 //! a request that went through none is refused.
 
+pub mod api;
 pub mod contract;
+pub mod guard;
 pub mod problem;
 pub mod stream;
 #[cfg(test)]

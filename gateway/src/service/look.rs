@@ -1,17 +1,36 @@
 //! What there is to see.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use asya_envelope::Raw;
 use asya_store::envelopes::{
-    AuditEntry, AuditFilter, Counts, Cursor, DeadFilter, DeadGroup, DeadLetter, Filter, Follow, Page,
-    Summary, Tracked,
+    AuditEntry, AuditFilter, Counts, Cursor, DeadFilter, DeadGroup, DeadLetter, DeadPage, Filter, Follow,
+    Page, Summary, Tracked, Update,
 };
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::{Error, Service, unknown};
-use crate::auth::{Principal, Role};
+use super::{Error, Service, hops::Hop, hops::hops, unknown};
+use crate::{
+    auth::{Principal, Role},
+    tools::{Tool, ToolSet},
+};
+
+/// Updates that are read to tell the way of an envelope: hops behind them are not told.
+const HOPS_FROM: usize = 1000;
+
+/// Everything that is known of an envelope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Whole {
+    /// The envelope; without contents unless [`Whole::contents`].
+    pub tracked: Tracked,
+    /// Whether the principal may see contents.
+    pub contents: bool,
+    /// How many of its children are in each state.
+    pub children: Counts,
+    /// The actors it has been at, in order.
+    pub hops: Vec<Hop>,
+}
 
 impl Service {
     /// One envelope. Without [`Role::Payload`] it comes without contents.
@@ -22,6 +41,35 @@ impl Service {
         who.needs(Role::Read)?;
         let tracked = self.known(id).await?;
         Ok(if who.roles.has(Role::Payload) { tracked } else { without_contents(tracked) })
+    }
+
+    /// One envelope with its children and its way.
+    ///
+    /// # Errors
+    /// Those of [`Service::record`].
+    pub async fn whole(&self, who: &Principal, id: &str) -> Result<Whole, Error> {
+        let tracked = self.record(who, id).await?;
+        let children = self.store.children(id).await?;
+        let hops = hops(&self.store.updates_since(id, 0, HOPS_FROM).await?);
+        Ok(Whole { tracked, contents: who.roles.has(Role::Payload), children, hops })
+    }
+
+    /// The tools that can be called.
+    ///
+    /// # Errors
+    /// The role [`Role::Read`] missing.
+    pub fn catalogue(&self, who: &Principal) -> Result<Arc<ToolSet>, Error> {
+        who.needs(Role::Read)?;
+        Ok(self.tools())
+    }
+
+    /// One tool.
+    ///
+    /// # Errors
+    /// Unknown tools, the role [`Role::Read`] missing.
+    pub fn tool(&self, who: &Principal, name: &str) -> Result<Arc<Tool>, Error> {
+        let tools = self.catalogue(who)?;
+        tools.get(name).cloned().ok_or_else(|| Error::NotFound { what: "tool", name: name.to_owned() })
     }
 
     /// Envelopes, newest first.
@@ -67,6 +115,22 @@ impl Service {
         Ok(self.store.follow(id, after))
     }
 
+    /// The updates of an envelope behind number `after`, at most `limit`, as they are now.
+    ///
+    /// # Errors
+    /// Those of [`Service::follow`].
+    pub async fn updates(
+        &self,
+        who: &Principal,
+        id: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Update>, Error> {
+        who.needs(Role::Read)?;
+        self.store.summary(id).await?.ok_or_else(|| unknown(id))?;
+        Ok(self.store.updates_since(id, after, limit).await?)
+    }
+
     /// Waits until the envelope has ended, for at most `limit`; `None`: it has not by then. Cancel safe.
     ///
     /// # Errors
@@ -93,7 +157,7 @@ impl Service {
         Ok(self.store.summary(id).await?.map(|summary: Summary| summary.is_active(now)))
     }
 
-    /// Dead letters, newest first. Without [`Role::Payload`] they come without their bodies.
+    /// Dead letters, without their bodies, newest first.
     ///
     /// # Errors
     /// The role [`Role::Read`] missing, and those of the store.
@@ -101,17 +165,26 @@ impl Service {
         &self,
         who: &Principal,
         filter: &DeadFilter,
-        after: Option<&DeadLetter>,
+        after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, Error> {
+    ) -> Result<DeadPage, Error> {
         who.needs(Role::Read)?;
-        let mut letters = self.store.dead_letters(filter, after, limit).await?;
+        Ok(self.store.dead_letters(filter, after, limit).await?)
+    }
+
+    /// One dead letter. Without [`Role::Payload`] it comes with an empty body.
+    ///
+    /// # Errors
+    /// Unknown letters, the role [`Role::Read`] missing, and those of the store.
+    pub async fn dead_letter(&self, who: &Principal, id: &str) -> Result<DeadLetter, Error> {
+        who.needs(Role::Read)?;
+        let letter = self.store.dead_letter(id).await?;
+        let mut letter =
+            letter.ok_or_else(|| Error::NotFound { what: "dead letter", name: id.to_owned() })?;
         if !who.roles.has(Role::Payload) {
-            for letter in &mut letters {
-                letter.body.clear();
-            }
+            letter.body.clear();
         }
-        Ok(letters)
+        Ok(letter)
     }
 
     /// Dead letters counted by actor and code.

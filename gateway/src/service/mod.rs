@@ -6,6 +6,7 @@
 //! | [`look`] | what there is to see: envelopes, their updates, counts, the audit log |
 //! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
 //! | [`callback`] | what sidecars report |
+//! | [`hops`] | [`Hop`](hops::Hop): the actors that an envelope has been at |
 //! | [`error`] | [`Error`]: why a use case was refused |
 //!
 //! The invariant of this module: **what was answered with success is stored.** Publishing follows from the store's outbox.
@@ -13,6 +14,7 @@
 pub mod callback;
 pub mod change;
 pub mod error;
+pub mod hops;
 pub mod look;
 pub mod send;
 
@@ -69,6 +71,11 @@ impl Service {
     /// The store, for outbox and sweeps.
     pub fn store(&self) -> &EnvelopeStore {
         &self.store
+    }
+
+    /// What this gateway allows.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The tools as they are now.

@@ -6,7 +6,7 @@ use asya_envelope::{
     ActorName, Deadline, Envelope, Headers, Raw, Route,
     headers::{self, TRACEPARENT, TRACESTATE},
 };
-use asya_store::envelopes::{Creation, NewEnvelope, Publish};
+use asya_store::envelopes::{Creation, NewEnvelope, Publish, Tracked};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -84,7 +84,8 @@ impl Service {
     /// Calls a tool: checks the arguments, stores the envelope, and leaves it to be published.
     ///
     /// # Errors
-    /// Unknown tools, every wrong argument, the role [`Role::Send`] missing, and those of the store.
+    /// Unknown tools, every wrong argument, an id that another envelope has ([`Error::Conflict`]), the role
+    /// [`Role::Send`] missing, and those of the store.
     pub async fn call(
         &self,
         who: &Principal,
@@ -113,10 +114,40 @@ impl Service {
         Ok((sent, tool))
     }
 
+    /// Calls a tool and waits for the end of its envelope: for `limit`, else as long as the tool says, else not at all.
+    /// Without an end by then, and when the store goes away meanwhile, there is the handle alone: the call is made.
+    ///
+    /// # Errors
+    /// Those of [`Service::call`]; the role [`Role::Read`] missing where there is something to wait for.
+    pub async fn call_and_wait(
+        &self,
+        who: &Principal,
+        tool: &str,
+        arguments: Map<String, Value>,
+        extras: Extras,
+        limit: Option<Duration>,
+    ) -> Result<(Sent, Option<Tracked>), Error> {
+        let wait = match limit {
+            Some(limit) => Some(limit).filter(|limit| !limit.is_zero()),
+            None => self.tools().get(tool).and_then(|tool| tool.wait),
+        };
+        if wait.is_some() {
+            who.needs(Role::Read)?;
+        }
+        let (sent, _) = self.call(who, tool, arguments, extras).await?;
+        let Some(limit) = wait else { return Ok((sent, None)) };
+        let ended = self.wait(who, &sent.id, limit).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, id = sent.id, "a call is answered with its handle instead of its end");
+            None
+        });
+        Ok((sent, ended))
+    }
+
     /// Sends an envelope to actors directly.
     ///
     /// # Errors
-    /// A route that is wrong or not allowed, the role [`Role::Send`] missing, and those of the store.
+    /// A route that is wrong or not allowed, an id that another envelope has ([`Error::Conflict`]), the role
+    /// [`Role::Send`] missing, and those of the store.
     pub async fn send(&self, who: &Principal, draft: Draft) -> Result<Sent, Error> {
         who.needs(Role::Send)?;
         self.allowed(&draft.route)?;
@@ -265,12 +296,32 @@ impl Service {
             publish: Publish { actor, body },
         };
         let creation = self.store().create(&new, now).await?;
-        if creation == Creation::Created {
-            let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
-            self.audit(who, action, Some(&new.id), Some(&detail)).await;
+        match creation {
+            Creation::Created => {
+                let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
+                self.audit(who, action, Some(&new.id), Some(&detail)).await;
+            }
+            Creation::Exists if !self.store().get(&new.id).await?.is_some_and(|old| repeats(&new, &old)) => {
+                return Err(Error::Conflict(format!(
+                    "envelope {:?} exists with another route, tool, sender or payload",
+                    new.id
+                )));
+            }
+            Creation::Exists => {}
         }
         Ok(Sent { id: new.id, creation })
     }
+}
+
+/// Whether `new` is what `old` was when it was sent. Actors add to a route and take nothing away from it, so the first
+/// route is in order within the one that there is now.
+fn repeats(new: &NewEnvelope, old: &Tracked) -> bool {
+    let mut now = old.summary.actors.iter();
+    let value = |raw: &Raw| serde_json::from_str::<Value>(raw.as_str()).ok();
+    new.actors.iter().all(|actor| now.any(|other| other == actor))
+        && new.tool == old.summary.tool
+        && new.sender == old.summary.sender
+        && old.payload.as_ref().and_then(value) == value(&new.payload)
 }
 
 /// The headers that an envelope gets from a caller: its own without the platform's, and the trace.

@@ -20,14 +20,13 @@ use super::{
     observe,
     report::report,
     rollout,
-    script::Script,
     watch::words,
     work::Key,
     workload as replicas,
 };
 use crate::{
     actor::{self, ACTOR_LABEL, Actor, FINALIZER, Stored},
-    desired::{self, Desired},
+    desired::{self, Desired, features::Features},
     keda::{self, Scaling},
     queues::{
         Queued, Whose,
@@ -170,20 +169,24 @@ impl Look<'_> {
             self.see_workload(observed);
             return Ok(Outcome::Failed(reason(&observed.transport), again.after));
         };
-        let runtime_missing = context.runtime_missing(&self.key.0);
-        if let Some(why) = runtime_missing.filter(|_| !spec.embedded && spec.workload_ref.is_none()) {
-            observed.workload = Verdict::Bad("RuntimeMissing", why);
-            self.see_workload(observed);
-            return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
-        }
-        let runtime = context.script.as_ref().map(Script::name).unwrap_or_default();
+        let without_script = spec.embedded || spec.workload_ref.is_some();
+        let script = match (context.runtime_missing(&self.key.0), context.script()) {
+            (None, Ok(script)) => Some(script),
+            _ if without_script => None,
+            (Some(why), _) | (None, Err(why)) => {
+                observed.workload = Verdict::Bad("RuntimeMissing", why);
+                self.see_workload(observed);
+                return Ok(Outcome::Failed("RuntimeMissing".to_owned(), None));
+            }
+        };
         let cluster = context.cluster(&self.key.0);
         let wanted = desired::Context {
             settings: &context.settings,
             transport,
             queue: &queue,
             cluster: &cluster,
-            runtime: &runtime,
+            runtime: script.as_ref().map_or("", |script| script.name()),
+            features: script.as_ref().map_or(Features::OURS, |script| script.features()),
         };
         let resolved = match &spec.workload_ref {
             Some(bound) => binding::resolve(context, self.key, self.actor, &wanted, bound).await.map(Some),

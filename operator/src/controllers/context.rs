@@ -14,7 +14,7 @@ use super::{
     apply::Applier,
     cache::Cache,
     live::Kind,
-    script::Script,
+    script::{CANNOT, Script},
     work::{Key, Queue, Work},
 };
 use crate::{
@@ -50,7 +50,7 @@ pub struct Context {
     /// What the API server and KEDA can do.
     pub facts: RwLock<Facts>,
     /// The runtime that is injected, or a sentence why there is none.
-    pub script: Result<Script, String>,
+    script: RwLock<Result<Arc<Script>, String>>,
     /// What keeps the runtime out of namespaces, one sentence each.
     runtime_problems: Mutex<HashMap<String, String>>,
     /// Who rolls.
@@ -104,7 +104,12 @@ impl Context {
     pub fn new(parts: Parts) -> Self {
         let Parts { client, settings, cache, applier, metrics, queue, recorder } = parts;
         let brokers = Arc::new(Brokers::new(&settings));
-        let script = Script::read(&settings.runtime.path);
+        let script = match &settings.runtime.github {
+            Some(release) => {
+                Err(format!("{CANNOT}: {} of {} is not here yet", release.version, release.repo))
+            }
+            None => Script::read(&settings.runtime.path).map(Arc::new),
+        };
         Self {
             client,
             settings,
@@ -114,7 +119,7 @@ impl Context {
             metrics,
             queue,
             recorder,
-            script,
+            script: RwLock::new(script),
             runtime_problems: Mutex::default(),
             facts: RwLock::default(),
             rollouts: super::rollout::Rollouts::default(),
@@ -145,10 +150,36 @@ impl Context {
         }
     }
 
+    /// The runtime that is injected.
+    ///
+    /// # Errors
+    /// A sentence why there is none, with the words `runtime ConfigMap`.
+    pub fn script(&self) -> Result<Arc<Script>, String> {
+        self.script.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a runtime, or another reason why there is none; everything is looked at.
+    pub fn provide(&self, script: Result<Arc<Script>, String>) {
+        {
+            let mut known = self.script.write().unwrap_or_else(PoisonError::into_inner);
+            if matches!((&*known, &script), (Err(before), Err(now)) if before == now) {
+                return;
+            }
+            *known = script;
+        }
+        if let Some(namespace) = &self.settings.runtime.namespace {
+            self.queue.now(Work::Runtime(namespace.clone()));
+        }
+        for key in self.cache.actor_keys() {
+            self.queue.now(Work::Runtime(key.0.clone()));
+            self.queue.now(Work::Actor(key));
+        }
+    }
+
     /// What keeps the runtime out of a namespace.
     pub fn runtime_missing(&self, namespace: &str) -> Option<String> {
-        if let Err(why) = &self.script {
-            return Some(why.clone());
+        if let Err(why) = self.script() {
+            return Some(why);
         }
         self.runtime_problems.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
     }

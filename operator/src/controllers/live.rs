@@ -12,7 +12,7 @@ use kube::{
     api::{ApiResource, GroupVersionKind},
     core::DynamicResourceScope,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use super::work::Key;
@@ -173,6 +173,7 @@ impl fmt::Display for Kind {
 
 /// One object as it is on the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Raw")]
 pub struct Live {
     /// Metadata without `managedFields`, once it is in a cache.
     pub metadata: ObjectMeta,
@@ -191,6 +192,61 @@ pub struct Live {
     /// [`fingerprint`] of the annotation with the applied template, which itself is not kept.
     #[serde(skip)]
     pub template: Option<u64>,
+}
+
+/// An object as it comes. The list of who owns which field, half of its bytes and most of its nodes, is not built up: of it
+/// only two answers are kept.
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(default)]
+    metadata: RawMetadata,
+    #[serde(default)]
+    spec: Kept,
+    #[serde(default)]
+    status: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawMetadata {
+    managed_fields: Vec<Manager>,
+    #[serde(flatten)]
+    rest: ObjectMeta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Manager {
+    manager: String,
+    operation: String,
+    subresource: String,
+    fields_v1: Owned,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Owned {
+    #[serde(rename = "f:spec")]
+    spec: OwnedSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OwnedSpec {
+    #[serde(rename = "f:replicas")]
+    replicas: Option<IgnoredAny>,
+}
+
+impl From<Raw> for Live {
+    fn from(raw: Raw) -> Self {
+        let managers = &raw.metadata.managed_fields;
+        let inherited = managers.iter().any(|it| is_inherited(&it.manager, &it.operation, &it.subresource));
+        let owns_replicas = managers.iter().any(|it| {
+            it.operation == "Apply" && it.manager == FIELD_MANAGER && it.fields_v1.spec.replicas.is_some()
+        });
+        let (spec, status) = (raw.spec, raw.status);
+        Self { metadata: raw.metadata.rest, spec, status, inherited, owns_replicas, template: None }.slim()
+    }
 }
 
 /// A short stand-in for a text, good within this process.
@@ -318,13 +374,14 @@ impl Live {
     /// Drops what no one reads, and remembers of it what matters.
     #[must_use]
     pub fn slim(mut self) -> Self {
-        self.inherited = inherited(&self.metadata);
-        self.owns_replicas = owns_replicas(&self.metadata);
+        self.inherited |= inherited(&self.metadata);
         let annotations = self.metadata.annotations.as_mut();
-        self.template =
-            annotations.and_then(|all| all.remove(rollout::TEMPLATE)).map(|text| fingerprint(&text));
+        if let Some(text) = annotations.and_then(|all| all.remove(rollout::TEMPLATE)) {
+            self.template = Some(fingerprint(&text));
+        }
         slim_metadata(&mut self.metadata);
         self.spec.slim();
+        slim_status(&mut self.status);
         self
     }
 
@@ -384,23 +441,87 @@ pub fn slim_metadata(metadata: &mut ObjectMeta) {
     }
 }
 
+/// Members of a status that are read.
+const STATUS: [&str; 10] = [
+    "conditions",
+    "containerStatuses",
+    "initContainerStatuses",
+    "observedGeneration",
+    "phase",
+    "podIP",
+    "readyReplicas",
+    "reason",
+    "replicas",
+    "updatedReplicas",
+];
+/// Members of its conditions and containers that are read.
+const PARTS: [&str; 9] = [
+    "lastState",
+    "lastTransitionTime",
+    "message",
+    "name",
+    "reason",
+    "restartCount",
+    "state",
+    "status",
+    "type",
+];
+
+fn slim_status(status: &mut Value) {
+    let Some(status) = status.as_object_mut() else { return };
+    status.retain(|name, _| STATUS.contains(&name.as_str()));
+    for list in status.values_mut().filter_map(Value::as_array_mut) {
+        for part in list.iter_mut().filter_map(Value::as_object_mut) {
+            part.retain(|name, _| PARTS.contains(&name.as_str()));
+        }
+        list.shrink_to_fit();
+    }
+}
+
 /// Whether the previous operator's ownership, by Update, is still recorded, or that of a creation whose fields were not
 /// made ours yet.
 fn inherited(metadata: &ObjectMeta) -> bool {
-    metadata.managed_fields.iter().flatten().any(|entry| {
-        entry.operation.as_deref() == Some("Update")
-            && entry.subresource.as_deref().unwrap_or_default().is_empty()
-            && entry
-                .manager
-                .as_deref()
-                .is_some_and(|manager| FORMER_MANAGERS.contains(&manager) || manager == CREATE_MANAGER)
-    })
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    metadata
+        .managed_fields
+        .iter()
+        .flatten()
+        .any(|entry| is_inherited(&text(&entry.manager), &text(&entry.operation), &text(&entry.subresource)))
 }
 
-fn owns_replicas(metadata: &ObjectMeta) -> bool {
-    metadata.managed_fields.iter().flatten().any(|entry| {
-        entry.operation.as_deref() == Some("Apply")
-            && entry.manager.as_deref() == Some(FIELD_MANAGER)
-            && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-    })
+fn is_inherited(manager: &str, operation: &str, subresource: &str) -> bool {
+    operation == "Update"
+        && subresource.is_empty()
+        && (FORMER_MANAGERS.contains(&manager) || manager == CREATE_MANAGER)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_an_object_only_what_is_read_is_kept() {
+        let live: Live = serde_json::from_value(json!({
+            "metadata": {"name": "ocr", "namespace": "ns", "annotations": {rollout::TEMPLATE: "{}", "a": "b"},
+                "managedFields": [
+                    {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsType": "FieldsV1",
+                        "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {}}}}},
+                    {"manager": CREATE_MANAGER, "operation": "Update", "fieldsV1": {"f:metadata": {}}},
+                ]},
+            "spec": {"replicas": 2, "template": {"spec": {"volumes": [{"name": "v", "emptyDir": {}},
+                {"name": "r", "configMap": {"name": "asya-runtime-1"}}]}}},
+            "status": {"phase": "Running", "hostIP": "10.0.0.1", "conditions": [{"type": "Ready", "probe": 1}]},
+        }))
+        .unwrap();
+        assert_eq!((live.inherited, live.owns_replicas), (true, true));
+        assert_eq!(live.template, Some(fingerprint("{}")));
+        assert_eq!(live.metadata.managed_fields, None);
+        assert_eq!(live.metadata.annotations.as_ref().unwrap().len(), 1);
+        assert_eq!((live.key().1.as_str(), live.spec.replicas), ("ocr", Some(2)));
+        assert_eq!(live.spec.config_maps().collect::<Vec<_>>(), ["asya-runtime-1"]);
+        assert_eq!(live.status, json!({"phase": "Running", "conditions": [{"type": "Ready"}]}));
+        assert_eq!(live.clone().slim(), live, "nothing is left to drop");
+    }
 }

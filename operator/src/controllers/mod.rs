@@ -11,7 +11,7 @@
 //! | [`conflict`] | two actors and one queue |
 //! | [`observe`], [`report`] | what the status is made from; status and Events |
 //! | [`apply`] | writing objects, only when something would change |
-//! | [`runtime`], [`script`] | the runtime's ConfigMaps of a namespace; what is in them |
+//! | [`runtime`], [`script`], [`release`] | the runtime's ConfigMaps of a namespace; what is in them; fetching it |
 //! | [`projection`] | the transports' credentials in namespaces that are listed |
 //! | [`context`] | what all of them share |
 //! | [`crds`], [`finalizers`] | what the subcommands do |
@@ -29,6 +29,7 @@ pub mod former;
 pub mod live;
 pub mod observe;
 pub mod projection;
+pub mod release;
 pub mod report;
 pub mod rollout;
 pub mod runtime;
@@ -69,7 +70,12 @@ pub async fn act(context: Arc<Context>, stop: CancellationToken, lost: Cancellat
     for _ in 0..context.settings.concurrency {
         workers.spawn(worker(context.clone(), stop.clone()));
     }
+    let fetching = async {
+        release::provide(&context).await;
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
+        () = fetching => {}
         () = async { while workers.join_next().await.is_some() {} } => {}
         () = lost.cancelled() => workers.shutdown().await,
     }

@@ -19,7 +19,7 @@ use std::{
 
 use asya_resources::RolloutPolicy;
 use jiff::{SignedDuration, Timestamp};
-use kube::Api;
+use kube::{Api, ResourceExt as _, api::DynamicObject};
 
 use super::{
     apply::{Refusal, identify, timely},
@@ -160,14 +160,13 @@ async fn fetch(
     kind: Kind,
     key: &Key,
 ) -> Result<Option<(Live, Option<Arc<str>>)>, Refusal> {
-    let api: Api<Live> = Api::namespaced_with(context.client.clone(), &key.0, &kind.resource());
-    let live = timely(api.get_opt(&key.1)).await.map_err(|error| Refusal::of(kind, key, &error))?;
-    Ok(live.map(|live| {
-        let annotations = live.metadata.annotations.as_ref();
-        let text =
-            annotations.and_then(|all| all.get(rollout::TEMPLATE)).map(|text| Arc::from(text.as_str()));
-        (live.slim(), text)
-    }))
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &key.0, &kind.resource());
+    let object = timely(api.get_opt(&key.1)).await.map_err(|error| Refusal::of(kind, key, &error))?;
+    let Some(object) = object else { return Ok(None) };
+    let text = object.annotations().get(rollout::TEMPLATE).map(|text| Arc::from(text.as_str()));
+    let live = serde_json::to_value(object).and_then(serde_json::from_value);
+    let live = live.map_err(|error| Refusal::of(kind, key, &kube::Error::SerdeError(error)))?;
+    Ok(Some((live, text)))
 }
 
 /// Actors that roll, each since when, and those that wait for a place.

@@ -35,7 +35,7 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
         return Ok(Outcome::Done(None));
     }
     // Every actor says in its status when there is none.
-    let Ok(script) = &context.script else { return Ok(Outcome::Done(None)) };
+    let Ok(script) = context.script() else { return Ok(Outcome::Done(None)) };
     for object in [script.versioned(namespace, &owners), script.alias(namespace)] {
         match context.applier.apply(&object, None).await {
             Ok(_) => {}
@@ -47,7 +47,7 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
         }
     }
     context.runtime_problem(namespace, None);
-    for old in unused(context, namespace, script) {
+    for old in unused(context, namespace, &script) {
         let api: Api<DynamicObject> =
             Api::namespaced_with(context.client.clone(), namespace, &Kind::ConfigMap.resource());
         context.metrics.wrote(Kind::ConfigMap.word(), "delete");
@@ -92,6 +92,6 @@ fn unused(context: &Context, namespace: &str, script: &Script) -> Vec<Key> {
         cache.objects(Kind::ConfigMap, namespace).into_iter().filter(|map| ours(map) && !map.deleting());
     maps.map(|map| map.key())
         .filter(|(_, name)| name.starts_with(PREFIX) && name != ALIAS)
-        .filter(|(_, name)| *name != current && !used.contains(name))
+        .filter(|(_, name)| name != current && !used.contains(name))
         .collect()
 }

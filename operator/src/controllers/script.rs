@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::actor::FIELD_MANAGER;
+use crate::{actor::FIELD_MANAGER, desired::features::Features};
+
+/// What goes before every reason why there is no runtime: alerts look for it.
+pub const CANNOT: &str = "the runtime ConfigMap cannot be made";
 
 /// The documented name, which always holds the newest version.
 pub const ALIAS: &str = "asya-runtime";
@@ -24,7 +27,8 @@ const MOST: usize = 768 * 1024;
 #[derive(Clone, Debug)]
 pub struct Script {
     content: Content,
-    hash: String,
+    name: String,
+    features: Features,
 }
 
 #[derive(Clone, Debug)]
@@ -40,15 +44,18 @@ impl Script {
     /// # Errors
     /// A sentence with the words `runtime ConfigMap`.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| {
-            format!("the runtime ConfigMap cannot be made: reading {}: {error}", path.display())
-        })?;
-        Self::of(bytes)
-            .map_err(|why| format!("the runtime ConfigMap cannot be made: {}: {why}", path.display()))
+        let bytes =
+            std::fs::read(path).map_err(|error| format!("{CANNOT}: reading {}: {error}", path.display()))?;
+        Self::of(bytes).map_err(|why| format!("{CANNOT}: {}: {why}", path.display()))
     }
 
-    fn of(bytes: Vec<u8>) -> Result<Self, String> {
+    /// Takes the bytes of a file.
+    ///
+    /// # Errors
+    /// A sentence: it is empty, or larger than an object may be.
+    pub fn of(bytes: Vec<u8>) -> Result<Self, String> {
         let hash = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let features = Features::of(&bytes);
         let content = String::from_utf8(bytes)
             .map_or_else(|error| Content::Binary(STANDARD.encode(error.as_bytes())), Content::Text);
         let size = match &content {
@@ -57,21 +64,32 @@ impl Script {
         if size == 0 || size > MOST {
             return Err(format!("{size} bytes; a runtime has between 1 byte and 768 KiB"));
         }
-        Ok(Self { content, hash })
+        Ok(Self { content, name: format!("{PREFIX}{}", &hash[..DIGITS]), features })
     }
 
     /// Name of this version's ConfigMap.
-    pub fn name(&self) -> String {
-        format!("{PREFIX}{}", &self.hash[..DIGITS])
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it can do.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// This version, owned by these.
     pub fn versioned(&self, namespace: &str, owners: &[Value]) -> Value {
-        let mut object = self.object(namespace, &self.name());
-        object["immutable"] = json!(true);
+        let mut object = self.kept(namespace, &self.name);
         if !owners.is_empty() {
             object["metadata"]["ownerReferences"] = json!(owners);
         }
+        object
+    }
+
+    /// This version under a name of the operator's own, owned by nobody.
+    pub fn kept(&self, namespace: &str, name: &str) -> Value {
+        let mut object = self.object(namespace, name);
+        object["immutable"] = json!(true);
         object
     }
 

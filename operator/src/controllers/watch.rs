@@ -27,8 +27,8 @@ use super::{
 };
 use crate::actor::{self, ACTOR_LABEL, Stored};
 
-/// Objects per page of a list.
-const PAGE: u32 = 500;
+/// Objects per page of a list: a page is in memory as a whole, as bytes and as objects with all that is then dropped.
+const PAGE: u32 = 100;
 /// How often a resource that does not exist is looked for: KEDA may be installed any time.
 const ABSENT_RETRY: Duration = Duration::from_secs(10);
 

@@ -7,6 +7,7 @@ use asya_resources::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    features::Features,
     lists::{env_json, items, list, object, unique},
     names::{
         END_ACTORS, HANDLER_DIR, HANDLER_VOLUME, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SOCKET_DIR,
@@ -19,6 +20,11 @@ use crate::actor::Actor;
 const STARTUP_PERIOD: u64 = 2;
 /// Checks before a runtime that has not started is given up: the contract's five minutes.
 const STARTUP_FAILURES: u64 = 150;
+/// The contract's check of a runtime that cannot be asked, without the shell that the contract's own needs: its socket and
+/// the file that it writes once its handler is loaded.
+const LOOK: &str = "import os, sys; d = os.environ['ASYA_SOCKET_DIR']; \
+    s = os.environ.get('ASYA_SOCKET_NAME') or 'asya-runtime.sock'; \
+    sys.exit(not all(os.path.exists(os.path.join(d, f)) for f in (s, 'runtime-ready')))";
 /// The name that a `PYTHONPATH` from elsewhere gets, so that ours can refer to it.
 const USERS_PATH: &str = "ASYA_USER_PYTHONPATH";
 
@@ -28,14 +34,19 @@ pub fn stock(spec: &AsyncActorSpec) -> Value {
     json!({"name": RUNTIME_CONTAINER, "image": image.unwrap_or_else(|| DEFAULT_PYTHON_IMAGE.to_owned())})
 }
 
-/// Makes the user's container run the runtime. `drain` = the hook before its end, used unless it has one. True if it
-/// was used.
-pub fn inject(actor: &Actor, container: &mut Map<String, Value>, drain: Option<&Value>) -> bool {
+/// Makes the user's container run the runtime, which has these `features`. `drain` = the hook before its end, used
+/// unless it has one. True if it was used.
+pub fn inject(
+    actor: &Actor,
+    features: Features,
+    container: &mut Map<String, Value>,
+    drain: Option<&Value>,
+) -> bool {
     let python = actor.spec.workload.python();
     container.insert("command".to_owned(), json!([python, RUNTIME_PATH]));
     container.insert("env".to_owned(), env_json(&environment(actor, container)));
     mount(actor, container);
-    probes(actor, container, python);
+    probes(actor, features, container, python);
     let Some(hook) = drain else { return false };
     let lifecycle = object(container, "lifecycle");
     if lifecycle.get("preStop").is_some_and(|own| !own.is_null()) {
@@ -146,11 +157,17 @@ pub(super) fn mount(actor: &Actor, container: &mut Map<String, Value>) {
 }
 
 /// Fills in the probes that the user left out. They run the interpreter and not a shell, which an image may lack.
-fn probes(actor: &Actor, container: &mut Map<String, Value>, python: &str) {
+fn probes(actor: &Actor, features: Features, container: &mut Map<String, Value>, python: &str) {
     let failures =
         actor.spec.timeout().startup.map_or(STARTUP_FAILURES, |seconds| seconds.div_ceil(STARTUP_PERIOD));
-    let ask = json!({"command": [python, RUNTIME_PATH, "--probe"]});
-    let ask_live = json!({"command": [python, RUNTIME_PATH, "--probe", "live"]});
+    let (ask, ask_live) = if features.probe {
+        (json!([python, RUNTIME_PATH, "--probe"]), json!([python, RUNTIME_PATH, "--probe", "live"]))
+    } else {
+        // Without the user's packages and site: as little as there is to start, every few seconds.
+        let look = json!([python, "-I", "-S", "-c", LOOK]);
+        (look.clone(), look)
+    };
+    let (ask, ask_live) = (json!({"command": ask}), json!({"command": ask_live}));
     let ours = [
         (
             "startupProbe",

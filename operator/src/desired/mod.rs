@@ -10,6 +10,7 @@
 //! | [`security`], [`drain`] | security contexts; how a pod ends |
 //! | [`workload`], [`binding`] | what the template becomes a part of |
 //! | [`rollout`] | when pods follow a change that is not the actor's own |
+//! | [`features`] | what a runtime can do beside running handlers |
 //! | [`names`], [`lists`] | names of volumes, paths, labels; lists of named things |
 //!
 //! The invariant: **what the user wrote stays as it is, and credentials reach the sidecar alone.**
@@ -20,6 +21,7 @@ pub mod credentials;
 pub mod drain;
 pub mod embedded;
 pub mod environment;
+pub mod features;
 pub mod handler;
 pub mod lists;
 pub mod names;
@@ -51,6 +53,8 @@ pub struct Context<'a> {
     pub cluster: &'a Cluster,
     /// Name of the ConfigMap with the runtime for this actor's pods.
     pub runtime: &'a str,
+    /// What that runtime can do.
+    pub features: features::Features,
 }
 
 /// The objects of one actor, KEDA's excepted, in the order in which they are applied.

@@ -66,7 +66,7 @@ pub fn pod(actor: &Actor, context: &Context<'_>) -> Pod {
             if actor.spec.embedded {
                 embedded::inject(actor, context, container, drain::grace(termination));
             } else {
-                is_hooked = handler::inject(actor, container, hook.as_ref());
+                is_hooked = handler::inject(actor, context.features, container, hook.as_ref());
             }
             if security::is_restricted(actor, context) {
                 security::fill(container, pod_security, is_stock);
@@ -134,6 +134,14 @@ fn refuse(actor: &Actor, context: &Context<'_>, pod: &Value, result: &mut Pod) {
             "Unsupported",
             "workload.kind Job needs sidecars that are init containers: Kubernetes 1.29 or newer, and the operator's \
              sidecar.native not set to false"
+                .to_owned(),
+        );
+    }
+    if actor.spec.kind() == Kind::Job && !actor.spec.embedded && !context.features.shutdown {
+        refuse(
+            "Unsupported",
+            "workload.kind Job needs a runtime that ends when it is told to: the one of this operator, not that of \
+             runtime.local.path or runtime.github"
                 .to_owned(),
         );
     }

@@ -89,8 +89,8 @@ impl Settings {
         let mut read = Reader::default();
         let secrets = filled(transport_secrets_dir).unwrap_or_else(|| SECRETS_DIR.to_owned());
         let config = filled(transport_config).unwrap_or_else(|| "{}".to_owned());
-        let Parsed { transports, mut warnings } = transports::parse(&config, secrets.as_ref())
-            .unwrap_or_else(|errors| {
+        let Parsed { transports, warnings } =
+            transports::parse(&config, secrets.as_ref()).unwrap_or_else(|errors| {
                 read.0.extend(errors.into_iter().map(|error| format!("ASYA_TRANSPORT_CONFIG: {error}")));
                 Parsed::default()
             });
@@ -99,11 +99,7 @@ impl Settings {
             repo: runtime_github_repo,
             version: runtime_github_version,
             sha256: runtime_github_sha256,
-        }
-        .read(&mut read);
-        if github.is_some() {
-            warnings.push("ASYA_RUNTIME_SOURCE is github: releases are not fetched yet, pods get the operator's own runtime".to_owned());
-        }
+        };
         let push = PushOptions {
             bind: scaler_bind_address,
             address: scaler_address,
@@ -137,7 +133,7 @@ impl Settings {
             },
             runtime: Runtime {
                 path: filled(runtime_script_path).unwrap_or_else(|| RUNTIME_PATH.to_owned()).into(),
-                github,
+                github: github.read(&mut read),
                 namespace: Some(filled(runtime_namespace).unwrap_or_else(|| RUNTIME_NAMESPACE.to_owned())),
             },
             rollout: Rollout {

@@ -50,7 +50,8 @@ async fn the_last_failure_goes_to_error_end_with_its_attempt() {
 
 #[tokio::test]
 async fn runs_before_the_error_end_sent_it_back_count_and_are_not_carried_on() {
-    let before = r#"{"id":"a","route":{"actors":["ocr","next"],"current":0},"headers":{"x-asya-runs":3},"payload":1}"#;
+    let before =
+        r#"{"id":"a","route":{"actors":["ocr","next"],"current":0},"headers":{"x-asya-runs":3},"payload":1}"#;
     let rig =
         Bench::new().await.with(|config| config.retry.attempts = 3).start(counted(|_| raised("OSError")));
     rig.send(before).await;

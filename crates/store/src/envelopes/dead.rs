@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     bounds,
-    list::{Conditions, MAX_PAGE},
+    list::{Conditions, Cursor, MAX_PAGE},
     outbox::later,
 };
 use crate::{
@@ -68,6 +68,15 @@ pub struct DeadFilter {
     pub replayed: bool,
 }
 
+/// Part of a list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadPage {
+    /// The letters, with empty bodies: a page of bodies would not fit into memory.
+    pub letters: Vec<DeadLetter>,
+    /// Where the next page begins; `None` on the last one.
+    pub next: Option<Cursor>,
+}
+
 /// Failures of one actor with one code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadGroup {
@@ -81,6 +90,8 @@ pub struct DeadGroup {
     pub oldest: Timestamp,
     /// When the last of them was stored.
     pub newest: Timestamp,
+    /// The error of one of them.
+    pub sample: String,
 }
 
 /// What becomes of a letter that was taken.
@@ -127,24 +138,39 @@ pub(crate) async fn bury(session: &mut impl Session, letter: &DeadLetter) -> Res
     Ok(())
 }
 
-/// Lists letters, newest first; `after` is the last letter of the page before.
+/// Lists letters without their bodies, newest first, at most `limit` (and [`MAX_PAGE`]).
 pub(crate) async fn list(
     session: &mut impl Session,
     filter: &DeadFilter,
-    after: Option<(&str, Timestamp)>,
+    after: Option<&Cursor>,
     limit: usize,
-) -> Result<Vec<DeadLetter>, StoreError> {
+) -> Result<DeadPage, StoreError> {
+    let limit = limit.clamp(1, MAX_PAGE);
     let mut conditions = conditions(session, filter);
-    if let Some((id, since)) = after {
-        let (since, id) = (conditions.value(since), conditions.value(id));
+    if let Some(Cursor { created, id }) = after {
+        let (since, id) = (conditions.value(*created), conditions.value(id));
         conditions.add(format!("(dead_since, id) < ({since}, {id})"));
     }
     let conditions_sql = conditions.sql();
-    let limit = conditions.value(limit.min(MAX_PAGE));
+    // One more than asked for tells whether there is a next page.
+    let more = conditions.value(limit + 1);
+    let columns = COLUMNS.replace("body", "substr(body, 1, 0)");
     let sql = format!(
-        "SELECT {COLUMNS} FROM dead_letters{conditions_sql} ORDER BY dead_since DESC, id DESC LIMIT {limit}"
+        "SELECT {columns} FROM dead_letters{conditions_sql} ORDER BY dead_since DESC, id DESC LIMIT {more}"
     );
-    session.rows(&sql, &conditions.values).await?.iter().map(letter).collect()
+    let rows = session.rows(&sql, &conditions.values).await?;
+    let mut letters = rows.iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let more = letters.len() > limit;
+    letters.truncate(limit);
+    let last = letters.last().filter(|_| more);
+    let next = last.map(|last| Cursor { created: last.since, id: last.id.clone() });
+    Ok(DeadPage { letters, next })
+}
+
+/// Reads one letter whole.
+pub(crate) async fn get(session: &mut impl Session, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = ?1");
+    session.rows(&sql, &[id.into()]).await?.first().map(letter).transpose()
 }
 
 /// Counts letters by actor and code, the most frequent first.
@@ -154,7 +180,7 @@ pub(crate) async fn groups(
 ) -> Result<Vec<DeadGroup>, StoreError> {
     let conditions = conditions(session, filter);
     let sql = format!(
-        "SELECT actor, code, count(*), min(dead_since), max(dead_since) FROM dead_letters{} \
+        "SELECT actor, code, count(*), min(dead_since), max(dead_since), max(error) FROM dead_letters{} \
          GROUP BY actor, code ORDER BY count(*) DESC, actor, code LIMIT {MAX_PAGE}",
         conditions.sql()
     );
@@ -167,6 +193,7 @@ pub(crate) async fn groups(
                 count: row.index(2)? as u64,
                 oldest: row.time(3)?,
                 newest: row.time(4)?,
+                sample: row.text(5)?,
             })
         })
         .collect()

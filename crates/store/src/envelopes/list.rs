@@ -39,11 +39,11 @@ pub struct Filter {
     pub until: Option<Timestamp>,
 }
 
-/// A place in a list: behind the last envelope of a page. Survives insertions and deletions.
+/// A place in a list: behind the last entry of a page. Survives insertions and deletions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    created: Timestamp,
-    id: String,
+    pub(super) created: Timestamp,
+    pub(super) id: String,
 }
 
 impl Cursor {

@@ -12,7 +12,7 @@
 //! | [`hub`] | [`Changes`]: that something changed |
 //! | [`list`] | [`Filter`], [`Page`], [`Cursor`], [`Counts`] |
 //! | [`outbox`] | [`Claimed`]: what is to be published |
-//! | [`dead`] | [`DeadLetter`], [`DeadGroup`] |
+//! | [`dead`] | [`DeadLetter`], [`DeadPage`], [`DeadGroup`] |
 //! | [`audit`] | [`AuditEntry`] |
 //! | [`retention`] | [`Retention`]: what is deleted |
 //! | [`bounds`] | how long ids, names and texts may be |
@@ -44,7 +44,7 @@ pub mod update;
 pub use audit::{AuditEntry, AuditFilter};
 pub use bounds::MAX_ID;
 pub use create::{Creation, NewChild, NewEnvelope, Publish};
-pub use dead::{DeadFilter, DeadGroup, DeadLetter, Settling};
+pub use dead::{DeadFilter, DeadGroup, DeadLetter, DeadPage, Settling};
 pub use ending::{Cancelled, Ended, Ending, codes};
 pub use follow::Follow;
 pub use hub::{Change, Changes};

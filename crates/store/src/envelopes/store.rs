@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::{
     AuditEntry, AuditFilter, Cancelled, Changes, Claimed, Counts, Creation, Cursor, DeadFilter, DeadGroup,
-    DeadLetter, Ended, Ending, Filter, Follow, Migrated, NewChild, NewEnvelope, OutboxDepth, Page, Purged,
-    Report, Reported, Retention, Settling, StoreOptions, Summary, Tracked, Update, audit, create, dead,
-    ending, hub::Hub, list, outbox, progress, retention, tracked, update,
+    DeadLetter, DeadPage, Ended, Ending, Filter, Follow, Migrated, NewChild, NewEnvelope, OutboxDepth, Page,
+    Purged, Report, Reported, Retention, Settling, StoreOptions, Summary, Tracked, Update, audit, create,
+    dead, ending, hub::Hub, list, outbox, progress, retention, tracked, update,
 };
 #[cfg(feature = "postgres")]
 use crate::postgres;
@@ -366,7 +366,7 @@ impl EnvelopeStore {
         write!(self, |session| dead::bury(session, &letter))
     }
 
-    /// Dead letters that fit `filter`, newest first, behind the letter `after`; at most `limit`, and
+    /// Dead letters that fit `filter`, without their bodies, newest first, behind `after`; at most `limit`, and
     /// [`MAX_PAGE`](super::MAX_PAGE).
     ///
     /// # Errors
@@ -374,17 +374,20 @@ impl EnvelopeStore {
     pub async fn dead_letters(
         &self,
         filter: &DeadFilter,
-        after: Option<&DeadLetter>,
+        after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        let filter = filter.clone();
-        let after = after.map(|letter| (letter.id.clone(), letter.since));
-        read!(self, |session| dead::list(
-            session,
-            &filter,
-            after.as_ref().map(|(id, at)| (id.as_str(), *at)),
-            limit
-        ))
+    ) -> Result<DeadPage, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        read!(self, |session| dead::list(session, &filter, after.as_ref(), limit))
+    }
+
+    /// One dead letter, whole.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        let id = id.to_owned();
+        read!(self, |session| dead::get(session, &id))
     }
 
     /// Dead letters counted by actor and code, the most frequent first.

@@ -1,0 +1,96 @@
+//! `/api/v1`: everything that a gateway can do, for programs. Refusals are always problem+json.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`envelope`], [`update`] | JSON shapes: envelopes and what happens to them |
+//! | [`envelopes`] | list, send, look at, cancel, send again |
+//! | [`streams`] | follow one: server-sent events, WebSocket |
+//! | [`tools`] | what can be called, and calls |
+//! | [`dead_letters`] | what failed: list, group, replay, delete |
+//! | [`audit`] | who did what |
+//! | [`actors`] | what actors there are |
+//! | [`info`] | what this gateway is and who asks |
+//! | [`page`] | where a page begins and how long it is |
+//! | [`input`] | bodies, queries and ids, read strictly |
+//! | [`refusal`] | [`Refusal`], [`Problem`] |
+//! | [`openapi`] | the description of all this, made from it |
+//!
+//! A route is registered with the description that stands at its handler, so that there is none without one.
+
+pub mod actors;
+pub mod audit;
+pub mod dead_letters;
+pub mod envelope;
+pub mod envelopes;
+pub mod info;
+pub mod input;
+pub mod openapi;
+mod page;
+pub mod refusal;
+pub mod streams;
+pub mod tools;
+pub mod update;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use refusal::{Problem, Refusal};
+pub use streams::Pace;
+
+use crate::{actors::Source, service::Service};
+
+/// Kept above the largest envelope for what stands around it in a request.
+const AROUND: usize = 64 * 1024;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Api {
+    service: Service,
+    actors: Arc<dyn Source>,
+    pace: Pace,
+}
+
+/// The routes, to be nested at `/api/v1`.
+pub fn router(service: Service, actors: Arc<dyn Source>) -> Router {
+    router_with(service, actors, Pace::default())
+}
+
+/// The routes with another patience for slow readers.
+pub fn router_with(service: Service, actors: Arc<dyn Source>, pace: Pace) -> Router {
+    let largest = service.rules().limits.max_envelope + AROUND;
+    let (router, _) = described().split_for_parts();
+    router
+        .merge(openapi::routes())
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
+        .method_not_allowed_fallback(async || {
+            let text = "this route has other methods: see the Allow header";
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
+        })
+        .layer(DefaultBodyLimit::max(largest))
+        .with_state(Api { service, actors, pace })
+}
+
+/// The routes with their descriptions.
+fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(info::info))
+        .routes(routes!(actors::actors))
+        .routes(routes!(envelopes::list, envelopes::send))
+        .routes(routes!(envelopes::get))
+        .routes(routes!(envelopes::updates))
+        .routes(routes!(streams::events))
+        .routes(routes!(streams::socket))
+        .routes(routes!(envelopes::cancel))
+        .routes(routes!(envelopes::resubmit))
+        .routes(routes!(envelopes::counts))
+        .routes(routes!(tools::list))
+        .routes(routes!(tools::get, tools::call))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::get))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::delete))
+        .routes(routes!(audit::list))
+}
