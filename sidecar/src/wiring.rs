@@ -8,7 +8,8 @@ use asya_handler::{
     socket::{SocketConfig, SocketHandler},
 };
 use asya_telemetry::{Metrics, custom, log, server};
-use asya_transport::{Health, Lease, broker::Opened};
+use asya_transport::{Health, Lease, Transport, broker::Opened};
+use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -52,6 +53,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::Result<()> {
+    run_beside(settings, handler, None).await
+}
+
+/// Work of an actor's own beside its engine, begun when the transport is there and dropped when the engine ends.
+pub type Beside = Box<dyn FnOnce(Arc<dyn Transport>) -> BoxFuture<'static, ()> + Send>;
+
+/// Runs the sidecar until a signal, around a handler that is not behind a socket, and work beside it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_beside(
+    settings: Settings,
+    handler: Arc<dyn Handler>,
+    beside: Option<Beside>,
+) -> anyhow::Result<()> {
     let Settings {
         engine: config,
         broker,
@@ -118,8 +134,12 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
                      longer runs will be repeated"
                 );
             }
+            let beside = beside.map(|beside| tokio::spawn(beside(Arc::clone(&transport))));
             let engine = Engine::new(config, transport, handler, observers);
             let ended = engine.run(stop.clone()).await.context("the engine ended");
+            if let Some(beside) = beside {
+                beside.abort();
+            }
             if let Some(close) = close {
                 close.await;
             }
