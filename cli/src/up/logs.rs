@@ -82,7 +82,7 @@ impl Logs {
         // Clients of brokers report what the transport looks for and does not find as errors; what is one the transport
         // says itself.
         let filter = std::env::var("RUST_LOG")
-            .unwrap_or_else(|_| format!("{level},lapin=off,aws_config=warn,hyper_util=warn"));
+            .unwrap_or_else(|_| format!("{level},lapin=off,aws_config=warn,hyper_util=warn,rmcp=warn"));
         let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
