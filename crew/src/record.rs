@@ -86,6 +86,10 @@ impl Recorder {
     ///
     /// # Errors
     /// [`ActError`] when the store or the file system fails.
+    #[cfg_attr(
+        not(feature = "objects"),
+        allow(unused_variables, reason = "only objects are made of the message itself")
+    )]
     pub(crate) async fn record(
         &self,
         table: &'static str,
