@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images: `images.sh [asya-sidecar|asya-sidecar-py|asya-operator]...`, by default all. `make images` and
+# Builds the images: `images.sh [asya-sidecar|asya-sidecar-py|asya-operator|asya-crew]...`, by default all. `make images` and
 # `make docker-build` call it.
 #
 #   REGISTRY   prefix of the names, for example ghcr.io/example
@@ -45,7 +45,7 @@ build() {
 }
 
 BUILDER=${BUILDER:-$(builder)}
-[ $# -gt 0 ] || set -- asya-sidecar asya-sidecar-py asya-operator
+[ $# -gt 0 ] || set -- asya-sidecar asya-sidecar-py asya-operator asya-crew
 if [ -n "${IMG:-}" ] && [ $# -ne 1 ]; then
     echo "IMG names one image: say which one to build" >&2
     exit 64
@@ -56,6 +56,7 @@ for image in "$@"; do
     asya-sidecar) build Dockerfile.sidecar sidecar "$name" ;;
     asya-sidecar-py) build Dockerfile.sidecar sidecar-py "$name" ;;
     asya-operator) build Dockerfile.operator "" "$name" ;;
-    *) echo "$image: must be asya-sidecar, asya-sidecar-py or asya-operator" >&2 && exit 64 ;;
+    asya-crew) build Dockerfile.crew crew "$name" ;;
+    *) echo "$image: must be asya-sidecar, asya-sidecar-py, asya-operator or asya-crew" >&2 && exit 64 ;;
     esac
 done

@@ -11,8 +11,9 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
     options::{
-        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+        BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+        ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
     },
     types::FieldTable,
 };
@@ -103,6 +104,18 @@ pub async fn put(queue: &str, messages: u32) -> Result<()> {
         channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await?.await?;
     }
     Ok(())
+}
+
+/// Takes the first message of a queue; `None` when nothing waits.
+///
+/// # Errors
+/// What the broker says, or that it is not JSON.
+pub async fn take(queue: &str) -> Result<Option<serde_json::Value>> {
+    let (_connection, channel) = own_channel().await?;
+    let Some(message) = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await? else {
+        return Ok(None);
+    };
+    Ok(Some(serde_json::from_slice(&message.delivery.data)?))
 }
 
 /// Deletes a queue and its dead-letter queue with all that is on them.

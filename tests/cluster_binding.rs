@@ -1,10 +1,12 @@
 //! Binding mode on a real API server: the sidecar joins a Deployment that somebody else made, and leaves it again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use asya_tests::{
-    cluster::Cluster,
+    broker,
+    cluster::{Cluster, eventually},
     operator::{Operator, Settings},
+    pods,
 };
 use serde_json::{Value, json};
 
@@ -130,4 +132,59 @@ async fn a_tool_that_insists_on_a_workload_without_the_sidecar_is_given_way() ->
     let left = cluster.get("Deployment", "vllm").await?.unwrap();
     assert!(!has_sidecar(&left), "it was given way");
     Ok(())
+}
+
+/// A server as somebody else writes it: it knows nothing of envelopes.
+const SHOUT: &str = "
+import http.server, json, sys
+
+class Shout(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        payload = json.loads(self.rfile.read(int(self.headers['content-length'])))
+        answer = json.dumps({'path': self.path, 'id': self.headers['x-asya-envelope-id'], 'text': payload.upper()}).encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Shout).serve_forever()
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_goes_through_a_bound_http_server_that_knows_nothing_of_it() -> Result<()> {
+    let cluster = cluster!("binding-http");
+    let Some(url) = asya_tests::server("ASYA_TEST_RABBITMQ_URL") else { return Ok(()) };
+    let folder = tempfile::Builder::new().prefix("http").tempdir_in("/tmp")?;
+    let (_connection, channel) = broker::connect(&url).await?;
+    let (actor, end) = (format!("{}-llm", cluster.namespace), format!("{}-happy-end", cluster.namespace));
+    broker::declare(&channel, &end).await?;
+    let _operator = Operator::start(&Settings::of(&cluster)).await?;
+    let _kubelet = pods::kubelet(&cluster, folder.path())?;
+    let log = || std::fs::read_to_string(folder.path().join("kubelet.log")).unwrap_or_default();
+
+    // Free a moment ago; the test has no pod network in which a number could be chosen.
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+    let mut workload = deployment("shout:1");
+    workload["spec"]["replicas"] = json!(1);
+    let pod = &mut workload["spec"]["template"]["spec"];
+    pod["terminationGracePeriodSeconds"] = json!(12);
+    pod["containers"][0]["command"] = json!(["python3", "-c", SHOUT, port.to_string()]);
+    cluster.apply(&workload).await?;
+    let mut bound = binding(None);
+    bound["spec"]["workloadRef"]["http"] = json!({"port": port, "path": "/shout"});
+    cluster.apply(&bound).await?;
+    let seen = cluster.until("Deployment", "vllm", "has the sidecar", has_sidecar).await?;
+    let containers = &seen["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers[0]["volumeMounts"].as_array().unwrap().len(), 1, "its own mount: {containers}");
+    cluster.until_word("llm", "Running").await.with_context(log)?;
+
+    let envelope = json!({"id": "e-1", "route": {"actors": ["llm"], "current": 0}, "payload": "hello"});
+    broker::publish(&channel, &actor, [envelope.to_string()]).await?;
+    let queue = format!("asya-{end}");
+    let result =
+        eventually("the result is there", async || broker::take(&queue).await).await.with_context(log)?;
+    assert_eq!(result["payload"], json!({"path": "/shout", "id": "e-1", "text": "HELLO"}));
+    cluster.delete("AsyncActor", "llm").await?;
+    broker::remove(&queue).await?;
+    broker::remove(&format!("asya-{actor}")).await
 }

@@ -30,6 +30,17 @@ pub enum ActError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A record could not be stored: again, later.
+    #[error("storing {address}: {reason}")]
+    Objects {
+        /// Where it was to be.
+        address: String,
+        /// What the store said.
+        reason: String,
+    },
+    /// The dead letter could not be handed over: again, later.
+    #[error("dead letter: {0}")]
+    Letter(String),
     /// The envelope is not one that this actor can handle; no later try can succeed.
     #[error("{0}")]
     Unfit(String),
@@ -92,7 +103,9 @@ impl<A: Act> Handler for InProcess<A> {
 
 fn failure(error: &ActError) -> Failure {
     let fault = match error {
-        ActError::Store(_) | ActError::File { .. } => Fault::Infrastructure,
+        ActError::Store(_) | ActError::File { .. } | ActError::Objects { .. } | ActError::Letter(_) => {
+            Fault::Infrastructure
+        }
         ActError::Unfit(_) => Fault::Final,
     };
     Failure::new(Code::Processing, fault, error.to_string())

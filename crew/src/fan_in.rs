@@ -17,7 +17,7 @@ use asya_envelope::{
     lineage::{self, Part},
     report::hex_digest,
 };
-use asya_handler::{End, Request};
+use asya_handler::{End, Fate, Request};
 use asya_store::{Expect, Store, Write};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -84,10 +84,15 @@ impl FanIn {
     /// The actor, keeping its parts in `store`. Parts of one group exclude each other, so it does one at a time.
     #[allow(clippy::new_ret_no_self, reason = "the names of the actors are what users look for")]
     pub fn new(store: Arc<dyn Store>) -> InProcess<Self> {
-        InProcess::new(Self { recorder: Recorder::Tables(store.clone()), store }, 1)
+        InProcess::new(Self::recording(store.clone(), Recorder::Tables(store)), 1)
     }
 
-    async fn join(&self, envelope: &Envelope) -> Result<End, ActError> {
+    /// What joins, not yet an actor: parts that went into a joined envelope are recorded by `recorder`.
+    pub fn recording(store: Arc<dyn Store>, recorder: Recorder) -> Self {
+        Self { store, recorder }
+    }
+
+    async fn join(&self, envelope: &Envelope, body: &Bytes) -> Result<End, ActError> {
         let mut parts = lineage::parts_of(&envelope.headers);
         let Some(part) = parts.pop() else {
             return Err(ActError::Unfit(format!(
@@ -110,10 +115,10 @@ impl FanIn {
                 );
             }
             let again = (done.by == part.index).then(|| parse(&done.envelope)).transpose()?;
-            return Ok(End::Platform { envelopes: again.into_iter().collect(), writes: Vec::new() });
+            return Ok(platform(again.into_iter().collect(), Vec::new()));
         }
         if self.store.get(PARTS, &part_key(&group_key, part.index)).await?.is_some() {
-            return Ok(End::Platform { envelopes: Vec::new(), writes: Vec::new() });
+            return Ok(platform(Vec::new(), Vec::new()));
         }
         let gap =
             envelope.headers.get(headers::GAP).and_then(|raw| serde_json::from_slice(raw.as_bytes()).ok());
@@ -127,7 +132,7 @@ impl FanIn {
         let mut writes = match part.index {
             0 => Vec::new(),
             _ if kept.gap.is_some() => Vec::new(),
-            _ => self.recorder.record(RESULTS, &envelope.id, Status::Joined, envelope).await?,
+            _ => self.recorder.record(RESULTS, &envelope.id, Status::Joined, envelope, body).await?.writes,
         };
         let mut envelopes = Vec::new();
         let all = match group.count {
@@ -143,7 +148,7 @@ impl FanIn {
             writes.push(put(PARTS, part_key(&group_key, part.index), &kept, Expect::Absent));
         }
         writes.push(put(GROUPS, group_key, &group, expect));
-        Ok(End::Platform { envelopes, writes })
+        Ok(platform(envelopes, writes))
     }
 
     /// Every part of a group that is complete with the one in hand, in order; `None` if one is missing. A generator that
@@ -192,7 +197,7 @@ impl FanIn {
 
 impl Act for FanIn {
     fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>> {
-        Box::pin(async move { self.join(&request.envelope).await })
+        Box::pin(async move { self.join(&request.envelope, &request.body).await })
     }
 }
 
@@ -236,6 +241,10 @@ fn set_or_remove(envelope: &mut Envelope, name: &str, value: Option<Raw>) {
         Some(value) => envelope.headers.set(name, value),
         None => drop(envelope.headers.remove(name)),
     }
+}
+
+fn platform(envelopes: Vec<Envelope>, writes: Vec<Write>) -> End {
+    End::Platform { envelopes, writes, fate: Fate::GoesOn }
 }
 
 /// Ids are the clients' and may hold any character: a digest keeps the keys of two groups apart.

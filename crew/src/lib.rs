@@ -12,12 +12,26 @@
 //! settles its last delivery where the transport has one. End actors send to nobody but a fan-in that waits.
 
 pub mod actor;
+pub mod committed;
 pub mod end;
+pub mod failure;
 pub mod fan_in;
 pub mod gap;
+pub mod kind;
+pub mod letter;
+#[cfg(feature = "objects")]
+pub mod objects;
+pub mod park;
+#[cfg(feature = "program")]
+pub mod program;
 pub mod record;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 
 pub use actor::InProcess;
-pub use end::{ErrorEnd, HappyEnd};
+pub use end::{ErrorEnd, Failures, HappyEnd};
+pub use failure::Again;
 pub use fan_in::FanIn;
+pub use kind::Kind;
+pub use letter::{Buried, Letter, Letters};
 pub use record::{ERRORS, RESULTS, Record, Recorder, Status};

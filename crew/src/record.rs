@@ -57,11 +57,32 @@ pub enum Recorder {
     Tables(Arc<dyn Store>),
     /// Files `<directory>/<table>/<id>.json`, each replaced atomically before the delivery is settled.
     Directory(PathBuf),
+    /// Objects in the layout of the Go system, written before the delivery is settled.
+    #[cfg(feature = "objects")]
+    Objects(Arc<crate::objects::Objects>),
+    /// Nowhere: the final report to the gateway is all there is.
+    Nowhere,
+}
+
+/// What recording an end came to.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// To be committed with the settlement.
+    pub(crate) writes: Vec<Write>,
+    /// Address of a record that others can read.
+    pub(crate) stored: Option<String>,
+}
+
+impl From<Vec<Write>> for Recorded {
+    fn from(writes: Vec<Write>) -> Self {
+        Self { writes, stored: None }
+    }
 }
 
 impl Recorder {
-    /// The writes that record the end of `envelope` under `key`; for a directory the file is written here, and there
-    /// are none. Empty as well when a copy from a later run of the handler is recorded already.
+    /// Records the end of `envelope` under `key`: the writes that do so, or, where queue and record are not one
+    /// transaction, none, for it is stored when this returns. `body` is the message as it came. Nothing is to be written
+    /// either when a copy from a later run of the handler is recorded already.
     ///
     /// # Errors
     /// [`ActError`] when the store or the file system fails.
@@ -71,7 +92,23 @@ impl Recorder {
         key: &str,
         status: Status,
         envelope: &Envelope,
-    ) -> Result<Vec<Write>, ActError> {
+        body: &Bytes,
+    ) -> Result<Recorded, ActError> {
+        if matches!(self, Self::Nowhere) {
+            return Ok(Recorded::default());
+        }
+        #[cfg(feature = "objects")]
+        if let Self::Objects(objects) = self {
+            let kind = match status {
+                Status::Succeeded => crate::objects::Kind::Results,
+                Status::Failed | Status::PartFailed => crate::objects::Kind::Errors,
+                // It is in the joined result.
+                Status::Joined => return Ok(Recorded::default()),
+            };
+            let (id, route) = (&envelope.id, &envelope.route);
+            let address = objects.put(kind, id, &route.actors, route.current, body).await?;
+            return Ok(Recorded { writes: Vec::new(), stored: Some(address) });
+        }
         let record = Record {
             status,
             at: Timestamp::now(),
@@ -84,10 +121,10 @@ impl Recorder {
                 let known = store.get(table, key).await?;
                 let later = known.as_ref().is_some_and(|known| attempt_of(&known.value) > record.attempt);
                 if later {
-                    return Ok(Vec::new());
+                    return Ok(Recorded::default());
                 }
                 let expect = known.map_or(Expect::Absent, |known| Expect::Version(known.version));
-                Ok(vec![Write { table, key: key.to_owned(), value: Some(value), expect }])
+                Ok(vec![Write { table, key: key.to_owned(), value: Some(value), expect }].into())
             }
             Self::Directory(directory) => {
                 let path = directory.join(table).join(format!("{}.json", file_name(key)));
@@ -97,8 +134,11 @@ impl Recorder {
                         .await
                         .map_err(|source| ActError::File { path: path.display().to_string(), source })?;
                 }
-                Ok(Vec::new())
+                Ok(Recorded::default())
             }
+            #[cfg(feature = "objects")]
+            Self::Objects(_) => Ok(Recorded::default()),
+            Self::Nowhere => Ok(Recorded::default()),
         }
     }
 }

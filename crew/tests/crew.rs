@@ -41,7 +41,7 @@ impl World {
     async fn give(&self, actor: &dyn Handler, envelope: &Envelope) -> Vec<Envelope> {
         loop {
             let (envelopes, writes) = match ask(actor, envelope).await {
-                End::Platform { envelopes, writes } => (envelopes, writes),
+                End::Platform { envelopes, writes, .. } => (envelopes, writes),
                 other => panic!("{other:?}"),
             };
             match self.store.commit(writes).await {
@@ -298,6 +298,93 @@ async fn nested_fan_outs_join_from_the_inside() {
     let [joined] = &joined[..] else { panic!("one envelope goes on, not {}", joined.len()) };
     assert_eq!(joined.payload.as_str(), r#"[["0.0","0.1"],["1.0","1.1"]]"#);
     assert_eq!((joined.id.as_str(), joined.route.current_actor()), ("a", Some("end")));
+}
+
+/// Dead letters in the gateway's own store.
+#[cfg(feature = "store")]
+mod letters {
+    use asya_crew::{Failures, Letter, Letters};
+    use asya_store::{EnvelopeStore, StoreOptions, envelopes::DeadFilter};
+
+    use super::*;
+
+    struct Buried {
+        _directory: TempDir,
+        store: EnvelopeStore,
+        error: Box<dyn Handler>,
+    }
+
+    async fn world(recorder: Recorder) -> Buried {
+        let directory = tempfile::tempdir().unwrap();
+        let url = directory.path().join("gateway.db").display().to_string();
+        let store = EnvelopeStore::open(&url, StoreOptions::default()).await.unwrap();
+        let failures = Failures { letters: Some(Arc::new(store.clone())), ..Failures::default() };
+        let error = Box::new(ErrorEnd::with(recorder, HashSet::new(), failures));
+        Buried { _directory: directory, store, error }
+    }
+
+    fn failed_at(seconds: i64) -> Envelope {
+        let time = jiff::Timestamp::from_second(seconds).unwrap();
+        let report = ErrorReport::new("processing_error", "it is empty", "split", 3, time);
+        let Wrapped::Whole(body) = report.wrap(&envelope("a"), &Limits::default()) else { panic!("it fits") };
+        Envelope::parse(body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_one_letter_however_often_its_message_comes_and_the_next_failure_another() {
+        let world = world(Recorder::Nowhere).await;
+        for seconds in [10, 10, 20] {
+            let end = ask(&*world.error, &failed_at(seconds)).await;
+            assert!(matches!(end, End::Platform { .. }), "{end:?}");
+        }
+        let letters = world.store.dead_letters(&DeadFilter::default(), None, 10).await.unwrap().letters;
+        let seen: Vec<_> = letters
+            .iter()
+            .map(|letter| {
+                (letter.envelope.as_str(), letter.actor.as_str(), letter.code.as_str(), letter.attempts)
+            })
+            .collect();
+        assert_eq!(seen, [("a", "split", "processing_error", 3); 2]);
+        let oldest = world.store.dead_letter(&letters[1].id).await.unwrap().unwrap();
+        assert_eq!(oldest.body, failed_at(10).encode());
+        assert!(letters[0].detail.as_ref().unwrap().as_str().contains("\"class\":\"retryable\""));
+    }
+
+    #[tokio::test]
+    async fn a_letter_that_the_store_will_never_take_stays_on_the_dead_letter_queue_unless_there_is_a_record()
+    {
+        let mut long = failed_at(10);
+        long.id = "x".repeat(10_000);
+        let end = ask(&*world(Recorder::Nowhere).await.error, &long).await;
+        assert!(
+            matches!(&end, End::Failed(failure) if failure.fault == asya_handler::Fault::Final),
+            "{end:?}"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let kept = world(Recorder::Directory(directory.path().to_owned())).await;
+        assert!(matches!(ask(&*kept.error, &long).await, End::Platform { .. }));
+    }
+
+    /// A store that is away.
+    struct Away;
+
+    impl Letters for Away {
+        fn bury<'a>(
+            &'a self,
+            _letter: &'a Letter,
+        ) -> futures::future::BoxFuture<'a, Result<asya_crew::Buried, String>> {
+            Box::pin(async { Err("database is away".to_owned()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_letter_that_cannot_be_stored_now_keeps_the_message() {
+        let failures = Failures { letters: Some(Arc::new(Away)), ..Failures::default() };
+        let error = ErrorEnd::with(Recorder::Nowhere, HashSet::new(), failures);
+        let End::Failed(failure) = ask(&error, &failed_at(10)).await else { panic!("it must not succeed") };
+        assert_eq!(failure.fault, asya_handler::Fault::Infrastructure);
+        assert!(failure.message.contains("database is away"), "{}", failure.message);
+    }
 }
 
 proptest! {

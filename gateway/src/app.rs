@@ -19,7 +19,7 @@ use crate::{
         Auth, Principal, Role,
         layer::{self, METADATA},
     },
-    mcp,
+    dashboard, mcp,
     metrics::Metrics,
     rest::{
         api,
@@ -79,6 +79,9 @@ pub fn router(parts: Parts) -> Router {
     people
         .merge(sidecars)
         .merge(metadata(auth))
+        // It holds nothing of this gateway, and is read before one knows how to log in.
+        .nest("/api/docs", api::openapi::docs())
+        .merge(dashboard::router())
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .layer(from_fn_with_state(Arc::clone(&guard), guard::pass))
         // Probes pass nothing: they are asked when all places are taken too.

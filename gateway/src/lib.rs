@@ -11,6 +11,7 @@
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
 //! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
+//! | [`dashboard`] | the page |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
@@ -18,6 +19,7 @@ pub mod actors;
 pub mod app;
 pub mod args;
 pub mod auth;
+pub mod dashboard;
 pub mod mcp;
 pub mod metrics;
 pub mod outbox;

@@ -286,15 +286,15 @@ fn a_bound_workload_must_have_the_container_and_keep_the_credentials_to_the_side
         })
         .map_err(|(reason, _)| reason)
     };
-    assert_eq!(look(json!({"containers": [{"name": "server"}]})), Ok("server".to_owned()));
+    assert_eq!(look(json!({"containers": [{"name": "server"}]})), Ok(Some("server".to_owned())));
     let two = json!({"containers": [{"name": "web"}, {"name": "asya-runtime"}]});
-    assert_eq!(look(two), Ok("asya-runtime".to_owned()));
+    assert_eq!(look(two), Ok(Some("asya-runtime".to_owned())));
     assert_eq!(look(json!({"containers": [{"name": "a"}, {"name": "b"}]})), Err("ContainerNotFound"));
     let ours = json!({
         "containers": [{"name": "server"}, {"name": "asya-sidecar"}],
         "volumes": [{"name": "asya-transport", "secret": {"secretName": "broker-credentials"}}],
     });
-    assert_eq!(look(ours), Ok("server".to_owned()), "our own part is no reason against it");
+    assert_eq!(look(ours), Ok(Some("server".to_owned())), "our own part is no reason against it");
     let secret = json!({
         "containers": [{"name": "server"}],
         "volumes": [{"name": "mine", "secret": {"secretName": "broker-credentials"}}],
@@ -302,4 +302,26 @@ fn a_bound_workload_must_have_the_container_and_keep_the_credentials_to_the_side
     assert_eq!(look(secret), Err("TransportSecretExposed"));
     let shared = json!({"containers": [{"name": "server"}], "shareProcessNamespace": true});
     assert_eq!(look(shared), Err("ProcessNamespaceShared"));
+}
+
+#[test]
+fn a_bound_http_server_needs_no_named_container_and_a_port_that_the_sidecar_does_not_have() {
+    let settings = settings();
+    let look = |port: u16, more: Value| {
+        let mut spec = json!({
+            "transport": "rabbitmq",
+            "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm", "http": {"port": port}},
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let actor = actor(&spec);
+        let live = json!({"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}}});
+        with_context(&settings, true, |context| {
+            binding::container(&actor, context, actor.spec.workload_ref.as_ref().unwrap(), &live)
+        })
+        .map_err(|(reason, _)| reason)
+    };
+    assert_eq!(look(8000, json!({})), Ok(None));
+    assert_eq!(look(8080, json!({})), Err("PortConflict"));
+    let elsewhere = json!({"sidecar": {"env": [{"name": "ASYA_METRICS_ADDR", "value": ":9090"}]}});
+    assert_eq!(look(8080, elsewhere), Ok(None));
 }

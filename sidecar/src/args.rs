@@ -31,12 +31,21 @@ pub struct Args {
     #[arg(long, env = "ASYA_IS_END_ACTOR", value_name = "BOOL")]
     pub is_end_actor: Option<String>,
 
-    /// socket; embedded needs another binary.
+    /// socket or http; embedded needs another binary.
     #[arg(long, env = "ASYA_RUNTIME", value_name = "KIND", help_heading = "Runtime")]
     pub runtime: Option<String>,
     /// Directory of the runtime's sockets.
     #[arg(long, env = "ASYA_SOCKET_DIR", value_name = "DIR", help_heading = "Runtime")]
     pub socket_dir: Option<String>,
+    /// With http: where envelopes are posted to, in this pod.
+    #[arg(long, env = "ASYA_HTTP_URL", value_name = "URL", help_heading = "Runtime")]
+    pub http_url: Option<String>,
+    /// With http: what is posted, payload or envelope.
+    #[arg(long, env = "ASYA_HANDLER_MODE", value_name = "MODE", help_heading = "Runtime")]
+    pub handler_mode: Option<String>,
+    /// With http: requests that the server gets at the same time.
+    #[arg(long, env = "ASYA_CONCURRENCY", value_name = "N", help_heading = "Runtime")]
+    pub concurrency: Option<String>,
     /// How long one run of the handler may take.
     #[arg(long, env = "ASYA_RUNTIME_TIMEOUT", value_name = "DURATION", help_heading = "Runtime")]
     pub runtime_timeout: Option<String>,

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use asya_envelope::{Envelope, Raw};
-use asya_handler::{End, Fault, Reply, Request};
+use asya_handler::{End, Fate, Fault, Reply, Request};
 use asya_transport::Meta;
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -59,13 +59,13 @@ impl Shared {
                 }
             }
         };
-        let (resolution, result) = match end {
+        let (resolution, result, stored) = match end {
             // What an end actor returns is not sent anywhere.
             End::Done(items) => {
                 let result = items.into_iter().next().map(|item| item.payload);
-                (Resolution::succeeded(Vec::new(), "end_consumed"), result)
+                (Resolution::succeeded(Vec::new(), "end_consumed"), result, None)
             }
-            End::Platform { envelopes, writes } => {
+            End::Platform { envelopes, writes, fate } => {
                 let trace = trace_of(input).map(|from| from.child(rand::random()));
                 let router = Router::new(&self.config, input, attempt, trace);
                 let messages: Result<Vec<_>, _> =
@@ -73,7 +73,11 @@ impl Shared {
                 match messages {
                     Ok(messages) => {
                         let action = Action::Forward { messages, writes };
-                        (Resolution { action, account: Account::Succeeded("end_consumed") }, None)
+                        let resolution = Resolution { action, account: Account::Succeeded("end_consumed") };
+                        match fate {
+                            Fate::Ended { stored } => (resolution, None, stored),
+                            Fate::GoesOn => return resolution,
+                        }
                     }
                     Err(refusal) => return Resolution::dead(refusal.code, refusal.message),
                 }
@@ -99,7 +103,7 @@ impl Shared {
                 return self.end_again(meta, code, &failure.message, None, attempts);
             }
         };
-        match self.final_report(input, result, meta).await {
+        match self.final_report(input, result, stored, meta).await {
             Ok(()) => resolution,
             Err(again) => again,
         }
@@ -128,11 +132,12 @@ impl Shared {
         &self,
         input: &Envelope,
         result: Option<Raw>,
+        stored: Option<String>,
         meta: &Meta,
     ) -> Result<(), Resolution> {
         let Some(ends) = &self.observers.ends else { return Ok(()) };
         let succeeded = self.actor() != self.config.error_end;
-        let end = Final { envelope: input.clone(), succeeded, result };
+        let end = Final { envelope: input.clone(), succeeded, result, stored };
         let Err(reason) = ends.ended(&end).await else { return Ok(()) };
         self.metrics.as_ref().inspect(|metrics| metrics.final_failed());
         if meta.deliveries >= self.config.max_deliveries || meta.last_chance {

@@ -62,7 +62,11 @@ impl Gateway {
         sender
     }
 
-    async fn post(&self, path: &str, body: &impl Serialize) -> Result<StatusCode, String> {
+    /// Posts a JSON body to `path`, authenticated as this sidecar; one try. The answer's body is thrown away.
+    ///
+    /// # Errors
+    /// A sentence for the log, when there is no answer.
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<StatusCode, String> {
         // The kubelet replaces the file before the token expires, so it is read each time.
         let token = match &self.token {
             Some(path) => Some(
@@ -152,14 +156,22 @@ struct Ended {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_details: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Stored>,
     actors: Vec<String>,
     current_actor_idx: usize,
     current_actor_name: String,
 }
 
+/// The name is the Go system's, whatever kind of store it is.
+#[derive(Serialize)]
+struct Stored {
+    s3_uri: String,
+}
+
 impl Ended {
     fn of(end: &Final) -> Self {
-        let Final { envelope, succeeded, result } = end;
+        let Final { envelope, succeeded, result, stored } = end;
         let route = &envelope.route;
         let last = route.current.min(route.actors.len().saturating_sub(1));
         let mut ended = Self {
@@ -170,6 +182,7 @@ impl Ended {
             result: None,
             error: None,
             error_details: None,
+            metadata: stored.clone().map(|s3_uri| Stored { s3_uri }),
             actors: route.actors.clone(),
             current_actor_idx: route.current,
             current_actor_name: route.actors.get(last).cloned().unwrap_or_default(),
@@ -204,7 +217,7 @@ fn verbatim(raw: &Raw) -> Option<Box<RawValue>> {
 }
 
 /// An id as one segment of a path.
-fn segment(id: &str) -> String {
+pub fn segment(id: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -71,7 +71,9 @@ impl Shared {
                 Ok(resolution) => resolution,
                 Err(refusal) => self.failed(&router, refusal.report(self.actor(), attempt), yields.sent),
             },
-            Ok(End::Platform { envelopes, writes }) => self.platform(&router, envelopes, writes, attempt),
+            Ok(End::Platform { envelopes, writes, fate: _ }) => {
+                self.platform(&router, envelopes, writes, attempt)
+            }
             Ok(End::Drop { reason }) => {
                 tracing::info!(id = input.id, reason, "dropped by the handler");
                 let mut nothing = Resolution::succeeded(Vec::new(), "");

@@ -8,6 +8,7 @@
 //! | [`observe`] | [`Observers`], [`Report`]: who is told how the work goes |
 //! | [`stats`] | [`Stats`]: counters of one engine |
 //! | [`args`], [`settings`] | what the binary is told, as text and as types |
+//! | [`web`] | [`web::WebHandler`]: a handler that is an HTTP server in the same pod |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
 //! | [`gateway`] | reports to the gateway |
@@ -43,6 +44,7 @@ pub mod settings;
 mod settle;
 mod shared;
 pub mod stats;
+pub mod web;
 pub mod wiring;
 mod work;
 

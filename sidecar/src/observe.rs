@@ -42,6 +42,8 @@ pub struct Final {
     pub succeeded: bool,
     /// What the end actor's handler returned, if anything.
     pub result: Option<asya_envelope::Raw>,
+    /// Address of the end actor's record, if it has one that others can read.
+    pub stored: Option<String>,
 }
 
 /// How far an envelope is at one actor.

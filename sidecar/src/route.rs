@@ -75,6 +75,7 @@ impl<'a> Router<'a> {
             next.headers = merged;
             self.headers_restored += restored;
         }
+        next.headers.remove(headers::RUNS);
         self.lineage.assign(&mut next, index, count);
         self.addressed(next)
     }
@@ -94,7 +95,9 @@ impl<'a> Router<'a> {
 
     /// The answer was empty: the input itself goes to the happy end, `current` unchanged.
     pub(crate) fn nothing(&self) -> Result<Addressed, Refusal> {
-        self.sent_to(self.input.clone(), Kind::HappyEnd)
+        let mut ended = self.input.clone();
+        ended.headers.remove(headers::RUNS);
+        self.sent_to(ended, Kind::HappyEnd)
     }
 
     /// A whole envelope of a platform actor: identity and platform headers as they are.
@@ -111,6 +114,7 @@ impl<'a> Router<'a> {
 
     /// An envelope as the error envelope wraps it: counted and traced like anything that is sent.
     pub(crate) fn stamped(&self, mut envelope: Envelope) -> Envelope {
+        envelope.headers.remove(headers::RUNS);
         self.stamp(&mut envelope);
         envelope
     }

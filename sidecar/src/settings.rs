@@ -18,8 +18,11 @@ use crate::{
     retry,
 };
 
-/// Where runtimes listen in a pod.
-const DEFAULT_SOCKET_DIR: &str = "/var/run/asya";
+mod runtime;
+
+pub use runtime::Runtime;
+use runtime::Said;
+
 /// How long a runtime may take to load its handler before the log calls it an error.
 const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// Where metrics and probes are served, as in the Go system.
@@ -36,8 +39,8 @@ pub struct Settings {
     pub broker: Broker,
     /// First pause between attempts to connect.
     pub connect_pause: Duration,
-    /// Directory of the runtime's sockets.
-    pub socket_dir: PathBuf,
+    /// What handles envelopes.
+    pub runtime: Runtime,
     /// When a missing runtime becomes an error in the log.
     pub ready_timeout: Duration,
     /// The gateway's address.
@@ -76,6 +79,9 @@ impl Settings {
             is_end_actor,
             runtime,
             socket_dir,
+            http_url,
+            handler_mode,
+            concurrency,
             runtime_timeout,
             runtime_ready_timeout,
             retry_attempts,
@@ -131,15 +137,6 @@ impl Settings {
 
         let actor = read.required("ASYA_ACTOR_NAME", actor_name, |text| {
             ActorName::parse(text).map_err(|error| error.to_string())
-        });
-        read.or("ASYA_RUNTIME", runtime, (), |text| match text {
-            "socket" => Ok(()),
-            "embedded" => {
-                Err("\"embedded\" needs the binary asya-sidecar-py (image asya-sidecar-py); this one, \
-                               asya-sidecar, has no Python inside"
-                    .to_owned())
-            }
-            other => Err(format!("{other:?} must be socket")),
         });
         let namespace = filled(namespace);
         let naming = naming(queue_template, namespace.as_deref(), &mut read);
@@ -275,6 +272,8 @@ impl Settings {
             job,
             ..EngineConfig::new(actor)
         };
+        let runtime = Said { kind: runtime, socket_dir, http_url, handler_mode, concurrency }
+            .runtime(&mut read, &engine);
         read.or("ASYA_QUEUE_RETRY_MAX_ATTEMPTS", queue_retry_max_attempts, 10, number::<u32>);
         let served = read.or("ASYA_METRICS_ENABLED", metrics_enabled, true, boolean);
         let default_addr = server::parse_address(DEFAULT_METRICS_ADDR).expect("the default is an address");
@@ -286,7 +285,7 @@ impl Settings {
                 DEFAULT_CONNECT_PAUSE,
                 positive_duration,
             ),
-            socket_dir: filled(socket_dir).unwrap_or_else(|| DEFAULT_SOCKET_DIR.to_owned()).into(),
+            runtime,
             ready_timeout: read.or(
                 "ASYA_RUNTIME_READY_TIMEOUT",
                 runtime_ready_timeout,

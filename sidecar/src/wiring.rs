@@ -8,7 +8,8 @@ use asya_handler::{
     socket::{SocketConfig, SocketHandler},
 };
 use asya_telemetry::{Metrics, custom, log, server};
-use asya_transport::{Health, Lease, broker::Opened};
+use asya_transport::{Health, Lease, Transport, broker::Opened};
+use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,7 +22,8 @@ use crate::{
     Ended, Engine, Observers,
     endpoints::{State, probes},
     gateway::Gateway,
-    settings::Settings,
+    settings::{Runtime, Settings},
+    web::WebHandler,
 };
 
 /// How long the end of a pod may take beyond twice the grace period, which the operator makes at least half of it.
@@ -35,11 +37,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// What no waiting mends: an address in use, a transport that is not compiled in, refused credentials.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let config = &settings.engine;
-    let handler = SocketHandler::new(SocketConfig {
-        max_reply: config.limits.max_reply,
-        budget: Some(Budget::new(config.memory_budget / 2)),
-        ..SocketConfig::new(&settings.socket_dir, config.actor.as_str())
-    });
+    let handler: Arc<dyn Handler> = match &settings.runtime {
+        Runtime::Socket(directory) => SocketHandler::new(SocketConfig {
+            max_reply: config.limits.max_reply,
+            budget: Some(Budget::new(config.memory_budget / 2)),
+            ..SocketConfig::new(directory, config.actor.as_str())
+        }),
+        Runtime::Http(config) => WebHandler::new(config.clone()),
+    };
     run_with(settings, handler).await
 }
 
@@ -48,11 +53,26 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::Result<()> {
+    run_beside(settings, handler, None).await
+}
+
+/// Work of an actor's own beside its engine, begun when the transport is there and dropped when the engine ends.
+pub type Beside = Box<dyn FnOnce(Arc<dyn Transport>) -> BoxFuture<'static, ()> + Send>;
+
+/// Runs the sidecar until a signal, around a handler that is not behind a socket, and work beside it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_beside(
+    settings: Settings,
+    handler: Arc<dyn Handler>,
+    beside: Option<Beside>,
+) -> anyhow::Result<()> {
     let Settings {
         engine: config,
         broker,
         connect_pause,
-        socket_dir,
+        runtime,
         ready_timeout,
         gateway,
         gateway_token,
@@ -66,7 +86,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     } = settings;
     log::init(log::filter(&log_filter).map_err(anyhow::Error::msg)?, log_format);
     tracing::info!(
-        actor = %config.actor, broker = broker.masked(), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
+        actor = %config.actor, broker = broker.masked(), ?runtime, ?gateway, ?gateway_token, ?metrics_addr,
         metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
     );
     let (state, grace) = (Arc::new(State::default()), config.grace);
@@ -114,8 +134,12 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
                      longer runs will be repeated"
                 );
             }
+            let beside = beside.map(|beside| tokio::spawn(beside(Arc::clone(&transport))));
             let engine = Engine::new(config, transport, handler, observers);
             let ended = engine.run(stop.clone()).await.context("the engine ended");
+            if let Some(beside) = beside {
+                beside.abort();
+            }
             if let Some(close) = close {
                 close.await;
             }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use asya_envelope::{Envelope, ErrorReport, Wrapped};
+use asya_envelope::{Envelope, ErrorReport, Wrapped, headers};
 use asya_transport::{Delivery, Meta};
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
@@ -160,7 +160,7 @@ impl Shared {
         let resolution = if self.config.ends_here() {
             self.ended(input, body, meta).await
         } else {
-            self.passed(input, body, meta).await
+            self.passed(input, body, &counted(input, meta)).await
         };
         if meta.last_chance && matches!(resolution.action, Action::Retry { .. } | Action::Release) {
             return self.no_more_deliveries(input, meta);
@@ -248,6 +248,13 @@ impl Shared {
         }
         self.refused(input, &refusal)
     }
+}
+
+/// The runs that the envelope has had here before it came by the error end count like those of this message.
+fn counted(input: &Envelope, meta: &Meta) -> Meta {
+    let before = input.headers.get_u64(headers::RUNS).unwrap_or(0);
+    let attempts = meta.attempts.max(u32::try_from(before).unwrap_or(u32::MAX - 1));
+    Meta { attempts, ..meta.clone() }
 }
 
 /// How an earlier run ended; `None` if it left without an end.

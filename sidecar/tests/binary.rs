@@ -226,3 +226,30 @@ async fn a_job_ends_its_runtime_and_waits_for_its_signal() {
     assert!(child.try_wait().unwrap().is_none(), "the process waits for its signal");
     assert_eq!(terminate(child).await.status.code(), Some(0));
 }
+
+#[tokio::test]
+async fn an_http_server_that_starts_late_handles_what_waited_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = queues(folder.path()).await;
+    // Bound, so that nobody else is given the port, and not yet listening.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/shout", socket.local_addr().unwrap());
+    let http = [("ASYA_RUNTIME", "http"), ("ASYA_HTTP_URL", url.as_str()), ("ASYA_CONCURRENCY", "2")];
+    let (child, address) = start_with(folder.path(), &http).await;
+    send(&local, "a").await;
+    until("the sidecar says what it waits for", async || get(address, "/readyz").await.contains("/shout"))
+        .await;
+    assert_eq!(ready(&local, "ocr").await, 1, "nothing is read before the port answers");
+
+    let listener = socket.listen(8).unwrap();
+    let shout = axum::Router::new().fallback(async |body: String| format!("{{\"got\":{body}}}"));
+    let server = tokio::spawn(async move { axum::serve(listener, shout).await });
+    let mut ends = local.consume(&Naming::bare().queue("happy-end"), 1.try_into().unwrap()).await.unwrap();
+    let end = timeout(LIMIT, ends.next()).await.unwrap().unwrap();
+    assert!(std::str::from_utf8(&end.body).unwrap().contains(r#""payload":{"got":1}"#));
+    end.settle(Outcome::forward(Vec::new())).await.map_err(|(error, _)| error).unwrap();
+    let Output { status, stderr, .. } = terminate(child).await;
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+    server.abort();
+}

@@ -110,3 +110,21 @@ def test_umbrella_with_sqs_needs_no_broker() -> None:
     rendered = render("asya", {**values, "asya-crew": {"transport": "sqs"}})
     assert not rendered.has("StatefulSet")
     assert not any("projected" in it for it in rendered.pod().get("volumes", []))
+
+
+def test_end_actors_are_the_program_unless_their_handler_is_python() -> None:
+    ours = render("asya-crew")
+    for actor in ours:
+        container = actor["spec"]["workload"]["template"]["spec"]["containers"][0]
+        assert actor["spec"]["embedded"] is True
+        assert [variable["name"] for variable in container["env"]] == ["ASYA_HANDLER"]
+    env = [{"name": "ASYA_HANDLER", "value": "handlers.end_handlers.happy_end_handler"}]
+    workload = {"template": {"spec": {"containers": [{"name": "asya-runtime", "image": "go:1", "env": env}]}}}
+    python = render("asya-crew", {"happy-end": {"workload": workload}}).one("AsyncActor", "happy-end")["spec"]
+    assert "embedded" not in python
+    container = python["workload"]["template"]["spec"]["containers"][0]
+    assert {variable["name"] for variable in container["env"]} == {
+        "ASYA_HANDLER",
+        "ASYA_HANDLER_MODE",
+        "ASYA_ENABLE_VALIDATION",
+    }

@@ -51,7 +51,12 @@ class Gateway:
             return json.load(answer)
 
     def progress(self, envelope: str, actor: str, index: int, status: str) -> None:
-        report = {"current_actor_idx": index, "current_actor_name": actor, "status": status, "actors": ["split", "read"]}
+        report = {
+            "current_actor_idx": index,
+            "current_actor_name": actor,
+            "status": status,
+            "actors": ["split", "read"],
+        }
         self.ask(f"/envelopes/{envelope}/progress", report)
 
     def succeed(self, envelope: str, result: object) -> None:

@@ -9,8 +9,8 @@
 #   status   exit 0 and the environment when both run, else exit 3
 #   purge    stop and delete the state folder
 #
-# The environment is also in STATE/env: ASYA_TEST_SQS_ENDPOINT (ElasticMQ), ASYA_TEST_SQS_ENDPOINT_2 (moto), and AWS_REGION,
-# AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, which both accept. What each server cannot do is in README.md.
+# The environment is also in STATE/env: ASYA_TEST_SQS_ENDPOINT (ElasticMQ), ASYA_TEST_SQS_ENDPOINT_2 and
+# ASYA_TEST_S3_ENDPOINT (moto, which is an S3 server too), and AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, which both accept. What each server cannot do is in README.md.
 #
 # Settings: ASYA_TEST_STATE (folder, default target/test-servers), ASYA_TEST_CACHE (default ~/.cache/asya-tests),
 # ASYA_TEST_SQS_PORTS="ELASTICMQ MOTO" (default: free ones, remembered).
@@ -112,6 +112,7 @@ start() {
     cat >"$STATE/env.tmp" <<ENV
 ASYA_TEST_SQS_ENDPOINT=http://127.0.0.1:$ELASTICMQ
 ASYA_TEST_SQS_ENDPOINT_2=http://127.0.0.1:$MOTO
+ASYA_TEST_S3_ENDPOINT=http://127.0.0.1:$MOTO
 AWS_REGION=us-east-1
 AWS_ACCESS_KEY_ID=test
 AWS_SECRET_ACCESS_KEY=test

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use asya_crew::Kind;
 use asya_envelope::ActorName;
 use asya_resources::{AsyncActorSpec, Timeout};
 use asya_sidecar::{EngineConfig, RetryPolicy};
@@ -20,12 +21,6 @@ use crate::{
     exit::misconfigured,
     manifest::{Loaded, Manifest},
 };
-
-/// Handler path that means the fan-in of the crew, run in this process.
-const FAN_IN: &str = "asya_crew.fan_in";
-/// Handler paths that mean the end actors of the crew.
-const HAPPY_END: &str = "asya_crew.happy_end";
-const ERROR_END: &str = "asya_crew.error_end";
 
 /// What runs behind an actor's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +103,13 @@ impl Plan {
     }
 }
 
+/// The shipped actor that the manifest names, to be run in this process.
+fn shipped(manifest: &Manifest) -> Option<Kind> {
+    manifest.actor.handler().as_deref().and_then(Kind::of_handler)
+}
+
 fn is_python(manifest: &Manifest) -> bool {
-    !matches!(manifest.actor.handler().as_deref(), Some(FAN_IN | HAPPY_END | ERROR_END))
+    shipped(manifest).is_none()
 }
 
 fn actor(
@@ -129,18 +129,26 @@ fn actor(
         engine.allowed_routes.clone_from(&routes.allow);
     }
     engine.retry = retry(spec);
-    let handler = manifest.actor.handler();
-    let platform = match handler.as_deref() {
-        Some(FAN_IN) if broker.local.is_none() => {
+    let platform = match shipped(manifest) {
+        Some(Kind::FanIn) if broker.local.is_none() => {
             return Err(vec![format!(
-                "actor {}: {FAN_IN} works on the queue file only, not with --transport",
+                "actor {}: asya_crew.fan_in works on the queue file only, not with --transport",
                 manifest.name()
             )]);
         }
-        Some(FAN_IN) => Some(Runs::FanIn),
-        Some(HAPPY_END) => Some(Runs::HappyEnd),
-        Some(ERROR_END) => Some(Runs::ErrorEnd),
-        _ => None,
+        Some(kind @ (Kind::Schedule | Kind::Park)) => {
+            return Err(vec![format!(
+                "actor {}: {} does not run in `asya up` yet; start the program `asya-crew {}` beside it, on the same \
+                 queue file",
+                manifest.name(),
+                kind.as_str(),
+                kind.as_str()
+            )]);
+        }
+        Some(Kind::FanIn) => Some(Runs::FanIn),
+        Some(Kind::HappyEnd) => Some(Runs::HappyEnd),
+        Some(Kind::ErrorEnd) => Some(Runs::ErrorEnd),
+        None => None,
     };
     if let Some(runs) = platform {
         return Ok(ActorPlan { runs, scale: Scale::fixed(1), engine });

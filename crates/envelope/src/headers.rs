@@ -14,6 +14,9 @@ pub const CHILDREN: &str = "x-asya-children";
 pub const HOPS: &str = "x-asya-hops";
 /// Which run of the producing handler made this copy (1 = first); receivers that keep state keep the highest.
 pub const ATTEMPT: &str = "x-asya-attempt";
+/// How many runs the actor that receives this copy has already given it: set by an end actor that sends a failed
+/// envelope to where it failed, so that those runs count. The next publish takes it off.
+pub const RUNS: &str = "x-asya-runs";
 /// On every item of a fan-out: the groups it belongs to, innermost last (see [`crate::lineage::Part`]). Fan-in takes
 /// the innermost one off.
 pub const FAN: &str = "x-asya-fan";

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 pub use budget::Budget;
 pub use capacity::{Capacity, Readiness};
-pub use reply::{Code, End, Failure, Fault, Item, Progress, Replies, Reply, ReplySender};
+pub use reply::{Code, End, Failure, Fate, Fault, Item, Progress, Replies, Reply, ReplySender};
 pub use request::Request;
 
 /// What turns an envelope into zero or more envelopes.

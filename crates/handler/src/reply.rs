@@ -49,6 +49,8 @@ pub enum End {
         envelopes: Vec<Envelope>,
         /// Records to keep, in the transaction that settles the delivery where the transport has one.
         writes: Vec<Write>,
+        /// What becomes of the id that was handled; only end actors are asked.
+        fate: Fate,
     },
     /// The handler asks to be called again later.
     Retry {
@@ -64,6 +66,18 @@ pub enum End {
     },
     /// It failed.
     Failed(Failure),
+}
+
+/// What an end actor made of an envelope's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It ends here and is reported as ended.
+    Ended {
+        /// Address of its record, if it has one that others can read.
+        stored: Option<String>,
+    },
+    /// It lives on in what is sent: another try, or the result of a fan-in. No end is reported.
+    GoesOn,
 }
 
 /// One resulting envelope, as far as the handler says: identity, deadline and unknown fields are the input's.

@@ -5,12 +5,18 @@ use std::path::Path;
 use hyper_util::client::legacy::connect::HttpConnector;
 
 #[cfg(feature = "https")]
-pub(crate) type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+/// What connects.
+pub type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+/// What connects; `http://` only.
 #[cfg(not(feature = "https"))]
-pub(crate) type Connector = HttpConnector;
+pub type Connector = HttpConnector;
 
+/// A connector for addresses that begin with `base`, and if that is `https://` for any. The crypto provider is ring.
+///
+/// # Errors
+/// A sentence, if TLS is needed and there is none, or no trusted certificates are found.
 #[cfg(feature = "https")]
-pub(crate) fn system(base: &str) -> Result<Connector, String> {
+pub fn system(base: &str) -> Result<Connector, String> {
     if base.starts_with("https://") {
         let trusted = hyper_rustls::HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(ring())
@@ -53,8 +59,12 @@ fn ring() -> rustls::crypto::CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
+/// A connector for `http://`.
+///
+/// # Errors
+/// A sentence, if `base` needs TLS.
 #[cfg(not(feature = "https"))]
-pub(crate) fn system(base: &str) -> Result<Connector, String> {
+pub fn system(base: &str) -> Result<Connector, String> {
     if base.starts_with("https://") {
         return Err("this program was built without TLS (feature \"https\")".to_owned());
     }

@@ -2,9 +2,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `connector` | how connections are made, and whom they trust |
+//! | [`connector`] | how connections are made, and whom they trust |
 
-mod connector;
+pub mod connector;
 
 use std::{path::Path, time::Duration};
 

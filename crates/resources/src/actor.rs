@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Batch, Binding, DeletionPolicy, EnvVar, HandlerFrom, Kind, Retry, Rollout, Scaling, Security,
-    SidecarSpec, Timeout, Workers, Workload,
+    Batch, Binding, DeletionPolicy, EnvVar, HandlerFrom, HttpHandler, Kind, Retry, Rollout, Scaling,
+    Security, SidecarSpec, Timeout, Workers, Workload,
 };
 
 /// One actor.
@@ -64,7 +64,7 @@ pub struct AsyncActorSpec {
     /// Worker processes per replica: a number, or auto for as many as there are CPUs. The runtime's own default is 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<Workers>,
-    /// Requests that one worker with an async handler runs at the same time.
+    /// Requests that one worker with an async handler runs at the same time, or that an HTTP server gets.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
@@ -157,6 +157,11 @@ impl AsyncActorSpec {
     /// Where it is not one; never without an error of `check`.
     pub fn read(spec: &Value) -> serde_json::Result<Self> {
         read(spec)
+    }
+
+    /// The HTTP server that handles envelopes, if one does.
+    pub fn http(&self) -> Option<&HttpHandler> {
+        self.workload_ref.as_ref()?.http.as_ref()
     }
 
     /// What makes the pods.

@@ -35,7 +35,8 @@ pub mod workload;
 pub use actor::{AsyncActor, AsyncActorSpec, Metadata, Routes};
 pub use check::{Problem, Severity, Step, check, check_change};
 pub use platform::{
-    Binding, DeletionPolicy, HandlerFrom, Rollout, RolloutPolicy, Security, SecurityPreset, SidecarSpec,
+    Binding, DeletionPolicy, HandlerFrom, HttpHandler, Rollout, RolloutPolicy, Security, SecurityPreset,
+    SidecarSpec,
 };
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
 pub use scaling::{Advanced, Scaling};

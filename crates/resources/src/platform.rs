@@ -69,10 +69,45 @@ pub struct Binding {
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name: String,
     /// The container that serves the handler on the socket in /var/run/asya: with the Python runtime, or the Rust crate
-    /// asya-handler. Absent means the only one, or the one named asya-runtime.
+    /// asya-handler. Absent means the only one, or the one named asya-runtime. With http no container is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub container: Option<String>,
+    /// The handler is an HTTP server in the pod, such as a model server: each envelope's payload is posted to it, and its
+    /// answer is the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpHandler>,
+}
+
+/// An HTTP server of the pod that is called for each envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HttpHandler {
+    /// The port that it listens on: at 127.0.0.1, or at all addresses.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65535)))]
+    pub port: u16,
+    /// The path that is posted to. Absent means /.
+    #[cfg_attr(feature = "schema", schemars(length(max = MAX_PATH)))]
+    #[serde(default = "root_path", skip_serializing_if = "is_root_path")]
+    pub path: String,
+}
+
+/// Longest path of an HTTP handler, in characters: bounds what the rule about it costs the API server.
+pub const MAX_PATH: u32 = 1024;
+
+fn root_path() -> String {
+    "/".to_owned()
+}
+
+fn is_root_path(path: &str) -> bool {
+    path == "/"
+}
+
+impl HttpHandler {
+    /// Where it is for the sidecar, which shares the pod's network.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.port, self.path)
+    }
 }
 
 /// What becomes of the queue when the actor is deleted. A dead-letter queue with messages is always kept.

@@ -3,11 +3,12 @@
 use asya_resources::rules::validations;
 
 /// Functions and macros of the rules, each with the first Kubernetes whose CRDs know it.
-const KNOWN: [(&str, &str); 6] = [
+const KNOWN: [(&str, &str); 7] = [
     ("all", "1.25"),
     ("exists", "1.25"),
     ("filter", "1.25"),
     ("has", "1.25"),
+    ("matches", "1.25"),
     ("size", "1.25"),
     ("startsWith", "1.25"),
 ];

@@ -38,8 +38,11 @@ pub fn filter(text: &str) -> Result<EnvFilter, String> {
         "warning" => return filter("warn"),
         "critical" | "fatal" => return filter("error"),
         // Broker clients report each of their own retries, which the transport's health says once, and lapin writes
-        // returned messages with their bodies, which do not belong in logs.
-        level @ ("info" | "warn" | "error") => format!("{level},lapin=off,aws_config=warn,hyper_util=warn"),
+        // returned messages with their bodies, which do not belong in logs; rmcp tells each message, with its session.
+        level @ ("info" | "warn" | "error") => {
+            let rmcp = if level == "error" { level } else { "warn" };
+            format!("{level},lapin=off,aws_config=warn,hyper_util=warn,rmcp={rmcp}")
+        }
         _ => text.trim().to_owned(),
     };
     EnvFilter::try_new(&text).map_err(|error| format!("{text:?} is not a log level: {error}"))

@@ -34,7 +34,8 @@ const METHOD: &str = "mcp-method";
 /// What an address allows.
 #[derive(Clone)]
 pub struct Options {
-    /// Pages of which origins (`https://host:port`) may call; none: no browser may. Requests without `Origin` pass.
+    /// Pages of which origins (`https://host:port`) may call; none: who builds the address around this one checks it.
+    /// Requests without `Origin` pass.
     pub origins: Vec<String>,
     /// Names that `Host` may have; none: any. A gateway on a loopback address names its own, against pages that let
     /// their name point there.
@@ -55,8 +56,7 @@ pub fn router(service: Service, options: Options) -> Router {
         .with_cancellation_token(stop.clone())
         .with_max_request_body_bytes(largest + AROUND)
         .with_allowed_hosts(hosts)
-        .with_allowed_origins(origins)
-        .enforce_origin_validation();
+        .with_allowed_origins(origins);
     config.session_store = Some(Arc::new(Sessions::new(service.store())));
     let sessions = Arc::new(LocalSessionManager::default());
     let server = move || Ok(Server::new(service.clone(), actors.clone(), None, stop.clone()));

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     problem::Form,
     stream,
-    wire::{ChildIn, FinalIn, ProgressIn, Record, UpdateOut},
+    wire::{ChildIn, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
 };
 use crate::{
     auth::{Principal, Role},
@@ -48,6 +48,7 @@ pub fn sidecars(service: Service, largest: usize) -> Router {
         .route("/envelopes/{id}/active", get(active))
         .route("/envelopes/{id}/progress", post(progress))
         .route("/envelopes/{id}/final", post(finish))
+        .route("/envelopes/{id}/dead-letter", post(bury))
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .with_state(service)
 }
@@ -218,6 +219,22 @@ async fn finish(
         let ending = read::<FinalIn<'_>>(&body)?.ending()?;
         service.finish(&from, &id, &ending).await?;
         Ok(json_of(StatusCode::OK, &json!({"status": "ok"})))
+    };
+    answer(&headers, outcome.await)
+}
+
+/// What error-end of this project hands over before it reports the end; the Go system has no such call.
+async fn bury(
+    State(service): State<Service>,
+    Extension(from): Extension<Reporter>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let outcome = async {
+        let letter = read::<LetterIn<'_>>(&body)?.letter(id);
+        service.bury(&from, letter).await?;
+        Ok(json_of(StatusCode::CREATED, &json!({"status": "ok"})))
     };
     answer(&headers, outcome.await)
 }

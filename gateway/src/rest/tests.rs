@@ -102,6 +102,43 @@ async fn a_call_is_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn error_end_buries_a_letter_of_an_envelope_that_was_sent_past_the_gateway() {
+    let world = world().await;
+    let app = app(&world);
+    let envelope =
+        json!({"id": "x", "route": {"actors": ["read"], "current": 0}, "payload": {"error": "no"}});
+    let letter = json!({
+        "id": "f00", "actor": "read", "code": "timeout", "error": "no", "attempts": 2,
+        "since": "2026-11-21T09:08:07Z", "detail": {"class": "retryable"}, "envelope": envelope,
+    });
+    for _ in 0..2 {
+        let answer = post(&app, "/envelopes/x/dead-letter", &letter).await;
+        assert_eq!((answer.status, answer.json()), (StatusCode::CREATED, json!({"status": "ok"})));
+    }
+    let letters = world.service.store().dead_letters(&Default::default(), None, 10).await.unwrap().letters;
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((letter.id.as_str(), letter.envelope.as_str(), letter.attempts), ("f00", "x", 2));
+    let whole = world.service.store().dead_letter("f00").await.unwrap().unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&whole.body).unwrap(), envelope);
+    assert_eq!(
+        post(&app, "/envelopes/x/dead-letter", &json!({"id": "f00"})).await.status,
+        StatusCode::BAD_REQUEST
+    );
+
+    // A sidecar of a namespace cannot replace the letters of another.
+    let other = contract::sidecars(world.service.clone(), LARGEST)
+        .layer(Extension(Principal::anonymous()))
+        .layer(Extension(Reporter { namespace: Some("other".to_owned()) }));
+    let mut stolen =
+        json!({"actor": "read", "code": "timeout", "attempts": 9, "since": "2026-11-21T09:08:07Z"});
+    stolen["id"] = json!("f00");
+    stolen["envelope"] = json!({});
+    assert_eq!(post(&other, "/envelopes/x/dead-letter", &stolen).await.status, StatusCode::CREATED);
+    let letters = world.service.store().dead_letters(&Default::default(), None, 10).await.unwrap().letters;
+    assert_eq!(letters.len(), 2);
+}
+
+#[tokio::test]
 async fn a_stream_tells_everything_once_and_closes_after_the_end() {
     let world = world().await;
     let app = app(&world);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use asya_envelope::Raw;
-use asya_store::envelopes::{Ending, NewChild, Report, Status, Step, Tracked, Update, codes};
+use asya_store::envelopes::{DeadLetter, Ending, NewChild, Report, Status, Step, Tracked, Update, codes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -253,6 +253,43 @@ impl FinalIn<'_> {
                 actors: self.actors,
             }),
             other => Err(Error::invalid("status", format!("status {other:?} must be succeeded or failed"))),
+        }
+    }
+}
+
+/// Body of `POST /envelopes/{id}/dead-letter`.
+#[derive(Debug, Deserialize)]
+pub struct LetterIn<'a> {
+    id: String,
+    actor: String,
+    code: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    attempts: u32,
+    since: Timestamp,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    /// The error envelope, verbatim.
+    #[serde(borrow)]
+    envelope: &'a RawValue,
+}
+
+impl LetterIn<'_> {
+    /// The letter of `envelope`.
+    pub fn letter(self, envelope: String) -> DeadLetter {
+        DeadLetter {
+            id: self.id,
+            envelope,
+            actor: self.actor,
+            code: self.code,
+            error: self.error,
+            attempts: self.attempts,
+            body: raw(self.envelope).as_bytes().clone(),
+            detail: self.detail.map(raw),
+            since: self.since,
+            replayed_as: None,
+            replayed: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What sidecars report. They may report on envelopes of their own namespace, and never publish by it.
 
-use asya_store::envelopes::{Creation, Ended, Ending, NewChild, Report, Reported};
+use asya_store::envelopes::{Creation, DeadLetter, Ended, Ending, NewChild, Report, Reported};
 use jiff::Timestamp;
 
 use super::{Error, Service, unknown};
@@ -49,6 +49,23 @@ impl Service {
             permit(from, parent.namespace.as_deref())?;
         }
         Ok(self.store.add_child(child, Timestamp::now()).await?)
+    }
+
+    /// A dead letter of error-end. One that is stored already is no error: error-end repeats it until it is taken. The
+    /// envelope may be one that the gateway did not send.
+    ///
+    /// # Errors
+    /// Reports of another namespace, and those of the store: error-end keeps its message then.
+    pub async fn bury(&self, from: &Reporter, letter: DeadLetter) -> Result<(), Error> {
+        let mut letter = letter;
+        if let Some(own) = &from.namespace {
+            if let Some(known) = self.store.summary(&letter.envelope).await? {
+                permit(from, known.namespace.as_deref())?;
+            }
+            // So that no namespace replaces the letters of another.
+            letter.id = format!("{own}.{}", letter.id);
+        }
+        Ok(self.store.bury(&letter).await?)
     }
 
     async fn may_report(&self, from: &Reporter, id: &str) -> Result<(), Error> {

@@ -182,6 +182,19 @@ async fn a_body_that_breaks_off_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_before_the_first_word_of_its_answer_cancels_the_call() {
+    let world = world().await;
+    let router = world.router(Principal::anonymous());
+    let calling =
+        tokio::spawn(
+            async move { ask_alone(&router, "tools/call", Some("wait"), json!({"name": "wait"})).await },
+        );
+    let id = world.envelope().await.id;
+    calling.abort();
+    world.cancelled(&id).await;
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_and_hosts_may_not_call() {
     let world = world().await;
     let router = world.router(Principal::anonymous());

@@ -14,8 +14,8 @@ use crate::actor::{ACTOR_LABEL, Actor};
 /// Seconds that Kubernetes gives a pod to end which says nothing.
 const DEFAULT_TERMINATION: u64 = 30;
 
-/// The actor with what only the bound workload can say: the container that serves the handler, and how long its pods
-/// have to end.
+/// The actor with what only the bound workload can say: the container that serves the handler on a socket, and how long
+/// its pods have to end.
 ///
 /// # Errors
 /// As [`container`].
@@ -28,7 +28,7 @@ pub fn resolved(
     let served = container(actor, context, binding, live)?;
     let mut actor = actor.clone();
     if let Some(binding) = &mut actor.spec.workload_ref {
-        binding.container = Some(served);
+        binding.container = served;
     }
     let termination =
         live.pointer("/spec/template/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
@@ -37,16 +37,17 @@ pub fn resolved(
     Ok(actor)
 }
 
-/// The container of an existing workload that serves the handler.
+/// The container of an existing workload that serves the handler; an HTTP server needs none to be named.
 ///
 /// # Errors
-/// A reason word and a sentence: there is no such container, or the pods would show the sidecar to it.
+/// A reason word and a sentence: there is no such container, the pods would show the sidecar to it, or it listens where
+/// the sidecar does.
 pub fn container(
     actor: &Actor,
     context: &Context<'_>,
     binding: &Binding,
     live: &Value,
-) -> Result<String, (&'static str, String)> {
+) -> Result<Option<String>, (&'static str, String)> {
     let pod = live.pointer("/spec/template/spec").unwrap_or(&Value::Null);
     if pod.get("shareProcessNamespace").is_some_and(|shared| shared == true) {
         let sentence = format!(
@@ -63,17 +64,26 @@ pub fn container(
         );
         return Err(("TransportSecretExposed", sentence));
     }
+    if let Some(http) = binding.http.as_ref().filter(|http| environment::port(actor) == Some(http.port)) {
+        let sentence = format!(
+            "port {} of {} {} is also the port of the sidecar's metrics: give that another one by ASYA_METRICS_ADDR in \
+             sidecar.env",
+            http.port, binding.kind, binding.name
+        );
+        return Err(("PortConflict", sentence));
+    }
     let names: Vec<_> = items(pod, "containers")
         .map(name)
         .filter(|name| *name != asya_resources::SIDECAR_CONTAINER)
         .collect();
     let wanted = match (&binding.container, names.as_slice()) {
         (Some(container), _) => container.as_str(),
+        (None, _) if binding.http.is_some() => return Ok(None),
         (None, [only]) => only,
         (None, _) => RUNTIME_CONTAINER,
     };
     if names.contains(&wanted) {
-        return Ok(wanted.to_owned());
+        return Ok(Some(wanted.to_owned()));
     }
     let sentence = format!(
         "{} {} has no container {wanted}, but {}: set workloadRef.container",
@@ -99,7 +109,8 @@ fn without_ours(pod: &Value) -> Value {
     pod
 }
 
-/// Our part: the sidecar, the socket's volume, its mounts, and labels of the pods and of the workload.
+/// Our part: the sidecar, the socket's volume, its mounts, and labels of the pods and of the workload. Of a workload that
+/// serves HTTP no container is changed.
 pub fn part(actor: &Actor, context: &Context<'_>, binding: &Binding) -> Desired {
     let mut desired = Desired::default();
     if accounts::role(context).is_some() {
@@ -111,10 +122,12 @@ pub fn part(actor: &Actor, context: &Context<'_>, binding: &Binding) -> Desired 
             ),
         ));
     }
-    let served = binding.container.as_deref().unwrap_or(RUNTIME_CONTAINER);
     let mut pod = Map::new();
-    let mount = json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR});
-    pod.insert("containers".to_owned(), json!([{"name": served, "volumeMounts": [mount]}]));
+    if binding.http.is_none() {
+        let served = binding.container.as_deref().unwrap_or(RUNTIME_CONTAINER);
+        let mount = json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR});
+        pod.insert("containers".to_owned(), json!([{"name": served, "volumeMounts": [mount]}]));
+    }
     let hook = environment::port(actor).map(|port| drain::hook(actor, port));
     let termination = drain::termination(actor, &Value::Null);
     desired.warnings.extend(drain::warning(actor, termination));

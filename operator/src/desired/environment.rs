@@ -73,7 +73,11 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
         Kind::Sqs(sqs) => env.extend(sqs_env(sqs)),
     }
     env.extend(credentials::env(&credentials));
-    if !spec.embedded {
+    if let Some(http) = spec.http() {
+        env.push(EnvVar::plain("ASYA_RUNTIME", "http"));
+        env.push(EnvVar::plain("ASYA_HTTP_URL", http.url()));
+        env.extend(spec.concurrency.map(|number| EnvVar::plain("ASYA_CONCURRENCY", number.to_string())));
+    } else if !spec.embedded {
         env.push(EnvVar::plain("ASYA_SOCKET_DIR", SOCKET_DIR));
     }
 

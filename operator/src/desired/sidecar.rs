@@ -34,7 +34,9 @@ pub fn add(
     pre_stop: Option<Value>,
 ) {
     let mut container = container(actor, context, &Value::Object(pod.clone()), grace, pre_stop);
-    list(pod, "volumes").push(json!({"name": SOCKET_VOLUME, "emptyDir": {}}));
+    if actor.spec.http().is_none() {
+        list(pod, "volumes").push(json!({"name": SOCKET_VOLUME, "emptyDir": {}}));
+    }
     list(pod, "volumes").extend(secret_volumes(actor, context));
     if is_native(context) {
         container.insert("restartPolicy".to_owned(), json!("Always"));
@@ -116,7 +118,8 @@ fn probe(path: &str, period: u32, timeout: u32, failures: u32) -> Value {
 
 fn mounts(actor: &Actor, context: &Context<'_>) -> Value {
     let socket = json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_DIR});
-    Value::Array(std::iter::once(socket).chain(secret_mounts(actor, context)).collect())
+    let socket = actor.spec.http().is_none().then_some(socket);
+    Value::Array(socket.into_iter().chain(secret_mounts(actor, context)).collect())
 }
 
 /// Volumes with what only the sidecar may read.

@@ -1,5 +1,6 @@
 //! What the arguments become, and what is refused.
 
+use asya_handler::message::Mode;
 use clap::CommandFactory;
 
 use super::*;
@@ -24,7 +25,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.engine.actor.as_str(), "ocr");
     assert_eq!(settings.engine.timeout, Duration::from_secs(300));
     assert_eq!(settings.engine.retry.attempts, 1);
-    assert_eq!(settings.socket_dir.as_os_str(), "/var/run/asya");
+    assert!(matches!(&settings.runtime, Runtime::Socket(folder) if folder.as_os_str() == "/var/run/asya"));
     assert_eq!(settings.metrics_addr.unwrap().port(), 8080);
     assert_eq!(address(settings), "amqp://guest:guest@localhost:5672/");
 }
@@ -64,6 +65,34 @@ fn all_errors_are_reported_at_once() {
 fn an_embedded_runtime_is_refused_with_the_image_to_use() {
     let Errors(errors) = Settings::read(Args { runtime: some("embedded"), ..args() }).unwrap_err();
     assert!(errors[0].contains("asya-sidecar-py"), "{errors:?}");
+}
+
+#[test]
+fn an_http_handler_needs_an_address_in_this_pod() {
+    let http = Args { runtime: some("http"), ..args() };
+    let Errors(errors) = Settings::read(http.clone()).unwrap_err();
+    assert_eq!(errors, ["ASYA_HTTP_URL: is required"]);
+    let Errors(errors) = Settings::read(Args {
+        http_url: some("http://example.com/"),
+        handler_mode: some("body"),
+        concurrency: some("0"),
+        ..http.clone()
+    })
+    .unwrap_err();
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    let Errors(errors) = Settings::read(Args { http_url: some("http://localhost/"), ..args() }).unwrap_err();
+    assert!(errors[0].contains("ASYA_RUNTIME=http"), "{errors:?}");
+
+    let settings = Settings::read(Args {
+        http_url: some("http://127.0.0.1:8000/v1"),
+        handler_mode: some("envelope"),
+        concurrency: some("8"),
+        ..http
+    })
+    .unwrap();
+    let Runtime::Http(config) = settings.runtime else { panic!("it is http") };
+    assert_eq!(config.address.to_string(), "http://127.0.0.1:8000/v1");
+    assert_eq!((config.mode, config.concurrency.get()), (Mode::Envelope, 8));
 }
 
 #[test]

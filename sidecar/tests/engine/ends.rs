@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use asya_envelope::ActorName;
-use asya_handler::{Code, End, Failure, Fault};
+use asya_handler::{Code, End, Failure, Fate, Fault};
 use asya_sidecar::{Ends, Final};
 use futures::future::BoxFuture;
 
@@ -82,6 +82,7 @@ async fn an_end_actor_cannot_send_to_an_end() {
         let rig = bench_of("error-end").await.start(Scripted::ending(|request| End::Platform {
             envelopes: vec![request.envelope.clone()],
             writes: Vec::new(),
+            fate: Fate::Ended { stored: None },
         }));
         rig.send(format!(r#"{{"id":"a","route":{{"actors":{route}}},"payload":1}}"#)).await;
         rig.until("it was given up", async || rig.stats.dead_lettered() == 1).await;
@@ -125,4 +126,21 @@ async fn a_gateway_that_stays_away_does_not_cost_the_record() {
     rig.send(FINISHED).await;
     rig.until("it was recorded", async || rig.stats.succeeded() == 1).await;
     assert_eq!(rig.dead().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_envelope_that_goes_on_from_an_end_is_not_reported_as_ended() {
+    let ends = Arc::new(Reluctant { refusals: 0, asked: AtomicU32::new(0) });
+    let mut bench = bench_of("error-end").await;
+    bench.observers.ends = Some(ends.clone());
+    let rig = bench.start(Scripted::ending(|request| End::Platform {
+        envelopes: vec![request.envelope.clone()],
+        writes: Vec::new(),
+        fate: Fate::GoesOn,
+    }));
+    rig.send(r#"{"id":"a","route":{"actors":["next"],"current":0},"headers":{"x-asya-runs":2},"payload":1}"#)
+        .await;
+    let sent = rig.take("next").await;
+    assert_eq!((&sent["id"], &sent["headers"]["x-asya-runs"]), (&"a".into(), &2.into()));
+    assert_eq!(ends.asked.load(Ordering::SeqCst), 0);
 }

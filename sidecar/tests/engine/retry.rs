@@ -49,6 +49,24 @@ async fn the_last_failure_goes_to_error_end_with_its_attempt() {
 }
 
 #[tokio::test]
+async fn runs_before_the_error_end_sent_it_back_count_and_are_not_carried_on() {
+    let before =
+        r#"{"id":"a","route":{"actors":["ocr","next"],"current":0},"headers":{"x-asya-runs":3},"payload":1}"#;
+    let rig =
+        Bench::new().await.with(|config| config.retry.attempts = 3).start(counted(|_| raised("OSError")));
+    rig.send(before).await;
+    let failed = rig.take("error-end").await;
+    assert_eq!(failed["payload"]["details"]["attempt"], 4, "one more run, whatever the policy");
+    assert_eq!(failed["headers"].get("x-asya-runs"), None);
+    assert_eq!((&failed["headers"]["x-asya-attempt"], rig.stats.retried()), (&4.into(), 0));
+
+    let rig = Bench::new().await.start(Scripted::echo());
+    rig.send(before).await;
+    let sent = rig.take("next").await;
+    assert_eq!((&sent["headers"]["x-asya-attempt"], sent["headers"].get("x-asya-runs")), (&4.into(), None));
+}
+
+#[tokio::test]
 async fn a_listed_exception_or_its_base_is_not_tried_again() {
     for listed in ["ValueError", "builtins.Exception"] {
         let rig = Bench::new()

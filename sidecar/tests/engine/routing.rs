@@ -1,7 +1,7 @@
 //! Where envelopes go, and what they carry there.
 
 use asya_envelope::{Headers, Raw, Route};
-use asya_handler::{End, Item};
+use asya_handler::{End, Fate, Item};
 
 use crate::rig::{Bench, Scripted, item, json};
 
@@ -132,7 +132,7 @@ async fn a_platform_actor_sends_whole_envelopes_and_records_in_one_settlement() 
             value: Some("1".into()),
             expect: asya_store::Expect::Absent,
         };
-        End::Platform { envelopes: vec![envelope], writes: vec![write] }
+        End::Platform { envelopes: vec![envelope], writes: vec![write], fate: Fate::GoesOn }
     }));
     rig.send_envelope("a", "1").await;
     assert_eq!(rig.take("next").await["id"], "joined");
@@ -154,7 +154,7 @@ async fn a_platform_envelope_that_is_too_large_ends_under_its_own_id_and_leaves_
             value: Some("1".into()),
             expect: asya_store::Expect::Absent,
         };
-        End::Platform { envelopes: vec![joined], writes: vec![write] }
+        End::Platform { envelopes: vec![joined], writes: vec![write], fate: Fate::GoesOn }
     });
     let rig = Bench::new().await.with(|config| config.limits.max_envelope = 64 * 1024).start(handler);
     rig.send_envelope("part", "0").await;
@@ -172,7 +172,7 @@ async fn a_platform_envelope_that_may_not_be_sent_ends_under_its_own_id() {
         let mut joined = request.envelope.clone();
         joined.id = "joined".to_owned();
         joined.route = Route::new(["ocr", "error-end"]).advanced();
-        End::Platform { envelopes: vec![joined], writes: Vec::new() }
+        End::Platform { envelopes: vec![joined], writes: Vec::new(), fate: Fate::GoesOn }
     });
     let rig = Bench::new().await.start(handler);
     rig.send_envelope("part", "0").await;

@@ -51,6 +51,16 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        at: "spec.workloadRef.http",
+        cel: "self.path.matches('^/[A-Za-z0-9._~!$&()*+,;=:@/%?-]*$')",
+        field: ".path",
+        message: "must begin with / and go on as addresses do: write other characters as %20",
+        find: |http| {
+            let wrong = has(http, "path") && !is_path(text(http, "path"));
+            if wrong { vec!["path".to_owned()] } else { Vec::new() }
+        },
+    },
+    Rule {
         at: SPEC,
         cel: "!has(self.handlerFrom) || has(self.handler) || \
               (has(self.env) && self.env.exists(e, e.name == 'ASYA_HANDLER')) || \
@@ -270,6 +280,12 @@ fn is_embedded(spec: &Value) -> bool {
 
 fn scales(spec: &Value) -> bool {
     spec.pointer("/scaling/enabled").and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// What the pattern of the rule says, without a library for patterns.
+fn is_path(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~!$&()*+,;=:@/%?-".contains(&byte);
+    path.starts_with('/') && path.bytes().all(plain)
 }
 
 fn not_positive(timeout: &Value, key: &str) -> Vec<String> {

@@ -1,0 +1,46 @@
+//! The actors by name, as manifests and the command line say them.
+
+/// What a manifest's handler begins with when it is one of these actors and no Python.
+pub const HANDLER_PREFIX: &str = "asya_crew.";
+
+/// One of the shipped actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Records what succeeded.
+    HappyEnd,
+    /// Records what failed.
+    ErrorEnd,
+    /// Joins the parts of a fan-out.
+    FanIn,
+    /// Sends envelopes when it is time.
+    Schedule,
+    /// Keeps envelopes until an event comes.
+    Park,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::HappyEnd, Self::ErrorEnd, Self::FanIn, Self::Schedule, Self::Park];
+
+    /// Its name on the command line, and that of its actor unless another is given.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HappyEnd => "happy-end",
+            Self::ErrorEnd => "error-end",
+            Self::FanIn => "fan-in",
+            Self::Schedule => "schedule",
+            Self::Park => "park",
+        }
+    }
+
+    /// The actor of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The actor that a manifest's handler names, such as `asya_crew.happy_end`.
+    pub fn of_handler(handler: &str) -> Option<Self> {
+        let name = handler.strip_prefix(HANDLER_PREFIX)?;
+        Self::ALL.into_iter().find(|kind| kind.as_str().replace('-', "_") == name)
+    }
+}

@@ -1,0 +1,102 @@
+//! What the program is told, as it is written: the sidecar's options, and those of the actors.
+
+use clap::Parser;
+
+/// Runs one of the actors shipped with asya: it reads the actor's queue itself, without a sidecar and a runtime.
+///
+/// Every option can be given by the environment variable named beside it; an empty variable counts as not set.
+#[derive(Parser, Clone, Debug, Default)]
+#[command(name = "asya-crew", version, after_help = EXAMPLES)]
+#[group(id = "crew")]
+pub struct Args {
+    /// Which actor: happy-end, error-end, fan-in, schedule or park. Else ASYA_HANDLER says it
+    /// (asya_crew.happy_end, ...), else the actor's name.
+    #[arg(value_name = "ACTOR")]
+    pub kind: Option<String>,
+    /// The handler of the manifest.
+    #[arg(long, env = "ASYA_HANDLER", value_name = "NAME")]
+    pub handler: Option<String>,
+
+    /// Bucket for the records of the end actors; without it, and without a URL, nothing is stored.
+    #[arg(long, env = "ASYA_S3_BUCKET", value_name = "NAME", help_heading = "Records")]
+    pub s3_bucket: Option<String>,
+    /// Address of an S3 server that is not AWS.
+    #[arg(long, env = "ASYA_S3_ENDPOINT", value_name = "URL", help_heading = "Records")]
+    pub s3_endpoint: Option<String>,
+    /// Access key's id. Without it: minioadmin with an endpoint, else the standard chain of AWS.
+    #[arg(long, env = "ASYA_S3_ACCESS_KEY", value_name = "ID", help_heading = "Records")]
+    pub s3_access_key: Option<String>,
+    /// Secret access key.
+    #[arg(
+        long,
+        env = "ASYA_S3_SECRET_KEY",
+        hide_env_values = true,
+        value_name = "SECRET",
+        help_heading = "Records"
+    )]
+    pub s3_secret_key: Option<String>,
+    /// What keys of results begin with.
+    #[arg(long, env = "ASYA_S3_RESULTS_PREFIX", value_name = "PREFIX", help_heading = "Records")]
+    pub s3_results_prefix: Option<String>,
+    /// What keys of errors begin with.
+    #[arg(long, env = "ASYA_S3_ERRORS_PREFIX", value_name = "PREFIX", help_heading = "Records")]
+    pub s3_errors_prefix: Option<String>,
+    /// Region of the bucket.
+    #[arg(long, env = "AWS_REGION", value_name = "REGION", help_heading = "Records")]
+    pub s3_region: Option<String>,
+    /// Another place: file:///DIR, s3://BUCKET, gs://BUCKET or az://CONTAINER.
+    #[arg(long, env = "ASYA_RECORDS_URL", value_name = "URL", help_heading = "Records")]
+    pub records_url: Option<String>,
+    /// Names of fan-in actors, separated by commas: they are told of parts that will not come.
+    #[arg(long, env = "ASYA_FAN_IN_ACTORS", value_name = "NAMES", help_heading = "Records")]
+    pub fan_in_actors: Option<String>,
+
+    /// error-end: runs in all, those of the sidecar's policy included; 1 = error-end tries nothing again.
+    #[arg(long, env = "ASYA_ERROR_RETRY_ATTEMPTS", value_name = "N", help_heading = "Failures")]
+    pub error_retry_attempts: Option<String>,
+    /// error-end: codes for which a later try may help, separated by commas.
+    #[arg(long, env = "ASYA_ERROR_RETRY_CODES", value_name = "CODES", help_heading = "Failures")]
+    pub error_retry_codes: Option<String>,
+    /// error-end: pause before the first try of its own.
+    #[arg(long, env = "ASYA_ERROR_RETRY_INITIAL_DELAY", value_name = "DURATION", help_heading = "Failures")]
+    pub error_retry_initial_delay: Option<String>,
+    /// error-end: longest pause.
+    #[arg(long, env = "ASYA_ERROR_RETRY_MAX_DELAY", value_name = "DURATION", help_heading = "Failures")]
+    pub error_retry_max_delay: Option<String>,
+
+    /// Database for what actors keep and for dead letters: postgres://... or a SQLite file. Dead letters go to the
+    /// gateway where there is none.
+    #[arg(
+        long,
+        env = "ASYA_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "State"
+    )]
+    pub database_url: Option<String>,
+
+    /// schedule: what is sent when, as a JSON array of {name, cron, timezone, route, payload, missed}.
+    #[arg(long, env = "ASYA_SCHEDULES", value_name = "JSON", help_heading = "Schedule and park")]
+    pub schedules: Option<String>,
+    /// schedule: a file with the same.
+    #[arg(long, env = "ASYA_SCHEDULES_FILE", value_name = "FILE", help_heading = "Schedule and park")]
+    pub schedules_file: Option<String>,
+    /// park: how long an envelope waits unless its header says otherwise.
+    #[arg(long, env = "ASYA_PARK_TIMEOUT", value_name = "DURATION", help_heading = "Schedule and park")]
+    pub park_timeout: Option<String>,
+
+    /// Those of the engine around the actor.
+    #[command(flatten)]
+    pub sidecar: asya_sidecar::args::Args,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Results into a bucket of MinIO:
+    ASYA_TRANSPORT=rabbitmq ASYA_S3_BUCKET=asya ASYA_S3_ENDPOINT=http://minio:9000 asya-crew happy-end
+
+  Failures into a directory, each tried twice more, a minute apart:
+    ASYA_RECORDS_URL=file:///var/lib/asya ASYA_ERROR_RETRY_ATTEMPTS=3 ASYA_ERROR_RETRY_INITIAL_DELAY=1m asya-crew error-end
+
+Signals: the first SIGTERM or Ctrl-C drains and exits with 0; the second one ends at once with 130.
+Exit codes: 0 drained, 1 failed, 64 the configuration is wrong (all errors are listed), 130 ended at once.";

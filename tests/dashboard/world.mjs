@@ -1,0 +1,162 @@
+// What the tests stand on: gateways of their own, on the local transport and SQLite, and a browser. A sidecar is played
+// over the gateway's own callbacks.
+
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const BINARY = process.env.ASYA_TEST_GATEWAY ?? join(import.meta.dirname, "../../target/debug/asya-gateway");
+export const SCREENSHOTS = process.env.ASYA_TEST_SCREENSHOTS ?? join(import.meta.dirname, "../../target/dashboard");
+/** Longest wait for anything; this machine may be busy. */
+export const LIMIT_MS = 20_000;
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export async function until(what, condition) {
+  const end = Date.now() + LIMIT_MS;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`it never came true that ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export class Gateway {
+  static async start({ tools, envelopes = 0, env = {} }) {
+    const gateway = new Gateway();
+    gateway.folder = mkdtempSync(join(tmpdir(), "asya-dashboard-"));
+    gateway.port = await freePort();
+    gateway.url = `http://127.0.0.1:${gateway.port}/`;
+    const at = (name) => join(gateway.folder, name);
+    if (tools.length > 0) writeFileSync(at("tools.yaml"), JSON.stringify({ tools }));
+    gateway.env = {
+      PATH: process.env.PATH,
+      ASYA_GATEWAY_BIND: "127.0.0.1",
+      ASYA_GATEWAY_PORT: String(gateway.port),
+      ASYA_TRANSPORT: "local",
+      ASYA_LOCAL_PATH: at("queue.db"),
+      ASYA_DATABASE_URL: at("gateway.db"),
+      ...(tools.length > 0 ? { ASYA_CONFIG_PATH: at("tools.yaml") } : {}),
+      ...env,
+    };
+    if (envelopes > 0) {
+      run(BINARY, ["migrate"], gateway.env);
+      run("python3", [join(import.meta.dirname, "seed.py"), at("gateway.db"), String(envelopes)], process.env);
+    }
+    await gateway.up();
+    return gateway;
+  }
+
+  async up() {
+    this.log = "";
+    this.child = spawn(BINARY, [], { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (text) => (this.log += text));
+    await until(`the gateway is ready\n${this.log}`, async () => {
+      if (this.child.exitCode !== null) throw new Error(`the gateway ended:\n${this.log}`);
+      const answer = await fetch(`${this.url}readyz`).catch(() => null);
+      return answer?.ok;
+    });
+  }
+
+  async down(signal = "SIGKILL") {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const ended = once(this.child, "exit");
+    this.child.kill(signal);
+    await ended;
+  }
+
+  async end() {
+    await this.down();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async api(method, path, body) {
+    const answer = await fetch(`${this.url}${path}`, {
+      method,
+      headers: { "content-type": "application/json", ...(this.token ? { authorization: `Bearer ${this.token}` } : {}) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text.startsWith("{") ? JSON.parse(text) : text;
+  }
+
+  /** A sidecar's report. */
+  progress(id, actors, index, status) {
+    const report = { actors, current_actor_idx: index, current_actor_name: actors[index], status, attempt: 1, seq: 1 };
+    return this.api("POST", `envelopes/${id}/progress`, report);
+  }
+
+  /** The report of an end actor. */
+  succeed(id, result) {
+    return this.api("POST", `envelopes/${id}/final`, { status: "succeeded", result });
+  }
+}
+
+function run(program, args, env) {
+  const { status, stderr, error } = spawnSync(program, args, { env, encoding: "utf8" });
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error ?? stderr}`);
+}
+
+/** A browser without anything that would ask hosts outside. */
+export function browser() {
+  return chromium.launch({
+    executablePath: process.env.ASYA_TEST_CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/** A page whose errors are kept: none is to be there at the end, and no breach of the page's own policy. */
+export async function open(chrome, gateway, { scheme = "light", path = "" } = {}) {
+  const context = await chrome.newContext({
+    viewport: { width: 1360, height: 820 },
+    colorScheme: scheme,
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT_MS);
+  page.faults = [];
+  page.on("pageerror", (error) => page.faults.push(String(error)));
+  page.on("console", (message) => {
+    // The browser reports each refused request by itself; the tests refuse some on purpose.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) page.faults.push(message.text());
+  });
+  page.shot = (name) => page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), animations: "disabled" });
+  page.at = (hash) => page.goto(`${gateway.url}${hash}`);
+  await page.at(path);
+  return page;
+}
+
+/** Controls that a screen reader could not name. */
+export function nameless(page) {
+  return page.evaluate(() =>
+    [...document.querySelectorAll("a[href], button, input, select, textarea, [role=button], [tabindex='0']")]
+      .filter((element) => !element.closest("[aria-hidden=true]"))
+      .filter((element) => {
+        const labels = [...(element.labels ?? [])].map((label) => label.textContent).join("");
+        const described = element.getAttribute("aria-label") ?? element.closest("[aria-label]:not(main):not(nav)")?.getAttribute("aria-label");
+        return !(element.textContent.trim() || labels.trim() || described);
+      })
+      .map((element) => element.outerHTML.slice(0, 120)),
+  );
+}
