@@ -26,6 +26,7 @@ use crate::{
         contract::{self, AROUND},
         guard::{self, Guard},
         problem::Form,
+        traces::{self, Spans},
     },
     service::Service,
 };
@@ -48,11 +49,13 @@ pub struct Parts {
     pub largest: usize,
     /// What actors there are.
     pub actors: Arc<dyn Source>,
+    /// Where spans of requests go.
+    pub spans: Option<Spans>,
 }
 
 /// Everything behind one address.
 pub fn router(parts: Parts) -> Router {
-    let Parts { service, auth, guard, largest, actors } = parts;
+    let Parts { service, auth, guard, largest, actors, spans } = parts;
     let metrics = Arc::clone(&guard.metrics);
     let scraped = Router::new().route("/metrics", get(scrape_as)).with_state(metrics);
     let mcp = mcp::http::Options {
@@ -63,11 +66,14 @@ pub fn router(parts: Parts) -> Router {
         actors: Some(Arc::clone(&actors)),
         stop: guard.stopping.0.clone(),
     };
-    let people = contract::people(service.clone(), largest)
+    let mut people = contract::people(service.clone(), largest)
         .nest("/api/v1", api::router(service.clone(), actors))
         .merge(mcp::router(service.clone(), mcp))
         .merge(scraped)
         .route_layer(from_fn_with_state(Arc::clone(&auth), layer::people));
+    if let Some(spans) = spans {
+        people = people.route_layer(from_fn_with_state(spans, traces::trace));
+    }
     let sidecars = contract::sidecars(service.clone(), largest)
         .route_layer(from_fn_with_state(Arc::clone(&auth), layer::sidecars));
     people

@@ -5,7 +5,10 @@ use std::time::SystemTime;
 use asya_envelope::{Envelope, ErrorReport};
 use asya_handler::{End, Failure, Fault, Item, Progress, Reply, Request};
 use asya_store::Write;
-use asya_telemetry::{TraceContext, trace::Span};
+use asya_telemetry::{
+    TraceContext,
+    trace::{Kind, Span},
+};
 use asya_transport::Meta;
 use bytes::Bytes;
 
@@ -304,6 +307,16 @@ impl Shared {
         let name = format!("{} process", self.actor());
         let (envelope, end) = (input.id.clone(), SystemTime::now());
         // Full or gone: spans are not worth waiting for.
-        drop(spans.try_send(Span { context, parent, name, envelope, attempt, start, end, error }));
+        drop(spans.try_send(Span {
+            kind: Kind::Run,
+            context,
+            parent,
+            name,
+            envelope,
+            attempt,
+            start,
+            end,
+            error,
+        }));
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::trace::Span;
+use crate::trace::{Kind, Span};
 
 /// Spans that may wait; newer ones are thrown away.
 const BUFFERED: usize = 4_096;
@@ -108,19 +108,29 @@ fn data(span: Span) -> SpanData {
         span_context: context(span.context.span_id),
         parent_span_id: SpanId::from_bytes(span.parent.unwrap_or(0).to_be_bytes()),
         parent_span_is_remote: span.parent.is_some(),
-        span_kind: SpanKind::Consumer,
+        span_kind: match span.kind {
+            Kind::Run => SpanKind::Consumer,
+            Kind::Request => SpanKind::Server,
+        },
         name: span.name.into(),
         start_time: span.start,
         end_time: span.end,
-        attributes: vec![
-            KeyValue::new("messaging.message.id", span.envelope),
-            KeyValue::new("asya.attempt", i64::from(span.attempt)),
-        ],
+        attributes: match span.kind {
+            Kind::Run => vec![
+                KeyValue::new("messaging.message.id", span.envelope),
+                KeyValue::new("asya.attempt", i64::from(span.attempt)),
+            ],
+            Kind::Request => Vec::new(),
+        },
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),
         status: span.error.map_or(Status::Unset, Status::error),
-        instrumentation_scope: InstrumentationScope::builder("asya-sidecar").build(),
+        instrumentation_scope: InstrumentationScope::builder(match span.kind {
+            Kind::Run => "asya-sidecar",
+            Kind::Request => "asya-gateway",
+        })
+        .build(),
     }
 }
 
@@ -151,6 +161,7 @@ mod tests {
         });
         let export = Export::start(&endpoint, "ocr").unwrap();
         let span = Span {
+            kind: Kind::Run,
             context: TraceContext::start((1, 2)),
             parent: None,
             name: "ocr process".to_owned(),

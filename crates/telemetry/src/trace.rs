@@ -53,16 +53,27 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// One run of a handler, as tracing backends show it.
+/// What a span is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One run of a handler.
+    Run,
+    /// One request that was answered.
+    Request,
+}
+
+/// One run of a handler or one request, as tracing backends show it.
 #[derive(Clone, Debug)]
 pub struct Span {
+    /// What it is of.
+    pub kind: Kind,
     /// Where it stands in its trace.
     pub context: TraceContext,
     /// The span that caused it, if the trace did not begin here.
     pub parent: Option<u64>,
     /// What was done.
     pub name: String,
-    /// The envelope's id.
+    /// The envelope's id; nothing for requests.
     pub envelope: String,
     /// Which run of the handler.
     pub attempt: u32,

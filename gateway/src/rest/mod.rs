@@ -7,6 +7,7 @@
 //! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
 //! | [`stream`] | the updates of an envelope as server-sent events |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
+//! | [`traces`] | spans of requests |
 //! | [`wire`] | JSON shapes of records, updates and reports |
 //!
 //! Routers take who acts ([`Principal`](crate::auth::Principal)) and which sidecar reports
@@ -20,4 +21,5 @@ pub mod problem;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+pub mod traces;
 pub mod wire;

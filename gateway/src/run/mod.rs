@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`parts`] | from settings to what the use cases stand on: store, tools, authentication |
 //! | [`background`] | what goes on beside requests |
+//! | `spans` | export of spans |
 //! | `late` | a broker that is connected to while the gateway serves |
 //!
 //! The end, in order: not ready any more; no new connections; streams are told to come back; requests end; what was
@@ -12,8 +13,9 @@
 pub mod background;
 mod late;
 pub mod parts;
+mod spans;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use asya_store::EnvelopeStore;
@@ -42,6 +44,8 @@ use parts::{Misconfigured, open_store, read_tools};
 
 /// The configuration is wrong: `EX_USAGE` of sysexits.h.
 const WRONG_CONFIGURATION: u8 = 64;
+/// How long the last spans may take.
+const SPANS: Duration = Duration::from_secs(2);
 /// Stopped a second time, as a shell says it.
 const INTERRUPTED: i32 = 130;
 
@@ -192,14 +196,16 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
         )),
     };
     background.publish(&service, queues, settings.naming.clone(), &guard.metrics, late);
+    let export = spans::export(settings.otlp.as_deref());
     let parts = app::Parts {
         service: service.clone(),
         auth,
         guard,
         largest: settings.rules.limits.max_envelope,
         actors,
+        spans: export.as_ref().map(spans::Export::sender),
     };
-    let task = tokio::spawn(run(settings, listener, observed, parts, background, folder));
+    let task = tokio::spawn(run(settings, listener, observed, parts, background, export, folder));
     tracing::info!(%address, "serving");
     Ok(Gateway { address, service, task })
 }
@@ -210,6 +216,7 @@ async fn run(
     observed: Option<TcpListener>,
     parts: app::Parts,
     mut background: Background,
+    export: Option<spans::Export>,
     folder: Option<tempfile::TempDir>,
 ) -> anyhow::Result<()> {
     let (service, guard) = (parts.service.clone(), Arc::clone(&parts.guard));
@@ -217,7 +224,7 @@ async fn run(
     let ended = CancellationToken::new();
     if let Some(listener) = observed {
         let app = app::observed(service.clone(), guard);
-        tokio::spawn(server::serve(listener, app, ended.clone(), std::time::Duration::ZERO));
+        tokio::spawn(server::serve(listener, app, ended.clone(), Duration::ZERO));
     }
     let server = tokio::spawn(server::serve(listener, app::router(parts), stopping.clone(), settings.grace));
     let failed = tokio::select! {
@@ -235,6 +242,9 @@ async fn run(
         Err(error) => tracing::error!(%error, "serving ended"),
     }
     background.finish(&service).await;
+    if let Some(export) = export {
+        export.flush(SPANS).await;
+    }
     ended.cancel();
     // The temporary database, if it is one, goes when nobody uses it any more.
     drop(folder);
