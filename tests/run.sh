@@ -91,6 +91,13 @@ cluster() {
     fi
 }
 
+mcp() {
+    step "the official client of the Model Context Protocol"
+    # Of the whole workspace, as other steps build it.
+    cargo build --workspace --quiet
+    "$VENV/bin/pytest" -q -p no:cacheprovider tests/mcp
+}
+
 examples() {
     step "examples"
     examples/documents/demo.sh --check
@@ -112,6 +119,7 @@ case "${1:-}" in
         conformance
         python
         bridge
+        mcp
         examples
         ;;
     "")

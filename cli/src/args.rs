@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Status(commands::status::Status),
     /// Show how full the queues are
     Queues(commands::queues::Queues),
+    /// Speak the Model Context Protocol on standard input and output
+    Mcp(commands::mcp::Mcp),
     /// Look after dead letters: messages that nobody could handle
     #[command(subcommand)]
     Dlq(commands::dlq::Dlq),
@@ -91,6 +93,7 @@ impl Cli {
             Command::Send(send) => commands::interruptible(send.run(common)).await,
             Command::Status(status) => commands::interruptible(status.run(common)).await,
             Command::Queues(queues) => commands::interruptible(queues.run(common)).await,
+            Command::Mcp(mcp) => commands::interruptible(mcp.run()).await,
             Command::Dlq(dlq) => commands::interruptible(dlq.run(common)).await,
             Command::Validate(validate) => Ok(validate.run(&common)),
             Command::Init(init) => init.run(&common),

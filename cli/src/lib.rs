@@ -10,9 +10,11 @@
 //! | `migrate` | what a team that comes from the Go system must know |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
+//! | `bridge` | a pipe to a gateway's Model Context Protocol |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
 mod args;
+mod bridge;
 mod broker;
 mod cluster;
 mod commands;

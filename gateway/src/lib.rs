@@ -4,18 +4,29 @@
 //! |---|---|
 //! | [`tools`] | pipelines that can be called by name, as files declare them |
 //! | [`service`] | the use cases, the same for every way in |
+//! | [`args`], [`settings`] | what the binary is told, as text and as types |
+//! | [`app`], [`server`], [`run`] | all of it put together, served, started and stopped |
+//! | [`metrics`] | what is counted |
 //! | [`actors`] | what actors there are |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
 //! | [`dashboard`] | the page |
+//! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
 pub mod actors;
+pub mod app;
+pub mod args;
 pub mod auth;
 pub mod dashboard;
+pub mod mcp;
+pub mod metrics;
 pub mod outbox;
 pub mod rest;
+pub mod run;
+pub mod server;
 pub mod service;
+pub mod settings;
 pub mod sweep;
 pub mod tools;

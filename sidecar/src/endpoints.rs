@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use asya_handler::Readiness;
+use asya_settings::Secret;
 use asya_telemetry::server::{Drain, Probes};
-use asya_transport::Health;
+use asya_transport::{Health, TransportError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::credentials::Secret;
 
 /// What the endpoints look at; filled in as the parts come up.
 #[derive(Default)]
@@ -21,6 +20,13 @@ pub(crate) struct State {
     pub(crate) stop: CancellationToken,
     /// The drain has ended: nothing is in hand.
     pub(crate) settled: CancellationToken,
+}
+
+impl State {
+    /// The broker cannot be reached yet.
+    pub(crate) fn away(&self, error: &TransportError) {
+        *self.connecting.lock().expect("nothing panics while it says why") = Some(error.to_string());
+    }
 }
 
 /// The answers; with a token `/drain` is one of them.

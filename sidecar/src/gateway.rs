@@ -3,18 +3,15 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use asya_envelope::Raw;
+use asya_http::{Http, StatusCode};
 use asya_telemetry::ActorMetrics;
 use futures::future::BoxFuture;
-use hyper::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::{sync::mpsc, time::sleep};
 
-use crate::{
-    http::Http,
-    observe::{Ends, Final, REPORTS_BUFFERED, Report},
-};
+use crate::observe::{Ends, Final, REPORTS_BUFFERED, Report};
 
 /// After a report that nobody took, those of this long are thrown away unsent: a gateway that is away costs nothing.
 const AWAY: Duration = Duration::from_secs(2);

@@ -7,11 +7,10 @@
 //! | [`retry`] | [`RetryPolicy`]: which failures are tried again, and when |
 //! | [`observe`] | [`Observers`], [`Report`]: who is told how the work goes |
 //! | [`stats`] | [`Stats`]: counters of one engine |
-//! | [`args`], [`settings`], [`units`] | what the binary is told, as text and as types |
-//! | [`credentials`] | [`credentials::Secret`]: in the environment, or a file that is read again |
+//! | [`args`], [`settings`] | what the binary is told, as text and as types |
 //! | [`wiring`] | from settings to a running sidecar |
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
-//! | [`gateway`], `http` | reports to the gateway |
+//! | [`gateway`] | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | `arrival` | what is checked before a handler sees an envelope |
 //! | `work` | one delivery: join, check, handle, resolve |
@@ -28,7 +27,6 @@
 pub mod args;
 mod arrival;
 pub mod config;
-pub mod credentials;
 mod credit;
 mod end;
 mod endpoints;
@@ -36,7 +34,6 @@ pub mod engine;
 pub mod failure;
 pub mod gateway;
 mod handle;
-mod http;
 pub mod observe;
 mod permits;
 pub mod retry;
@@ -46,7 +43,6 @@ pub mod settings;
 mod settle;
 mod shared;
 pub mod stats;
-pub mod units;
 pub mod wiring;
 mod work;
 

@@ -1,16 +1,21 @@
 //! What the binary is told, read into types. All errors are found before any is reported.
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use asya_envelope::{ActorName, Limits, Naming};
+use asya_envelope::{ActorName, Limits};
+pub use asya_settings::Errors;
+use asya_settings::{Reader, Secret, boolean, filled, list, number, positive_duration, units};
 use asya_telemetry::{custom, log, names, server};
+use asya_transport::{
+    Broker,
+    broker::read::{RabbitmqText, key_files, naming, rabbitmq},
+};
 
 use crate::{
     EngineConfig, Job, RetryPolicy,
     args::Args,
     config::{self, DEFAULT_MAX_LOOK_AHEAD, DEFAULT_MEMORY_BUDGET},
-    credentials::{Amqp, KeyFiles, Secret},
-    retry, units,
+    retry,
 };
 
 /// Where runtimes listen in a pod.
@@ -54,52 +59,6 @@ pub struct Settings {
     /// Where spans are sent.
     pub otlp: Option<String>,
 }
-
-/// Where the queues are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Broker {
-    /// RabbitMQ.
-    Rabbitmq {
-        /// Where it is, with credentials.
-        amqp: Amqp,
-        /// The topic exchange.
-        exchange: String,
-    },
-    /// SQS or a server that speaks it.
-    Sqs {
-        /// The access key, where it is not for the standard chain of AWS to find.
-        key: Option<KeyFiles>,
-        /// Address of a server that is not AWS.
-        endpoint: Option<String>,
-        /// Region, if one was named.
-        region: Option<String>,
-        /// Zero = twice the runtime timeout.
-        visibility: Duration,
-        /// Of one receive.
-        wait: Duration,
-    },
-    /// One file.
-    Local {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-impl Broker {
-    /// The value of the label `transport`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Rabbitmq { .. } => "rabbitmq",
-            Self::Sqs { .. } => "sqs",
-            Self::Local { .. } => "local",
-        }
-    }
-}
-
-/// Everything that is wrong, one sentence each.
-#[derive(Debug, thiserror::Error)]
-#[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
-pub struct Errors(pub Vec<String>);
 
 impl Settings {
     /// Reads the arguments.
@@ -169,9 +128,6 @@ impl Settings {
         } = args;
         let mut read = Reader::default();
         let seconds = |text: &str| number::<u64>(text).map(Duration::from_secs);
-        let list = |text: &str| -> Result<Vec<String>, String> {
-            Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
-        };
 
         let actor = read.required("ASYA_ACTOR_NAME", actor_name, |text| {
             ActorName::parse(text).map_err(|error| error.to_string())
@@ -186,32 +142,22 @@ impl Settings {
             other => Err(format!("{other:?} must be socket")),
         });
         let namespace = filled(namespace);
-        let naming = read.or("ASYA_QUEUE_TEMPLATE", queue_template, Naming::bare(), |text| match text {
-            "asya-{actor}" => Ok(Naming::bare()),
-            "asya-{namespace}-{actor}" => match &namespace {
-                Some(namespace) => Ok(Naming::namespaced(namespace)),
-                None => Err("\"asya-{namespace}-{actor}\" needs ASYA_NAMESPACE".to_owned()),
-            },
-            other => Err(format!("{other:?} must be asya-{{actor}} or asya-{{namespace}}-{{actor}}")),
-        });
-        let tls = read.or("ASYA_RABBITMQ_TLS", rabbitmq_tls, false, boolean);
-        let parts = Amqp::Parts {
-            tls,
-            host: filled(rabbitmq_host).unwrap_or_else(|| "localhost".to_owned()),
-            port: read.or("ASYA_RABBITMQ_PORT", rabbitmq_port, if tls { 5671 } else { 5672 }, number),
-            vhost: filled(rabbitmq_vhost).unwrap_or_else(|| "/".to_owned()),
-            username: read
-                .secret("ASYA_RABBITMQ_USERNAME", rabbitmq_username, rabbitmq_username_file)
-                .unwrap_or_else(|| Secret::Plain("guest".to_owned())),
-            password: read
-                .secret("ASYA_RABBITMQ_PASSWORD", rabbitmq_password, rabbitmq_password_file)
-                .unwrap_or_else(|| Secret::Plain("guest".to_owned())),
+        let naming = naming(queue_template, namespace.as_deref(), &mut read);
+        let text = RabbitmqText {
+            url: rabbitmq_url,
+            url_file: rabbitmq_url_file,
+            host: rabbitmq_host,
+            port: rabbitmq_port,
+            username: rabbitmq_username,
+            username_file: rabbitmq_username_file,
+            password: rabbitmq_password,
+            password_file: rabbitmq_password_file,
+            vhost: rabbitmq_vhost,
+            tls: rabbitmq_tls,
+            exchange: rabbitmq_exchange,
         };
-        let rabbitmq = Broker::Rabbitmq {
-            amqp: read.secret("ASYA_RABBITMQ_URL", rabbitmq_url, rabbitmq_url_file).map_or(parts, Amqp::Url),
-            exchange: filled(rabbitmq_exchange).unwrap_or_else(|| "asya".to_owned()),
-        };
-        let key = read.key_files(sqs_access_key_id_file, sqs_secret_access_key_file);
+        let rabbitmq = rabbitmq(text, &mut read);
+        let key = key_files(sqs_access_key_id_file, sqs_secret_access_key_file, &mut read);
         let sqs = Broker::Sqs {
             key,
             endpoint: filled(sqs_endpoint),
@@ -369,86 +315,8 @@ impl Settings {
             broker,
             engine,
         };
-        match read.0 {
-            errors if errors.is_empty() => Ok(settings),
-            errors => Err(Errors(errors)),
-        }
+        read.done(settings)
     }
-}
-
-/// Collects what is wrong.
-#[derive(Default)]
-struct Reader(Vec<String>);
-
-impl Reader {
-    fn required<T>(
-        &mut self,
-        name: &str,
-        value: Option<String>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match filled(value) {
-            Some(text) => self.parsed(name, &text, parse),
-            None => {
-                self.0.push(format!("{name}: is required"));
-                None
-            }
-        }
-    }
-
-    fn or<T>(
-        &mut self,
-        name: &str,
-        value: Option<String>,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> T {
-        filled(value).and_then(|text| self.parsed(name, &text, parse)).unwrap_or(default)
-    }
-
-    /// A secret from the variable `name`, or from the file that `name` with `_FILE` names; not from both.
-    fn secret(&mut self, name: &str, plain: Option<String>, file: Option<String>) -> Option<Secret> {
-        match (filled(plain), filled(file)) {
-            (Some(_), Some(_)) => {
-                self.0.push(format!("{name}: is set, and {name}_FILE as well; only one of them can count"));
-                None
-            }
-            (Some(text), None) => Some(Secret::Plain(text)),
-            (None, Some(path)) => Some(Secret::File(path.into())),
-            (None, None) => None,
-        }
-    }
-
-    /// Both files of an access key, or none.
-    fn key_files(&mut self, id: Option<String>, secret: Option<String>) -> Option<KeyFiles> {
-        match (filled(id).map(PathBuf::from), filled(secret).map(PathBuf::from)) {
-            (Some(id), Some(secret)) => Some(KeyFiles { id, secret }),
-            (None, None) => None,
-            _ => {
-                let both = "ASYA_SQS_ACCESS_KEY_ID_FILE and ASYA_SQS_SECRET_ACCESS_KEY_FILE";
-                self.0.push(format!("{both}: only one of them is set"));
-                None
-            }
-        }
-    }
-
-    fn parsed<T>(
-        &mut self,
-        name: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        parse(text).map_err(|error| self.0.push(format!("{name}: {error}"))).ok()
-    }
-}
-
-/// An empty variable counts as not set, as in the Go system.
-fn filled(value: Option<String>) -> Option<String> {
-    value.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-fn number<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error| format!("{text:?} must be a whole number: {error}"))
 }
 
 fn at_least_one(text: &str) -> Result<u32, String> {
@@ -459,19 +327,6 @@ fn at_least_one(text: &str) -> Result<u32, String> {
 fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value| (least..=most).contains(value));
     value.ok_or_else(|| format!("{text:?} must be a number from {least} to {most}"))
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    let value = units::duration(text)?;
-    if value.is_zero() { Err(format!("{text:?} must be longer than nothing")) } else { Ok(value) }
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(format!("{text:?} must be true or false")),
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use asya_handler::{
     socket::{SocketConfig, SocketHandler},
 };
 use asya_telemetry::{Metrics, custom, log, server};
-use asya_transport::{Health, Lease, Transport, TransportError};
-use futures::future::BoxFuture;
+use asya_transport::{Health, Lease, broker::Opened};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -22,14 +21,9 @@ use crate::{
     Ended, Engine, Observers,
     endpoints::{State, probes},
     gateway::Gateway,
-    settings::{Broker, Settings},
+    settings::Settings,
 };
 
-/// Longest pause between attempts to connect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long SQS is given to take back what was received and not handed out.
-#[cfg(feature = "sqs")]
-const GIVE_BACK: Duration = Duration::from_secs(1);
 /// How long the end of a pod may take beyond twice the grace period, which the operator makes at least half of it.
 const STRAY_DRAIN: Duration = Duration::from_secs(30);
 /// How long the last spans and answers may take.
@@ -72,7 +66,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     } = settings;
     log::init(log::filter(&log_filter).map_err(anyhow::Error::msg)?, log_format);
     tracing::info!(
-        actor = %config.actor, broker = masked(&broker), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
+        actor = %config.actor, broker = broker.masked(), ?socket_dir, ?gateway, ?gateway_token, ?metrics_addr,
         metrics_namespace, ?ready_timeout, ?otlp, engine = ?config, "starting"
     );
     let (state, grace) = (Arc::new(State::default()), config.grace);
@@ -104,11 +98,11 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     observers.spans = spans.as_ref().map(Export::sender);
 
     let transport = tokio::select! {
-        transport = connect(&broker, config.timeout, connect_pause, &state) => Some(transport?),
+        transport = broker.connect(config.timeout, connect_pause, |error| state.away(error)) => Some(transport?),
         () = stop.cancelled() => None,
     };
     let ended = match transport {
-        Some(Opened { transport, close }) => {
+        Some(Opened { transport, close, .. }) => {
             drop(state.health.set(transport.health()));
             watch_transport(transport.health(), actor);
             if let Lease::Fixed(lease) = transport.lease()
@@ -180,88 +174,6 @@ fn on_signals(stop: CancellationToken, terminated: CancellationToken) -> anyhow:
         std::process::exit(130);
     });
     Ok(())
-}
-
-/// Keeps trying until the transport is there; a broker that is away is not an error.
-async fn connect(
-    broker: &Broker,
-    timeout: Duration,
-    first_pause: Duration,
-    state: &State,
-) -> anyhow::Result<Opened> {
-    let mut pause = first_pause;
-    loop {
-        match open(broker, timeout).await {
-            Ok(transport) => return Ok(transport),
-            Err(error @ TransportError::Misconfigured(_)) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "cannot connect to the broker, trying again");
-                *state.connecting.lock().expect("nothing panics while it says why") = Some(error.to_string());
-            }
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// A transport, and what it has to do before the process ends.
-struct Opened {
-    transport: Arc<dyn Transport>,
-    close: Option<BoxFuture<'static, ()>>,
-}
-
-impl From<Arc<dyn Transport>> for Opened {
-    /// For transports whose broker takes back by itself what a process leaves.
-    fn from(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, close: None }
-    }
-}
-
-async fn open(broker: &Broker, timeout: Duration) -> Result<Opened, TransportError> {
-    match broker {
-        #[cfg(feature = "rabbitmq")]
-        Broker::Rabbitmq { amqp, exchange } => {
-            let address = amqp.address().map_err(TransportError::Misconfigured)?;
-            let mut config = asya_transport::rabbitmq::RabbitmqConfig::new(address);
-            config.exchange.clone_from(exchange);
-            let transport: Arc<dyn Transport> = asya_transport::rabbitmq::Rabbitmq::connect(config).await?;
-            Ok(transport.into())
-        }
-        #[cfg(feature = "sqs")]
-        Broker::Sqs { key, endpoint, region, visibility, wait } => {
-            let config = asya_transport::sqs::SqsConfig {
-                access_key: key.as_ref().map(crate::credentials::KeyFiles::source),
-                region: region.clone(),
-                endpoint: endpoint.clone(),
-                visibility_timeout: *visibility,
-                runtime_timeout: timeout,
-                wait_time: *wait,
-                ..Default::default()
-            };
-            let sqs = asya_transport::sqs::Sqs::connect(config).await?;
-            let transport = Arc::clone(&sqs);
-            let close = async move {
-                if !sqs.close(GIVE_BACK).await {
-                    tracing::info!("some messages stay hidden until their visibility timeout ends");
-                }
-            };
-            Ok(Opened { transport, close: Some(Box::pin(close)) })
-        }
-        #[cfg(feature = "local")]
-        Broker::Local { path } => {
-            let options = asya_transport::local::LocalOptions::default();
-            let transport: Arc<dyn Transport> = asya_transport::local::Local::open(path, options)?;
-            Ok(transport.into())
-        }
-        #[cfg(not(all(feature = "rabbitmq", feature = "sqs", feature = "local")))]
-        other => {
-            let name = other.name();
-            let _ = timeout;
-            Err(TransportError::Misconfigured(format!(
-                "ASYA_TRANSPORT={name}: this program was built without it (feature {name:?})"
-            )))
-        }
-    }
 }
 
 fn watch_runtime(
@@ -347,14 +259,6 @@ impl Export {
 
     async fn flush(self, _limit: Duration) {
         match self {}
-    }
-}
-
-/// The broker as logs show it.
-fn masked(broker: &Broker) -> String {
-    match broker {
-        Broker::Rabbitmq { amqp, exchange } => format!("{} exchange {exchange}", amqp.shown()),
-        other => format!("{other:?}"),
     }
 }
 

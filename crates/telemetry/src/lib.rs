@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`log`] | how log lines look and which are written |
 //! | [`names`] | every metric's name, labels and meaning, in one table |
-//! | [`operator`] | the same of the operator |
+//! | [`gateway`], [`operator`] | the same of the gateway and of the operator |
 //! | [`metrics`] | [`Metrics`], [`ActorMetrics`]: the metrics of one process, and one actor's share of them |
 //! | [`custom`] | metrics that an operator declares by `ASYA_CUSTOM_METRICS` |
 //! | [`server`] | `/metrics`, `/healthz`, `/readyz`, `/health` |
@@ -15,6 +15,7 @@
 //! go over the network waits in a bounded queue and is thrown away when the queue is full.
 
 pub mod custom;
+pub mod gateway;
 pub mod log;
 pub mod metrics;
 pub mod names;

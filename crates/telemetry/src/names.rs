@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::operator;
+use crate::{gateway, operator};
 
 /// Prefix of all metrics of an actor, unless `ASYA_METRICS_NAMESPACE` says otherwise.
 pub const DEFAULT_NAMESPACE: &str = "asya_actor";
@@ -130,6 +130,12 @@ pub fn document() -> String {
          `asya_operator_`.\n\n",
     );
     table(&mut page, operator::ALL);
+    page.push_str(
+        "\n## The gateway's\n\n\
+         Served by `asya-gateway` under `/metrics`, on `ASYA_GATEWAY_METRICS_ADDR` or, to who may read, on its own \
+         address. All names carry the prefix `asya_gateway_`.\n\n",
+    );
+    table(&mut page, gateway::ALL);
     page
 }
 
@@ -151,7 +157,7 @@ mod tests {
 
     #[test]
     fn counters_and_only_counters_end_in_total() {
-        for metric in ALL.iter().chain(operator::ALL) {
+        for metric in ALL.iter().chain(operator::ALL).chain(gateway::ALL) {
             assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
         }
     }

@@ -6,6 +6,7 @@
 //! | [`message`] | [`Outgoing`], [`Meta`]: what is sent, what the transport knows about what came |
 //! | [`error`] | [`TransportError`], [`Unsettled`]: decisions for the caller |
 //! | [`health`] | [`Health`]: whether a transport works, as others may watch it |
+//! | [`broker`] | [`Broker`]: where the queues are, as programs are told it, and how that is opened |
 //! | [`source`] | [`Source`]: a credential that is read again whenever it is needed |
 //! | [`dead`] | [`DeadLetters`]: what nobody could handle, kept for a person |
 //! | `local`, `rabbitmq`, `sqs` | the three siblings |
@@ -15,6 +16,7 @@
 //! is gone.** There is no acknowledge to call: [`Delivery::settle`] takes the outcome, publishes, waits for every
 //! confirmation and only then removes the message; a delivery that is dropped goes back to its queue.
 
+pub mod broker;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod dead;
@@ -36,6 +38,7 @@ use asya_envelope::Queue;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+pub use broker::Broker;
 pub use dead::{DeadLetter, DeadLetters, Selection};
 pub use delivery::{Delivery, Outcome, Settled, Settlement};
 pub use error::{TransportError, Unsettled};

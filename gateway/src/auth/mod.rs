@@ -3,7 +3,32 @@
 //! | module | holds |
 //! |---|---|
 //! | [`principal`] | [`Principal`], [`Role`]: who acts and what they may |
+//! | [`tokens`] | bearer tokens that an operator hands out |
+//! | [`oidc`] | bearer tokens of an identity provider |
+//! | [`callbacks`] | tokens of sidecars |
+//! | [`verifier`], [`keys`], `ring` | signed tokens: claims, the issuer's keys, the arithmetic |
+//! | [`layer`] | authentication around routers |
+//! | [`refusal`] | [`Refusal`]: why nobody got in, and how that is said |
+//! | [`rate`] | how often one principal may ask |
+//! | [`origin`] | which web pages may ask, and under which names |
 
+pub mod callbacks;
+pub mod keys;
+pub mod layer;
+pub mod oidc;
+pub mod origin;
 pub mod principal;
+pub mod rate;
+pub mod refusal;
+mod ring;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+pub mod verifier;
 
+pub use callbacks::Callbacks;
+pub use layer::Auth;
+pub use oidc::Oidc;
 pub use principal::{Principal, Role, Roles};
+pub use refusal::Refusal;
+pub use tokens::{Tokens, TokensAt};

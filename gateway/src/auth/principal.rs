@@ -16,6 +16,22 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// The role of this name.
+    ///
+    /// # Errors
+    /// A sentence with the value.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "read" => Ok(Self::Read),
+            "send" => Ok(Self::Send),
+            "payload" => Ok(Self::Payload),
+            "admin" => Ok(Self::Admin),
+            other => Err(format!("{other:?} is no role: read, send, payload, admin")),
+        }
+    }
+}
+
 /// A set of roles. [`Role::Admin`] contains the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles(u8);
@@ -34,6 +50,12 @@ impl Roles {
     #[must_use]
     pub const fn with(self, role: Role) -> Self {
         Self(self.0 | Self::bit(role))
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
     }
 
     /// Whether the set allows what the role allows.

@@ -24,16 +24,27 @@ use crate::{
 };
 
 /// Kept above the largest envelope for what stands around it in a request.
-const AROUND: usize = 64 * 1024;
+pub(crate) const AROUND: usize = 64 * 1024;
 
-/// The routes. Bodies above the largest envelope and a little are refused.
-pub fn routes(service: Service, largest: usize) -> Router {
+/// Whether the process answers; for everybody.
+pub fn health() -> Router {
+    Router::new().route("/health", any(async || "OK"))
+}
+
+/// The routes of people and programs. Bodies above the largest envelope and a little are refused, as below.
+pub fn people(service: Service, largest: usize) -> Router {
     Router::new()
-        .route("/health", any(async || "OK"))
         .route("/tools/call", post(call))
-        .route("/envelopes", post(child))
         .route("/envelopes/{id}", get(record))
         .route("/envelopes/{id}/stream", get(follow))
+        .layer(DefaultBodyLimit::max(largest + AROUND))
+        .with_state(service)
+}
+
+/// The routes of sidecars.
+pub fn sidecars(service: Service, largest: usize) -> Router {
+    Router::new()
+        .route("/envelopes", post(child))
         .route("/envelopes/{id}/active", get(active))
         .route("/envelopes/{id}/progress", post(progress))
         .route("/envelopes/{id}/final", post(finish))

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`api`] | `/api/v1`: everything, for programs |
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
+//! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
 //! | [`stream`] | the updates of an envelope as server-sent events |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
 //! | [`wire`] | JSON shapes of records, updates and reports |
@@ -14,6 +15,7 @@
 
 pub mod api;
 pub mod contract;
+pub mod guard;
 pub mod problem;
 pub mod stream;
 #[cfg(test)]

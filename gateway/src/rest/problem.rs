@@ -28,6 +28,11 @@ impl Form {
         if asks { Self::Problem } else { Self::Text }
     }
 
+    /// The form for a path: those that the Go system does not have know one only.
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        if path.starts_with("/api/") { Self::Problem } else { Self::asked(headers) }
+    }
+
     /// A refusal in this form.
     pub fn refuse(self, error: &Error) -> Response {
         let status = status(error);

@@ -21,7 +21,9 @@ use crate::{
 const LARGEST: usize = 1024 * 1024;
 
 fn app(world: &World) -> Router {
-    contract::routes(world.service.clone(), LARGEST)
+    contract::health()
+        .merge(contract::people(world.service.clone(), LARGEST))
+        .merge(contract::sidecars(world.service.clone(), LARGEST))
         .layer(Extension(Principal::anonymous()))
         .layer(Extension(Reporter { namespace: None }))
 }

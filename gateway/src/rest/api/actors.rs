@@ -15,7 +15,7 @@ pub(super) struct Actors {
 }
 
 /// What actors there are, with how full their queues are. Answers are up to a few seconds old.
-#[utoipa::path(get, path = "/actors", tag = "actors",
+#[utoipa::path(get, path = "/actors", operation_id = "listActors", tag = "actors",
     responses((status = 200, description = "The actors", body = Actors), Any))]
 pub(super) async fn actors(State(api): State<Api>, Who(who): Who) -> Result<Json<Actors>, Refusal> {
     who.needs(Role::Read)?;

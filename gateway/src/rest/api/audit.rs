@@ -73,7 +73,7 @@ pub(super) struct Wanted {
 }
 
 /// Who did what, newest first. Needs the role `admin`.
-#[utoipa::path(get, path = "/audit", tag = "gateway", params(Wanted),
+#[utoipa::path(get, path = "/audit", operation_id = "listAudit", tag = "gateway", params(Wanted),
     responses((status = 200, description = "A page", body = EntryPage), Any))]
 pub(super) async fn list(
     State(api): State<Api>,

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Api, Refusal,
     envelope::{Route, raw},
-    input::{Body, Name, Query, Who, present},
+    input::{Body, Name, Object, Query, Who, present},
     page::{self, Limit, Place},
     refusal::{Any, Known, Taking},
 };
@@ -149,7 +149,7 @@ pub(super) struct Wanted {
 }
 
 /// List dead letters, newest first.
-#[utoipa::path(get, path = "/dead-letters", tag = "dead letters", params(Wanted),
+#[utoipa::path(get, path = "/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(Wanted),
     responses((status = 200, description = "A page", body = LetterPage), Any))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -194,7 +194,7 @@ pub(super) struct Groups {
 }
 
 /// Open dead letters by actor and code.
-#[utoipa::path(get, path = "/dead-letters/groups", tag = "dead letters",
+#[utoipa::path(get, path = "/dead-letters/groups", operation_id = "groupDeadLetters", tag = "dead letters",
     responses((status = 200, description = "The groups", body = Groups), Any))]
 pub(super) async fn groups(State(api): State<Api>, Who(who): Who) -> Result<Json<Groups>, Refusal> {
     let groups = api.service.dead_groups(&who, &DeadFilter::default()).await?;
@@ -210,7 +210,7 @@ pub(super) async fn groups(State(api): State<Api>, Who(who): Who) -> Result<Json
 }
 
 /// Look at a dead letter. What was in it needs the role `payload`.
-#[utoipa::path(get, path = "/dead-letters/{id}", tag = "dead letters",
+#[utoipa::path(get, path = "/dead-letters/{id}", operation_id = "getDeadLetter", tag = "dead letters",
     params(("id" = String, Path, description = "The letter")),
     responses((status = 200, description = "The letter", body = WholeLetter), Known))]
 pub(super) async fn get(
@@ -222,7 +222,7 @@ pub(super) async fn get(
 }
 
 /// Which dead letters are meant: these, or all that fit.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"filter": {"actor": "read", "code": "timeout"}}))]
 pub(super) struct Chosen {
@@ -230,11 +230,12 @@ pub(super) struct Chosen {
     #[schema(min_items = 1, max_items = 1000)]
     ids: Option<Vec<String>>,
     /// All that fit; `{}` fits all.
-    filter: Option<Fitting>,
+    #[schema(value_type = Option<Fitting>)]
+    filter: Option<Object<Fitting>>,
 }
 
 /// Which dead letters are replayed, and with what.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"ids": ["01939d2b-7c1f-7d3a-9a51-6f1e8b0c2d4e"]}))]
 pub(super) struct Replay {
@@ -242,7 +243,8 @@ pub(super) struct Replay {
     #[schema(min_items = 1, max_items = 1000)]
     ids: Option<Vec<String>>,
     /// All that fit; `{}` fits all.
-    filter: Option<Fitting>,
+    #[schema(value_type = Option<Fitting>)]
+    filter: Option<Object<Fitting>>,
     /// Other data.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
@@ -272,13 +274,13 @@ pub(super) struct Fitting {
 }
 
 /// Nothing is done to letters that nobody named.
-fn chosen(ids: Option<Vec<String>>, filter: Option<Fitting>) -> Result<DeadFilter, Refusal> {
+fn chosen(ids: Option<Vec<String>>, filter: Option<Object<Fitting>>) -> Result<DeadFilter, Refusal> {
     match (ids, filter) {
         (Some(ids), None) if (1..=MAX_REPLAYS).contains(&ids.len()) => {
             Ok(DeadFilter { ids, ..DeadFilter::default() })
         }
         (Some(_), None) => Err(Refusal::field("ids", format!("1 to {MAX_REPLAYS} ids are taken"))),
-        (None, Some(Fitting { actor, code, q, envelope, since, until })) => {
+        (None, Some(Object(Fitting { actor, code, q, envelope, since, until }))) => {
             Ok(DeadFilter { envelope, actor, code, text: q, from: since, until, ..DeadFilter::default() })
         }
         _ => Err(Refusal::field("ids", "either `ids` or `filter` says which letters are meant")),
@@ -319,7 +321,7 @@ impl From<Replayed> for ReplayedLetters {
 }
 
 /// Send dead letters again, the oldest first, at most 1000. Needs the role `admin`.
-#[utoipa::path(post, path = "/dead-letters/replay", tag = "dead letters", request_body = Replay,
+#[utoipa::path(post, path = "/dead-letters/replay", operation_id = "replayDeadLetters", tag = "dead letters", request_body = Replay,
     responses((status = 200, description = "What was done", body = ReplayedLetters), Taking))]
 pub(super) async fn replay(
     State(api): State<Api>,
@@ -340,7 +342,7 @@ pub(super) struct Deleted {
 }
 
 /// Delete dead letters for good. Needs the role `admin`.
-#[utoipa::path(post, path = "/dead-letters/delete", tag = "dead letters", request_body = Chosen,
+#[utoipa::path(post, path = "/dead-letters/delete", operation_id = "deleteDeadLetters", tag = "dead letters", request_body = Chosen,
     responses((status = 200, description = "How many there were", body = Deleted), Taking))]
 pub(super) async fn delete(
     State(api): State<Api>,

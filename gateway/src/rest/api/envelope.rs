@@ -335,13 +335,11 @@ impl From<Changed> for Edits {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route(pub Vec<String>);
 
-/// How a [`Route`] is described.
-#[derive(ToSchema)]
-#[schema(as = Route)]
-#[allow(dead_code, reason = "a description")]
+/// Actors in order: a list of names, or a text with commas between them.
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[derive(Serialize)]
-pub enum RouteSchema {
+#[allow(dead_code, reason = "it describes Route")]
+enum RouteSchema {
     /// Names.
     #[schema(example = json!(["split", "read"]))]
     List(Vec<String>),

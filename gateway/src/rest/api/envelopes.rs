@@ -70,7 +70,7 @@ impl TryFrom<String> for Statuses {
 }
 
 /// List envelopes, newest first.
-#[utoipa::path(get, path = "/envelopes", tag = "envelopes", params(Wanted),
+#[utoipa::path(get, path = "/envelopes", operation_id = "listEnvelopes", tag = "envelopes", params(Wanted),
     responses((status = 200, description = "A page", body = EnvelopePage), Any))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -98,7 +98,7 @@ pub(super) async fn list(
 }
 
 /// Send an envelope along a route. Needs the role `send`.
-#[utoipa::path(post, path = "/envelopes", tag = "envelopes", request_body = NewEnvelope,
+#[utoipa::path(post, path = "/envelopes", operation_id = "sendEnvelope", tag = "envelopes", request_body = NewEnvelope,
     responses(
         (status = 202, description = "It is stored and will be sent", body = Handle),
         (status = 200, description = "It had been sent before, with the same content", body = Handle),
@@ -119,7 +119,7 @@ pub(super) async fn send(
 }
 
 /// Look at an envelope. Contents need the role `payload`.
-#[utoipa::path(get, path = "/envelopes/{id}", tag = "envelopes",
+#[utoipa::path(get, path = "/envelopes/{id}", operation_id = "getEnvelope", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope")),
     responses((status = 200, description = "The envelope", body = Envelope), Known))]
 pub(super) async fn get(
@@ -146,7 +146,7 @@ pub(super) struct Since {
 }
 
 /// What has happened to an envelope, in order.
-#[utoipa::path(get, path = "/envelopes/{id}/updates", tag = "envelopes",
+#[utoipa::path(get, path = "/envelopes/{id}/updates", operation_id = "listUpdates", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope"), Since),
     responses((status = 200, description = "Updates behind `after`", body = Updates), Known))]
 pub(super) async fn updates(
@@ -179,7 +179,7 @@ pub(super) struct CancelledIds {
 }
 
 /// Cancel an envelope and what was made from it. One's own need the role `send`, others' `admin`.
-#[utoipa::path(post, path = "/envelopes/{id}/cancel", tag = "envelopes",
+#[utoipa::path(post, path = "/envelopes/{id}/cancel", operation_id = "cancelEnvelope", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope")), request_body = Option<Why>,
     responses((status = 200, description = "They have failed with the code `cancelled`", body = CancelledIds),
         KnownTaking))]
@@ -194,7 +194,7 @@ pub(super) async fn cancel(
 }
 
 /// Send an envelope again as a new one, edited or not. One's own need the role `send`, others' `admin`.
-#[utoipa::path(post, path = "/envelopes/{id}/resubmit", tag = "envelopes",
+#[utoipa::path(post, path = "/envelopes/{id}/resubmit", operation_id = "resubmitEnvelope", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope")), request_body = Option<Changed>,
     responses((status = 202, description = "The new envelope", body = Handle), KnownTaking))]
 pub(super) async fn resubmit(
@@ -208,7 +208,7 @@ pub(super) async fn resubmit(
 }
 
 /// How many envelopes are in each state.
-#[utoipa::path(get, path = "/counts", tag = "envelopes",
+#[utoipa::path(get, path = "/counts", operation_id = "countEnvelopes", tag = "envelopes",
     responses((status = 200, description = "Counts", body = Counts), Any))]
 pub(super) async fn counts(State(api): State<Api>, Who(who): Who) -> Result<Json<Counts>, Refusal> {
     Ok(Json(api.service.counts(&who).await?.into()))

@@ -68,7 +68,7 @@ fn names(roles: Roles) -> Vec<RoleName> {
 }
 
 /// What this gateway is, and who asks.
-#[utoipa::path(get, path = "/info", tag = "gateway",
+#[utoipa::path(get, path = "/info", operation_id = "getInfo", tag = "gateway",
     responses((status = 200, description = "The gateway", body = Info), Any))]
 pub(super) async fn info(State(api): State<Api>, Who(who): Who) -> Result<Json<Info>, Refusal> {
     Ok(Json(Info {

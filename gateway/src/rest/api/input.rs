@@ -1,5 +1,7 @@
 //! Bodies, queries and ids, read strictly: unknown names and wrong types are refused with the name of the field.
 
+use std::marker::PhantomData;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
@@ -68,12 +70,12 @@ impl<'de, E: serde::de::Error> serde::de::IntoDeserializer<'de, E> for Text<'de>
     type Deserializer = TextDeserializer<'de, E>;
 
     fn into_deserializer(self) -> Self::Deserializer {
-        TextDeserializer(self.0, std::marker::PhantomData)
+        TextDeserializer(self.0, PhantomData)
     }
 }
 
 /// Reads [`Text`].
-struct TextDeserializer<'a, E>(&'a str, std::marker::PhantomData<E>);
+struct TextDeserializer<'a, E>(&'a str, PhantomData<E>);
 
 impl<'de, E: serde::de::Error> Deserializer<'de> for TextDeserializer<'de, E> {
     type Error = E;
@@ -134,7 +136,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let headers = request.headers().clone();
         let body = bytes(request, state).await?;
         typed(&headers)?;
-        parse(&body).map(Self)
+        parse(&body).map(|Object(body)| Self(body))
     }
 }
 
@@ -151,7 +153,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
             return Ok(Self(T::default()));
         }
         typed(&headers)?;
-        if body.is_empty() { Ok(Self(T::default())) } else { parse(&body).map(Self) }
+        let given: Option<Object<T>> = if body.is_empty() { None } else { parse(&body)? };
+        Ok(Self(given.map_or_else(T::default, |Object(given)| given)))
     }
 }
 
@@ -183,20 +186,41 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 fn wrong(error: &serde_path_to_error::Error<impl std::fmt::Display>) -> Refusal {
-    let path = error.path().to_string();
+    let path = error.path().to_string().replace('[', ".").replace(']', "");
     let reason = error.inner().to_string();
-    // Of a missing or unknown field the path is the object that it should be in.
-    let named = ["missing field `", "unknown field `"].iter().find_map(|start| {
+    // Of a missing, unknown or repeated field the path is the object that it should be in.
+    let named = ["missing field `", "unknown field `", "duplicate field `"].iter().find_map(|start| {
         let rest = reason.strip_prefix(start)?;
         rest.split_once('`').map(|(name, _)| name.to_owned())
     });
     let field = match (path.as_str(), named) {
-        (".", None) => String::new(),
+        ("." | "?", None) => String::new(),
         (".", Some(name)) => name,
         (path, Some(name)) if path.rsplit('.').next() != Some(&name) => format!("{path}.{name}"),
         (path, _) => path.to_owned(),
     };
     Refusal::field(field, reason)
+}
+
+/// An object. Derived readers of structures take a list of their fields too, which nobody means.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        value.deserialize_map(Members(PhantomData))
+    }
 }
 
 /// Tells `null` from a field that is not there.

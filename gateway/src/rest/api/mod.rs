@@ -28,6 +28,8 @@ pub mod openapi;
 mod page;
 pub mod refusal;
 pub mod streams;
+#[cfg(test)]
+mod tests;
 pub mod tools;
 pub mod update;
 

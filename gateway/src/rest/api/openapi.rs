@@ -1,11 +1,8 @@
 //! The description of the API, made from the handlers, and a page to read it.
 
-use axum::{
-    Json, Router,
-    http::header,
-    response::{Html, IntoResponse},
-    routing::get,
-};
+use std::sync::Arc;
+
+use axum::{Json, Router, http::header, response::Html, routing::get};
 use utoipa::openapi::{
     ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     Server,
@@ -17,9 +14,10 @@ use super::{Api, described, refusal};
 
 /// The page.
 const PAGE: &str = include_str!("openapi.html");
-/// What the page may load: itself and the description.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Where the description stands in it.
+const PLACE: &str = "{{description}}";
+/// What the page may load: nothing but itself.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const TITLE: &str = "asya gateway";
 const ABOUT: &str = "Envelopes, tools, dead letters and what happens to them. Every refusal is \
      `application/problem+json` with a `code`. Lists come newest first; `next` of a page is `after` of the next one. \
@@ -65,12 +63,16 @@ fn info() -> Info {
         .build()
 }
 
-/// The routes of the description. Nobody is asked who they are: it holds nothing of this gateway.
+/// The route of the description. Nobody is asked who they are: it holds nothing of this gateway.
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/openapi.json", get(async || Json(spec()))).route("/docs", get(page))
+    Router::new().route("/openapi.json", get(async || Json(spec())))
 }
 
-/// The page to read it.
-pub async fn page() -> impl IntoResponse {
-    ([(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)], Html(PAGE))
+/// The page to read it, to be nested at `/api/docs`: whole in itself, for nothing is loaded from elsewhere.
+pub fn docs() -> Router {
+    // A text in the description that looks like a tag would end the script that it stands in.
+    let spec = serde_json::to_string(&spec()).unwrap_or_default().replace('<', "\\u003c");
+    let page: Arc<str> = PAGE.replace(PLACE, &spec).into();
+    let page = async move || ([(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)], Html(page.to_string()));
+    Router::new().route("/", get(page))
 }

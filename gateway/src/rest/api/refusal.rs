@@ -23,7 +23,7 @@ use crate::{
 #[schema(example = json!({
     "type": "about:blank", "title": "Bad Request", "status": 400, "code": "invalid",
     "detail": "page: \"one\" is not of type \"integer\"",
-    "errors": [{"field": "arguments.page", "reason": "\"one\" is not of type \"integer\""}]
+    "errors": [{"field": "page", "reason": "\"one\" is not of type \"integer\""}]
 }))]
 pub struct Problem {
     /// Always `about:blank`: the kind is in `code`.
@@ -46,7 +46,7 @@ pub struct Problem {
 /// One field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Its path: `arguments.order.items.0`; empty for the body as a whole.
+    /// Its path, of arguments of a tool within these: `order.items.0`; empty for the body as a whole.
     pub field: String,
     /// What is wrong with it, and what it must be.
     pub reason: String,

@@ -69,7 +69,7 @@ impl After {
 /// Follow an envelope by server-sent events: what has happened, what happens, and the end, which closes the stream. The
 /// data of an event `update` is an `Update`. An event `slow` says that the reader took too long: come back with
 /// `Last-Event-ID`.
-#[utoipa::path(get, path = "/envelopes/{id}/events", tag = "envelopes",
+#[utoipa::path(get, path = "/envelopes/{id}/events", operation_id = "followEnvelope", tag = "envelopes",
     params(
         ("id" = String, Path, description = "The envelope"), After,
         ("Last-Event-ID" = Option<i64>, Header, description = "Number of the last update that is known already"),
@@ -91,7 +91,7 @@ pub(super) async fn events(
 
 /// Follow an envelope on a WebSocket: every update as a text with an `Update`; closed with 1000 after the end, with
 /// 1008 and a last text `{"slow": …}` when the reader takes too long, with 1013 when the store is away.
-#[utoipa::path(get, path = "/envelopes/{id}/socket", tag = "envelopes",
+#[utoipa::path(get, path = "/envelopes/{id}/socket", operation_id = "followEnvelopeBySocket", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope"), After),
     responses(
         (status = 101, description = "The socket"),

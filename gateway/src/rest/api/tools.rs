@@ -67,7 +67,7 @@ pub(super) struct Tools {
 }
 
 /// What can be called.
-#[utoipa::path(get, path = "/tools", tag = "tools",
+#[utoipa::path(get, path = "/tools", operation_id = "listTools", tag = "tools",
     responses((status = 200, description = "The tools", body = Tools), Any))]
 pub(super) async fn list(State(api): State<Api>, Who(who): Who) -> Result<Json<Tools>, Refusal> {
     let set = api.service.catalogue(&who)?;
@@ -75,7 +75,7 @@ pub(super) async fn list(State(api): State<Api>, Who(who): Who) -> Result<Json<T
 }
 
 /// One tool.
-#[utoipa::path(get, path = "/tools/{name}", tag = "tools",
+#[utoipa::path(get, path = "/tools/{name}", operation_id = "getTool", tag = "tools",
     params(("name" = String, Path, description = "The tool")),
     responses((status = 200, description = "The tool", body = Tool), Known))]
 pub(super) async fn get(
@@ -160,7 +160,7 @@ impl Answer {
 }
 
 /// Call a tool. Needs the role `send`; waiting for the result needs `read`, seeing it `payload`.
-#[utoipa::path(post, path = "/tools/{name}", tag = "tools",
+#[utoipa::path(post, path = "/tools/{name}", operation_id = "callTool", tag = "tools",
     params(("name" = String, Path, description = "The tool"), Waiting), request_body = Call,
     responses(
         (status = 202, description = "The envelope is stored and will be sent", body = Handle),

@@ -1,46 +1,11 @@
-//! Credentials as the sidecar is told them: in the environment, or as files that are read again at each connect.
+//! Where RabbitMQ is and which key SQS asks for: in the environment, or as files that are read again at each connect.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
+
+use asya_settings::{Secret, secret::percent_encoded};
 
 #[cfg(any(feature = "rabbitmq", feature = "sqs"))]
-use asya_transport::Source;
-
-/// A secret text. Its `Debug` shows where it comes from, never what it is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// The text itself.
-    Plain(String),
-    /// A file that holds it; a newline at its end does not count.
-    File(PathBuf),
-}
-
-impl Secret {
-    /// The text as it is now.
-    ///
-    /// # Errors
-    /// The file cannot be read or is empty; says which.
-    pub fn read(&self) -> Result<String, String> {
-        let path = match self {
-            Self::Plain(text) => return Ok(text.clone()),
-            Self::File(path) => path,
-        };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("credentials file {} cannot be read: {error}", path.display()))?;
-        match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(format!("credentials file {} is empty", path.display())),
-            text => Ok(text.to_owned()),
-        }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plain(_) => f.write_str("***"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-        }
-    }
-}
+use crate::Source;
 
 /// Where RabbitMQ is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +39,9 @@ impl Amqp {
             Self::Url(url) => url.read(),
             Self::Parts { tls, host, port, vhost, username, password } => {
                 let scheme = if *tls { "amqps" } else { "amqp" };
-                let (username, password) = (escaped(&username.read()?), escaped(&password.read()?));
-                let vhost = if vhost == "/" { String::new() } else { escaped(vhost) };
+                let (username, password) =
+                    (percent_encoded(&username.read()?), percent_encoded(&password.read()?));
+                let vhost = if vhost == "/" { String::new() } else { percent_encoded(vhost) };
                 Ok(format!("{scheme}://{username}:{password}@{host}:{port}/{vhost}"))
             }
         }
@@ -83,7 +49,7 @@ impl Amqp {
 
     /// For the transport: fixed, or read again at each connect where a part of it is a file.
     #[cfg(feature = "rabbitmq")]
-    pub(crate) fn address(&self) -> Result<asya_transport::rabbitmq::Address, String> {
+    pub(crate) fn address(&self) -> Result<crate::rabbitmq::Address, String> {
         let from_file = |secret: &Secret| matches!(secret, Secret::File(_));
         let changes = match self {
             Self::Url(url) => from_file(url),
@@ -97,7 +63,7 @@ impl Amqp {
     }
 
     /// As logs show it: without credentials.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Self::Url(Secret::Plain(url)) => match (url.split_once("://"), url.rsplit_once('@')) {
                 (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
@@ -126,16 +92,10 @@ pub struct KeyFiles {
 impl KeyFiles {
     /// For the transport: read again before the key that is in use is taken for too old.
     #[cfg(feature = "sqs")]
-    pub(crate) fn source(&self) -> Source<asya_transport::sqs::AccessKey> {
+    pub(crate) fn source(&self) -> Source<crate::sqs::AccessKey> {
         let (id, secret) = (Secret::File(self.id.clone()), Secret::File(self.secret.clone()));
-        Source::new(move || Ok(asya_transport::sqs::AccessKey { id: id.read()?, secret: secret.read()? }))
+        Source::new(move || Ok(crate::sqs::AccessKey { id: id.read()?, secret: secret.read()? }))
     }
-}
-
-/// Percent-encoded for an address: any user name, password and vhost works.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]
@@ -156,21 +116,6 @@ mod tests {
         };
         for text in [parts.shown(), format!("{parts:?}"), format!("{url:?}")] {
             assert!(!text.contains("ss@") && !text.contains("p@") && !text.contains("user:"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_file_is_read_each_time_and_named_when_it_is_missing_or_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("password");
-        let secret = Secret::File(path.clone());
-        let missing = secret.read().unwrap_err();
-        assert!(missing.contains(path.to_str().unwrap()), "{missing}");
-        std::fs::write(&path, "\n").unwrap();
-        assert!(secret.read().unwrap_err().contains("is empty"));
-        for text in ["first", "a second one"] {
-            std::fs::write(&path, format!("{text}\n")).unwrap();
-            assert_eq!(secret.read().unwrap(), text);
         }
     }
 }

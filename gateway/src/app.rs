@@ -1,0 +1,148 @@
+//! Everything that is served, in one router.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::{
+    actors::Source,
+    auth::{
+        Auth, Principal, Role,
+        layer::{self, METADATA},
+    },
+    dashboard, mcp,
+    metrics::Metrics,
+    rest::{
+        api,
+        contract::{self, AROUND},
+        guard::{self, Guard},
+        problem::Form,
+    },
+    service::Service,
+};
+
+/// How long the database may take to say that it is there: below the patience of a probe.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The media type of metrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What is served.
+#[derive(Clone)]
+pub struct Parts {
+    /// The use cases.
+    pub service: Service,
+    /// Who may come.
+    pub auth: Arc<Auth>,
+    /// What every request passes.
+    pub guard: Arc<Guard>,
+    /// Largest envelope in bytes.
+    pub largest: usize,
+    /// What actors there are.
+    pub actors: Arc<dyn Source>,
+}
+
+/// Everything behind one address.
+pub fn router(parts: Parts) -> Router {
+    let Parts { service, auth, guard, largest, actors } = parts;
+    let metrics = Arc::clone(&guard.metrics);
+    let scraped = Router::new().route("/metrics", get(scrape_as)).with_state(metrics);
+    let mcp = mcp::http::Options {
+        // Origins and names are checked for all routes alike, before this one.
+        origins: Vec::new(),
+        hosts: Vec::new(),
+        largest,
+        actors: Some(Arc::clone(&actors)),
+        stop: guard.stopping.0.clone(),
+    };
+    let people = contract::people(service.clone(), largest)
+        .nest("/api/v1", api::router(service.clone(), actors))
+        .merge(mcp::router(service.clone(), mcp))
+        .merge(scraped)
+        .route_layer(from_fn_with_state(Arc::clone(&auth), layer::people));
+    let sidecars = contract::sidecars(service.clone(), largest)
+        .route_layer(from_fn_with_state(Arc::clone(&auth), layer::sidecars));
+    people
+        .merge(sidecars)
+        .merge(metadata(auth))
+        // The page is for everybody: it asks for a token where the API does.
+        .merge(dashboard::router())
+        .layer(DefaultBodyLimit::max(largest + AROUND))
+        .layer(from_fn_with_state(Arc::clone(&guard), guard::pass))
+        // Probes pass nothing: they are asked when all places are taken too.
+        .merge(probes(service, guard))
+}
+
+/// `/metrics`, `/healthz` and `/readyz` on an address of their own, for everybody who reaches it.
+pub fn observed(service: Service, guard: Arc<Guard>) -> Router {
+    let scraped = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&guard.metrics));
+    scraped.merge(probes(service, guard))
+}
+
+fn probes(service: Service, guard: Arc<Guard>) -> Router {
+    // The event loop that does the work answers: `/healthz` fails only when that is stuck.
+    let healthz = Router::new().route("/healthz", get(async || "ok\n")).merge(contract::health());
+    Router::new().route("/readyz", get(readyz)).with_state((service, guard)).merge(healthz)
+}
+
+/// A broker that is away is no reason: calls are stored, and sent when it is back.
+async fn readyz(State((service, guard)): State<(Service, Arc<Guard>)>) -> (StatusCode, String) {
+    let not = |reason: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
+    if guard.draining.is_cancelled() {
+        return not("draining".to_owned());
+    }
+    match timeout(PATIENCE, service.store().ping()).await {
+        Ok(Ok(())) => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(Err(error)) => not(format!("database: {error}")),
+        Err(_) => not(format!("database: no answer within {PATIENCE:?}")),
+    }
+}
+
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.encode()).into_response()
+}
+
+async fn scrape_as(
+    State(metrics): State<Arc<Metrics>>,
+    Extension(who): Extension<Principal>,
+    headers: HeaderMap,
+) -> Response {
+    match who.needs(Role::Read) {
+        Ok(()) => scrape(State(metrics)).await,
+        Err(error) => Form::asked(&headers).refuse(&error),
+    }
+}
+
+/// Where clients learn how to log in (RFC 9728); there only with an identity provider.
+fn metadata(auth: Arc<Auth>) -> Router {
+    if auth.oidc.is_none() {
+        return Router::new();
+    }
+    let of = async |State(auth): State<Arc<Auth>>, request: Request| described(&auth, &request, "");
+    let of_part = async |State(auth): State<Arc<Auth>>, Path(part): Path<String>, request: Request| {
+        described(&auth, &request, &format!("/{part}"))
+    };
+    Router::new()
+        .route(METADATA, get(of))
+        .route(&format!("{METADATA}/{{part}}"), get(of_part))
+        .with_state(auth)
+}
+
+fn described(auth: &Auth, request: &Request, path: &str) -> Response {
+    let issuers: Vec<_> = auth.oidc.iter().map(crate::auth::Oidc::issuer).collect();
+    let body = json!({
+        "resource": format!("{}{path}", auth.base(request.headers())),
+        "authorization_servers": issuers,
+        "bearer_methods_supported": ["header"],
+        "resource_name": "asya gateway",
+    });
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

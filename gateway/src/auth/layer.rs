@@ -1,0 +1,113 @@
+//! Authentication around routers: puts who acts into the request's extensions, or refuses.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
+};
+use tokio::sync::watch;
+
+use super::{Callbacks, Oidc, Principal, Refusal, Tokens, rate::Rates};
+use crate::{metrics::Metrics, rest::problem::Form};
+
+/// Where clients learn how to log in (RFC 9728).
+pub const METADATA: &str = "/.well-known/oauth-protected-resource";
+
+/// Everything that is asked of who comes.
+#[derive(Debug)]
+pub struct Auth {
+    /// Nobody is asked, and everybody may do everything.
+    pub open: bool,
+    /// Tokens that were handed out.
+    pub tokens: watch::Receiver<Tokens>,
+    /// Tokens of an identity provider.
+    pub oidc: Option<Oidc>,
+    /// What is asked of sidecars.
+    pub callbacks: Callbacks,
+    /// How often one principal may ask.
+    pub rates: Option<Rates>,
+    /// Under which address clients reach the gateway, without a slash at its end; else what they called it.
+    pub public_url: Option<String>,
+    /// Counts who was refused.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Auth {
+    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let principal = if self.open {
+            Principal::anonymous()
+        } else {
+            let token = bearer(headers)?.ok_or(Refusal::Missing)?;
+            let holder = self.tokens.borrow().holder(token).cloned();
+            match (holder, &self.oidc) {
+                (Some(holder), _) => holder,
+                // Signed tokens have three parts.
+                (None, Some(oidc)) if token.split('.').count() == 3 => oidc.principal(token).await?,
+                (None, _) => return Err(Refusal::Wrong("the token is not known".to_owned())),
+            }
+        };
+        if let Some(rates) = &self.rates {
+            rates.take(&principal.name).map_err(Refusal::Often)?;
+        }
+        Ok(principal)
+    }
+
+    fn refuse(&self, request: &Request, refusal: &Refusal) -> Response {
+        let headers = request.headers();
+        self.metrics.refused(refusal.code());
+        let metadata = self.oidc.as_ref().map(|_| format!("{}{METADATA}", self.base(headers)));
+        refusal.answer(Form::of(request.uri().path(), headers), metadata.as_deref())
+    }
+
+    /// The address that clients reach the gateway under.
+    pub fn base(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+        format!("{scheme}://{}", text("host").unwrap_or("localhost"))
+    }
+}
+
+/// Lets people and programs through, with their [`Principal`].
+pub async fn people(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
+    match auth.principal(request.headers()).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        Err(refusal) => auth.refuse(&request, &refusal),
+    }
+}
+
+/// Lets sidecars through, as [`Reporter`](crate::service::Reporter)s.
+pub async fn sidecars(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
+    let token = bearer(request.headers());
+    let outcome = match token {
+        Ok(token) => auth.callbacks.reporter(token).await,
+        // Where nothing is asked, nothing that is given is wrong.
+        Err(_) if auth.callbacks.open => auth.callbacks.reporter(None).await,
+        Err(refusal) => Err(refusal),
+    };
+    match outcome {
+        Ok(reporter) => {
+            request.extensions_mut().insert(reporter);
+            next.run(request).await
+        }
+        Err(refusal) => auth.refuse(&request, &refusal),
+    }
+}
+
+/// The token of the header `Authorization`.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match parts {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(Refusal::Wrong("the header Authorization must be: Bearer TOKEN".to_owned())),
+    }
+}

@@ -1,0 +1,152 @@
+//! What is counted. Names and meanings are in `asya_telemetry::gateway`.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::Duration,
+};
+
+use asya_store::envelopes::{Counts, OutboxDepth, Status};
+use asya_telemetry::{
+    gateway as names,
+    names::{Name, RUNTIME_BUCKETS},
+};
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+    },
+    registry::{Metric, Registry},
+};
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge<i64, AtomicI64>>;
+
+/// The metrics of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<Labels, Counter>,
+    duration: Family<Labels, Histogram, Buckets>,
+    active: Gauge,
+    refused: Family<Labels, Counter>,
+    waiting: Gauge,
+    oldest: Gauge<f64, AtomicU64>,
+    envelopes: Gauges,
+    store: Gauge,
+    transport: Gauges,
+    tools: Gauge,
+    wrong: Gauge,
+}
+
+#[derive(Clone, Debug)]
+struct Buckets;
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(RUNTIME_BUCKETS)
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &Name, metric: M) -> M {
+    registry.register(name.registered(), name.help, metric.clone());
+    metric
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Arc<Self> {
+        let mut root = Registry::default();
+        let registry = root.sub_registry_with_prefix(names::NAMESPACE);
+        Arc::new(Self {
+            requests: add(registry, &names::REQUESTS, Family::default()),
+            duration: add(registry, &names::REQUEST_DURATION, Family::new_with_constructor(Buckets)),
+            active: add(registry, &names::REQUESTS_ACTIVE, Gauge::default()),
+            refused: add(registry, &names::REFUSED, Family::default()),
+            waiting: add(registry, &names::OUTBOX_WAITING, Gauge::default()),
+            oldest: add(registry, &names::OUTBOX_OLDEST, Gauge::default()),
+            envelopes: add(registry, &names::ENVELOPES, Family::default()),
+            store: add(registry, &names::STORE_UP, Gauge::default()),
+            transport: add(registry, &names::TRANSPORT_UP, Family::default()),
+            tools: add(registry, &names::TOOLS, Gauge::default()),
+            wrong: add(registry, &names::TOOLS_WRONG, Gauge::default()),
+            registry: Mutex::new(root),
+        })
+    }
+
+    /// A request has come; the guard is dropped when its answer begins, or nobody waits for it any more.
+    pub fn begun(self: &Arc<Self>) -> Active {
+        self.active.inc();
+        Active(Arc::clone(self))
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let labels =
+            vec![("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+        self.duration.get_or_create(&vec![("route", route.to_owned())]).observe(took.as_secs_f64());
+    }
+
+    /// A request was not let through.
+    pub fn refused(&self, reason: &str) {
+        self.refused.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// How the store is: what waits in it and what it holds, or that it is away.
+    pub fn stored(&self, found: Option<(&OutboxDepth, &Counts)>) {
+        self.store.set(i64::from(found.is_some()));
+        let Some((outbox, counts)) = found else { return };
+        self.waiting.set(i64::try_from(outbox.waiting).unwrap_or(i64::MAX));
+        let age = outbox.oldest.map_or(0.0, |oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
+        self.oldest.set(age.max(0.0));
+        let Counts { pending, running, succeeded, failed, unknown } = *counts;
+        let all = [
+            (Status::Pending, pending),
+            (Status::Running, running),
+            (Status::Succeeded, succeeded),
+            (Status::Failed, failed),
+            (Status::Unknown, unknown),
+        ];
+        for (status, count) in all {
+            let labels = vec![("status", status.to_string())];
+            self.envelopes.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether envelopes can be sent.
+    pub fn transport(&self, name: &str, up: bool) {
+        self.transport.get_or_create(&vec![("transport", name.to_owned())]).set(i64::from(up));
+    }
+
+    /// How many tools there are, and whether their files are wrong.
+    pub fn tools(&self, count: usize, wrong: bool) {
+        self.tools.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.wrong.set(i64::from(wrong));
+    }
+
+    /// The text of `/metrics`.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // A string takes everything.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+/// A request whose answer has not begun.
+#[derive(Debug)]
+pub struct Active(Arc<Metrics>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.dec();
+    }
+}

@@ -1,0 +1,112 @@
+//! From settings to what the use cases stand on.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use asya_store::{EnvelopeStore, StoreError};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::background::Background;
+use crate::{
+    auth::{Auth, Callbacks, Oidc, keys::Keys, rate::Rates, verifier::Verifier},
+    metrics::Metrics,
+    settings::{
+        Database,
+        access::{Access, Issuer},
+    },
+    tools::{ToolSet, Tools},
+};
+
+/// How long a database is waited for at the start: it may be starting itself.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between attempts to reach it.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The configuration is wrong; says all that is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);
+
+/// Reads the files of tools, and again whenever they change. Without files there are no tools.
+pub(super) fn read_tools(
+    config: Option<&Path>,
+    background: &mut Background,
+) -> Result<watch::Receiver<Arc<ToolSet>>, Misconfigured> {
+    let Some(path) = config else {
+        tracing::warn!("there are no tools: ASYA_CONFIG_PATH is not set");
+        return Ok(watch::channel(Arc::new(ToolSet::default())).1);
+    };
+    let wrong = |faults| Misconfigured(format!("the tools of ASYA_CONFIG_PATH are wrong:\n{faults}"));
+    let tools = Tools::load(path).map_err(wrong)?;
+    let current = tools.subscribe();
+    background.spawn(tools.follow());
+    Ok(current)
+}
+
+/// Opens the database; without an address one in a temporary folder, which is answered too.
+pub(super) async fn open_store(
+    database: &Database,
+) -> anyhow::Result<(EnvelopeStore, Option<tempfile::TempDir>)> {
+    let (url, folder) = match database.address().map_err(Misconfigured)? {
+        Some(url) => (url, None),
+        None => {
+            let folder = tempfile::tempdir().context("making a folder for a temporary database")?;
+            tracing::warn!("ASYA_DATABASE_URL is not set: what the gateway knows goes with its process");
+            (folder.path().join("gateway.db").display().to_string(), Some(folder))
+        }
+    };
+    let began = Instant::now();
+    loop {
+        match EnvelopeStore::open(&url, database.options.clone()).await {
+            Ok(store) => {
+                tracing::info!(kind = store.kind(), "the database is open");
+                return Ok((store, folder));
+            }
+            Err(error @ StoreError::Unavailable(_)) if began.elapsed() < STORE_PATIENCE => {
+                tracing::warn!(%error, "the database is not there, trying again");
+                sleep(STORE_PAUSE).await;
+            }
+            Err(error) => return Err(anyhow::Error::from(error).context("opening the database")),
+        }
+    }
+}
+
+/// What is asked of who comes.
+pub(super) fn auth(
+    access: &Access,
+    metrics: Arc<Metrics>,
+    background: &mut Background,
+) -> Result<Auth, Misconfigured> {
+    let tokens = access.tokens.read().map_err(Misconfigured)?;
+    let (sender, tokens) = watch::channel(tokens);
+    if !access.tokens.is_nowhere() {
+        background.spawn(access.tokens.clone().follow(sender));
+    }
+    let oidc = match &access.oidc {
+        Some((issuer, claim, mapping)) => Some(Oidc::new(verifier(issuer)?, claim, mapping.clone())),
+        None => None,
+    };
+    Ok(Auth {
+        open: access.open,
+        tokens,
+        oidc,
+        callbacks: Callbacks {
+            secret: access.callback_secret.clone(),
+            cluster: access.callback_issuer.as_ref().map(verifier).transpose()?,
+            open: access.callbacks_open,
+        },
+        rates: access.rate.map(Rates::new),
+        public_url: access.public_url.clone(),
+        metrics,
+    })
+}
+
+fn verifier(issuer: &Issuer) -> Result<Verifier, Misconfigured> {
+    let Issuer { name, audience, place, authorities, token } = issuer.clone();
+    let keys = Keys::new(place, authorities, token)
+        .map_err(|error| Misconfigured(format!("the keys of issuer {name}: {error}")))?;
+    Ok(Verifier::new(name, audience, keys))
+}
