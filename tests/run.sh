@@ -40,6 +40,8 @@ lint() {
     make -s generate
     after=$(git status --porcelain -- docs crds charts)
     [ "$before" = "$after" ] || { echo "generated files differ: run 'make generate' and commit" >&2; exit 1; }
+    step "dashboard: types, tests, and that the committed files are those of its sources"
+    gateway/dashboard/build.sh --check
     step "licences and bans"
     if ! cargo deny --version 2>/dev/null | grep -q "$CARGO_DENY_VERSION"; then
         cargo install --quiet --locked --root "$TOOLS" "cargo-deny@$CARGO_DENY_VERSION"
@@ -98,6 +100,11 @@ mcp() {
     "$VENV/bin/pytest" -q -p no:cacheprovider tests/mcp
 }
 
+dashboard() {
+    step "dashboard in Chromium"
+    tests/dashboard.sh
+}
+
 examples() {
     step "examples"
     examples/documents/demo.sh --check
@@ -119,6 +126,7 @@ case "${1:-}" in
         conformance
         python
         bridge
+        dashboard
         mcp
         examples
         ;;

@@ -81,6 +81,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(metadata(auth))
         // It holds nothing of this gateway, and is read before one knows how to log in.
         .nest("/api/docs", api::openapi::docs())
+        // The page is for everybody: it asks for a token where the API does.
         .merge(dashboard::router())
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .layer(from_fn_with_state(Arc::clone(&guard), guard::pass))

@@ -88,7 +88,8 @@ describe("actors", () => {
   test("a queue that fills is seen within seconds", () =>
     on("#/actors/notify-04", async (page) => {
       const fact = page.locator(".panel .facts div", { hasText: "Queued" }).locator("dd");
-      await fact.waitFor();
+      gateway.queue("notify-04");
+      await fact.filter({ hasText: /^0$/ }).waitFor();
       for (let sent = 0; sent < 3; sent++) await gateway.api("POST", "api/v1/envelopes", { route: ["notify-04"], payload: sent });
       await fact.filter({ hasText: /^3$/ }).waitFor();
       await page.shot("actor-with-queue");

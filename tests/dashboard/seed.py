@@ -103,7 +103,8 @@ def letter(number: int, now: int) -> tuple[object, ...]:
         "payload": {"error": code, "details": {"message": ERROR}, "original_payload": {"page": number}},
     }
     error = f"no answer within 30 s, page {number}" if code == "timeout" else ERROR
-    return f"letter-{number}", failed, actor, code, error, 1 + number % 3, json.dumps(body).encode(), now - number * 60 * SECOND
+    since = now - number * 60 * SECOND
+    return f"letter-{number}", failed, actor, code, error, 1 + number % 3, json.dumps(body).encode(), since
 
 
 if __name__ == "__main__":

@@ -92,6 +92,12 @@ export class Gateway {
     return text.startsWith("{") ? JSON.parse(text) : text;
   }
 
+  /** The queue of an actor, as the actor's sidecar makes it when it starts. */
+  queue(actor) {
+    const make = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('INSERT INTO queues (name) VALUES (?)', (sys.argv[2],)); d.commit()";
+    run("python3", ["-c", make, join(this.folder, "queue.db"), `asya-${actor}`], process.env);
+  }
+
   /** A sidecar's report. */
   progress(id, actors, index, status) {
     const report = { actors, current_actor_idx: index, current_actor_name: actors[index], status, attempt: 1, seq: 1 };

@@ -12,11 +12,12 @@ import { Camera } from "./camera";
 const FAR = 0.42;
 
 /** What an actor's dot says. */
-export function stateOf(actor: Actor): "dead" | "stuck" | "working" | "waiting" | "idle" {
+export function stateOf(actor: Actor): "dead" | "stuck" | "working" | "waiting" | "idle" | "unknown" {
   if ((actor.dead ?? 0) > 0) return "dead";
   if ((actor.queued ?? 0) > 0 && actor.ready === 0 && (actor.desired ?? 0) > 0) return "stuck";
   if ((actor.in_flight ?? 0) > 0 || (actor.rate ?? 0) > 0) return "working";
-  return (actor.queued ?? 0) > 0 ? "waiting" : "idle";
+  if ((actor.queued ?? 0) > 0) return "waiting";
+  return actor.queued === undefined && actor.in_flight === undefined ? "unknown" : "idle";
 }
 
 const STATE_WORDS = {
@@ -25,6 +26,7 @@ const STATE_WORDS = {
   working: "working",
   waiting: "work is waiting",
   idle: "idle",
+  unknown: "nothing is known of its queue",
 };
 
 interface Props {
@@ -221,7 +223,7 @@ const NodeBox = memo(
         })}
         {cells.length === 0 && (
           <text class="what" x={PAD} y="46">
-            no numbers known
+            nothing is known of its queue
           </text>
         )}
         <rect class="fill" x="9" y={NODE_HEIGHT - 5} width={(NODE_WIDTH - 18) * fill} height="2.5" rx="1.25" />

@@ -23,6 +23,7 @@ const [WIDTH, HEIGHT] = [260, 48];
 
 export function Spark({ name }: { name: string }) {
   const samples = seen.get(name) ?? [];
+  if (samples.length === 0) return null;
   const most = Math.max(1, ...samples);
   const points = samples.map((value, index) => {
     const x = WIDTH - (samples.length - 1 - index) * (WIDTH / (KEPT - 1));
