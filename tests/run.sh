@@ -91,6 +91,12 @@ cluster() {
     fi
 }
 
+api() {
+    step "the gateway's API against its description"
+    cargo build --workspace --quiet
+    tests/openapi_fuzz.sh
+}
+
 examples() {
     step "examples"
     examples/documents/demo.sh --check
@@ -112,6 +118,7 @@ case "${1:-}" in
         conformance
         python
         bridge
+        api
         examples
         ;;
     "")
