@@ -93,10 +93,13 @@ cluster() {
     fi
 }
 
+api() {
+    step "the gateway's API against its description"
+    tests/openapi_fuzz.sh
+}
+
 mcp() {
     step "the official client of the Model Context Protocol"
-    # Of the whole workspace, as other steps build it.
-    cargo build --workspace --quiet
     "$VENV/bin/pytest" -q -p no:cacheprovider tests/mcp
 }
 
@@ -126,8 +129,9 @@ case "${1:-}" in
         conformance
         python
         bridge
-        dashboard
+        api
         mcp
+        dashboard
         examples
         ;;
     "")

@@ -104,3 +104,46 @@ fn successors(tools: &ToolSet) -> BTreeMap<String, BTreeSet<String>> {
     }
     actors
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use asya_transport::{
+        Outgoing, Transport,
+        local::{Local, LocalOptions},
+    };
+
+    use super::*;
+    use crate::tools::{config::File, tool::assemble};
+
+    #[tokio::test]
+    async fn actors_of_routes_are_told_with_their_depths_and_those_without_a_queue_too() {
+        let file: File = serde_saphyr::from_str(
+            "tools: [{name: a, route: [split, read]}, {name: b, route: [split, store]}]",
+        )
+        .unwrap();
+        let tools = ToolSet::new(assemble(vec![("tools.yaml".to_owned(), file)]).unwrap());
+        let (_, tools) = watch::channel(Arc::new(tools));
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::open(&folder.path().join("queue.db"), LocalOptions::default()).unwrap();
+        let naming = Naming::bare();
+        let queue = naming.queue("split");
+        local.ensure(&queue).await.unwrap();
+        let body = bytes::Bytes::from_static(b"{}");
+        local.publish(Outgoing { queue, body }, None).await.unwrap();
+        let source = Depths::new(tools, local.clone(), naming.clone(), "local", Some("team".to_owned()));
+        let actors = source.actors().await.unwrap();
+        let seen: Vec<_> = actors.iter().map(|actor| (actor.name.as_str(), actor.next.join(","))).collect();
+        assert_eq!(
+            seen,
+            [("read", String::new()), ("split", "read,store".to_owned()), ("store", String::new())]
+        );
+        assert_eq!(
+            (actors[1].queued, &*actors[1].queue, actors[1].namespace.as_deref()),
+            (Some(1), "asya-split", Some("team"))
+        );
+        // Asked again at once the broker is left alone.
+        local.delete(&naming.queue("split")).await.unwrap();
+        assert_eq!(source.actors().await.unwrap(), actors);
+    }
+}

@@ -64,7 +64,6 @@ pub(super) struct Wanted {
     /// On this envelope.
     envelope: Option<String>,
     /// `next` of the page before.
-    #[param(value_type = Option<String>)]
     after: Option<i64>,
     /// Length of a page.
     #[serde(default)]

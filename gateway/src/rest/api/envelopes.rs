@@ -15,7 +15,7 @@ use super::{
     Api, Refusal,
     envelope::{Changed, Counts, Envelope, EnvelopePage, EnvelopeSummary, Handle, NewEnvelope, Status},
     input::{Body, MaybeBody, Name, Query, Trace, Who},
-    page::{self, Limit, Place},
+    page::{self, Limit, Place, Seen},
     refusal::{Any, Known, KnownTaking, Taking},
     update::{Update, Updates},
 };
@@ -137,8 +137,8 @@ pub(super) async fn get(
 pub(super) struct Since {
     /// Number of the last update that is known already.
     #[serde(default)]
-    #[param(minimum = 0, default = 0)]
-    after: u64,
+    #[param(value_type = Option<i64>, minimum = 0, default = 0)]
+    after: Seen,
     /// How many at most.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 1000, default = 100)]
@@ -155,8 +155,7 @@ pub(super) async fn updates(
     Name(id): Name,
     Query(since): Query<Since>,
 ) -> Result<Json<Updates>, Refusal> {
-    let after = i64::try_from(since.after).unwrap_or(i64::MAX);
-    let updates = api.service.updates(&who, &id, after, since.limit.0).await?;
+    let updates = api.service.updates(&who, &id, since.after.0, since.limit.0).await?;
     let contents = who.roles.has(Role::Payload);
     Ok(Json(Updates { updates: updates.into_iter().map(|update| Update::new(update, contents)).collect() }))
 }

@@ -52,3 +52,16 @@ impl TryFrom<String> for Place {
 pub(super) fn encoded(cursor: &Cursor) -> String {
     URL_SAFE_NO_PAD.encode(cursor.to_string())
 }
+
+/// Number of the last update that is known already; 0: none.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "u64")]
+pub(super) struct Seen(pub(super) i64);
+
+impl TryFrom<u64> for Seen {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, Self::Error> {
+        i64::try_from(number).map(Self).map_err(|_| "no update has a number that large")
+    }
+}

@@ -4,6 +4,7 @@ use std::{ops::ControlFlow, time::Duration};
 
 use asya_store::envelopes::Follow;
 use axum::{
+    Extension,
     extract::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code},
@@ -14,17 +15,22 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use super::{
     Api, Refusal,
     input::{Name, Query, Who},
+    page::Seen,
     refusal::Known,
     update::Update,
 };
 use crate::{
     auth::Role,
-    rest::stream::{self, SLOW},
+    rest::{
+        guard::Stopping,
+        stream::{self, SLOW},
+    },
 };
 
 /// What is sent on a socket that is not read; more is refused by the socket's own buffer.
@@ -56,14 +62,8 @@ impl Default for Pace {
 pub(super) struct After {
     /// Number of the last update that is known already. The header `Last-Event-ID` goes before it.
     #[serde(default)]
-    #[param(minimum = 0, default = 0)]
-    after: u64,
-}
-
-impl After {
-    fn number(self) -> i64 {
-        i64::try_from(self.after).unwrap_or(i64::MAX)
-    }
+    #[param(value_type = Option<i64>, minimum = 0, default = 0)]
+    after: Seen,
 }
 
 /// Follow an envelope by server-sent events: what has happened, what happens, and the end, which closes the stream. The
@@ -82,7 +82,7 @@ pub(super) async fn events(
     Query(after): Query<After>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let after = stream::last_event(&headers)?.unwrap_or_else(|| after.number());
+    let after = stream::last_event(&headers)?.unwrap_or(after.after.0);
     let updates = api.service.follow(&who, &id, after).await?;
     let contents = who.roles.has(Role::Payload);
     let shape = move |update| serde_json::to_string(&Update::new(update, contents)).unwrap_or_default();
@@ -90,7 +90,7 @@ pub(super) async fn events(
 }
 
 /// Follow an envelope on a WebSocket: every update as a text with an `Update`; closed with 1000 after the end, with
-/// 1008 and a last text `{"slow": …}` when the reader takes too long, with 1013 when the store is away.
+/// 1008 and a last text `{"slow": …}` when the reader takes too long, with 1013 when the store is away, with 1001 when the gateway stops.
 #[utoipa::path(get, path = "/envelopes/{id}/socket", operation_id = "followEnvelopeBySocket", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope"), After),
     responses(
@@ -104,9 +104,10 @@ pub(super) async fn socket(
     Who(who): Who,
     Name(id): Name,
     Query(after): Query<After>,
+    stopping: Option<Extension<Stopping>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let updates = api.service.follow(&who, &id, after.number()).await?;
+    let updates = api.service.follow(&who, &id, after.after.0).await?;
     let upgrade = upgrade.map_err(|rejection| {
         Refusal::new(axum::http::StatusCode::UPGRADE_REQUIRED, "upgrade_required", rejection.body_text())
     })?;
@@ -116,7 +117,8 @@ pub(super) async fn socket(
         .max_frame_size(FROM_READER)
         .write_buffer_size(0)
         .max_write_buffer_size(SOCKET_BUFFER);
-    Ok(upgrade.on_upgrade(move |socket| tell(socket, updates, contents, api.pace)))
+    let stop = stopping.map(|Extension(Stopping(stop))| stop).unwrap_or_default();
+    Ok(upgrade.on_upgrade(move |socket| tell(socket, updates, contents, api.pace, stop)))
 }
 
 /// Why a socket is closed.
@@ -127,24 +129,35 @@ enum End {
     Slow,
     /// The store is away.
     Away,
+    /// The gateway stops.
+    Stops,
     /// The reader has gone.
     Gone,
 }
 
 /// Tells updates until the end.
-async fn tell(mut socket: WebSocket, mut updates: Follow, contents: bool, pace: Pace) {
-    let end = follow(&mut socket, &mut updates, contents, pace).await;
-    let (code, last) = match end {
+async fn tell(
+    mut socket: WebSocket,
+    mut updates: Follow,
+    contents: bool,
+    pace: Pace,
+    stop: CancellationToken,
+) {
+    let end = tokio::select! {
+        end = follow(&mut socket, &mut updates, contents, pace) => end,
+        () = stop.cancelled() => End::Stops,
+    };
+    let (code, reason, last) = match end {
         End::Gone => return,
-        End::Told => (close_code::NORMAL, None),
-        End::Slow => (close_code::POLICY, Some(json!({ "slow": SLOW }))),
-        End::Away => (close_code::AGAIN, None),
+        End::Told => (close_code::NORMAL, "", None),
+        End::Slow => (close_code::POLICY, "slow", Some(json!({ "slow": SLOW }))),
+        End::Away => (close_code::AGAIN, "the store is away: come back", None),
+        End::Stops => (close_code::AWAY, "the gateway stops: come back", None),
     };
     let goodbye = async {
         if let Some(last) = last {
             socket.send(Message::text(last.to_string())).await?;
         }
-        let reason = if code == close_code::AGAIN { "the store is away: come back" } else { "" };
         socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
         // The reader's answer: a socket that is dropped before it may lose what was sent last.
         while let Some(Ok(_)) = socket.recv().await {}

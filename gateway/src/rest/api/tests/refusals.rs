@@ -70,6 +70,7 @@ async fn queries_are_refused_with_the_name_of_the_key() {
         ("/dead-letters?source=moon", "source"),
         ("/audit?after=x", "after"),
         ("/envelopes/ID/updates?after=-1", "after"),
+        ("/envelopes/ID/updates?after=9223372036854775808", "after"),
         ("/envelopes/ID/events?after=x", "after"),
         ("/envelopes/%FF", "id"),
         ("/envelopes/%00", "id"),

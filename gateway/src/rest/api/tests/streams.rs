@@ -238,3 +238,19 @@ async fn what_a_reader_says_is_not_heeded_and_large_words_end_the_socket() {
     let ended = async { while let Some(Ok(_)) = socket.next().await {} };
     timeout(LIMIT, ended).await.unwrap();
 }
+
+#[tokio::test]
+async fn sockets_are_closed_when_the_gateway_stops() {
+    let world = world().await;
+    let stopping = crate::rest::guard::Stopping::default();
+    let app = app(&world, &[Role::Admin]).layer(Extension(stopping.clone()));
+    let id = sent(&app, &json!(1)).await;
+    let (pipe, _) = connect(app).await;
+    let mut socket = websocket(pipe, &format!("/envelopes/{id}/socket")).await;
+    assert!(timeout(LIMIT, socket.next()).await.unwrap().unwrap().unwrap().is_text());
+    stopping.0.cancel();
+    let Message::Close(Some(close)) = timeout(LIMIT, socket.next()).await.unwrap().unwrap().unwrap() else {
+        panic!("it is not closed");
+    };
+    assert_eq!(close.code, CloseCode::Away);
+}
