@@ -233,9 +233,7 @@ GATEWAY: dict[str, Row] = {
     "auth.tokensSecretRef.name": Row(
         "s", lambda r: {"name": "tokens", "secret": {"secretName": "s"}} in r.pod()["volumes"], CLOSED
     ),
-    "auth.tokensSecretRef.key": Row(
-        "k", env("ASYA_GATEWAY_TOKENS_FILE", "/var/run/secrets/asya.sh/tokens/k"), CLOSED
-    ),
+    "auth.tokensSecretRef.key": Row("k", env("ASYA_GATEWAY_TOKENS_FILE", "/var/run/secrets/asya.sh/tokens/k"), CLOSED),
     "auth.oidc.issuer": Row("https://i", env("ASYA_GATEWAY_OIDC_ISSUER", "https://i"), OIDC),
     "auth.oidc.audience": Row("b", env("ASYA_GATEWAY_OIDC_AUDIENCE", "b"), OIDC),
     "auth.oidc.rolesClaim": Row("c", env("ASYA_GATEWAY_OIDC_ROLES_CLAIM", "c"), OIDC),
