@@ -33,7 +33,7 @@ generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@crds/generate.sh
 	@charts/generate.sh
 
-images: ## asya-sidecar, asya-sidecar-py and asya-operator, by docker or buildah; REGISTRY= and TAG= name them
+images: ## the five images, by docker or buildah; REGISTRY= and TAG= name them
 	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" ./images.sh
 
 docker-build: ## the operator's image, under the name IMG=

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images: `images.sh [asya-sidecar|asya-sidecar-py|asya-operator|asya-crew]...`, by default all. `make images` and
-# `make docker-build` call it.
+# Builds the images: `images.sh [asya-sidecar|asya-sidecar-py|asya-operator|asya-crew|asya-gateway]...`, by default all.
+# `make images` and `make docker-build` call it.
 #
 #   REGISTRY   prefix of the names, for example ghcr.io/example
 #   TAG        tag; default the version of the workspace
@@ -45,7 +45,7 @@ build() {
 }
 
 BUILDER=${BUILDER:-$(builder)}
-[ $# -gt 0 ] || set -- asya-sidecar asya-sidecar-py asya-operator asya-crew
+[ $# -gt 0 ] || set -- asya-sidecar asya-sidecar-py asya-operator asya-crew asya-gateway
 if [ -n "${IMG:-}" ] && [ $# -ne 1 ]; then
     echo "IMG names one image: say which one to build" >&2
     exit 64
@@ -57,6 +57,7 @@ for image in "$@"; do
     asya-sidecar-py) build Dockerfile.sidecar sidecar-py "$name" ;;
     asya-operator) build Dockerfile.operator "" "$name" ;;
     asya-crew) build Dockerfile.crew crew "$name" ;;
-    *) echo "$image: must be asya-sidecar, asya-sidecar-py, asya-operator or asya-crew" >&2 && exit 64 ;;
+    asya-gateway) build Dockerfile.gateway "" "$name" ;;
+    *) echo "$image: must be asya-sidecar, asya-sidecar-py, asya-operator, asya-crew or asya-gateway" >&2 && exit 64 ;;
     esac
 done

@@ -73,7 +73,8 @@ fn a_fan_out_is_followed_to_the_end_of_every_child() {
 fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).unwrap();
@@ -111,6 +112,32 @@ fn a_tool_is_called_over_http_and_its_envelope_is_followed_to_its_result() {
     // What others send is none of its business, and no cause for complaint.
     place.json(&["send", "double", "2", "--wait", "--timeout", "50s"]);
     assert!(!up.log().contains("refuses"), "{}", up.log());
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn what_failed_is_a_dead_letter_and_goes_again_with_another_payload() {
+    let place = Place::with("double", DOUBLE, "");
+    let mut up = place.up(&["--gateway", "127.0.0.1:0"]);
+    up.wait_for("gateway http://");
+    let log = up.log();
+    let address = log.split_once("gateway http://").unwrap().1.split(',').next().unwrap().to_owned();
+    let json = |method, path: &str, body: &str| -> serde_json::Value {
+        serde_json::from_str(&ask(&address, method, path, body)).unwrap()
+    };
+
+    let sent = json("POST", "/api/v1/envelopes", r#"{"route": ["double"], "payload": {}}"#);
+    let letters = || json("GET", "/api/v1/dead-letters", "")["letters"].clone();
+    until("the letter", || letters().as_array().is_some_and(|letters| !letters.is_empty()));
+    let letter = letters()[0].clone();
+    assert_eq!((&letter["envelope"], &letter["actor"]), (&sent["id"], &"double".into()), "{letter}");
+    assert!(letter["error"].as_str().unwrap().contains("unsupported operand"), "{letter}");
+
+    let again = format!(r#"{{"ids": [{}], "payload": 4}}"#, letter["id"]);
+    let replayed = json("POST", "/api/v1/dead-letters/replay", &again);
+    let path = format!("/api/v1/envelopes/{}", replayed["ids"][0].as_str().unwrap());
+    until("its end", || json("GET", &path, "")["status"] == "succeeded");
+    assert_eq!(json("GET", &path, "")["result"], 8);
     assert_eq!(up.end_by(Signal::TERM), Some(0));
 }
 

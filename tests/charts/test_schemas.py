@@ -72,7 +72,9 @@ def golden(path: Path) -> list[Any]:
     found = []
     for it in map(without_future, yaml.safe_load_all(path.read_text())):
         if path.name.startswith("binding") and it.get("kind") == "Deployment":
-            it["spec"]["selector"] = {"matchLabels": {}}  # of the object that is there, to which this is applied
+            # Of the object that is there, to which this is applied.
+            it["spec"]["selector"] = {"matchLabels": {}}
+            it["spec"]["template"]["spec"].setdefault("containers", [{"name": "server"}])
         if it.keys() == {"metadata", "spec"}:
             it = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": it}
         job = it.get("spec", {}).get("jobTargetRef", {})

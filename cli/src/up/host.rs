@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use asya_crew::Letters;
 use asya_envelope::Naming;
 use asya_gateway::{
     actors::{Actor, Source},
@@ -57,6 +58,11 @@ impl Reporter {
     pub(crate) fn observers(&self) -> Observers {
         let ends = self.ends.clone().map(|ends| -> Arc<dyn Ends> { ends });
         Observers { progress: self.progress.clone(), ends, ..Observers::default() }
+    }
+
+    /// Where error-end hands what failed for good.
+    pub(crate) fn letters(&self) -> Option<Arc<dyn Letters>> {
+        self.ends.clone().map(|ends| -> Arc<dyn Letters> { ends })
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use asya_crew::{ErrorEnd, FanIn, HappyEnd, Recorder};
+use asya_crew::{ErrorEnd, Failures, FanIn, HappyEnd, Recorder};
 use asya_handler::{
     Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
@@ -59,7 +59,10 @@ impl Replica {
         let vitals = Arc::new(Vitals::default());
         let (handler, process): (Arc<dyn Handler>, _) = match &plan.runs {
             Runs::HappyEnd => (Arc::new(HappyEnd::new(ground.recorder.clone(), all.fan_ins())), None),
-            Runs::ErrorEnd => (Arc::new(ErrorEnd::new(ground.recorder.clone(), all.fan_ins())), None),
+            Runs::ErrorEnd => {
+                let failures = Failures { letters: ground.reporter.letters(), ..Failures::default() };
+                (Arc::new(ErrorEnd::with(ground.recorder.clone(), all.fan_ins(), failures)), None)
+            }
             Runs::FanIn => {
                 let local = ground.broker.local.as_ref().expect("a fan-in is planned only on a queue file");
                 (Arc::new(FanIn::new(local.store())), None)
