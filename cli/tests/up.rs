@@ -108,6 +108,7 @@ fn a_tool_is_called_over_http_and_its_envelope_is_followed_to_its_result() {
     assert_eq!(ended["actors_completed"], 2, "{ended}");
     let actors = ask(&address, "GET", "/api/v1/actors", "");
     assert!(actors.contains("\"number\"") && actors.contains("\"happy-end\""), "{actors}");
+    assert!(actors.contains(r#""next":["double"]"#), "{actors}");
 
     // What others send is none of its business, and no cause for complaint.
     place.json(&["send", "double", "2", "--wait", "--timeout", "50s"]);

@@ -92,7 +92,7 @@ impl Source for Depths {
 }
 
 /// Every actor that a route names, with those that come behind it in one.
-fn successors(tools: &ToolSet) -> BTreeMap<String, BTreeSet<String>> {
+pub(super) fn successors(tools: &ToolSet) -> BTreeMap<String, BTreeSet<String>> {
     let mut actors = BTreeMap::<String, BTreeSet<String>>::new();
     for tool in tools.iter() {
         for actor in &tool.route {

@@ -3,16 +3,19 @@
 //! | module | holds |
 //! |---|---|
 //! | [`depths`] | [`Depths`]: the actors that tools name, with how full their queues are |
+//! | [`routed`] | [`Routed`]: those of another source, with where routes lead from them |
 //!
 //! A gateway knows of actors what its surroundings tell: a broker the depths of queues, a host of actors their state.
 
 pub mod depths;
+pub mod routed;
 
 use futures::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use depths::Depths;
+pub use routed::Routed;
 
 use crate::service::Error;
 

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    actors::{Depths, Source},
+    actors::{Depths, Routed, Source},
     app, args,
     metrics::Metrics,
     rest::guard::{Guard, Stopping},
@@ -186,7 +186,7 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
     background.sweep(&service, settings.retention);
     let late = Late::default();
     let actors: Arc<dyn Source> = match &queues {
-        Queues::Open { actors, .. } => Arc::clone(actors),
+        Queues::Open { actors, .. } => Arc::new(Routed::new(Arc::clone(actors), service.tool_changes())),
         Queues::Connect(broker) => Arc::new(Depths::new(
             service.tool_changes(),
             Arc::new(late.clone()),
