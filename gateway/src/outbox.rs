@@ -40,6 +40,9 @@ impl Outbox {
 
     /// Publishes until `stop`; the batch in hand is finished first. Errors of store and broker are waited out.
     pub async fn run(self, stop: CancellationToken) {
+        if let Err(error) = self.store.take_over(Timestamp::now()).await {
+            tracing::warn!(%error, "what was in hand before waits until its claim runs out");
+        }
         while !stop.is_cancelled() {
             let published = match self.publish_batch().await {
                 Ok(count) => count,

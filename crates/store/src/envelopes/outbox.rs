@@ -2,7 +2,7 @@
 //!
 //! An entry is claimed for a time, published, and confirmed, which deletes it. A claim that runs out is free for the
 //! next claimant: so nothing is lost, and after a crash the entries that were claimed and not confirmed are published
-//! again, under the same envelope id.
+//! again, under the same envelope id. A file of SQLite has one claimant, so the next one need not wait for that.
 
 use std::time::Duration;
 
@@ -118,6 +118,11 @@ async fn running(session: &mut impl Session, id: &str, now: Timestamp) -> Result
         )
         .await?;
     Ok(())
+}
+
+/// Ends all claims and pauses.
+pub(crate) async fn free(session: &mut impl Session, now: Timestamp) -> Result<u64, StoreError> {
+    session.execute("UPDATE outbox SET ready_at = ?1 WHERE ready_at > ?1", &[now.into()]).await
 }
 
 /// Deletes entries that were published. One whose claim is somebody else's by now stays theirs. Answers how many were

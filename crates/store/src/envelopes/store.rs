@@ -305,6 +305,23 @@ impl EnvelopeStore {
         write!(self, |session| outbox::claim(session, now, lease, limit))
     }
 
+    /// Frees what a gateway before this one had in hand, and what it let wait, when nobody else can be at it: in a file
+    /// of SQLite, which one gateway has for itself. Elsewhere claims run out. Call it once, before the first claim.
+    /// Answers how many entries became ready.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn take_over(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let now = cut(now);
+        match &self.database {
+            Database::Sqlite(database) => {
+                database.write(move |session| sqlite::database::at_once(outbox::free(session, now))).await
+            }
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => Ok(0),
+        }
+    }
+
     /// Deletes entries that are published: once the broker has confirmed them, not before. Answers how many; fewer
     /// than given when a claim had run out and somebody else has the entry.
     ///

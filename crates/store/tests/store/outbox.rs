@@ -56,6 +56,24 @@ async fn a_claimant_that_dies_costs_a_repeat_of_what_it_held_and_no_more() {
 }
 
 #[tokio::test]
+async fn who_has_the_file_alone_need_not_wait_for_claims_of_the_dead() {
+    on_each(async |store, _| {
+        for number in 0..3 {
+            store.create(&envelope(&number.to_string()), at(0)).await.unwrap();
+        }
+        let dead = store.claim(at(1), LEASE, 2).await.unwrap();
+        store.postpone(&dead[0], "no such queue", at(100)).await.unwrap();
+        let alone = store.kind() == "sqlite";
+        assert_eq!(store.take_over(at(2)).await.unwrap(), if alone { 2 } else { 0 });
+        let claimed = store.claim(at(2), LEASE, 10).await.unwrap();
+        assert_eq!(claimed.len(), if alone { 3 } else { 1 });
+        // The dead one was only slow, and what is somebody else's stays theirs.
+        assert_eq!(store.confirm(&dead).await.unwrap(), if alone { 0 } else { 2 });
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn replicas_that_claim_at_once_share_the_entries() {
     on_each(async |store, home| {
         let stores = [store, home.open().await, home.open().await];
