@@ -6,11 +6,14 @@
 //! | `commands` | one file per command |
 //! | `manifest` | reading manifests, with lines |
 //! | `broker` | opening the transport |
+//! | `gateway` | a gateway's `/api/v1` |
+//! | `profile` | named places to work on |
 //! | `cluster` | the Kubernetes cluster that a command works on |
 //! | `migrate` | what a team that comes from the Go system must know |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
 //! | `bridge` | a pipe to a gateway's Model Context Protocol |
+//! | `events` | server-sent events |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
 mod args;
@@ -18,11 +21,14 @@ mod bridge;
 mod broker;
 mod cluster;
 mod commands;
+mod events;
 mod exit;
 mod follow;
+mod gateway;
 mod manifest;
 mod migrate;
 mod output;
+mod profile;
 mod up;
 
 /// Runs the command line of this process.

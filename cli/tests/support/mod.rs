@@ -57,6 +57,14 @@ impl Place {
             .args(arguments)
             .env_remove("ASYA_LOCAL_PATH")
             .env_remove("ASYA_TRANSPORT_URL");
+        // Neither the profiles of whoever runs the tests, nor their gateways.
+        for name in ["ASYA_CONFIG", "ASYA_PROFILE", "ASYA_GATEWAY", "ASYA_TOKEN", "ASYA_TOKEN_FILE"] {
+            command.env_remove(name);
+        }
+        for name in ["ASYA_CLI_MCP_URL", "ASYA_CLI_MCP_TOKEN", "ASYA_CLI_MCP_TOKEN_FILE"] {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.path());
         command
     }
 
@@ -74,7 +82,13 @@ impl Place {
 
     /// Starts `asya up .`
     pub(crate) fn up(&self, arguments: &[&str]) -> Up {
+        self.up_with(arguments, &[])
+    }
+
+    /// Starts it with these variables.
+    pub(crate) fn up_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Up {
         let mut command = self.command(&[&["up", ".", "--output", "json"], arguments].concat());
+        command.envs(environment.iter().copied());
         let log = std::fs::File::create(self.path().join("up.log")).unwrap();
         let child =
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
