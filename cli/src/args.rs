@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Resume(commands::pause::Resume),
     /// Delete the messages that wait in the queue of an actor
     Purge(commands::purge::Purge),
+    /// Lead an address of this machine to the gateway of a cluster
+    Forward(commands::forward::Forward),
     /// Run a Python file as an actor on a cluster, without building an image
     Deploy(Box<commands::deploy::Deploy>),
     /// A cluster on this machine with everything, for trying it out
@@ -141,6 +143,8 @@ impl Cli {
             Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
             Command::Resume(resume) => commands::interruptible(resume.run(common)).await,
             Command::Purge(purge) => commands::interruptible(purge.run(common.with_profile()?)).await,
+            // It ends by Ctrl-C as it should.
+            Command::Forward(forward) => forward.run(common).await,
             Command::Deploy(deploy) => commands::interruptible(deploy.run(common)).await,
             Command::Playground(playground) => commands::interruptible(playground.run(common)).await,
             Command::Migrate(migrate) => commands::interruptible(migrate.run(common)).await,

@@ -14,6 +14,7 @@
 //! | `up` | single-machine mode |
 //! | `bridge` | a pipe to a gateway's Model Context Protocol |
 //! | `events` | server-sent events |
+//! | `former` | the command lines of the Go system's client |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
 mod args;
@@ -24,6 +25,7 @@ mod commands;
 mod events;
 mod exit;
 mod follow;
+mod former;
 mod gateway;
 mod manifest;
 mod migrate;
@@ -47,6 +49,9 @@ pub fn main() -> std::process::ExitCode {
 async fn run() -> std::process::ExitCode {
     // Brokers and clusters bring rustls each; without one provider for both, the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(code) = former::run().await {
+        return code;
+    }
     let cli = match <args::Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => return commands::usage(&error),

@@ -45,10 +45,7 @@ fn start(environment: &[(&str, &str)]) -> (Place, Up, String) {
     place.actor("gated", GATED, "");
     place.write("tools.yaml", TOOLS);
     let up = place.up_with(&["--gateway", "127.0.0.1:0"], environment);
-    up.wait_for("gateway http://");
-    let log = up.log();
-    let address = log.split_once("gateway http://").unwrap().1.split(',').next().unwrap();
-    let url = format!("http://{address}");
+    let url = up.gateway();
     (place, up, url)
 }
 

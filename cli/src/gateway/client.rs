@@ -35,6 +35,8 @@ pub(crate) struct Client {
     from: String,
     http: Http,
     headers: HeaderMap,
+    /// Whether each request is said on standard error.
+    debug: bool,
 }
 
 impl Client {
@@ -53,7 +55,12 @@ impl Client {
             headers.insert(header::AUTHORIZATION, connect::bearer(token).map_err(wrong)?);
         }
         let http = connect::http(&address).map_err(wrong)?;
-        Ok(Self { url: url.clone(), from: from.clone(), http, headers })
+        Ok(Self { url: url.clone(), from: from.clone(), http, headers, debug: false })
+    }
+
+    /// The same, saying each request on standard error if `debug`.
+    pub(crate) fn debugging(self, debug: bool) -> Self {
+        Self { debug, ..self }
     }
 
     /// Its address.
@@ -82,6 +89,15 @@ impl Client {
         let mut request = self.request(Method::POST, path, body.into())?;
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.read(request).await
+    }
+
+    /// Makes sure that it answers; who asks does not matter.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub(crate) async fn health(&self) -> Result<(), GatewayError> {
+        let response = self.send(self.request(Method::GET, "/health", Bytes::new())?).await?;
+        if response.status().is_success() { Ok(()) } else { Err(self.refusal(response).await) }
     }
 
     /// Begins a stream of events, behind the one with this id.
@@ -138,8 +154,16 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, GatewayError> {
+        if self.debug {
+            eprintln!("debug: {} {}", request.method(), request.uri());
+        }
         match timeout(PATIENCE, self.http.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                if self.debug {
+                    eprintln!("debug: {}", response.status());
+                }
+                Ok(response)
+            }
             Ok(Err(error)) => Err(self.away(format!("cannot be reached: {}", root(&error)))),
             Err(_) => Err(self.away(format!("did not answer within {PATIENCE:?}"))),
         }

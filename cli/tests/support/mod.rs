@@ -111,6 +111,14 @@ impl Up {
         until(&format!("{part:?} in the log"), || self.log().contains(part));
     }
 
+    /// The address of its gateway.
+    pub(crate) fn gateway(&self) -> String {
+        self.wait_for("gateway http://");
+        let log = self.log();
+        let address = log.split_once("gateway http://").unwrap().1.split(',').next().unwrap();
+        format!("http://{address}")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
