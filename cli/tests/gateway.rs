@@ -168,6 +168,7 @@ fn what_failed_is_a_dead_letter_of_the_gateway_and_goes_again() {
     let (out, error) = told(&at(&["call", "double"]), 1);
     assert_eq!(out, "");
     assert!(error.contains("failed at double: ") && error.contains("KeyError"), "{error}");
+    assert!(error.contains(&format!(" --gateway {url}` shows where")), "{error}");
     let failed = &json(&["call", "double"], 1)[0];
     assert_eq!((&failed["status"], &failed["actor"]), (&json!("failed"), &json!("double")), "{failed}");
     assert!(failed["code"].is_string() && failed["details"]["type"] == "KeyError", "{failed}");

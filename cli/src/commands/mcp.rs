@@ -32,7 +32,7 @@ impl Mcp {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
         let Self { url, token: typed, gateway } = self;
         let gateway = GatewayArgs { gateway: url.or(gateway.gateway), ..gateway };
-        let Place { url, token, from: _ } = gateway.place(&common)?;
+        let Place { url, token, .. } = gateway.place(&common)?;
         let token = typed.or(token);
         let gateway = Gateway::new(&url, token.as_deref().map(str::trim)).map_err(misconfigured)?;
         bridge::run(gateway).await?;

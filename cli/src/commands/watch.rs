@@ -41,7 +41,7 @@ impl Watch {
             Output::Human => View::Lines,
             Output::Json => View::Json,
         };
-        let again = again(&gateway, &common);
+        let again = client.again();
         tokio::select! {
             result = to_end(&client, Follow::new(client.clone(), &id), &id, view, common.output) => result,
             _ = tokio::signal::ctrl_c() => {
@@ -50,16 +50,6 @@ impl Watch {
             }
         }
     }
-}
-
-/// What has to be typed again so that another command means the same gateway.
-pub(crate) fn again(gateway: &GatewayArgs, common: &Common) -> String {
-    let GatewayArgs { gateway, token_file, context } = gateway;
-    let file = token_file.as_ref().map(|file| file.display().to_string());
-    let profile = context.as_ref().or(common.profile.as_ref());
-    let options = [("gateway", gateway.as_ref()), ("token-file", file.as_ref()), ("profile", profile)];
-    let typed = options.iter().filter_map(|(name, value)| Some(format!(" --{name} {}", (*value)?)));
-    typed.collect()
 }
 
 /// Where updates are shown.
@@ -220,10 +210,8 @@ pub(crate) async fn to_end(
             words.extend(code.clone());
             // The same word twice says nothing more.
             words.extend(sentence.or(error).filter(|error| code.as_ref() != Some(error)));
-            eprintln!(
-                "{}",
-                safe(&format!("{}; `asya status {id}` shows where it has been", words.join(": ")))
-            );
+            let (words, again) = (words.join(": "), client.again());
+            eprintln!("{}", safe(&format!("{words}; `asya status {id}{again}` shows where it has been")));
         }
     }
     Ok(exit::FAILED)

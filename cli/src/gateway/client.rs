@@ -33,6 +33,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) struct Client {
     url: String,
     from: String,
+    again: String,
     http: Http,
     headers: HeaderMap,
     /// Whether each request is said on standard error.
@@ -45,7 +46,7 @@ impl Client {
     /// # Errors
     /// A wrong address or token.
     pub(crate) fn new(place: &Place) -> anyhow::Result<Self> {
-        let Place { url, token, from } = place;
+        let Place { url, token, from, again } = place;
         let wrong = |error| misconfigured(format!("gateway ({from}): {error}"));
         let address = connect::address(url).map_err(wrong)?;
         let mut headers = HeaderMap::new();
@@ -55,12 +56,18 @@ impl Client {
             headers.insert(header::AUTHORIZATION, connect::bearer(token).map_err(wrong)?);
         }
         let http = connect::http(&address).map_err(wrong)?;
-        Ok(Self { url: url.clone(), from: from.clone(), http, headers, debug: false })
+        let (url, from, again) = (url.clone(), from.clone(), again.clone());
+        Ok(Self { url, from, again, http, headers, debug: false })
     }
 
     /// The same, saying each request on standard error if `debug`.
     pub(crate) fn debugging(self, debug: bool) -> Self {
         Self { debug, ..self }
+    }
+
+    /// What is typed behind another command so that it means this gateway.
+    pub(crate) fn again(&self) -> &str {
+        &self.again
     }
 
     /// Its address.

@@ -137,3 +137,65 @@ impl Follow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::gateway::Place;
+
+    fn client(url: String) -> Client {
+        Client::new(&Place { url, token: None, from: "a test".to_owned(), again: String::new() }).unwrap()
+    }
+
+    /// What the gateway answers to its only connection, which it then leaves open.
+    async fn once(answer: &'static str) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            drop(listener);
+            let _ = stream.read(&mut [0; 4096]).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        client(url)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_that_never_answers_is_not_waited_for_without_end() {
+        let error = once("").await.get::<serde_json::Value>("/api/v1/info").await.unwrap_err();
+        assert!(error.to_string().contains("did not answer within 30s"), "{error}");
+        let error = once("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
+        let error = error.get::<serde_json::Value>("/api/v1/info").await.unwrap_err();
+        assert!(error.to_string().contains("did not end its answer within 30s"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_falls_silent_is_lost_and_its_gateway_is_given_up_after_a_while() {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: update\nid: 1\ndata: {\"status\":\"running\"}\n\n";
+        let mut follow = Follow::new(once(head).await, "x");
+        assert!(matches!(follow.next().await, Ok(Some(Told::Update { .. }))));
+        let Ok(Some(Told::Lost(why))) = follow.next().await else { panic!("it is not lost") };
+        assert!(why.contains("said nothing for 60s"), "{why}");
+        let begun = Instant::now();
+        let error = follow.next().await.unwrap_err();
+        assert!(error.to_string().contains("cannot be reached"), "{error}");
+        assert!(begun.elapsed() >= AWAY && begun.elapsed() < AWAY * 2, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_event_of_ours_is_told_as_such() {
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: update\ndata: nonsense\n\n";
+        let error = Follow::new(once(head).await, "x").next().await.unwrap_err();
+        assert!(error.to_string().contains("an event cannot be read"), "{error}");
+        let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 1\r\n\r\nx";
+        let error = Follow::new(once(html).await, "x").next().await.unwrap_err();
+        assert!(error.to_string().contains("text/html came"), "{error}");
+    }
+}

@@ -42,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) token: Option<String>,
     /// Who chose it, for messages.
     pub(crate) from: String,
+    /// What is typed behind another command so that it means the same gateway, wherever it is typed.
+    pub(crate) again: String,
 }
 
 impl GatewayArgs {
@@ -52,22 +54,26 @@ impl GatewayArgs {
     pub(crate) fn place(&self, common: &Common) -> anyhow::Result<Place> {
         let named = self.named(common);
         if let Some(url) = &self.gateway {
-            return self.at(url, "--gateway".to_owned(), None);
+            return self.at(url, "--gateway".to_owned(), None, None);
         }
         if named.is_none()
             && let Some((name, url)) = environment(&ADDRESS)
         {
-            return self.at(&url, name.to_owned(), None);
+            // The other variable says nothing to commands that work on queues too.
+            let again = (name == ADDRESS[0]).then(String::new);
+            return self.at(&url, name.to_owned(), again, None);
         }
         if let Some(chosen) = profile::find(named)? {
             if let Some(url) = &chosen.profile.gateway {
-                return self.at(url, format!("profile {}", chosen.name), chosen.token_file().as_deref());
+                let again = format!(" --profile {}", chosen.name);
+                let token = chosen.token_file();
+                return self.at(url, format!("profile {}", chosen.name), Some(again), token.as_deref());
             }
             if named.is_some() {
                 return Err(misconfigured(format!("profile {} has no gateway", chosen.name)));
             }
         }
-        self.at(LOCAL, "nothing names another".to_owned(), None)
+        self.at(LOCAL, "nothing names another".to_owned(), None, None)
     }
 
     /// The gateway of a command that works on queues too; `None`: on queues. What is nearer goes first: options, then the
@@ -111,8 +117,18 @@ impl GatewayArgs {
     }
 
     /// A token of a profile is for the gateway of that profile only.
-    fn at(&self, url: &str, from: String, of_profile: Option<&Path>) -> anyhow::Result<Place> {
+    fn at(
+        &self,
+        url: &str,
+        from: String,
+        again: Option<String>,
+        of_profile: Option<&Path>,
+    ) -> anyhow::Result<Place> {
         let url = bare(url).to_owned();
+        let mut again = again.unwrap_or_else(|| format!(" --gateway {url}"));
+        if let Some(file) = &self.token_file {
+            again += &format!(" --token-file {}", file.display());
+        }
         let token = match &self.token_file {
             Some(file) => Some(read(file)?),
             None => match (environment(&TOKEN_FILE), environment(&TOKEN), of_profile) {
@@ -122,7 +138,7 @@ impl GatewayArgs {
                 (None, None, None) => None,
             },
         };
-        Ok(Place { url, token, from })
+        Ok(Place { url, token, from, again })
     }
 }
 

@@ -99,7 +99,7 @@ impl Call {
                 misconfigured(format!("{}; `asya tools {}` shows its arguments", wrong.join("; "), tool.name))
             })?;
         let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        let again = watch::again(&gateway, &common);
+        let again = client.again();
         let calling = async {
             let handle = call(&client, &tool, &id, &arguments).await.map_err(GatewayError::told)?;
             if no_wait || after.no_wait {

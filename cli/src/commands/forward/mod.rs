@@ -93,7 +93,8 @@ pub(crate) async fn forward(wanted: Wanted, common: &Common) -> anyhow::Result<u
         let serving = carrier.serve(listener);
         let answering = async {
             if check {
-                let place = Place { url: url.clone(), token: None, from: format!("forwarded to {name}") };
+                let from = format!("forwarded to {name}");
+                let place = Place { url: url.clone(), token: None, from, again: String::new() };
                 Client::new(&place)?.health().await?;
             }
             let line = json!({"url": url, "gateway": name, "namespace": namespace, "pod": pod});
