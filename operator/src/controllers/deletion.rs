@@ -15,13 +15,15 @@ use kube::{
 };
 
 use super::{
-    actor::{ELSEWHERE, Outcome, Stop, blank, keda_authentication, refused},
+    actor::{ELSEWHERE, Outcome, Stop, blank},
     apply::{Owner, timely},
     context::Context,
     finalizers,
     live::Kind,
     observe,
+    refusal::Refusal,
     report::{report, tell},
+    scaling::keda_authentication,
     work::Key,
 };
 use crate::{
@@ -56,7 +58,7 @@ pub async fn proceed(
     let step = match workload(context, key, stored).await {
         Ok(Step::Done) => queue(context, key, stored, previous.queue.as_ref()).await,
         Ok(waits) => waits,
-        Err(refusal) => Step::Waits(refused(&refusal), refusal.to_string(), Duration::ZERO),
+        Err(refusal) => Step::Waits(refusal.reason(), refusal.to_string(), Duration::ZERO),
     };
     match step {
         Step::Done => {
@@ -89,7 +91,7 @@ pub async fn proceed(
     }
 }
 
-async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, super::apply::Refusal> {
+async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, Refusal> {
     let uid = stored.metadata.uid.clone().unwrap_or_default();
     let owner = Owner { name: &key.1, uid: &uid };
     let applier = &context.applier;
