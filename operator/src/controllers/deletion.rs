@@ -32,6 +32,9 @@ use crate::{
     status::{Pod, Verdict},
 };
 
+/// Finalizer of the API server for `kubectl delete --cascade=orphan`: what is owned is to stay.
+const ORPHAN: &str = "orphan";
+
 /// What a step came to.
 enum Step {
     /// It is done.
@@ -121,6 +124,13 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
     if alive > 0 {
         let sentence = format!("{alive} pods have to finish what they work on");
         return Ok(Step::Waits("WaitsForPods", sentence, ELSEWHERE));
+    }
+    // The collector of garbage would, too; but it may not know our kind yet, soon after its CRD was installed.
+    let orphan = stored.metadata.finalizers.iter().flatten().any(|name| name == ORPHAN);
+    if !orphan {
+        for kind in [Kind::Deployment, Kind::StatefulSet, Kind::Service] {
+            applier.delete(kind, key, owner).await?;
+        }
     }
     Ok(Step::Done)
 }
