@@ -1,0 +1,9 @@
+//! The binary `asya-gateway` as an operator starts it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic; the lint knows only test functions, not their helpers"
+)]
+
+mod kills;
+mod start;
+mod support;
