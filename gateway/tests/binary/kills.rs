@@ -17,10 +17,10 @@ use asya_transport::{
     Outcome, Queues, Transport,
     local::{Local, LocalOptions},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{LIMIT, ask, body, free, get, in_folder, serving, until};
+use crate::support::{LIMIT, body, free, get, in_folder, post, serving, until};
 
 const CALLS: usize = 300;
 /// Callers that call one after the other.
@@ -29,11 +29,11 @@ const CALLERS: usize = 10;
 const KILLS: [usize; 2] = [CALLS / 3, 2 * CALLS / 3];
 
 /// Makes this request until it is answered with success, as callers and end actors do.
-async fn insist(address: SocketAddr, path: &str, body: &str) {
+async fn insist(address: SocketAddr, path: &str, body: &Value) {
     let mut last = String::new();
     let insist = async {
         loop {
-            last = ask(address, "POST", path, "content-type: application/json\r\n", body).await;
+            last = post(address, path, body).await;
             if last.starts_with("HTTP/1.1 20") {
                 return;
             }
@@ -60,7 +60,7 @@ async fn actor(folder: &Path, address: SocketAddr) -> Arc<Mutex<HashMap<String, 
             *counted.lock().unwrap().entry(id.clone()).or_default() += 1;
             tokio::spawn(async move {
                 let end = json!({"id": id, "status": "succeeded", "result": {"greeted": true}});
-                insist(address, &format!("/envelopes/{id}/final"), &end.to_string()).await;
+                insist(address, &format!("/envelopes/{id}/final"), &end).await;
                 delivery.settle(Outcome::forward(Vec::new())).await.unwrap();
             });
         }
@@ -82,7 +82,7 @@ async fn two_kills_lose_no_accepted_call_and_repeat_no_more_than_was_in_hand() {
             for number in (caller..CALLS).step_by(CALLERS) {
                 // The id makes it safe to call again: whether the first call was accepted is not known.
                 let call = json!({"id": format!("call-{number}"), "arguments": {"who": "Ada"}});
-                insist(address, "/api/v1/tools/hello?wait=0", &call.to_string()).await;
+                insist(address, "/api/v1/tools/hello?wait=0", &call).await;
                 accepted.fetch_add(1, Ordering::Relaxed);
             }
         })

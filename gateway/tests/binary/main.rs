@@ -5,5 +5,6 @@
 )]
 
 mod kills;
+mod replicas;
 mod start;
 mod support;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::{TcpListener, TcpStream},
     process::{Child, Command},
     time::{sleep, timeout},
@@ -97,10 +97,44 @@ pub(crate) async fn call(address: SocketAddr) -> String {
     handle["envelope_id"].as_str().unwrap().to_owned()
 }
 
+/// Posts a JSON document; the whole answer, nothing when there is none.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> String {
+    ask(address, "POST", path, "content-type: application/json\r\n", &body.to_string()).await
+}
+
 /// The body of an answer as JSON; `null` for anything else.
 pub(crate) fn body(answer: &str) -> Value {
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
     body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default()
+}
+
+/// A stream of events, as it comes.
+pub(crate) struct Events(Lines<BufReader<TcpStream>>);
+
+impl Events {
+    /// Opens it behind the event `after`.
+    pub(crate) async fn open(address: SocketAddr, path: &str, after: i64) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nlast-event-id: {after}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self(BufReader::new(stream).lines())
+    }
+
+    /// The next event's id and data; `None` when the stream has ended, or its gateway is gone.
+    pub(crate) async fn next(&mut self) -> Option<(i64, Value)> {
+        let mut id = None;
+        loop {
+            let line = timeout(LIMIT, self.0.next_line()).await.unwrap().ok()??;
+            if let Some(text) = line.strip_prefix("id: ") {
+                id = text.parse().ok();
+            } else if let (Some(text), Some(id)) = (line.strip_prefix("data: "), id) {
+                return Some((id, serde_json::from_str(text).unwrap()));
+            } else if line == "0" {
+                // The last chunk.
+                return None;
+            }
+        }
+    }
 }
 
 /// Starts a gateway of `in_folder`, whose log nobody reads, and waits until it is ready.
