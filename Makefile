@@ -1,6 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-keda lint bench bench-cluster generate images docker-build fuzz clean
+.PHONY: help demo test test-fast test-keda lint bench bench-cluster bench-gateway generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 
 bench-cluster: ## a thousand actors: time, memory and calls of the operator
 	@benches/cluster.sh
+
+bench-gateway: ## 10,000 tool calls through gateway and one actor, with and without SIGKILL of the gateway
+	@benches/gateway.sh
 
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md

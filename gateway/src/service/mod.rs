@@ -97,14 +97,7 @@ impl Service {
         envelope: Option<&str>,
         detail: Option<&impl Serialize>,
     ) {
-        let entry = AuditEntry {
-            number: 0,
-            at: Timestamp::now(),
-            who: who.name.clone(),
-            action: action.to_owned(),
-            envelope: envelope.map(str::to_owned),
-            detail: detail.map(|detail| Raw::of(detail)),
-        };
+        let entry = audited(who, action, envelope, detail);
         if let Err(error) = self.store.audit(&entry).await {
             let AuditEntry { who, action, envelope, .. } = &entry;
             tracing::error!(%error, who, action, envelope, "the audit log has no entry for what was done");
@@ -114,6 +107,23 @@ impl Service {
     /// The envelope, or that there is none.
     async fn known(&self, id: &str) -> Result<Tracked, Error> {
         self.store.get(id).await?.ok_or_else(|| unknown(id))
+    }
+}
+
+/// An entry for the audit log: what a principal does now.
+fn audited(
+    who: &Principal,
+    action: &str,
+    envelope: Option<&str>,
+    detail: Option<&impl Serialize>,
+) -> AuditEntry {
+    AuditEntry {
+        number: 0,
+        at: Timestamp::now(),
+        who: who.name.clone(),
+        action: action.to_owned(),
+        envelope: envelope.map(str::to_owned),
+        detail: detail.map(|detail| Raw::of(detail)),
     }
 }
 
