@@ -17,6 +17,8 @@ pub mod end;
 pub mod failure;
 pub mod fan_in;
 pub mod gap;
+#[cfg(feature = "http-call")]
+pub mod http_call;
 pub mod kind;
 pub mod letter;
 #[cfg(feature = "objects")]
@@ -27,6 +29,7 @@ pub mod program;
 pub mod record;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+pub mod shipped;
 
 pub use actor::InProcess;
 pub use end::{ErrorEnd, Failures, HappyEnd};
