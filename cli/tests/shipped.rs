@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use support::{Place, text, until};
+use support::{Place, lines, text, until};
 
 /// A manifest of a shipped actor; `env` are lines of its environment.
 fn shipped(place: &Place, name: &str, handler: &str, env: &[(&str, &str)]) {
@@ -145,13 +145,24 @@ fn a_fan_out_that_stays_incomplete_fails_at_its_deadline() {
     up.wait_for("queue file");
     until("the queues", || place.run(&["queues", "join"]).status.success());
     assert!(place.run(&["send", "split,work,join", "3", "--id", "f1"]).status.success());
-    let status = |id: &str| place.run(&["status", id, "--output", "json"]);
-    until("its end", || text(&status("f1").stdout).contains("fan_in_expired"));
-    let failed: serde_json::Value = serde_json::from_slice(&status("f1").stdout).unwrap();
-    assert_eq!((&failed["status"], &failed["error"]["code"]), (&"failed".into(), &"fan_in_expired".into()));
+    until("its end", || place.json(&["status"])[0]["failed"] == 1);
+    let failed = &place.json(&["status"])[1];
+    assert_eq!((&failed["id"], &failed["error"]["code"]), (&"f1".into(), &"fan_in_expired".into()));
+    assert_eq!(place.run(&["status", "f1"]).status.code(), Some(1));
     // What comes late fails under its own id.
     place.write("go", "");
-    until("the late part's end", || text(&status("f1-1").stdout).contains("rejected"));
+    until("the late part's end", || place.json(&["status"])[0]["failed"] == 2);
+    let ends = lines(&place.run(&["status", "f1", "--output", "json"]).stdout);
+    let ends: Vec<_> = ends.iter().map(|end| (&end["id"], &end["status"], &end["error"]["code"])).collect();
+    let none = serde_json::Value::Null;
+    assert_eq!(
+        ends,
+        [
+            (&"f1".into(), &"failed".into(), &"fan_in_expired".into()),
+            (&"f1-1".into(), &"failed".into(), &"rejected".into()),
+            (&"f1-2".into(), &"joined".into(), &none),
+        ]
+    );
     assert_eq!(up.end_by(Signal::TERM), Some(0));
 }
 
