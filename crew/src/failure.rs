@@ -247,6 +247,17 @@ mod tests {
     }
 
     #[test]
+    fn what_error_end_itself_could_not_send_on_is_not_sent_again() {
+        // The queue of the actor is missing: the engine around error-end sends this to error-end, once.
+        let mut again = again(9);
+        again.codes = vec!["unroutable".to_owned()];
+        let input = Envelope::new("7", Route::new(["a", "b"]), Raw::of(&1));
+        let report = ErrorReport::new("unroutable", "no queue", "error-end", 0, Timestamp::UNIX_EPOCH);
+        let Wrapped::Whole(body) = report.wrap(&input, &Limits::default()) else { panic!("it is small") };
+        assert_eq!(next(&again, &Envelope::parse(body).unwrap(), 900), Next::Bury);
+    }
+
+    #[test]
     fn an_error_envelope_of_the_go_system_is_understood() {
         let body = br#"{"id":"7","route":{"actors":["a","b"],"current":1},"payload":{"error":"processing_error","details":{"message":"x","type":"ValueError"},"original_payload":3}}"#;
         let envelope = Envelope::parse(bytes::Bytes::from_static(body)).unwrap();

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use asya_crew::{ERRORS, ErrorEnd, FanIn, HappyEnd, RESULTS, Record, Recorder, Status};
+use asya_crew::{ERRORS, ErrorEnd, FanIn, HappyEnd, Patience, RESULTS, Record, Recorder, Status};
 use asya_envelope::{
     Envelope, ErrorReport, Limits, Raw, Route, Wrapped,
     headers::{ATTEMPT, FAN, GAPS},
@@ -28,7 +28,7 @@ impl World {
         Self {
             happy: Box::new(HappyEnd::new(recorder(), fan_ins())),
             error: Box::new(ErrorEnd::new(recorder(), fan_ins())),
-            join: Box::new(FanIn::new(store.clone())),
+            join: Box::new(FanIn::new(store.clone(), Patience::default())),
             store,
         }
     }
