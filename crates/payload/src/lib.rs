@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`reference`] | [`Reference`]: what an envelope carries instead of its payload, and who may |
 //! | [`claims`] | [`Claims`]: checking payloads in and redeeming them |
+//! | [`settings`] | which store, from the settings of a program |
 //! | [`store`] | [`PayloadStore`], the seam, and [`store::open`] by address |
 //! | `directory` | payloads as files |
 //! | `objects` | payloads as objects (feature `objects`) |
@@ -17,6 +18,7 @@ mod directory;
 #[cfg(feature = "objects")]
 mod objects;
 pub mod reference;
+pub mod settings;
 pub mod store;
 pub mod sweep;
 
