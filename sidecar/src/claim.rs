@@ -14,9 +14,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    failure::{
-        PAYLOAD_INVALID, PAYLOAD_MISSING, PAYLOAD_NO_STORE, PAYLOAD_UNAVAILABLE, Refusal, TOO_LARGE,
-    },
+    failure::{PAYLOAD_INVALID, PAYLOAD_MISSING, PAYLOAD_NO_STORE, PAYLOAD_UNAVAILABLE, Refusal, TOO_LARGE},
     settle::Resolution,
     shared::Shared,
 };

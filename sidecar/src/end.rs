@@ -53,13 +53,7 @@ impl Shared {
         resolution
     }
 
-    async fn recorded(
-        &self,
-        came: &Envelope,
-        input: &Envelope,
-        body: &Bytes,
-        meta: &Meta,
-    ) -> Resolution {
+    async fn recorded(&self, came: &Envelope, input: &Envelope, body: &Bytes, meta: &Meta) -> Resolution {
         let attempt = meta.attempts + 1;
         let mut replies = self.handler.handle(Request {
             envelope: input.clone(),

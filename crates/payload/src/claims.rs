@@ -81,7 +81,10 @@ pub struct Claims {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claims").field("store", &self.store.address()).field("options", &self.options).finish()
+        f.debug_struct("Claims")
+            .field("store", &self.store.address())
+            .field("options", &self.options)
+            .finish()
     }
 }
 
@@ -138,7 +141,8 @@ impl Claims {
     pub async fn put(&self, reference: &Reference, payload: &Raw) -> Result<(), ClaimError> {
         let key = Key::of(reference);
         let put = timeout(LIMIT, self.store.put(&key, payload.as_bytes().clone())).await;
-        put.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}"))).map_err(|reason| self.unavailable(reason))
+        put.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")))
+            .map_err(|reason| self.unavailable(reason))
     }
 
     /// Checks `payload` in for envelope `owner`, if it is large.
@@ -174,7 +178,9 @@ impl Claims {
         };
         if bytes.len() != size {
             let what = if bytes.len() > size { "more than" } else { "fewer than" };
-            return Err(ClaimError::Invalid(format!("the store holds {what} the {size} bytes that it promises")));
+            return Err(ClaimError::Invalid(format!(
+                "the store holds {what} the {size} bytes that it promises"
+            )));
         }
         let expected = reference.sha256.clone();
         let checked = tokio::task::spawn_blocking(move || {

@@ -38,19 +38,19 @@ impl PayloadText {
 
     /// The claims that they mean; none without a store. A directory is made.
     pub fn claims(self, read: &mut Reader) -> Option<Claims> {
-        let Self { store, threshold, most, lifetime } = self;
+        let options = self.options(read);
         let store: Option<Arc<dyn PayloadStore>> =
-            read.or(STORE, store, None, |text| store::open(text).map(Some));
-        let options = Options {
+            read.or(STORE, self.store, None, |text| store::open(text).map(Some));
+        store.map(|store| Claims::new(store, options))
+    }
+
+    /// The options, for a store that is named otherwise.
+    pub fn options(&self, read: &mut Reader) -> Options {
+        let Self { store: _, threshold, most, lifetime } = self.clone();
+        Options {
             threshold: read.or("ASYA_PAYLOAD_THRESHOLD", threshold, claims::DEFAULT_THRESHOLD, units::bytes),
             most: read.or("ASYA_PAYLOAD_MAX", most, claims::DEFAULT_MOST, units::bytes),
-            lifetime: read.or(
-                "ASYA_PAYLOAD_LIFETIME",
-                lifetime,
-                claims::DEFAULT_LIFETIME,
-                positive_duration,
-            ),
-        };
-        store.map(|store| Claims::new(store, options))
+            lifetime: read.or("ASYA_PAYLOAD_LIFETIME", lifetime, claims::DEFAULT_LIFETIME, positive_duration),
+        }
     }
 }

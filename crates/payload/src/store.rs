@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_with_what_it_must_be() {
-        for (address, part) in [("x", "must begin with"), ("ftp://x", "must begin with"), ("file://x/y", "absolute")] {
+        for (address, part) in
+            [("x", "must begin with"), ("ftp://x", "must begin with"), ("file://x/y", "absolute")]
+        {
             let refusal = open(address).err().unwrap();
             assert!(refusal.contains(part), "{refusal}");
         }

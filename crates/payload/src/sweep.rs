@@ -25,12 +25,24 @@ impl Claims {
     pub async fn sweeper(self) {
         loop {
             match self.sweep().await {
-                Ok(Swept { kept, removed: 0, .. }) => tracing::debug!(kept, "no payload was old enough to go"),
+                Ok(Swept { kept, removed: 0, .. }) => {
+                    tracing::debug!(kept, "no payload was old enough to go")
+                }
                 Ok(Swept { kept, removed, bytes }) => {
-                    tracing::info!(store = self.store().address(), kept, removed, bytes, "removed old payloads");
+                    tracing::info!(
+                        store = self.store().address(),
+                        kept,
+                        removed,
+                        bytes,
+                        "removed old payloads"
+                    );
                 }
                 Err(reason) => {
-                    tracing::warn!(store = self.store().address(), reason, "old payloads could not be removed");
+                    tracing::warn!(
+                        store = self.store().address(),
+                        reason,
+                        "old payloads could not be removed"
+                    );
                 }
             }
             tokio::time::sleep(EVERY).await;

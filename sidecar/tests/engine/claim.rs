@@ -64,14 +64,13 @@ async fn a_large_answer_leaves_by_reference_and_the_next_handler_gets_it_whole()
     assert!(sent.encode().len() < 2000);
     rig.stopped().await;
 
-    let next = bench(&folder)
-        .await
-        .with(|config| config.actor = ActorName::parse("next").unwrap())
-        .start(Scripted::ending(|request| {
+    let next = bench(&folder).await.with(|config| config.actor = ActorName::parse("next").unwrap()).start(
+        Scripted::ending(|request| {
             let (given, body) = (&request.envelope, Envelope::parse(request.body.clone()).unwrap());
             assert_eq!((given, given.headers.get(HEADER)), (&body, None));
             End::Done(vec![Item::payload(Raw::of(&(given.payload == large())))])
-        }));
+        }),
+    );
     next.send(sent.encode()).await;
     let ended = taken(&next, "happy-end").await;
     assert_eq!((ended.payload.as_str(), ended.headers.get(HEADER)), ("true", None));
