@@ -26,7 +26,7 @@ impl Claims {
         loop {
             match self.sweep().await {
                 Ok(Swept { kept, removed: 0, .. }) => {
-                    tracing::debug!(kept, "no payload was old enough to go")
+                    tracing::debug!(kept, "no payload was old enough to go");
                 }
                 Ok(Swept { kept, removed, bytes }) => {
                     tracing::info!(

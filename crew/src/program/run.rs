@@ -38,6 +38,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         database,
         plans,
         park,
+        sweep,
     } = settings;
     let store = match &database {
         Some(url) => {
@@ -95,6 +96,19 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             Arc::new(Delay::new())
         }
     };
+    if let Some(claims) = sidecar.engine.payloads.clone().filter(|_| sweep) {
+        let own = beside;
+        beside = Some(Box::new(move |transport| {
+            Box::pin(async move {
+                let own = async {
+                    if let Some(own) = own {
+                        own(transport).await;
+                    }
+                };
+                futures::future::join(own, claims.sweeper()).await;
+            })
+        }));
+    }
     wiring::run_beside(sidecar, handler, beside).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use asya_settings::{Errors, filled, units};
+use asya_settings::{Errors, boolean, filled, units};
 use asya_sidecar::settings::Settings as Sidecar;
 
 use super::args::Args;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub plans: Vec<Plan>,
     /// How long park keeps an envelope that does not say it.
     pub park: Duration,
+    /// Whether old payloads are removed from the payload store.
+    pub sweep: bool,
 }
 
 impl Settings {
@@ -70,6 +72,7 @@ impl Settings {
             schedules,
             schedules_file,
             park_timeout,
+            payload_sweep,
             mut sidecar,
         } = args;
         let mut errors = Vec::new();
@@ -126,6 +129,11 @@ impl Settings {
         let database = filled(database_url);
         let mut park = DEFAULT_TIMEOUT;
         Reader(&mut errors).replace(&mut park, "ASYA_PARK_TIMEOUT", park_timeout, units::duration);
+        let mut sweep = false;
+        Reader(&mut errors).replace(&mut sweep, "ASYA_PAYLOAD_SWEEP", payload_sweep, boolean);
+        if sweep && sidecar.as_ref().is_some_and(|sidecar| sidecar.engine.payloads.is_none()) {
+            errors.push("ASYA_PAYLOAD_SWEEP: there is no store to sweep: set ASYA_PAYLOAD_STORE".to_owned());
+        }
         let plans = plans(filled(schedules), filled(schedules_file), &mut errors);
         let kept = match kind {
             Some(Kind::FanIn) => Some("fan-in keeps the parts that have come there"),
@@ -149,6 +157,7 @@ impl Settings {
                 database,
                 plans,
                 park,
+                sweep,
             }),
             _ => Err(Errors(errors)),
         }
@@ -277,11 +286,18 @@ mod tests {
             s3_access_key: Some("id".to_owned()),
             records_url: Some("ftp://x".to_owned()),
             error_retry_attempts: Some("0".to_owned()),
+            payload_sweep: Some("true".to_owned()),
             ..args()
         })
         .unwrap_err();
         let all = errors.join("\n");
-        for name in ["ASYA_HANDLER", "ASYA_S3_ACCESS_KEY", "ASYA_RECORDS_URL", "ASYA_ERROR_RETRY_ATTEMPTS"] {
+        for name in [
+            "ASYA_HANDLER",
+            "ASYA_S3_ACCESS_KEY",
+            "ASYA_RECORDS_URL",
+            "ASYA_ERROR_RETRY_ATTEMPTS",
+            "ASYA_PAYLOAD_SWEEP",
+        ] {
             assert!(all.contains(name), "{name} in {all}");
         }
     }
