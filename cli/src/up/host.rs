@@ -191,6 +191,7 @@ fn settings(
     options.namespace = None;
     let mut settings = Settings::read(&options).map_err(|errors| misconfigured(errors.to_string()))?;
     settings.naming = broker.naming.clone();
+    settings.rules.payloads.clone_from(&broker.payloads);
     if let Some(limit) = broker.transport.max_message() {
         let largest = &mut settings.rules.limits.max_envelope;
         *largest = (*largest).min(limit);

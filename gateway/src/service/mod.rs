@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`send`] | new envelopes: by a tool, by a route, by another try |
 //! | [`look`] | what there is to see: envelopes, their updates, counts, the audit log |
+//! | `payloads` | large payloads, which are kept beside the queues |
 //! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
 //! | [`callback`] | what sidecars report |
 //! | [`hops`] | [`Hop`](hops::Hop): the actors that an envelope has been at |
@@ -16,11 +17,13 @@ pub mod change;
 pub mod error;
 pub mod hops;
 pub mod look;
+mod payloads;
 pub mod send;
 
 use std::sync::Arc;
 
 use asya_envelope::{Limits, Raw};
+use asya_payload::Claims;
 use asya_store::{
     EnvelopeStore, StoreError,
     envelopes::{AuditEntry, Tracked},
@@ -46,11 +49,21 @@ pub struct Rules {
     pub limits: Limits,
     /// The namespace of the actors: sidecars of others may not report on envelopes made here. `None`: any may.
     pub namespace: Option<String>,
+    /// Where large payloads are kept; without it every payload travels in its envelope.
+    pub payloads: Option<Claims>,
+}
+
+impl Rules {
+    /// The largest payload or message that a request may hold, in bytes.
+    pub fn largest(&self) -> usize {
+        let kept = self.payloads.as_ref().map_or(0, |claims| claims.options().most);
+        self.limits.max_envelope.max(kept)
+    }
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None }
+        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None, payloads: None }
     }
 }
 
