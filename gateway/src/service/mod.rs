@@ -46,11 +46,13 @@ pub struct Rules {
     pub limits: Limits,
     /// The namespace of the actors: sidecars of others may not report on envelopes made here. `None`: any may.
     pub namespace: Option<String>,
+    /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
+    pub logs: Option<String>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None }
+        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None, logs: None }
     }
 }
 

@@ -207,6 +207,7 @@ impl Settings {
             "none" => Ok(Vec::new()),
             globs => list(globs),
         });
+        let logs = read.or("ASYA_GATEWAY_LOGS_URL", all.logs_url, None, |text| access::web(text).map(Some));
         let (log_filter, log_format) = logging(options, &mut read);
         let settings = Self {
             address,
@@ -227,7 +228,7 @@ impl Settings {
                 units::duration,
             ),
             config: filled(all.config_path).map(PathBuf::from),
-            rules: Rules { routes, limits, namespace },
+            rules: Rules { routes, limits, namespace, logs },
             naming,
             broker,
             database: Database::read(options, &mut read),
