@@ -56,7 +56,7 @@ def test_a_tool_is_called_and_its_handlers_failure_is_told(tmp_path: Path) -> No
         with Client.from_url(f"http://{address}") as client:
             assert client.tool("greet", timeout=LIMIT).call(name="Ada") == {"greeting": "Hello, Ada"}
             id = client.start("greet")
-            with pytest.raises(Failed) as raised:
+            with pytest.raises(Failed, match="KeyError: 'name'") as raised:
                 client.wait(id, timeout=LIMIT)
             assert (raised.value.actor, raised.value.code) == ("greet", "processing_error")
             assert client.get(id).result["details"]["type"] == "KeyError"
