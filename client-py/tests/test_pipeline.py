@@ -55,6 +55,8 @@ def test_a_tool_is_called_and_its_handlers_failure_is_told(tmp_path: Path) -> No
         eventually(answers)
         with Client.from_url(f"http://{address}") as client:
             assert client.tool("greet", timeout=LIMIT).call(name="Ada") == {"greeting": "Hello, Ada"}
+            with pytest.raises(Failed, match="failed at greet: processing_error: KeyError: 'name'"):
+                client.tool("greet", timeout=LIMIT).call()
             id = client.start("greet")
             with pytest.raises(Failed, match="KeyError: 'name'") as raised:
                 client.wait(id, timeout=LIMIT)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .client import Client, Route, actors, new_id
-from .errors import Conflict, Denied, failure
+from .errors import Conflict, Denied, Refused, failure
 from .http import Http, Token
 from .records import FINAL, Envelope, Tool
 from .stream import Stream
@@ -105,10 +105,17 @@ class GatewayClient(Client):
         status, answer = self._http.ask("POST", _call_path(name, wait), _call_body(id, arguments), wait=wait)
         if status == 200 and answer.get("status") in FINAL:
             if answer["status"] == "failed":
-                raise failure(id, answer.get("code"), answer.get("error"), None)
+                raise failure(id, answer.get("code"), answer.get("error"), self._actor(id))
             if "result" in answer:
                 return answer["result"]
         return self.result(id, None if until is None else max(0.0, until - time.monotonic()))
+
+    def _actor(self, id: str) -> str | None:
+        # Who may call need not be allowed to look.
+        try:
+            return self.get(id).actor
+        except Refused:
+            return None
 
     def _start(self, name: str, arguments: dict[str, Any], id: str) -> str:
         self._http.ask("POST", _call_path(name, 0), _call_body(id, arguments))
