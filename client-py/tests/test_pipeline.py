@@ -35,8 +35,10 @@ def test_a_tool_is_called_and_its_handlers_failure_is_told(tmp_path: Path) -> No
         pytest.fail(f"{BIN}/asya is not there: cargo build -p asya-cli")
     folder = tmp_path / "greet"
     folder.mkdir()
-    for name, text in (("greet.py", HANDLER), ("greet.yaml", MANIFEST), ("tools.yaml", TOOLS)):
+    for name, text in (("greet.py", HANDLER), ("greet.yaml", MANIFEST)):
         (folder / name).write_text(text)
+    # Where the command is typed: found because there is none beside the manifest.
+    (tmp_path / "tools.yaml").write_text(TOOLS)
     address = f"127.0.0.1:{free_port()}"
     env = {name: value for name, value in os.environ.items() if not name.startswith("ASYA_")}
     with (tmp_path / "log").open("wb") as log:
