@@ -1,12 +1,15 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-keda lint bench bench-cluster bench-gateway generate images docker-build fuzz clean
+.PHONY: help demo demo-page test test-fast test-keda lint bench bench-cluster bench-gateway generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## build what it needs and run the documents example on real text, without broker or cluster
 	@examples/documents/demo.sh
+
+demo-page: ## the same, also as a tool of the gateway, and its page at http://127.0.0.1:8089 until Ctrl-C
+	@examples/documents/demo.sh --page
 
 test: ## everything: lint, unit, conformance against real brokers, Python, examples; starts the servers it needs
 	@tests/run.sh

@@ -56,8 +56,11 @@ lint() {
     step "ruff, mypy"
     "$VENV/bin/ruff" check --quiet examples benches charts tests
     "$VENV/bin/ruff" format --quiet --check examples benches charts tests
-    (cd runtime-py && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
-    (cd runtime-py && "../$VENV/bin/mypy" --strict src)
+    local package
+    for package in runtime-py client-py; do
+        (cd $package && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
+        (cd $package && "../$VENV/bin/mypy" --strict src)
+    done
 }
 
 rust() {
@@ -80,6 +83,7 @@ conformance() {
 python() {
     step "pytest"
     (cd runtime-py && "../$VENV/bin/pytest" -q tests)
+    (cd client-py && "../$VENV/bin/pytest" -q tests)
 }
 
 bridge() {

@@ -51,6 +51,8 @@ pub struct Rules {
     pub namespace: Option<String>,
     /// Where large payloads are kept; without it every payload travels in its envelope.
     pub payloads: Option<Claims>,
+    /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
+    pub logs: Option<String>,
 }
 
 impl Rules {
@@ -63,7 +65,13 @@ impl Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None, payloads: None }
+        Self {
+            routes: vec!["*".to_owned()],
+            limits: Limits::default(),
+            namespace: None,
+            payloads: None,
+            logs: None,
+        }
     }
 }
 

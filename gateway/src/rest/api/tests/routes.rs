@@ -62,6 +62,13 @@ async fn an_envelope_is_sent_looked_at_and_listed() {
     assert_eq!((&found["envelopes"][0]["id"], &found["next"]), (&json!("order/7"), &Value::Null));
     assert_eq!(get(&app, "/envelopes?status=failed").await.json()["envelopes"], json!([]));
     assert_eq!(get(&app, "/counts").await.json()["running"], 1);
+
+        // What the last actor reports behind the end is not taken any more; it has handled the envelope.
+        let end = Ending::Succeeded { result: None, stored_at: None };
+        world.service.finish(&TRUSTED, "order/7", &end).await.unwrap();
+        let hops = &get(&app, "/envelopes/order%2F7").await.json()["hops"];
+        assert_eq!((&hops[1]["actor"], &hops[1]["status"]), (&json!("read"), &json!("completed")));
+        assert!(hops[1]["ended_at"].is_string());
     })
     .await;
 }
