@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use asya_envelope::{Naming, Queue};
+use asya_envelope::{Limits, Naming, Queue};
+use asya_payload::{Claims, settings::PayloadText, store};
+use asya_settings::Reader;
 use asya_transport::{
     DeadLetters, Depth, Queues, Transport, TransportError,
     local::{Local, LocalOptions},
@@ -25,6 +27,8 @@ pub(crate) struct Broker {
     pub(crate) dead: Arc<dyn DeadLetters>,
     /// The queue file, if that is the transport.
     pub(crate) local: Option<Arc<Local>>,
+    /// Where large payloads are kept.
+    pub(crate) payloads: Option<Claims>,
     pub(crate) naming: Naming,
     pub(crate) name: &'static str,
 }
@@ -32,8 +36,11 @@ pub(crate) struct Broker {
 impl Broker {
     /// Opens what the common options say. `create`: a queue file that is not there is made.
     pub(crate) async fn open(common: &Common, create: bool) -> anyhow::Result<Self> {
+        let payloads = said()?;
         if let Some(url) = &common.transport {
-            return Self::connect(url).await;
+            let mut broker = Self::connect(url).await?;
+            broker.payloads = payloads.map(|claims| claims.at_most(most(&broker.transport)));
+            return Ok(broker);
         }
         let path = queue_file(common)?;
         if !path.exists() && !create {
@@ -58,11 +65,18 @@ impl Broker {
         }
         let local =
             Local::open(&path, LocalOptions::default()).map_err(|error| misconfigured(error.to_string()))?;
+        let most = most(&(local.clone() as Arc<dyn Transport>));
+        let beside = payload_directory(&path);
+        let payloads = match payloads {
+            None if beside.is_dir() => Some(kept_in(&beside)?),
+            said => said,
+        };
         Ok(Self {
             transport: local.clone(),
             queues: local.clone(),
             dead: local.clone(),
             local: Some(local),
+            payloads: payloads.map(|claims| claims.at_most(most)),
             naming: Naming::bare(),
             name: "local",
         })
@@ -109,6 +123,7 @@ impl Broker {
             queues: transport.clone(),
             dead: transport,
             local: None,
+            payloads: None,
             naming,
             name,
         }
@@ -140,6 +155,34 @@ impl Broker {
         }
         Ok(depths)
     }
+}
+
+/// The payload store that the environment names.
+fn said() -> anyhow::Result<Option<Claims>> {
+    let mut read = Reader::default();
+    let claims = PayloadText::from_env().claims(&mut read);
+    read.done(claims).map_err(|errors| misconfigured(errors.to_string()))
+}
+
+/// Where large payloads are kept on this machine, beside the queue file.
+pub(crate) fn payload_directory(queue_file: &Path) -> PathBuf {
+    queue_file.with_extension("payloads")
+}
+
+/// Claims on a directory, which is made.
+pub(crate) fn kept_in(directory: &Path) -> anyhow::Result<Claims> {
+    let directory = std::path::absolute(directory).context("finding the current directory")?;
+    let mut read = Reader::default();
+    let options = PayloadText::from_env().options(&mut read);
+    let options = read.done(options).map_err(|errors| misconfigured(errors.to_string()))?;
+    Ok(Claims::new(store::directory(&directory).map_err(misconfigured)?, options))
+}
+
+/// Payloads above this do not travel in their envelopes: the engine's bound.
+fn most(transport: &Arc<dyn Transport>) -> usize {
+    let mut limits = Limits::default();
+    limits.max_envelope = transport.max_message().unwrap_or(usize::MAX).min(limits.max_envelope);
+    limits.publishable() / 2
 }
 
 /// How a broker's queues are called: as `ASYA_QUEUE_TEMPLATE` and `ASYA_NAMESPACE` say, which sidecars read too.

@@ -301,3 +301,25 @@ fn a_missing_secret_is_named_with_the_line_to_add() {
     assert_eq!(place.up(&["--until-idle"]).end(), Some(0));
     assert_eq!(place.json(&["status", "s1"])[0]["payload"], "abc");
 }
+
+#[test]
+fn a_payload_that_no_queue_takes_passes_two_actors_with_payloads_and_not_without() {
+    const SIZE: usize = 5 << 20;
+    let place = Place::with("double", DOUBLE, "");
+    place.actor("again", DOUBLE, "");
+    place.write("large.json", &format!("\"{}\"", "x".repeat(SIZE)));
+    let mut up = place.up(&["--payloads", "--gateway", "off"]);
+    up.wait_for("queue file");
+    until("the queues", || place.run(&["queues", "again"]).status.success());
+    let ended = place.json(&["send", "double,again", "@large.json", "--wait", "--timeout", "50s"]);
+    let payload = ended[0]["payload"].as_str().unwrap();
+    assert!(payload.len() == 4 * SIZE && payload.bytes().all(|byte| byte == b'x'), "{}", payload.len());
+    assert_eq!(up.end_by(Signal::INT), Some(0));
+    let folder = place.path().join(".asya/queue.payloads");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "one envelope, three payloads");
+
+    fs::remove_dir_all(folder).unwrap();
+    let refused = place.run(&["send", "double", "@large.json"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("limit"), "{}", text(&refused.stderr));
+}

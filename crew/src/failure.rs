@@ -96,6 +96,17 @@ impl Details {
         details
     }
 
+    /// The reason with the exception's class, for a person: a message alone may be just `'name'`.
+    pub fn reason(&self) -> String {
+        match self.type_name.as_deref() {
+            Some(class) if !class.is_empty() && self.message != self.code => {
+                format!("{class}: {}", self.message)
+            }
+            Some(class) if !class.is_empty() => class.to_owned(),
+            _ => self.message.clone(),
+        }
+    }
+
     fn failure(&self) -> Failure {
         let mut failure = Failure::new(Code::parse(&self.code), Fault::Handler, self.message.clone());
         failure.type_name.clone_from(&self.type_name);
@@ -266,6 +277,7 @@ mod tests {
             (details.code.as_str(), details.actor.as_str(), details.message.as_str()),
             ("processing_error", "b", "x")
         );
+        assert_eq!(details.reason(), "ValueError: x");
         let again = again(2);
         assert!(matches!(again.next(&envelope, &details, 1, Timestamp::UNIX_EPOCH), Next::Wait(_)));
         assert!(matches!(again.next(&envelope, &details, 2, Timestamp::UNIX_EPOCH), Next::Send(_)));

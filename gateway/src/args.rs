@@ -59,6 +59,9 @@ options! {
         metrics_addr "ASYA_GATEWAY_METRICS_ADDR" "ADDRESS";
         /// Address that clients reach the gateway under, where they do not by the one they call
         public_url "ASYA_GATEWAY_PUBLIC_URL" "URL";
+        /// Where the page's links to logs lead. {id}, {actor} and, in milliseconds since 1970, {from} and {to} are
+        /// filled in [default: no links]
+        logs_url "ASYA_GATEWAY_LOGS_URL" "URL";
         /// Origins of web pages that may ask, with commas between them; https://example.com [default: the gateway's own]
         allowed_origins "ASYA_GATEWAY_ALLOWED_ORIGINS" "ORIGINS";
         /// Requests in hand at a time; more are refused with 503 [default: 1024]
@@ -80,6 +83,14 @@ options! {
         routes "ASYA_GATEWAY_ROUTES" "GLOBS";
         /// Largest envelope [default: 1Mi, on SQS 256Ki]
         max_envelope "ASYA_MAX_ENVELOPE" "BYTES";
+        /// Where large payloads are kept: s3://bucket/prefix, gs://, az:// or file:///directory [default: none]
+        payload_store "ASYA_PAYLOAD_STORE" "URL";
+        /// Payloads of more bytes are kept there; at most half of the largest envelope [default: 256Ki]
+        payload_threshold "ASYA_PAYLOAD_THRESHOLD" "BYTES";
+        /// The largest payload that is kept there [default: 64Mi]
+        payload_max "ASYA_PAYLOAD_MAX" "BYTES";
+        /// How long it is kept there [default: 720h]
+        payload_lifetime "ASYA_PAYLOAD_LIFETIME" "DURATION";
         /// The actors' namespace: sidecars of others may not report, and the queue template may need it
         namespace "ASYA_NAMESPACE" "NAME";
         /// How queues are named: asya-{actor} or asya-{namespace}-{actor} [default: asya-{actor}]

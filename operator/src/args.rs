@@ -127,6 +127,8 @@ options! {
     sidecar_image_pull_secrets "ASYA_SIDECAR_IMAGE_PULL_SECRETS" "NAMES";
     /// Resources of injected sidecars, as in a container
     sidecar_resources "ASYA_SIDECAR_RESOURCES" "JSON";
+    /// Further environment of injected sidecars, as in a container; what an actor says itself wins
+    sidecar_env "ASYA_SIDECAR_ENV" "JSON";
     /// Whether sidecars are init containers that stay: auto, true or false [default: auto]
     native_sidecar "ASYA_NATIVE_SIDECAR" "WORD";
     /// When pods follow a new runtime or sidecar: OnRestart or Rolling [default: OnRestart]

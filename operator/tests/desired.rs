@@ -325,3 +325,30 @@ fn a_bound_http_server_needs_no_named_container_and_a_port_that_the_sidecar_does
     let elsewhere = json!({"sidecar": {"env": [{"name": "ASYA_METRICS_ADDR", "value": ":9090"}]}});
     assert_eq!(look(8080, elsewhere), Ok(None));
 }
+
+#[test]
+fn what_every_sidecar_is_told_an_actor_may_say_otherwise() {
+    let all = r#"[{"name":"ASYA_PAYLOAD_STORE","value":"s3://all"},{"name":"AWS_REGION","value":"eu"}]"#;
+    let settings = Settings::read(Raw {
+        transport_config: Some(TRANSPORTS.to_owned()),
+        sidecar_env: Some(all.to_owned()),
+        ..Raw::default()
+    })
+    .unwrap();
+    let actor = actor(&json!({
+        "transport": "rabbitmq", "handler": "a.b",
+        "sidecar": {"env": [{"name": "ASYA_PAYLOAD_STORE", "value": "s3://mine"}]},
+    }));
+    let said = with_context(&settings, true, |context| {
+        asya_operator::desired::environment::sidecar(&actor, context, 30)
+    });
+    let value = |name: &str| {
+        let found: Vec<_> = said.iter().filter(|var| var.name == name).collect();
+        assert_eq!(found.len(), 1, "{name}");
+        found[0].value.clone().unwrap()
+    };
+    assert_eq!((value("ASYA_PAYLOAD_STORE").as_str(), value("AWS_REGION").as_str()), ("s3://mine", "eu"));
+    let metrics = r#"[{"name":"ASYA_METRICS_ADDR","value":":1"}]"#;
+    let refused = Settings::read(Raw { sidecar_env: Some(metrics.to_owned()), ..Raw::default() });
+    assert!(refused.unwrap_err().to_string().contains("ASYA_METRICS_ADDR"));
+}

@@ -101,6 +101,19 @@ pub struct Args {
     #[arg(long, env = "ASYA_ROUTES_ALLOW", value_name = "GLOBS", help_heading = "Retry and limits")]
     pub routes_allow: Option<String>,
 
+    /// Where large payloads are kept: s3://bucket/prefix, gs://, az:// or file:///directory; none by default.
+    #[arg(long, env = "ASYA_PAYLOAD_STORE", value_name = "URL", help_heading = "Large payloads")]
+    pub payload_store: Option<String>,
+    /// Payloads of more bytes than this are kept there; at most half of the largest envelope.
+    #[arg(long, env = "ASYA_PAYLOAD_THRESHOLD", value_name = "BYTES", help_heading = "Large payloads")]
+    pub payload_threshold: Option<String>,
+    /// The largest payload that is kept there.
+    #[arg(long, env = "ASYA_PAYLOAD_MAX", value_name = "BYTES", help_heading = "Large payloads")]
+    pub payload_max: Option<String>,
+    /// How long it is kept there.
+    #[arg(long, env = "ASYA_PAYLOAD_LIFETIME", value_name = "DURATION", help_heading = "Large payloads")]
+    pub payload_lifetime: Option<String>,
+
     /// Address of the broker; overrides host, port, username and password.
     #[arg(
         long,

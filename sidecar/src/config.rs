@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use asya_envelope::{ActorName, Limits, Naming};
+use asya_payload::Claims;
 
 use crate::retry::RetryPolicy;
 
@@ -74,6 +75,8 @@ pub struct EngineConfig {
     pub max_look_ahead: usize,
     /// The engine ends by itself after this; `None` = it works until it is stopped.
     pub job: Option<Job>,
+    /// Where large payloads are kept; without it every payload travels in its envelope.
+    pub payloads: Option<Claims>,
     /// Value of the label `transport` in metrics.
     pub transport_name: &'static str,
 }
@@ -98,6 +101,7 @@ impl EngineConfig {
             allowed_routes: vec!["*".to_owned()],
             max_look_ahead: DEFAULT_MAX_LOOK_AHEAD,
             job: None,
+            payloads: None,
             transport_name: "local",
         }
     }

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use crate::{
     arrival,
+    claim::Unclaimed,
+    failure::PAYLOAD_UNAVAILABLE,
     observe::Final,
     route::{Router, trace_of},
     settle::{Account, Action, Resolution},
@@ -30,7 +32,19 @@ impl Shared {
         };
         self.handling.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
-        let resolution = self.recorded(input, body, meta).await;
+        // A failure is recorded as it came, for the replay: what failed is referred to inside of it.
+        let failed = self.actor() == self.config.error_end;
+        let whole = if failed { Ok(None) } else { self.redeemed(input).await };
+        let resolution = match whole {
+            Ok(None) => self.recorded(input, input, body, meta).await,
+            Ok(Some(whole)) => self.recorded(input, &whole.envelope, &whole.body, meta).await,
+            Err(Unclaimed::Released) => Resolution::release(),
+            // An end has no error end behind it.
+            Err(Unclaimed::Refused(refusal)) => Resolution::dead(refusal.code, refusal.message),
+            Err(Unclaimed::Unavailable(reason)) => {
+                self.end_again(meta, PAYLOAD_UNAVAILABLE, &reason, None, meta.attempts)
+            }
+        };
         let took = started.elapsed();
         self.handling.fetch_sub(1, Ordering::Relaxed);
         drop(slot);
@@ -39,7 +53,7 @@ impl Shared {
         resolution
     }
 
-    async fn recorded(&self, input: &Envelope, body: &Bytes, meta: &Meta) -> Resolution {
+    async fn recorded(&self, came: &Envelope, input: &Envelope, body: &Bytes, meta: &Meta) -> Resolution {
         let attempt = meta.attempts + 1;
         let mut replies = self.handler.handle(Request {
             envelope: input.clone(),
@@ -103,7 +117,9 @@ impl Shared {
                 return self.end_again(meta, code, &failure.message, None, attempts);
             }
         };
-        match self.final_report(input, result, stored, meta).await {
+        // A result that no message could hold is reported as the reference that it came as.
+        let reported = if body.len() > self.config.limits.max_envelope { came } else { input };
+        match self.final_report(reported, result, stored, meta).await {
             Ok(()) => resolution,
             Err(again) => again,
         }

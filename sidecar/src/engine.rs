@@ -7,7 +7,7 @@ use std::{
 };
 
 use asya_envelope::Queue;
-use asya_handler::{Capacity, Handler, Readiness};
+use asya_handler::{Budget, Capacity, Handler, Readiness};
 use asya_transport::{Consumer, Delivery, Health, Transport, TransportError};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::{
@@ -76,12 +76,15 @@ impl Engine {
         if let Some(most) = transport.max_message() {
             config.limits.max_envelope = config.limits.max_envelope.min(most);
         }
+        // Beside a payload that travels there is room for headers that grow on the way.
+        config.payloads = config.payloads.map(|claims| claims.at_most(config.limits.publishable() / 2));
         let metrics = observers
             .metrics
             .as_ref()
             .map(|metrics| metrics.actor(config.actor.as_str(), config.transport_name));
         let learnt = Credit::new(config.memory_budget, config.max_look_ahead);
         let capacity = *handler.capacity().borrow();
+        let memory = config.memory_budget;
         let shared = Shared {
             credit: Permits::new(learnt.of(capacity)),
             slots: Permits::new(capacity.total().max(1)),
@@ -94,6 +97,7 @@ impl Engine {
             runs: Runs::default(),
             handling: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            redeeming: Budget::new(memory / 2),
             learnt: Mutex::new(learnt),
             draining: CancellationToken::new(),
             abort: CancellationToken::new(),

@@ -26,6 +26,14 @@ pub const ROUTE_NOT_ALLOWED: &str = "route_not_allowed";
 pub const UNROUTABLE: &str = "unroutable";
 /// The transport refuses this very message.
 pub const REFUSED: &str = "refused";
+/// The payload store does not hold what the envelope refers to.
+pub const PAYLOAD_MISSING: &str = "payload_missing";
+/// The reference is not this envelope's, or what the store holds is not what was checked in.
+pub const PAYLOAD_INVALID: &str = "payload_invalid";
+/// The payload is in a payload store, and this actor has none.
+pub const PAYLOAD_NO_STORE: &str = "payload_no_store";
+/// The payload store was away for as long as a message may be delivered.
+pub const PAYLOAD_UNAVAILABLE: &str = "payload_unavailable";
 /// A handler asked to be called again more often than a message may be delivered.
 pub const RETRIES_EXHAUSTED: &str = "retries_exhausted";
 
@@ -71,7 +79,8 @@ pub(crate) fn reason_label(code: &str) -> &str {
         ParseError::CODE => "parse_error",
         UNROUTABLE | REFUSED => "routing_error",
         TOO_LARGE | ROUTE_MISMATCH | END_IN_ROUTE | DEADLINE | POISON | LOOP | NOT_ADVANCED
-        | INVALID_ROUTE | ROUTE_NOT_ALLOWED | RETRIES_EXHAUSTED => code,
+        | INVALID_ROUTE | ROUTE_NOT_ALLOWED | RETRIES_EXHAUSTED | PAYLOAD_MISSING | PAYLOAD_INVALID
+        | PAYLOAD_NO_STORE | PAYLOAD_UNAVAILABLE => code,
         _ => "runtime_error",
     }
 }
@@ -109,6 +118,10 @@ mod tests {
             UNROUTABLE,
             REFUSED,
             RETRIES_EXHAUSTED,
+            PAYLOAD_MISSING,
+            PAYLOAD_INVALID,
+            PAYLOAD_NO_STORE,
+            PAYLOAD_UNAVAILABLE,
             ParseError::CODE,
             Code::Processing.as_str(),
             Code::Connection.as_str(),

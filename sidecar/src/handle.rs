@@ -14,7 +14,8 @@ use bytes::Bytes;
 
 use crate::{
     arrival,
-    failure::{RETRIES_EXHAUSTED, Refusal, failed_run},
+    claim::{Leaving, Stored, Unclaimed},
+    failure::{PAYLOAD_UNAVAILABLE, RETRIES_EXHAUSTED, Refusal, failed_run},
     observe::{Reporter, Status},
     route::{Addressed, Router, trace_of},
     settle::{Account, Action, Resolution, Unpublished},
@@ -27,8 +28,20 @@ enum Stopped {
     Refused(Refusal),
     /// A child could not be published anywhere.
     NoSink(String),
+    /// The payload store does not take what the handler returned.
+    NoStore(String),
     /// The engine stops.
     Released,
+}
+
+impl From<Unclaimed> for Stopped {
+    fn from(why: Unclaimed) -> Self {
+        match why {
+            Unclaimed::Refused(refusal) => Self::Refused(refusal),
+            Unclaimed::Unavailable(reason) => Self::NoStore(reason),
+            Unclaimed::Released => Self::Released,
+        }
+    }
 }
 
 impl From<Refusal> for Stopped {
@@ -41,16 +54,20 @@ impl From<Refusal> for Stopped {
 #[derive(Default)]
 struct Yields {
     /// Item 0: published last, when the count is known.
-    first: Option<Item>,
+    first: Option<Leaving>,
     count: u64,
     /// Items 1.. that are confirmed on their queues.
     sent: u64,
+    /// Payloads that were stored for them.
+    stored: Stored,
 }
 
 impl Shared {
-    /// Runs the handler on a checked envelope and decides what follows.
+    /// Runs the handler on a checked envelope and decides what follows. `came` is the same as it came, its payload by
+    /// reference if that is how it came.
     pub(crate) async fn handled(
         &self,
+        came: &Envelope,
         input: &Envelope,
         body: &Bytes,
         meta: &Meta,
@@ -58,7 +75,7 @@ impl Shared {
     ) -> Resolution {
         let attempt = meta.attempts + 1;
         let (trace, parent) = self.trace(input);
-        let mut router = Router::new(&self.config, input, attempt, trace);
+        let mut router = Router::new(&self.config, input, attempt, trace).came_as(came);
         let mut yields = Yields::default();
         let began = SystemTime::now();
         reporter.report(Status::Processing, "handler started", None, None);
@@ -67,12 +84,15 @@ impl Shared {
             metrics.headers_restored(router.headers_restored);
         }
         let resolution = match run {
-            Ok(End::Done(items)) => match self.done(&mut router, yields.first.take(), yields.count, items) {
+            Ok(End::Done(items)) => match self.done(&mut router, &mut yields, items).await {
                 Ok(resolution) => resolution,
-                Err(refusal) => self.failed(&router, refusal.report(self.actor(), attempt), yields.sent),
+                Err(stopped) => self.stopped(&router, meta, stopped, yields.sent),
             },
             Ok(End::Platform { envelopes, writes, fate: _ }) => {
-                self.platform(&router, envelopes, writes, attempt)
+                match self.platform(&router, envelopes, writes, attempt).await {
+                    Ok(resolution) => resolution,
+                    Err(stopped) => self.stopped(&router, meta, stopped, 0),
+                }
             }
             Ok(End::Drop { reason }) => {
                 tracing::info!(id = input.id, reason, "dropped by the handler");
@@ -84,20 +104,26 @@ impl Shared {
                 self.asked_to_retry(&router, input, meta, after, &reason, yields.sent)
             }
             Ok(End::Failed(failure)) => self.failure(&router, input, meta, &failure, yields.sent),
-            Err(Stopped::Refused(refusal)) => {
-                tracing::warn!(
-                    id = input.id,
-                    code = refusal.code,
-                    reason = refusal.message,
-                    "result refused"
-                );
-                self.failed(&router, refusal.report(self.actor(), attempt), yields.sent)
-            }
-            Err(Stopped::NoSink(reason)) => Resolution::dead(crate::failure::UNROUTABLE, reason),
-            Err(Stopped::Released) => Resolution::release(),
+            Err(stopped) => self.stopped(&router, meta, stopped, yields.sent),
         };
         self.span(input, attempt, trace, parent, began, &resolution);
         resolution
+    }
+
+    /// What becomes of a run whose answer is not sent.
+    fn stopped(&self, router: &Router<'_>, meta: &Meta, stopped: Stopped, sent: u64) -> Resolution {
+        let refusal = match stopped {
+            Stopped::Refused(refusal) => refusal,
+            Stopped::NoSink(reason) => return Resolution::dead(crate::failure::UNROUTABLE, reason),
+            Stopped::Released => return Resolution::release(),
+            Stopped::NoStore(reason) => match self.store_again(meta, &reason) {
+                Some(again) => return again,
+                None => Refusal::new(PAYLOAD_UNAVAILABLE, reason),
+            },
+        };
+        let (id, code, reason) = (&router.came().id, refusal.code, &refusal.message);
+        tracing::warn!(id, code, reason, "result refused");
+        self.failed(router, refusal.report(self.actor(), meta.attempts + 1), sent)
     }
 
     async fn run(
@@ -128,12 +154,14 @@ impl Shared {
                     reporter.report(Status::Processing, message, Some(fraction), None);
                 }
                 Reply::Yield(item) if yields.count == 0 => {
+                    let item = self.leaving(&input.id, item, &mut yields.stored).await?;
                     // Its faults are found now, before any child is sent.
                     router.item(item.clone(), 0, Some(1))?;
                     yields.first = Some(item);
                     yields.count = 1;
                 }
                 Reply::Yield(item) => {
+                    let item = self.leaving(&input.id, item, &mut yields.stored).await?;
                     let message = router.item(item, yields.count, None)?;
                     yields.count += 1;
                     self.publish(message, yields.count).await.map_err(|error| match error {
@@ -148,22 +176,25 @@ impl Shared {
     }
 
     /// The messages of a complete answer: what was yielded last of all, because it carries the count.
-    fn done(
+    async fn done(
         &self,
         router: &mut Router<'_>,
-        first: Option<Item>,
-        yielded: u64,
+        yields: &mut Yields,
         items: Vec<Item>,
-    ) -> Result<Resolution, Refusal> {
-        let Some(first) = first else {
-            if items.is_empty() {
+    ) -> Result<Resolution, Stopped> {
+        let mut leaving = Vec::with_capacity(items.len());
+        for item in items {
+            leaving.push(self.leaving(&router.came().id, item, &mut yields.stored).await?);
+        }
+        let Some(first) = yields.first.take() else {
+            if leaving.is_empty() {
                 return Ok(Resolution::succeeded(vec![router.nothing()?], "empty_response"));
             }
-            return Ok(Resolution::succeeded(router.items(items)?, "success"));
+            return Ok(Resolution::succeeded(router.items(leaving)?, "success"));
         };
-        let count = yielded + items.len() as u64;
-        let mut messages: Vec<Addressed> = Vec::with_capacity(items.len() + 1);
-        for (index, item) in (yielded..).zip(items) {
+        let count = yields.count + leaving.len() as u64;
+        let mut messages: Vec<Addressed> = Vec::with_capacity(leaving.len() + 1);
+        for (index, item) in (yields.count..).zip(leaving) {
             messages.push(router.item(item, index, None)?);
         }
         messages.push(router.item(first, 0, Some(count))?);
@@ -174,16 +205,17 @@ impl Shared {
     /// the message that happened to be in hand: the envelope that a fan-in makes is another than the part that completed
     /// it. If only an excerpt of it fits there nothing is recorded, so that all of it can be made again from the message
     /// on the dead-letter queue.
-    fn platform(
+    async fn platform(
         &self,
         router: &Router<'_>,
         envelopes: Vec<Envelope>,
         writes: Vec<Write>,
         attempt: u32,
-    ) -> Resolution {
+    ) -> Result<Resolution, Stopped> {
         let mut account = Account::Succeeded("success");
         let mut messages = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
+            let envelope = self.sent_on(envelope).await?;
             let refusal = match router.platform(envelope.clone()) {
                 Ok(message) => {
                     messages.push(message);
@@ -194,11 +226,11 @@ impl Shared {
             tracing::warn!(id = envelope.id, code = refusal.code, reason = refusal.message, "result refused");
             let report = refusal.report(self.actor(), attempt);
             let failed = self.to_error(report.wrap(&router.stamped(envelope), &self.config.limits), &report);
-            let Action::Forward { messages: error, .. } = failed.action else { return failed };
+            let Action::Forward { messages: error, .. } = failed.action else { return Ok(failed) };
             messages.extend(error);
             account = failed.account;
         }
-        Resolution { action: Action::Forward { messages, writes }, account }
+        Ok(Resolution { action: Action::Forward { messages, writes }, account })
     }
 
     /// What becomes of a failed run.
@@ -270,7 +302,7 @@ impl Shared {
     /// The way to the error end. `sent` children are not recalled; the report says how many they are.
     fn failed(&self, router: &Router<'_>, mut report: ErrorReport, sent: u64) -> Resolution {
         report.children_sent = (sent > 0).then_some(sent);
-        self.to_error(report.wrap(&router.stamped(router.input().clone()), &self.config.limits), &report)
+        self.to_error(report.wrap(&router.stamped(router.came().clone()), &self.config.limits), &report)
     }
 
     pub(crate) fn actor(&self) -> &str {

@@ -14,6 +14,7 @@
 //! | [`gateway`] | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | `arrival` | what is checked before a handler sees an envelope |
+//! | `claim` | large payloads, redeemed before a handler and checked in after it |
 //! | `work` | one delivery: join, check, handle, resolve |
 //! | `handle` | one run of the handler, generators included |
 //! | `end` | end actors, which record and never route |
@@ -27,6 +28,7 @@
 
 pub mod args;
 mod arrival;
+mod claim;
 pub mod config;
 mod credit;
 mod end;

@@ -7,11 +7,13 @@ use std::collections::HashSet;
 
 use asya_envelope::{Envelope, Headers, Raw, Route, glob::matches, headers, lineage::Lineage};
 use asya_handler::Item;
+use asya_payload::reference::HEADER;
 use asya_telemetry::TraceContext;
 use asya_transport::Outgoing;
 
 use crate::{
     EngineConfig,
+    claim::Leaving,
     failure::{END_IN_ROUTE, INVALID_ROUTE, LOOP, NOT_ADVANCED, ROUTE_NOT_ALLOWED, Refusal, TOO_LARGE},
 };
 
@@ -43,7 +45,10 @@ pub(crate) struct Addressed {
 /// Turns the answers to one envelope into messages.
 pub(crate) struct Router<'a> {
     config: &'a EngineConfig,
+    /// What the handler got.
     input: &'a Envelope,
+    /// The same as it came, its payload by reference if that is how it came.
+    came: &'a Envelope,
     attempt: u32,
     trace: Option<TraceContext>,
     lineage: Lineage,
@@ -59,12 +64,24 @@ impl<'a> Router<'a> {
         attempt: u32,
         trace: Option<TraceContext>,
     ) -> Self {
-        Self { config, input, attempt, trace, lineage: Lineage::of(input), headers_restored: 0 }
+        Self { config, input, came: input, attempt, trace, lineage: Lineage::of(input), headers_restored: 0 }
+    }
+
+    /// What goes to an end unhandled or failed goes as it came.
+    #[must_use]
+    pub(crate) fn came_as(mut self, came: &'a Envelope) -> Self {
+        self.came = came;
+        self
     }
 
     /// The `index`-th item (0-based) of an answer of `count` items; only item 0 of a fan-out needs the count.
-    pub(crate) fn item(&mut self, item: Item, index: u64, count: Option<u64>) -> Result<Addressed, Refusal> {
-        let Item { payload, route, headers } = item;
+    pub(crate) fn item(
+        &mut self,
+        item: impl Into<Leaving>,
+        index: u64,
+        count: Option<u64>,
+    ) -> Result<Addressed, Refusal> {
+        let Leaving { item: Item { payload, route, headers }, reference } = item.into();
         let mut next = Envelope { payload, ..self.input.clone() };
         next.route = match route {
             Some(route) => self.checked(route)?,
@@ -76,12 +93,16 @@ impl<'a> Router<'a> {
             self.headers_restored += restored;
         }
         next.headers.remove(headers::RUNS);
+        next.headers.remove(HEADER);
+        if let Some(reference) = &reference {
+            reference.stand_in(&mut next);
+        }
         self.lineage.assign(&mut next, index, count);
         self.addressed(next)
     }
 
     /// All items of a complete answer, item 0 last: it says how many there are, so it must not be seen first.
-    pub(crate) fn items(&mut self, items: Vec<Item>) -> Result<Vec<Addressed>, Refusal> {
+    pub(crate) fn items(&mut self, items: Vec<impl Into<Leaving>>) -> Result<Vec<Addressed>, Refusal> {
         let count = Some(items.len() as u64);
         let mut messages = Vec::with_capacity(items.len());
         for (index, item) in (0..).zip(items) {
@@ -95,7 +116,7 @@ impl<'a> Router<'a> {
 
     /// The answer was empty: the input itself goes to the happy end, `current` unchanged.
     pub(crate) fn nothing(&self) -> Result<Addressed, Refusal> {
-        let mut ended = self.input.clone();
+        let mut ended = self.came.clone();
         ended.headers.remove(headers::RUNS);
         self.sent_to(ended, Kind::HappyEnd)
     }
@@ -119,9 +140,9 @@ impl<'a> Router<'a> {
         envelope
     }
 
-    /// The envelope whose answers are routed.
-    pub(crate) fn input(&self) -> &Envelope {
-        self.input
+    /// The envelope whose answers are routed, as it came.
+    pub(crate) fn came(&self) -> &Envelope {
+        self.came
     }
 
     /// A handler's route, if it keeps to the rules.

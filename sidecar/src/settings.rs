@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use asya_envelope::{ActorName, Limits};
+use asya_payload::settings::PayloadText;
 pub use asya_settings::Errors;
 use asya_settings::{Reader, Secret, boolean, filled, list, number, positive_duration, units};
 use asya_telemetry::{custom, log, names, server};
@@ -98,6 +99,10 @@ impl Settings {
             memory_budget,
             grace,
             routes_allow,
+            payload_store,
+            payload_threshold,
+            payload_max,
+            payload_lifetime,
             rabbitmq_url,
             rabbitmq_url_file,
             rabbitmq_host,
@@ -233,6 +238,12 @@ impl Settings {
         let broker = broker.unwrap_or(rabbitmq);
         // A missing name is an error by now; it only must not stop the search for others.
         let actor = actor.unwrap_or_else(|| ActorName::parse("unnamed").expect("a valid name"));
+        let payloads = PayloadText {
+            store: payload_store,
+            threshold: payload_threshold,
+            most: payload_max,
+            lifetime: payload_lifetime,
+        };
         let engine = EngineConfig {
             transport_name: broker.name(),
             naming,
@@ -270,6 +281,7 @@ impl Settings {
                 number,
             ),
             job,
+            payloads: payloads.claims(&mut read),
             ..EngineConfig::new(actor)
         };
         let runtime = Said { kind: runtime, socket_dir, http_url, handler_mode, concurrency }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, atomic::AtomicUsize};
 
-use asya_handler::Handler;
+use asya_handler::{Budget, Handler};
 use asya_telemetry::ActorMetrics;
 use asya_transport::Transport;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) handling: AtomicUsize,
     /// Deliveries that wait for a missing queue.
     pub(crate) waiting: AtomicUsize,
+    /// Memory for redeemed payloads.
+    pub(crate) redeeming: Budget,
     /// What was learnt about sizes and times.
     pub(crate) learnt: Mutex<Credit>,
     /// Nothing new begins.

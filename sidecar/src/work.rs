@@ -191,9 +191,16 @@ impl Shared {
         if let Err(refusal) = arrival::deadline(input, SystemTime::now()) {
             return self.refused(input, &refusal);
         }
+        // Not before there is a slot: what waits for one does not wait with its payload in memory.
+        let whole = match self.redeemed(input).await {
+            Ok(whole) => whole,
+            Err(why) => return self.not_redeemed(input, meta, why),
+        };
         let beside = self.handling.fetch_add(1, Ordering::Relaxed) + 1;
         let started = Instant::now();
-        let resolution = self.handled(input, body, meta, &mut reporter).await;
+        let (given, whole_body) =
+            whole.as_ref().map_or((input, body), |whole| (&whole.envelope, &whole.body));
+        let resolution = self.handled(input, given, whole_body, meta, &mut reporter).await;
         let took = started.elapsed();
         self.handling.fetch_sub(1, Ordering::Relaxed);
         drop(slot);

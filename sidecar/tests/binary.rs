@@ -253,3 +253,55 @@ async fn an_http_server_that_starts_late_handles_what_waited_for_it() {
     assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
     server.abort();
 }
+
+/// A message of 20 MiB does not pass any of the brokers, nor a queue file with the default limit.
+#[tokio::test]
+async fn twenty_mebibytes_pass_two_sidecars_by_reference_and_come_out_whole() {
+    const SIZE: usize = 20 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let local = queues(folder.path()).await;
+    local.ensure(&Naming::bare().queue("next")).await.unwrap();
+    let store = format!("file://{}", folder.path().join("payloads").display());
+    let mut running = Vec::new();
+    for actor in ["ocr", "next"] {
+        let sockets = folder.path().join(actor);
+        std::fs::create_dir(&sockets).unwrap();
+        let more = [
+            ("ASYA_ACTOR_NAME", actor),
+            ("ASYA_SOCKET_DIR", sockets.to_str().unwrap()),
+            ("ASYA_PAYLOAD_STORE", &store),
+        ];
+        let (child, _) = start_with(folder.path(), &more).await;
+        let runtime = tokio::spawn(async move {
+            serve(&sockets, ServeOptions::default(), async move |call: Call| {
+                let text: serde_json::Value = call.json()?;
+                match text.as_str() {
+                    Some(text) if text.len() == SIZE => Answer::json(&text.replace('x', "y")),
+                    _ => Answer::json(&"x".repeat(SIZE)),
+                }
+            })
+            .await
+        });
+        running.push((child, runtime));
+    }
+    let body = br#"{"id":"a","route":{"actors":["ocr","next"],"current":0},"payload":"small"}"#;
+    let queue = |actor| Naming::bare().queue(actor);
+    local.publish(Outgoing { queue: queue("ocr"), body: body.as_slice().into() }, None).await.unwrap();
+    let mut ends = local.consume(&queue("happy-end"), 1.try_into().unwrap()).await.unwrap();
+    let end = timeout(2 * LIMIT, ends.next()).await.unwrap().unwrap();
+    assert!(end.body.len() < 2000, "{} bytes", end.body.len());
+
+    let ended = asya_envelope::Envelope::parse(end.body.clone()).unwrap();
+    let reference = asya_payload::Reference::of(&ended).unwrap();
+    let claims = asya_payload::Claims::new(
+        asya_payload::store::open(&store).unwrap(),
+        asya_payload::Options::default(),
+    );
+    let payload = claims.redeem("a", &reference).await.unwrap().to_text().unwrap();
+    assert!(payload.len() == SIZE && payload.bytes().all(|byte| byte == b'y'));
+    for (child, runtime) in running {
+        let Output { status, stderr, .. } = terminate(child).await;
+        assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+        runtime.abort();
+    }
+}

@@ -211,6 +211,10 @@ ROWS: dict[str, Row] = {
         {"limits": {"memory": "1Gi"}},
         lambda r: '"memory":"1Gi"' in r.env("ASYA_SIDECAR_RESOURCES"),
     ),
+    "sidecar.env": Row(
+        [{"name": "ASYA_PAYLOAD_STORE", "value": "s3://b/p"}],
+        env("ASYA_SIDECAR_ENV", '[{"name":"ASYA_PAYLOAD_STORE","value":"s3://b/p"}]'),
+    ),
     "rollout.policy": Row("Rolling", env("ASYA_ROLLOUT_POLICY", "Rolling")),
     "rollout.maxConcurrent": Row(2, env("ASYA_ROLLOUT_MAX_CONCURRENT", "2")),
     "deletion.timeout": Row("1m", env("ASYA_DELETION_TIMEOUT", "1m")),

@@ -32,6 +32,10 @@
 {{- end }}
 - name: ASYA_SIDECAR_RESOURCES
   value: {{ $v.sidecar.defaultResources | toJson | quote }}
+{{- with $v.sidecar.env }}
+- name: ASYA_SIDECAR_ENV
+  value: {{ . | toJson | quote }}
+{{- end }}
 - {name: ASYA_NATIVE_SIDECAR, value: {{ $v.sidecar.native | quote }}}
 - {name: ASYA_RUNTIME_NAMESPACE, value: {{ $v.runtime.namespace | quote }}}
 - {name: ASYA_RUNTIME_SOURCE, value: {{ $v.runtime.source | quote }}}

@@ -144,7 +144,7 @@ fn callback_token(access: &mut Access) -> anyhow::Result<Option<NamedTempFile>> 
     Ok(Some(file))
 }
 
-/// The file that `--tools` names, or the one beside the manifests.
+/// The file that `--tools` names, or the one beside the manifests, or the one here.
 fn tools(up: &Up) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = &up.tools {
         return Ok(Some(path.clone()));
@@ -158,7 +158,7 @@ fn tools(up: &Up) -> anyhow::Result<Option<PathBuf>> {
         }
     }
     match &found[..] {
-        [] => Ok(None),
+        [] => Ok(Some(PathBuf::from(TOOLS)).filter(|file| file.is_file())),
         [file] => Ok(Some(file.clone())),
         [first, second, ..] => Err(misconfigured(format!(
             "tools are in {} and in {}: name one file or directory with --tools",
@@ -191,6 +191,7 @@ fn settings(
     options.namespace = None;
     let mut settings = Settings::read(&options).map_err(|errors| misconfigured(errors.to_string()))?;
     settings.naming = broker.naming.clone();
+    settings.rules.payloads.clone_from(&broker.payloads);
     if let Some(limit) = broker.transport.max_message() {
         let largest = &mut settings.rules.limits.max_envelope;
         *largest = (*largest).min(limit);

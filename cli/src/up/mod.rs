@@ -29,6 +29,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use asya_crew::Recorder;
+use asya_payload::settings::STORE;
 use asya_transport::TransportError;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -39,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::Common,
-    broker::{Broker, QUEUE_FILE, queue_file},
+    broker::{Broker, QUEUE_FILE, kept_in, payload_directory, queue_file},
     commands::up::Up,
     exit,
     manifest::{self, Loaded},
@@ -70,12 +71,15 @@ enum Stop {
 
 /// Runs the actors until a signal, or until idle.
 pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
-    let Up { ref paths, reload, until_idle, max_replicas, plain, verbose, .. } = up;
+    let Up { ref paths, reload, until_idle, max_replicas, payloads, plain, verbose, .. } = up;
     let mut signals = signals()?;
     let loaded = manifest::load(paths);
     loaded.usable()?;
     let common = here(common)?;
     let cap = max_replicas.unwrap_or_else(cpus);
+    if payloads {
+        keep_payloads(&common)?;
+    }
     let broker = Broker::open(&common, true).await?;
     let plan = Plan::of(&loaded, &broker, cap)?;
 
@@ -101,6 +105,7 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
         reporter: host.as_ref().map(|host| host.reporter.clone()).unwrap_or_default(),
     });
     greet(&ground, &plan);
+    let sweeper = sweeper(&common, &ground.broker);
     let mut watch = reload.then(|| Watch::start(directories(&loaded))).transpose()?;
     let mut fleet = Fleet::new(Arc::clone(&ground), plan).await?;
     rows.send_replace(fleet.rows());
@@ -112,6 +117,9 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     };
     let stop = work(&mut fleet, &ground, &rows, &mut signals, watch.as_mut(), replan, until_idle).await;
     let code = finish(&mut fleet, &ground, &rows, &mut signals, stop).await;
+    if let Some(sweeper) = sweeper {
+        sweeper.abort();
+    }
     // Last, for what ended was reported to it.
     if let Some(host) = host {
         host.end(&logs).await;
@@ -247,6 +255,30 @@ fn here(mut common: Common) -> anyhow::Result<Common> {
         });
     }
     Ok(common)
+}
+
+/// Makes the directory for large payloads beside the queue file: whoever opens the file uses it from then on.
+fn keep_payloads(common: &Common) -> anyhow::Result<()> {
+    if common.transport.is_some() && std::env::var(STORE).map_or(true, |text| text.is_empty()) {
+        return Err(exit::misconfigured(format!(
+            "--payloads keeps them beside the queue file; with --transport name a store by {STORE}"
+        )));
+    }
+    match &common.queue_file {
+        Some(file) => kept_in(&payload_directory(file)).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Removes old payloads of the directory beside the queue file. Another store has its own rules.
+fn sweeper(common: &Common, broker: &Broker) -> Option<tokio::task::JoinHandle<()>> {
+    let file = common.queue_file.as_ref().filter(|_| broker.local.is_some())?;
+    let directory = payload_directory(file);
+    directory
+        .is_dir()
+        .then(|| kept_in(&directory).ok())
+        .flatten()
+        .map(|claims| tokio::spawn(claims.sweeper()))
 }
 
 fn directories(loaded: &Loaded) -> Vec<std::path::PathBuf> {

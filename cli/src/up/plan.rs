@@ -223,6 +223,7 @@ fn engine(name: ActorName, broker: &Broker) -> EngineConfig {
     let mut engine = EngineConfig::new(name);
     engine.naming = broker.naming.clone();
     engine.transport_name = broker.name;
+    engine.payloads.clone_from(&broker.payloads);
     if let Some(limit) = broker.transport.max_message() {
         engine.limits.max_envelope = engine.limits.max_envelope.min(limit);
     }

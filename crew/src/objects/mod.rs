@@ -3,14 +3,12 @@
 //! | module | holds |
 //! |---|---|
 //! | `layout` | the key of a record, and its text |
-//! | `place` | [`Place`]: which store, and how it is opened |
-//! | `connect` | the HTTP client that stores are spoken to with |
+//!
+//! Which store, and how it is opened, is said in [`asya_objects`].
 //!
 //! A record is stored when the store has confirmed it; what fails is an [`ActError`], so that the message stays.
 
-mod connect;
 mod layout;
-mod place;
 
 use std::{
     collections::VecDeque,
@@ -25,7 +23,8 @@ use object_store::{
     Attribute, Attributes, Error, ObjectStore, PutOptions, PutPayload, path::Path, signer::Method,
 };
 
-pub use place::{Place, PlaceError, S3};
+use asya_objects::{Bucket, chain};
+pub use asya_objects::{Place, PlaceError, S3};
 
 use crate::actor::ActError;
 
@@ -43,7 +42,7 @@ const REMEMBERED: usize = 1_024;
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     /// Set where a missing bucket can be made.
-    bucket: Option<place::Bucket>,
+    bucket: Option<Bucket>,
     /// Address of the store, in front of keys.
     base: String,
     results: String,
@@ -157,18 +156,4 @@ impl Objects {
     pub fn base(&self) -> &str {
         &self.base
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }

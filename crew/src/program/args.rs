@@ -79,6 +79,11 @@ pub struct Args {
     #[command(flatten)]
     pub work: super::work::Args,
 
+    /// Whether this program removes payloads that are older than ASYA_PAYLOAD_LIFETIME from the payload store; not needed
+    /// where the bucket has a rule for it.
+    #[arg(long, env = "ASYA_PAYLOAD_SWEEP", value_name = "BOOL", help_heading = "Large payloads")]
+    pub payload_sweep: Option<String>,
+
     /// Those of the engine around the actor.
     #[command(flatten)]
     pub sidecar: asya_sidecar::args::Args,

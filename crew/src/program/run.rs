@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use asya_handler::Handler;
-use asya_sidecar::{gateway::Gateway, wiring};
+use asya_sidecar::{
+    gateway::Gateway,
+    settings::Settings as Sidecar,
+    wiring::{self, Beside},
+};
 use asya_store::{EnvelopeStore, StoreOptions};
 
 use super::settings::Settings;
@@ -19,8 +23,18 @@ use crate::{
 /// # Errors
 /// What no waiting mends.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let Settings { kind, sidecar, records, results_prefix, errors_prefix, fan_ins, again, database, work } =
-        settings;
+    let Settings {
+        kind,
+        sidecar,
+        records,
+        results_prefix,
+        errors_prefix,
+        fan_ins,
+        again,
+        database,
+        work,
+        sweep,
+    } = settings;
     let store = match &database {
         Some(url) => {
             // A database that is away at the start: the container is started again, with the kubelet's pauses.
@@ -47,6 +61,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             error_end: engine.error_end.clone(),
         };
         let (handler, beside) = work.start(state, names).map_err(anyhow::Error::msg)?;
+        let beside = swept(&sidecar, sweep, beside);
         return wiring::run_beside(sidecar, handler, beside).await;
     }
     let handler: Arc<dyn Handler> = match kind {
@@ -63,5 +78,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
         _ => Arc::new(HappyEnd::new(recorder, fan_ins)),
     };
-    wiring::run_with(sidecar, handler).await
+    let beside = swept(&sidecar, sweep, None);
+    wiring::run_beside(sidecar, handler, beside).await
+}
+
+/// The work beside, and that of removing old payloads where this actor is to do it.
+fn swept(sidecar: &Sidecar, sweep: bool, own: Option<Beside>) -> Option<Beside> {
+    let Some(claims) = sidecar.engine.payloads.clone().filter(|_| sweep) else { return own };
+    Some(Box::new(move |transport| {
+        Box::pin(async move {
+            let own = async {
+                if let Some(own) = own {
+                    own(transport).await;
+                }
+            };
+            futures::future::join(own, claims.sweeper()).await;
+        })
+    }))
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path, time::Duration};
 
-use asya_settings::{Errors, filled, units};
+use asya_settings::{Errors, boolean, filled, units};
 use asya_sidecar::settings::Settings as Sidecar;
 
 use super::args::Args;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub database: Option<String>,
     /// What it does, unless it is an end actor.
     pub work: Option<Work>,
+    /// Whether old payloads are removed from the payload store.
+    pub sweep: bool,
 }
 
 impl Settings {
@@ -65,6 +67,7 @@ impl Settings {
             error_retry_max_delay,
             database_url,
             work,
+            payload_sweep,
             mut sidecar,
         } = args;
         let mut errors = Vec::new();
@@ -119,6 +122,11 @@ impl Settings {
             again.codes = list(&codes);
         }
         let database = filled(database_url);
+        let mut sweep = false;
+        Reader(&mut errors).replace(&mut sweep, "ASYA_PAYLOAD_SWEEP", payload_sweep, boolean);
+        if sweep && sidecar.as_ref().is_some_and(|sidecar| sidecar.engine.payloads.is_none()) {
+            errors.push("ASYA_PAYLOAD_SWEEP: there is no store to sweep: set ASYA_PAYLOAD_STORE".to_owned());
+        }
         let variables = Variables { find: &|name| work.get(name), base: Path::new("") };
         let work = kind.and_then(|kind| {
             Work::read(kind, &variables).map_err(|more| errors.extend(more)).unwrap_or_default()
@@ -138,6 +146,7 @@ impl Settings {
                 again,
                 database,
                 work,
+                sweep,
             }),
             _ => Err(Errors(errors)),
         }
@@ -246,11 +255,18 @@ mod tests {
             s3_access_key: Some("id".to_owned()),
             records_url: Some("ftp://x".to_owned()),
             error_retry_attempts: Some("0".to_owned()),
+            payload_sweep: Some("true".to_owned()),
             ..args()
         })
         .unwrap_err();
         let all = errors.join("\n");
-        for name in ["ASYA_HANDLER", "ASYA_S3_ACCESS_KEY", "ASYA_RECORDS_URL", "ASYA_ERROR_RETRY_ATTEMPTS"] {
+        for name in [
+            "ASYA_HANDLER",
+            "ASYA_S3_ACCESS_KEY",
+            "ASYA_RECORDS_URL",
+            "ASYA_ERROR_RETRY_ATTEMPTS",
+            "ASYA_PAYLOAD_SWEEP",
+        ] {
             assert!(all.contains(name), "{name} in {all}");
         }
     }

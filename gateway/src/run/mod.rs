@@ -201,7 +201,7 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
         service: service.clone(),
         auth,
         guard,
-        largest: settings.rules.limits.max_envelope,
+        largest: settings.rules.largest(),
         actors,
         spans: export.as_ref().map(spans::Export::sender),
     };

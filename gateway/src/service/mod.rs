@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`send`] | new envelopes: by a tool, by a route, by another try |
 //! | [`look`] | what there is to see: envelopes, their updates, counts, the audit log |
+//! | `payloads` | large payloads, which are kept beside the queues |
 //! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
 //! | [`callback`] | what sidecars report |
 //! | [`hops`] | [`Hop`](hops::Hop): the actors that an envelope has been at |
@@ -16,11 +17,13 @@ pub mod change;
 pub mod error;
 pub mod hops;
 pub mod look;
+mod payloads;
 pub mod send;
 
 use std::sync::Arc;
 
 use asya_envelope::{Limits, Raw};
+use asya_payload::Claims;
 use asya_store::{
     EnvelopeStore, StoreError,
     envelopes::{AuditEntry, Tracked},
@@ -46,11 +49,29 @@ pub struct Rules {
     pub limits: Limits,
     /// The namespace of the actors: sidecars of others may not report on envelopes made here. `None`: any may.
     pub namespace: Option<String>,
+    /// Where large payloads are kept; without it every payload travels in its envelope.
+    pub payloads: Option<Claims>,
+    /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
+    pub logs: Option<String>,
+}
+
+impl Rules {
+    /// The largest payload or message that a request may hold, in bytes.
+    pub fn largest(&self) -> usize {
+        let kept = self.payloads.as_ref().map_or(0, |claims| claims.options().most);
+        self.limits.max_envelope.max(kept)
+    }
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None }
+        Self {
+            routes: vec!["*".to_owned()],
+            limits: Limits::default(),
+            namespace: None,
+            payloads: None,
+            logs: None,
+        }
     }
 }
 
@@ -97,14 +118,7 @@ impl Service {
         envelope: Option<&str>,
         detail: Option<&impl Serialize>,
     ) {
-        let entry = AuditEntry {
-            number: 0,
-            at: Timestamp::now(),
-            who: who.name.clone(),
-            action: action.to_owned(),
-            envelope: envelope.map(str::to_owned),
-            detail: detail.map(|detail| Raw::of(detail)),
-        };
+        let entry = audited(who, action, envelope, detail);
         if let Err(error) = self.store.audit(&entry).await {
             let AuditEntry { who, action, envelope, .. } = &entry;
             tracing::error!(%error, who, action, envelope, "the audit log has no entry for what was done");
@@ -114,6 +128,23 @@ impl Service {
     /// The envelope, or that there is none.
     async fn known(&self, id: &str) -> Result<Tracked, Error> {
         self.store.get(id).await?.ok_or_else(|| unknown(id))
+    }
+}
+
+/// An entry for the audit log: what a principal does now.
+fn audited(
+    who: &Principal,
+    action: &str,
+    envelope: Option<&str>,
+    detail: Option<&impl Serialize>,
+) -> AuditEntry {
+    AuditEntry {
+        number: 0,
+        at: Timestamp::now(),
+        who: who.name.clone(),
+        action: action.to_owned(),
+        envelope: envelope.map(str::to_owned),
+        detail: detail.map(|detail| Raw::of(detail)),
     }
 }
 

@@ -6,12 +6,13 @@ use asya_envelope::{
     ActorName, Deadline, Envelope, Headers, Raw, Route,
     headers::{self, TRACEPARENT, TRACESTATE},
 };
+use asya_payload::reference::HEADER;
 use asya_store::envelopes::{Creation, NewEnvelope, Publish, Tracked};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Error, Service, own, unknown};
+use super::{Error, Service, audited, own, payloads::same_content, unknown};
 use crate::{
     auth::{Principal, Role},
     tools::{Tool, Wrong},
@@ -186,10 +187,12 @@ impl Service {
         if let Some(metadata) = old.metadata {
             route.extra.push(("metadata".to_owned(), metadata));
         }
-        let headers = match &old.headers {
+        let mut headers = match &old.headers {
             Some(raw) => asya_envelope::envelope::parse_headers(raw).unwrap_or_default(),
             None => Headers::default(),
         };
+        let payload = self.redeemed(id, &headers, payload).await?;
+        headers.remove(HEADER);
         let make = Make {
             route,
             payload,
@@ -217,10 +220,14 @@ impl Service {
             route = Route::new(actors);
         }
         route.current = edits.current.unwrap_or(route.current);
+        let payload = match edits.payload {
+            Some(payload) => payload,
+            None => self.redeemed(&original.id, &original.headers, original.payload).await?,
+        };
         let kept = original.headers.iter().filter(|(name, _)| !headers::is_platform(name));
         let make = Make {
             route,
-            payload: edits.payload.unwrap_or(original.payload),
+            payload,
             headers: Headers::from_pairs(kept.map(|(name, value)| (name.to_owned(), value.clone()))),
             tool: None,
             timeout: None,
@@ -274,6 +281,7 @@ impl Service {
         let mut envelope = Envelope::new(id, make.route, make.payload);
         envelope.headers = make.headers;
         envelope.deadline = deadline.map(Deadline::at);
+        let envelope = self.checked_in(envelope).await?;
         let body = envelope.encode();
         let limit = self.rules.limits.publishable();
         if body.len() > limit {
@@ -295,12 +303,11 @@ impl Service {
             replays: make.replays,
             publish: Publish { actor, body },
         };
-        let creation = self.store().create(&new, now).await?;
+        let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
+        let by = audited(who, action, Some(&new.id), Some(&detail));
+        let creation = self.store().create_by(&new, Some(by), now).await?;
         match creation {
-            Creation::Created => {
-                let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
-                self.audit(who, action, Some(&new.id), Some(&detail)).await;
-            }
+            Creation::Created => {}
             Creation::Exists if !self.store().get(&new.id).await?.is_some_and(|old| repeats(&new, &old)) => {
                 return Err(Error::Conflict(format!(
                     "envelope {:?} exists with another route, tool, sender or payload",
@@ -321,7 +328,10 @@ fn repeats(new: &NewEnvelope, old: &Tracked) -> bool {
     new.actors.iter().all(|actor| now.any(|other| other == actor))
         && new.tool == old.summary.tool
         && new.sender == old.summary.sender
-        && old.payload.as_ref().and_then(value) == value(&new.payload)
+        && old
+            .payload
+            .as_ref()
+            .is_some_and(|old| same_content(old, &new.payload) || value(old) == value(&new.payload))
 }
 
 /// The headers that an envelope gets from a caller: its own without the platform's, and the trace.

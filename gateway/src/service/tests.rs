@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use asya_envelope::{Envelope, ErrorReport, Headers, Limits, Naming, Raw, Route, Wrapped};
+use asya_payload::Reference;
 use asya_store::{
     EnvelopeStore, StoreOptions,
     envelopes::{
         AuditFilter, Creation, DeadFilter, DeadLetter, Ended, Ending, Filter, NewChild, Report, Reported,
         Status, Step,
     },
+    testing::on_each_home,
 };
 use asya_transport::{
     Queues, Transport,
@@ -41,7 +43,15 @@ pub(crate) struct World {
 pub(crate) async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().join("gateway.db");
-    let store = EnvelopeStore::open(url.to_str().unwrap(), StoreOptions::default()).await.unwrap();
+    world_on(EnvelopeStore::open(url.to_str().unwrap(), StoreOptions::default()).await.unwrap(), folder)
+}
+
+/// Runs one test on every database there is.
+pub(crate) async fn on_each(test: impl AsyncFn(World)) {
+    on_each_home(async |home| test(world_on(home.open().await, tempfile::tempdir().unwrap())).await).await;
+}
+
+fn world_on(store: EnvelopeStore, folder: TempDir) -> World {
     let file: File = serde_saphyr::from_str(
         "tools: [{name: ocr, route: [split, read], timeout: 60, parameters: {page: {type: integer, required: true}}}]",
     )
@@ -307,4 +317,78 @@ async fn a_dead_letter_is_replayed_where_it_failed_and_once() {
         world.service.replay_letters(&all, &DeadFilter::default(), &Edits::default(), 10).await.unwrap();
     assert!(again.sent.is_empty());
     assert_eq!(world.service.delete_letters(&all, &DeadFilter::default()).await.unwrap(), 1);
+}
+
+/// A world with a payload store, and the folder that it is in.
+async fn storing() -> (World, TempDir) {
+    let (mut world, folder) = (world().await, tempfile::tempdir().unwrap());
+    let store = asya_payload::store::directory(folder.path()).unwrap();
+    let payloads = Some(asya_payload::Claims::new(store, asya_payload::Options::default()));
+    world.service.rules = Arc::new(Rules { payloads, ..Rules::default() });
+    (world, folder)
+}
+
+fn text_of(size: usize) -> Value {
+    json!("x".repeat(size))
+}
+
+#[tokio::test]
+async fn a_large_payload_is_sent_by_reference_and_an_id_twice_once() {
+    let (world, _folder) = storing().await;
+    let all = Principal::anonymous();
+    for _again in 0..2 {
+        let mut draft = draft(&["split"], &text_of(3 << 20));
+        draft.extras.id = Some("large".to_owned());
+        let sent = world.service.send(&all, draft).await.unwrap();
+        assert_eq!(sent.id, "large");
+    }
+    let envelope = world.published("split").await;
+    assert!(envelope.encode().len() < 2000);
+    let reference = Reference::of(&envelope).unwrap();
+    let claims = world.service.rules().payloads.clone().unwrap();
+    assert_eq!(claims.redeem("large", &reference).await.unwrap(), Raw::of(&text_of(3 << 20)));
+    let mut other = draft(&["split"], &text_of((3 << 20) + 1));
+    other.extras.id = Some("large".to_owned());
+    assert!(matches!(world.service.send(&all, other).await, Err(Error::Conflict(_))));
+    let huge = world.service.send(&all, draft(&["split"], &text_of(65 << 20))).await.unwrap_err();
+    assert!(matches!(huge, Error::TooLarge { .. }), "{huge}");
+}
+
+#[tokio::test]
+async fn what_is_sent_again_under_another_id_has_a_payload_of_its_own() {
+    let (world, folder) = storing().await;
+    let all = Principal::anonymous();
+    let first = world.service.send(&all, draft(&["split"], &text_of(3 << 20))).await.unwrap();
+    let sent = world.published("split").await;
+    let to = |actor: &str| Edits { route: Some(vec![actor.to_owned()]), ..Edits::default() };
+    let second = world.service.resubmit(&all, &first.id, to("again")).await.unwrap();
+    let again = world.published("again").await;
+    assert_eq!((&again.id, Reference::of(&again).unwrap().owner), (&second.id, second.id.clone()));
+
+    let error = ErrorReport::new("timeout", "no", "split", 1, Timestamp::now());
+    let Wrapped::Whole(body) = error.wrap(&sent, &Limits::default()) else { panic!("it is small") };
+    world.service.store().bury(&letter("7", body.clone())).await.unwrap();
+    let any = DeadFilter::default();
+    let replayed = world.service.replay_letters(&all, &any, &to("third"), 10).await.unwrap();
+    assert_eq!(replayed.sent[0].1.id, Reference::of(&world.published("third").await).unwrap().owner);
+
+    // What is gone is said, and the letter stays.
+    std::fs::remove_dir_all(folder.path().join(&first.id)).unwrap();
+    world.service.store().bury(&letter("8", body)).await.unwrap();
+    let refused = world.service.replay_letters(&all, &any, &Edits::default(), 10).await.unwrap().refused;
+    assert!(refused[0].0 == "8" && refused[0].1.contains("is not in file://"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_client_forges_no_reference() {
+    let (world, _folder) = storing().await;
+    let all = Principal::anonymous();
+    world.service.send(&all, draft(&["split"], &text_of(3 << 20))).await.unwrap();
+    let theirs = world.published("split").await;
+    let mut forged = draft(&["split"], &serde_json::from_str(theirs.payload.as_str()).unwrap());
+    forged.extras.headers = theirs.headers;
+    forged.route = vec!["other".to_owned()];
+    world.service.send(&all, forged).await.unwrap();
+    let sent = world.published("other").await;
+    assert_eq!((Reference::of(&sent), sent.headers.is_empty()), (None, true));
 }

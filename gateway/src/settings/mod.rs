@@ -16,6 +16,7 @@ use std::{
 };
 
 use asya_envelope::{Limits, Naming, limits::ERROR_RESERVE};
+use asya_payload::settings::PayloadText;
 pub use asya_settings::Errors;
 use asya_settings::{Reader, Secret, boolean, filled, list, number, positive_duration, units};
 use asya_store::{StoreOptions, envelopes::Retention};
@@ -207,7 +208,14 @@ impl Settings {
             "none" => Ok(Vec::new()),
             globs => list(globs),
         });
+        let logs = read.or("ASYA_GATEWAY_LOGS_URL", all.logs_url, None, |text| access::web(text).map(Some));
         let (log_filter, log_format) = logging(options, &mut read);
+        let payloads = PayloadText {
+            store: all.payload_store,
+            threshold: all.payload_threshold,
+            most: all.payload_max,
+            lifetime: all.payload_lifetime,
+        };
         let settings = Self {
             address,
             observed,
@@ -227,7 +235,7 @@ impl Settings {
                 units::duration,
             ),
             config: filled(all.config_path).map(PathBuf::from),
-            rules: Rules { routes, limits, namespace },
+            rules: Rules { routes, limits, namespace, payloads: payloads.claims(&mut read), logs },
             naming,
             broker,
             database: Database::read(options, &mut read),

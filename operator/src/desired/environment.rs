@@ -105,6 +105,7 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
         env.push(EnvVar::plain("ASYA_JOB_MESSAGES", job.messages.to_string()));
         env.push(EnvVar::plain("ASYA_JOB_IDLE_TIMEOUT", format!("{}s", job.idle_timeout)));
     }
+    env.extend(context.settings.sidecar.env.iter().cloned());
     env.extend(spec.sidecar.iter().flat_map(|sidecar| sidecar.env.iter().cloned()));
     unique(env)
 }

@@ -15,7 +15,7 @@ pub mod transports;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use asya_envelope::{Naming, Queue};
-use asya_resources::RolloutPolicy;
+use asya_resources::{EnvVar, RolloutPolicy};
 use asya_telemetry::log;
 use serde_json::Value;
 
@@ -109,6 +109,8 @@ pub struct Sidecar {
     pub pull_secrets: Vec<String>,
     /// Kubernetes' `ResourceRequirements`.
     pub resources: Value,
+    /// Further environment of every sidecar; `spec.sidecar.env` wins over it.
+    pub env: Vec<EnvVar>,
     /// Whether it is an init container that stays; `None` = where the server can.
     pub native: Option<bool>,
 }

@@ -45,6 +45,8 @@ pub struct Raw {
     pub sidecar_image_pull_secrets: Option<String>,
     /// `ASYA_SIDECAR_RESOURCES`: JSON.
     pub sidecar_resources: Option<String>,
+    /// `ASYA_SIDECAR_ENV`: JSON.
+    pub sidecar_env: Option<String>,
     /// `ASYA_NATIVE_SIDECAR`: auto, true or false.
     pub native_sidecar: Option<String>,
     /// `ASYA_ROLLOUT_POLICY`.

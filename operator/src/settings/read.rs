@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
-use asya_resources::RolloutPolicy;
+use asya_resources::{EnvVar, RolloutPolicy};
 use asya_telemetry::{log, server};
 use serde_json::{Value, json};
 
@@ -71,6 +71,7 @@ impl Settings {
             sidecar_image_pull_policy,
             sidecar_image_pull_secrets,
             sidecar_resources,
+            sidecar_env,
             native_sidecar,
             rollout_policy,
             rollout_max_concurrent,
@@ -124,6 +125,7 @@ impl Settings {
                 ),
                 pull_secrets: list(sidecar_image_pull_secrets),
                 resources: read.or("ASYA_SIDECAR_RESOURCES", sidecar_resources, json!({}), resources),
+                env: read.or("ASYA_SIDECAR_ENV", sidecar_env, Vec::new(), environment),
                 native: read.or("ASYA_NATIVE_SIDECAR", native_sidecar, None, |text| match text {
                     "auto" => Ok(None),
                     other => {
@@ -397,5 +399,16 @@ fn resources(text: &str) -> Result<Value, String> {
     match object.keys().find(|key| !PARTS.contains(&key.as_str())) {
         Some(unknown) => Err(format!("unknown field {unknown:?}; it may have {}", PARTS.join(", "))),
         None => Ok(value),
+    }
+}
+
+/// Variables of every sidecar. Where metrics are served is a matter of each actor's ports and probes.
+fn environment(text: &str) -> Result<Vec<EnvVar>, String> {
+    let env: Vec<EnvVar> = serde_json::from_str(text)
+        .map_err(|error| format!("must be a JSON list of a container's variables: {error}"))?;
+    let ports = ["ASYA_METRICS_ADDR", "ASYA_METRICS_ENABLED"];
+    match env.iter().find(|var| ports.contains(&var.name.as_str())) {
+        Some(var) => Err(format!("{} can be set by spec.sidecar.env of an actor only", var.name)),
+        None => Ok(env),
     }
 }

@@ -45,6 +45,7 @@ fn every_option_has_its_effect() {
         sidecar_image_pull_policy: some("Never"),
         sidecar_image_pull_secrets: some("registry"),
         sidecar_resources: some(r#"{"limits":{"cpu":"500m"}}"#),
+        sidecar_env: some(r#"[{"name":"ASYA_PAYLOAD_STORE","value":"s3://b/p"}]"#),
         native_sidecar: some("false"),
         rollout_policy: some("Rolling"),
         runtime_source: some("github"),
@@ -64,6 +65,7 @@ fn every_option_has_its_effect() {
     assert_eq!((settings.manage_queues, settings.queue_check), (false, None));
     assert_eq!(settings.deletion_timeout, Duration::from_secs(90));
     assert_eq!(settings.sidecar.resources, json!({"limits": {"cpu": "500m"}}));
+    assert_eq!(settings.sidecar.env[0].value.as_deref(), Some("s3://b/p"));
     assert_eq!(settings.sidecar.native, Some(false));
     assert_eq!(settings.rollout.policy, RolloutPolicy::Rolling);
     assert_eq!(settings.runtime.github.unwrap().sha256, "a".repeat(64));
@@ -88,6 +90,7 @@ fn all_errors_are_reported_at_once() {
         gateway_url: some("gateway:80"),
         sidecar_image_pull_policy: some("Sometimes"),
         sidecar_resources: some(r#"{"limit":{}}"#),
+        sidecar_env: some("{}"),
         native_sidecar: wrong.clone(),
         rollout_policy: wrong.clone(),
         rollout_max_concurrent: some("0"),
@@ -114,6 +117,7 @@ fn all_errors_are_reported_at_once() {
         "ASYA_GATEWAY_URL",
         "ASYA_SIDECAR_IMAGE_PULL_POLICY",
         "ASYA_SIDECAR_RESOURCES",
+        "ASYA_SIDECAR_ENV",
         "ASYA_NATIVE_SIDECAR",
         "ASYA_ROLLOUT_POLICY",
         "ASYA_ROLLOUT_MAX_CONCURRENT",

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod claim;
 mod drain;
 mod ends;
 mod fan_out;

@@ -1,6 +1,6 @@
 //! `asya send`.
 
-mod input;
+pub(crate) mod input;
 
 use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
@@ -174,16 +174,12 @@ async fn publish(
                             continue;
                         }
                     };
-                    let actor = envelope.route.current_actor().unwrap_or("happy-end").to_owned();
-                    let message = Outgoing { queue: broker.naming.queue(&actor), body: envelope.encode() };
-                    running.push(async move {
-                        broker.transport.publish(message, delay).await.map(|()| envelope.id)
-                    });
+                    running.push(send(broker, envelope, delay));
                 }
                 None => open = false,
             },
             Some(done) = running.next(), if !running.is_empty() => {
-                let id = done.map_err(explain)?;
+                let id = done?;
                 progress.inc(1);
                 if !wait {
                     progress.suspend(|| common.output.line(&json!({"id": id, "status": "sent"}), || id.clone()));
@@ -200,6 +196,19 @@ async fn publish(
         eprintln!("sent {}", ids[0]);
     }
     Ok(ids)
+}
+
+/// Publishes one envelope, its payload checked in if it is large; its id.
+async fn send(broker: &Broker, mut envelope: Envelope, delay: Option<Duration>) -> anyhow::Result<String> {
+    if let Some(claims) = &broker.payloads
+        && let Some(reference) = claims.check_in(&envelope.id, &envelope.payload).await?
+    {
+        reference.stand_in(&mut envelope);
+    }
+    let actor = envelope.route.current_actor().unwrap_or("happy-end").to_owned();
+    let message = Outgoing { queue: broker.naming.queue(&actor), body: envelope.encode() };
+    broker.transport.publish(message, delay).await.map_err(explain)?;
+    Ok(envelope.id)
 }
 
 fn progress(total: u64) -> ProgressBar {

@@ -61,7 +61,7 @@ pub fn router(service: Service, actors: Arc<dyn Source>) -> Router {
 
 /// The routes with another patience for slow readers.
 pub fn router_with(service: Service, actors: Arc<dyn Source>, pace: Pace) -> Router {
-    let largest = service.rules().limits.max_envelope + AROUND;
+    let largest = service.rules().largest() + AROUND;
     let (router, _) = described().split_for_parts();
     router
         .merge(openapi::routes())

@@ -13,19 +13,20 @@ use object_store::{
     },
 };
 
-/// How long a store may take until its answer begins: a megabyte over a slow line.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long a store may take until its answer begins, what is sent to it included: a megabyte over a slow line, or the
+/// largest payload at half a megabyte per second.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Makes clients.
 #[derive(Debug)]
-pub(super) struct Connect {
+pub(crate) struct Connect {
     /// Whether TLS is needed: trusted certificates are read then.
-    pub(super) tls: bool,
+    pub(crate) tls: bool,
 }
 
 impl Connect {
     /// A client of its own.
-    pub(super) fn client(&self) -> Result<HttpClient, String> {
+    pub(crate) fn client(&self) -> Result<HttpClient, String> {
         let connector = system(if self.tls { "https://" } else { "http://" })?;
         Ok(HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(connector))))
     }

@@ -11,7 +11,7 @@ use object_store::{
     signer::{Method, Signer as _},
 };
 
-use super::connect::Connect;
+use crate::connect::Connect;
 
 /// Credentials of a MinIO that nobody has configured: what the Go system takes with `ASYA_S3_ENDPOINT`.
 const MINIO_KEY: &str = "minioadmin";
@@ -68,11 +68,15 @@ pub struct PlaceError {
 }
 
 /// An opened store.
-pub(super) struct Opened {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) bucket: Option<Bucket>,
-    pub(super) base: String,
-    pub(super) keeps_attributes: bool,
+pub struct Opened {
+    /// What is written to and read from.
+    pub store: Arc<dyn ObjectStore>,
+    /// Set where a missing bucket can be made.
+    pub bucket: Option<Bucket>,
+    /// Address of the store, in front of keys.
+    pub base: String,
+    /// Attributes are not kept by a directory, which refuses them.
+    pub keeps_attributes: bool,
 }
 
 impl Place {
@@ -98,7 +102,11 @@ impl Place {
         }
     }
 
-    pub(super) fn open(&self) -> Result<Opened, PlaceError> {
+    /// Opens the store; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A place that cannot be used whatever is waited for.
+    pub fn open(&self) -> Result<Opened, PlaceError> {
         let failed = |reason: String| PlaceError { place: self.name(), reason };
         let open = |error: object_store::Error| failed(error.to_string());
         match self {
@@ -183,7 +191,7 @@ fn retry() -> RetryConfig {
 }
 
 /// A bucket that can be made.
-pub(super) struct Bucket {
+pub struct Bucket {
     store: Arc<AmazonS3>,
     client: object_store::client::HttpClient,
     region: String,
@@ -191,7 +199,10 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// Makes it; returns the server's status. A bucket that is there already is as good.
-    pub(super) async fn make(&self, method: Method) -> Result<u16, String> {
+    ///
+    /// # Errors
+    /// A sentence, when the server does not make it.
+    pub async fn make(&self, method: Method) -> Result<u16, String> {
         let url = self.store.signed_url(method.clone(), &Path::default(), SIGNED_FOR).await;
         let url = url.map_err(|error| format!("making the bucket: {error}"))?;
         let body = if self.region == DEFAULT_REGION {
@@ -211,7 +222,7 @@ impl Bucket {
         *request.method_mut() = method;
         *request.uri_mut() = url.as_str().parse().map_err(|_| format!("address {url} cannot be used"))?;
         let answer = self.client.execute(request).await;
-        let answer = answer.map_err(|error| format!("making the bucket: {}", super::chain(&error)))?;
+        let answer = answer.map_err(|error| format!("making the bucket: {}", crate::chain(&error)))?;
         // 409: somebody made it meanwhile.
         match answer.status().as_u16() {
             status @ (200..300 | 409) => Ok(status),
