@@ -69,7 +69,7 @@ fn http_call_asks_a_server_and_its_answer_goes_on() {
     place.write("token", "s3cret\n");
     let url = format!("{address}/prices/{{payload.item}}");
     let headers = ("ASYA_HTTP_HEADERS", r#"{"Authorization": "Bearer {file:token}"}"#);
-    shipped(&place, "price", "http_call", &[("ASYA_HTTP_URL", &url), headers]);
+    shipped(&place, "price", "http_call", &[("ASYA_HTTP_ENDPOINT", &url), headers]);
     let mut up = place.up(&["--gateway", "off"]);
     up.wait_for("queue file");
     until("the queues", || place.run(&["queues", "price"]).status.success());
@@ -169,18 +169,18 @@ fn a_fan_out_that_stays_incomplete_fails_at_its_deadline() {
 #[test]
 fn what_a_shipped_actor_cannot_do_is_said_at_the_start() {
     let place = Place::with("note", NOTE, "");
-    shipped(&place, "call", "http_call", &[("ASYA_HTTP_URL", "ftp://x"), ("ASYA_HTTP_ALLOW", "a b")]);
+    shipped(&place, "call", "http_call", &[("ASYA_HTTP_ENDPOINT", "ftp://x"), ("ASYA_HTTP_ALLOW", "a b")]);
     shipped(&place, "park", "park", &[("ASYA_PARK_TIMEOUT", "soon")]);
     shipped(
         &place,
         "trust",
         "http_call",
-        &[("ASYA_HTTP_URL", "https://x.example"), ("ASYA_HTTP_CA_FILE", "no.pem")],
+        &[("ASYA_HTTP_ENDPOINT", "https://x.example"), ("ASYA_HTTP_CA_FILE", "no.pem")],
     );
     let mut up = place.up(&["--gateway", "off"]);
     assert_eq!(up.end(), Some(64));
     for part in [
-        "actor call: ASYA_HTTP_URL",
+        "actor call: ASYA_HTTP_ENDPOINT",
         "actor call: ASYA_HTTP_ALLOW",
         "actor park: ASYA_PARK_TIMEOUT",
         "no.pem",

@@ -149,7 +149,7 @@ async fn the_payload_is_posted_and_the_answer_goes_on() {
     let server = Server::start().await;
     let url = server.url("/orders/{payload.order}?who={id}");
     let values = [
-        ("ASYA_HTTP_URL", url.as_str()),
+        ("ASYA_HTTP_ENDPOINT", url.as_str()),
         ("ASYA_HTTP_HEADERS", r#"{"X-Order": "no {payload.order}", "Accept": "application/json"}"#),
         ("ASYA_HTTP_ANSWER_HEADERS", "x-rate, content-type, x-none"),
     ];
@@ -171,8 +171,11 @@ async fn the_payload_is_posted_and_the_answer_goes_on() {
 async fn a_get_has_no_body_and_no_key_and_its_answer_takes_a_place_in_the_payload() {
     let server = Server::start().await;
     let url = server.url("/");
-    let values =
-        [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_METHOD", "get"), ("ASYA_HTTP_ANSWER_FIELD", "rate")];
+    let values = [
+        ("ASYA_HTTP_ENDPOINT", url.as_str()),
+        ("ASYA_HTTP_METHOD", "get"),
+        ("ASYA_HTTP_ANSWER_FIELD", "rate"),
+    ];
     let end = call(&values, json!({"order": 5})).await;
     let answer = r#"{"status":200,"headers":{"content-type":"application/json"},"body":{"n":1.00}}"#;
     assert_eq!(payload(end), format!(r#"{{"order":5,"rate":{answer}}}"#));
@@ -185,7 +188,7 @@ async fn a_get_has_no_body_and_no_key_and_its_answer_takes_a_place_in_the_payloa
 async fn the_same_envelope_asks_with_the_same_key_at_each_run() {
     let server = Server::start().await;
     let url = server.url("/status/503");
-    let actor = actor(&[("ASYA_HTTP_URL", &url), ("ASYA_HTTP_RETRY_INITIAL_DELAY", "8s")]);
+    let actor = actor(&[("ASYA_HTTP_ENDPOINT", &url), ("ASYA_HTTP_RETRY_INITIAL_DELAY", "8s")]);
     let envelope = envelope(json!(1));
     for attempt in 1..=2 {
         let End::Retry { after: Some(after), reason } = run(&actor, &envelope, attempt).await else {
@@ -208,7 +211,7 @@ async fn a_server_says_how_long_to_wait_and_what_stays_the_same_is_not_asked_aga
     let server = Server::start().await;
     let one = async |path: &str| {
         let url = server.url(path);
-        call(&[("ASYA_HTTP_URL", url.as_str())], json!(1)).await
+        call(&[("ASYA_HTTP_ENDPOINT", url.as_str())], json!(1)).await
     };
     for path in ["/wait/429/17", "/wait/503/17"] {
         let End::Retry { after, .. } = one(path).await else { panic!("{path}") };
@@ -231,7 +234,7 @@ async fn a_server_says_how_long_to_wait_and_what_stays_the_same_is_not_asked_aga
 async fn a_status_may_be_declared_a_good_one() {
     let server = Server::start().await;
     let url = server.url("/status/404");
-    let end = call(&[("ASYA_HTTP_URL", &url), ("ASYA_HTTP_STATUSES", "200-299, 404")], json!(1)).await;
+    let end = call(&[("ASYA_HTTP_ENDPOINT", &url), ("ASYA_HTTP_STATUSES", "200-299, 404")], json!(1)).await;
     assert!(payload(end).contains(r#""status":404"#));
 }
 
@@ -240,16 +243,17 @@ async fn a_server_that_is_away_is_asked_again_and_one_that_is_slow_or_breaks_off
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let away = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    assert!(matches!(call(&[("ASYA_HTTP_URL", &away)], json!(1)).await, End::Retry { .. }));
-    let last = failure(run(&actor(&[("ASYA_HTTP_URL", &away)]), &envelope(json!(1)), 5).await);
+    assert!(matches!(call(&[("ASYA_HTTP_ENDPOINT", &away)], json!(1)).await, End::Retry { .. }));
+    let last = failure(run(&actor(&[("ASYA_HTTP_ENDPOINT", &away)]), &envelope(json!(1)), 5).await);
     assert_eq!((last.code, last.fault), (Code::Connection, Fault::Final));
 
     let server = Server::start().await;
     let slow = server.url("/hang");
-    let failed = failure(call(&[("ASYA_HTTP_URL", &slow), ("ASYA_HTTP_TIMEOUT", "200ms")], json!(1)).await);
+    let failed =
+        failure(call(&[("ASYA_HTTP_ENDPOINT", &slow), ("ASYA_HTTP_TIMEOUT", "200ms")], json!(1)).await);
     assert_eq!((failed.code, failed.fault), (Code::Timeout, Fault::Handler));
     let broken = server.url("/broken");
-    let failed = failure(call(&[("ASYA_HTTP_URL", &broken)], json!(1)).await);
+    let failed = failure(call(&[("ASYA_HTTP_ENDPOINT", &broken)], json!(1)).await);
     assert_eq!((failed.code, failed.fault), (Code::Connection, Fault::Handler));
 }
 
@@ -258,13 +262,13 @@ async fn an_answer_is_read_up_to_its_bound() {
     let server = Server::start().await;
     for path in ["/big", "/stream"] {
         let url = server.url(path);
-        let values = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_MAX_ANSWER", "4000")];
+        let values = [("ASYA_HTTP_ENDPOINT", url.as_str()), ("ASYA_HTTP_MAX_ANSWER", "4000")];
         let failed = failure(call(&values, json!(1)).await);
         assert_eq!((failed.code, failed.fault), (Code::InvalidResult, Fault::Final), "{path}");
         assert!(failed.message.contains("4000"), "{failed}");
     }
     let url = server.url("/big");
-    assert!(payload(call(&[("ASYA_HTTP_URL", &url)], json!(1)).await).contains("xxxx"));
+    assert!(payload(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!(1)).await).contains("xxxx"));
 }
 
 #[tokio::test]
@@ -273,16 +277,18 @@ async fn redirects_are_followed_as_browsers_do_and_not_for_ever() {
     for (status, method, body) in [(302, "GET", ""), (303, "GET", ""), (307, "POST", "1"), (308, "POST", "1")]
     {
         let url = server.url(&format!("/to/{status}?/end"));
-        payload(call(&[("ASYA_HTTP_URL", &url)], json!(1)).await);
+        payload(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!(1)).await);
         let seen = server.seen().pop().unwrap();
         assert_eq!((seen.method.as_str(), seen.body.as_str()), (method, body), "{status}");
         assert_eq!(seen.target, "/end");
     }
     let ring = server.url("/to/307?/to/307?/end");
-    payload(call(&[("ASYA_HTTP_URL", &ring)], json!(1)).await);
-    let failed = failure(call(&[("ASYA_HTTP_URL", &ring), ("ASYA_HTTP_REDIRECTS", "1")], json!(1)).await);
+    payload(call(&[("ASYA_HTTP_ENDPOINT", &ring)], json!(1)).await);
+    let failed =
+        failure(call(&[("ASYA_HTTP_ENDPOINT", &ring), ("ASYA_HTTP_REDIRECTS", "1")], json!(1)).await);
     assert!(failed.message.contains("more than 1 redirects"), "{failed}");
-    let failed = failure(call(&[("ASYA_HTTP_URL", &ring), ("ASYA_HTTP_REDIRECTS", "0")], json!(1)).await);
+    let failed =
+        failure(call(&[("ASYA_HTTP_ENDPOINT", &ring), ("ASYA_HTTP_REDIRECTS", "0")], json!(1)).await);
     assert_eq!(failed.type_name.as_deref(), Some("HTTP307"));
 }
 
@@ -291,7 +297,7 @@ async fn a_redirect_goes_to_allowed_servers_only_and_takes_no_secrets_there() {
     let (server, other) = (Server::start().await, Server::start().await);
     let url = server.url(&format!("/to/307?{}", other.url("/end")));
     let headers = r#"{"Authorization": "Bearer hidden", "X-Own": "x", "Content-Type": "text/plain"}"#;
-    let values = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_HEADERS", headers)];
+    let values = [("ASYA_HTTP_ENDPOINT", url.as_str()), ("ASYA_HTTP_HEADERS", headers)];
     let failed = failure(call(&values, json!("t")).await);
     assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final));
     assert_eq!((server.seen().len(), other.seen().len()), (1, 0));
@@ -308,15 +314,16 @@ async fn a_redirect_goes_to_allowed_servers_only_and_takes_no_secrets_there() {
 async fn a_name_that_leads_to_this_machine_is_refused_unless_its_address_is_listed() {
     let server = Server::start().await;
     let url = format!("http://localhost:{}/", server.address.port());
-    let failed = failure(call(&[("ASYA_HTTP_URL", &url)], json!(1)).await);
+    let failed = failure(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!(1)).await);
     assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final), "{failed}");
     assert!(failed.message.contains("localhost leads to"), "{failed}");
     assert_eq!(server.seen().len(), 0);
-    payload(call(&[("ASYA_HTTP_URL", &url), ("ASYA_HTTP_ALLOW", "127.0.0.1, ::1")], json!(1)).await);
+    payload(call(&[("ASYA_HTTP_ENDPOINT", &url), ("ASYA_HTTP_ALLOW", "127.0.0.1, ::1")], json!(1)).await);
     // A redirect from an allowed server is looked at just so.
     let redirect = server.url(&format!("/to/302?{url}"));
     let allow = format!("localhost:{}", server.address.port());
-    let failed = failure(call(&[("ASYA_HTTP_URL", &redirect), ("ASYA_HTTP_ALLOW", &allow)], json!(1)).await);
+    let failed =
+        failure(call(&[("ASYA_HTTP_ENDPOINT", &redirect), ("ASYA_HTTP_ALLOW", &allow)], json!(1)).await);
     assert!(failed.message.contains("localhost leads to"), "{failed}");
 }
 
@@ -327,7 +334,7 @@ async fn a_payload_chooses_what_the_settings_let_it_choose() {
     let request =
         json!({"method": "PUT", "url": chosen, "headers": {"X-A": "1", "X-Own": "other"}, "body": [1]});
     let values = [
-        ("ASYA_HTTP_URL", url.as_str()),
+        ("ASYA_HTTP_ENDPOINT", url.as_str()),
         ("ASYA_HTTP_HEADERS", r#"{"X-Own": "mine"}"#),
         ("ASYA_HTTP_FROM_PAYLOAD", "method,url,headers,body"),
     ];
@@ -336,7 +343,7 @@ async fn a_payload_chooses_what_the_settings_let_it_choose() {
     assert_eq!((seen.method.as_str(), seen.target.as_str(), seen.body.as_str()), ("PUT", "/chosen", "[1]"));
     assert_eq!((seen.header("x-a"), seen.header("x-own")), (Some("1"), Some("mine")));
 
-    let some = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_FROM_PAYLOAD", "body")];
+    let some = [("ASYA_HTTP_ENDPOINT", url.as_str()), ("ASYA_HTTP_FROM_PAYLOAD", "body")];
     let failed = failure(call(&some, json!({"request": {"url": chosen}})).await);
     assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final));
     let failed = failure(call(&values, json!({"request": {"hots": 1}})).await);
@@ -351,7 +358,7 @@ async fn a_payload_leads_to_no_other_server_and_secrets_stay_with_theirs() {
     let (server, other) = (Server::start().await, Server::start().await);
     let (url, away) = (server.url("/"), other.url("/"));
     let values = [
-        ("ASYA_HTTP_URL", url.as_str()),
+        ("ASYA_HTTP_ENDPOINT", url.as_str()),
         ("ASYA_HTTP_HEADERS", r#"{"Authorization": "Bearer hidden", "X-Own": "x"}"#),
         ("ASYA_HTTP_FROM_PAYLOAD", "url,headers"),
     ];
@@ -378,12 +385,12 @@ async fn a_value_does_not_lead_out_of_the_path_and_a_missing_one_is_named() {
     let server = Server::start().await;
     let url = server.url("/orders/{payload.id}/lines");
     for id in ["..", "."] {
-        let failed = failure(call(&[("ASYA_HTTP_URL", &url)], json!({"id": id})).await);
+        let failed = failure(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!({"id": id})).await);
         assert_eq!((failed.code, failed.fault), (Code::Validation, Fault::Final));
     }
-    payload(call(&[("ASYA_HTTP_URL", &url)], json!({"id": "../../admin?x#y"})).await);
+    payload(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!({"id": "../../admin?x#y"})).await);
     assert_eq!(server.seen().pop().unwrap().target, "/orders/..%2F..%2Fadmin%3Fx%23y/lines");
-    let failed = failure(call(&[("ASYA_HTTP_URL", &url)], json!({"other": 1})).await);
+    let failed = failure(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!({"other": 1})).await);
     assert!(failed.code == Code::Validation && failed.message.contains("payload.id"), "{failed}");
     assert_eq!(server.seen().len(), 1);
 }
@@ -392,7 +399,8 @@ async fn a_value_does_not_lead_out_of_the_path_and_a_missing_one_is_named() {
 async fn a_secret_is_read_from_its_file_each_time_and_waited_for() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
     let url = server.url("/");
-    let values = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_HEADERS", r#"{"X-Key": "k {file:key}"}"#)];
+    let values =
+        [("ASYA_HTTP_ENDPOINT", url.as_str()), ("ASYA_HTTP_HEADERS", r#"{"X-Key": "k {file:key}"}"#)];
     let actor = HttpCall::new(settings(&values, folder.path())).unwrap();
     let failed = failure(run(&actor, &envelope(json!(1)), 1).await);
     assert_eq!(failed.fault, Fault::Infrastructure);
@@ -401,4 +409,77 @@ async fn a_secret_is_read_from_its_file_each_time_and_waited_for() {
         payload(run(&actor, &envelope(json!(1)), 1).await);
         assert_eq!(server.seen().pop().unwrap().header("x-key"), Some(format!("k {key}").as_str()));
     }
+}
+
+/// A certificate for `localhost` with its key, in files of this folder.
+fn certificate(folder: &Path) {
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "crt.pem"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// A server that speaks TLS, and answers everything with 204.
+async fn secure(folder: &Path) -> SocketAddr {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let crt = CertificateDer::from_pem_file(folder.join("crt.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_no_client_auth().with_single_cert(vec![crt], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            // To the end of its body: what is left unread would break the connection off.
+            while !request.ends_with(b"\r\n\r\n1") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_the_authority_that_is_named_and_no_other() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificate(folder.path());
+    certificate(other.path());
+    let address = secure(folder.path()).await;
+    let url = format!("https://localhost:{}/", address.port());
+    let values = [
+        ("ASYA_HTTP_ENDPOINT", url.as_str()),
+        ("ASYA_HTTP_ALLOW", "127.0.0.1"),
+        ("ASYA_HTTP_CA_FILE", "crt.pem"),
+    ];
+    let trusting = |folder: &Path| HttpCall::new(settings(&values, folder)).unwrap();
+    let answer = payload(run(&trusting(folder.path()), &envelope(json!(1)), 1).await);
+    assert!(answer.contains(r#""status":204"#) && answer.contains(r#""body":null"#), "{answer}");
+    let failed = failure(run(&trusting(other.path()), &envelope(json!(1)), 5).await);
+    assert_eq!(failed.code, Code::Connection);
+    assert!(failed.message.contains("certificate"), "{failed}");
+    assert!(HttpCall::new(settings(&values, Path::new("/nowhere"))).is_err());
 }

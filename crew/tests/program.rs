@@ -38,7 +38,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("it never came true that {what}"));
 }
 
-/// A folder with a queue file, and an end actor that works on it.
+/// A folder with a queue file, and an actor that works on it.
 struct World {
     folder: tempfile::TempDir,
     local: Arc<Local>,
@@ -49,7 +49,7 @@ impl World {
     async fn start(actor: &str, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let local = Local::open(&folder.path().join("queues.db"), LocalOptions::default()).unwrap();
-        for actor in ["happy-end", "error-end", "ocr"] {
+        for actor in ["happy-end", "error-end", "ocr", actor] {
             local.ensure(&Naming::bare().queue(actor)).await.unwrap();
         }
         let child = crew()
@@ -64,6 +64,13 @@ impl World {
             .spawn()
             .unwrap();
         Self { folder, local, child }
+    }
+
+    async fn take(&self, actor: &str) -> Envelope {
+        let mut deliveries =
+            self.local.consume(&Naming::bare().queue(actor), 1.try_into().unwrap()).await.unwrap();
+        let next = timeout(LIMIT, deliveries.next()).await.unwrap().unwrap();
+        Envelope::parse(next.body.clone()).unwrap()
     }
 
     async fn send(&self, actor: &str, body: impl Into<bytes::Bytes>) {
@@ -246,13 +253,59 @@ async fn a_retryable_failure_goes_back_to_its_actor_unreported() {
     ];
     let world = World::start("error-end", &more).await;
     world.send("error-end", failed("timeout")).await;
-    let mut deliveries =
-        world.local.consume(&Naming::bare().queue("ocr"), 1.try_into().unwrap()).await.unwrap();
-    let back = timeout(LIMIT, deliveries.next()).await.unwrap().unwrap();
-    let back = Envelope::parse(back.body.clone()).unwrap();
+    let back = world.take("ocr").await;
     assert_eq!((back.id.as_str(), back.payload.as_str()), ("job-8", "\"scan\""));
     assert_eq!(back.headers.get_u64("x-asya-runs"), Some(1));
     until("it is done", async || world.count("error-end").await == 0).await;
     assert_eq!((world.records().len(), gateway.seen("").len()), (0, 0));
     world.stop().await;
+}
+
+#[tokio::test]
+async fn http_call_posts_a_payload_and_sends_the_answer_on() {
+    let server = Gateway::start(Vec::new()).await;
+    let url = format!("{}/orders/{{payload.order}}", server.address);
+    let world = World::start("http-call", &[("ASYA_HTTP_ENDPOINT", &url)]).await;
+    let envelope =
+        Envelope::new("job-9", Route::new(["http-call", "ocr"]), Raw::of(&serde_json::json!({"order": 3})));
+    world.send("http-call", envelope.encode()).await;
+    let answered = world.take("ocr").await;
+    assert_eq!(
+        (answered.id.as_str(), answered.payload.as_str()),
+        ("job-9", r#"{"status":200,"headers":{},"body":null}"#)
+    );
+    assert_eq!(server.seen("/orders/3"), [serde_json::json!({"order": 3})]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn fan_in_keeps_its_parts_in_a_database_over_a_restart_and_gives_them_up() {
+    let database = tempfile::tempdir().unwrap();
+    let path = database.path().join("state.db");
+    let more = [("ASYA_DATABASE_URL", path.to_str().unwrap()), ("ASYA_FAN_IN_TIMEOUT", "2s")];
+    let part = r#"{"id":"job-1","parent_id":"job","route":{"actors":["ocr","fan-in"],"current":1},"payload":7,
+        "headers":{"x-asya-fan":[{"group":"job/0","index":1}]}}"#;
+    let first = World::start("fan-in", &more).await;
+    first.send("fan-in", part).await;
+    until("it is kept", async || first.count("fan-in").await == 0).await;
+    first.stop().await;
+
+    let second = World::start("fan-in", &more).await;
+    let failed = second.take("error-end").await;
+    let payload: Value = serde_json::from_str(failed.payload.as_str()).unwrap();
+    assert_eq!((failed.id.as_str(), &payload["details"]["code"]), ("job", &"fan_in_expired".into()));
+    assert_eq!(payload["original_payload"], serde_json::json!([7]));
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_actor_cannot_do_without_is_named() {
+    for (actor, name) in
+        [("http-call", "ASYA_HTTP_ENDPOINT"), ("fan-in", "ASYA_DATABASE_URL"), ("park", "ASYA_DATABASE_URL")]
+    {
+        let output = crew().arg(actor).env("ASYA_TRANSPORT", "local").env("ASYA_LOCAL_PATH", "q.db").output();
+        let Output { status, stderr, .. } = timeout(LIMIT, output).await.unwrap().unwrap();
+        let text = String::from_utf8(stderr).unwrap();
+        assert!(status.code() == Some(64) && text.contains(name), "{actor}: {text}");
+    }
 }

@@ -63,7 +63,7 @@ CREW: Object = {
     "park": {"enabled": True},
     "http-call": {
         "enabled": True,
-        "spec": {"env": [{"name": "ASYA_HTTP_URL", "value": "https://api.example.com/{payload.id}"}]},
+        "spec": {"env": [{"name": "ASYA_HTTP_ENDPOINT", "value": "https://api.example.com/{payload.id}"}]},
     },
 }
 

@@ -176,7 +176,7 @@ CREW |= {
 for _name in ("fan-in", "schedule", "park", "http-call"):
     _given: Object = {_name: {"enabled": True}, **DATABASE}
     if _name == "http-call":
-        _given[_name]["spec"] = {"env": [{"name": "ASYA_HTTP_URL", "value": "https://x.example"}]}
+        _given[_name]["spec"] = {"env": [{"name": "ASYA_HTTP_ENDPOINT", "value": "https://x.example"}]}
 
     def _mine(r: Rendered, name: str = _name) -> bool:
         actor = r.one("AsyncActor", name)["spec"]

@@ -81,7 +81,7 @@ def test_go_chart_s_names_of_scaling_are_read() -> None:
         ("asya-crew", {"transport": ""}, "happy-end needs a transport"),
         ("asya-crew", {"park": {"enabled": True}}, "park needs a database"),
         ("asya-crew", {"fan-in": {"enabled": True}}, "fan-in needs a database"),
-        ("asya-crew", {"http-call": {"enabled": True}}, "set ASYA_HTTP_URL"),
+        ("asya-crew", {"http-call": {"enabled": True}}, "set ASYA_HTTP_ENDPOINT"),
         ("asya-gateway", {"replicaCount": 2}, "more than one replica needs a database"),
         ("asya-gateway", {"externalDatabase": {"host": "h"}}, "existingSecret"),
         ("asya", {}, "say which broker"),

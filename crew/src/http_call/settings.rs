@@ -119,9 +119,9 @@ impl Settings {
     pub fn read(variables: &Variables<'_>) -> Result<Self, Vec<String>> {
         let mut reader = Reader { variables, errors: Vec::new() };
         let choice = reader.or("ASYA_HTTP_FROM_PAYLOAD", Vec::new(), |text| list(text).map(part).collect());
-        let url = reader.maybe("ASYA_HTTP_URL", |text| url(text, variables));
-        if url.is_none() && variables.get("ASYA_HTTP_URL").is_none() && !choice.contains(&Part::Url) {
-            reader.wrong("ASYA_HTTP_URL", "is required, unless ASYA_HTTP_FROM_PAYLOAD names url");
+        let url = reader.maybe("ASYA_HTTP_ENDPOINT", |text| url(text, variables));
+        if url.is_none() && variables.get("ASYA_HTTP_ENDPOINT").is_none() && !choice.contains(&Part::Url) {
+            reader.wrong("ASYA_HTTP_ENDPOINT", "is required, unless ASYA_HTTP_FROM_PAYLOAD names url");
         }
         let mut allow = match variables.get("ASYA_HTTP_ALLOW").map(|text| Allow::parse(&text)) {
             None => Allow::default(),
@@ -136,7 +136,7 @@ impl Settings {
         }
         let headers = reader.or("ASYA_HTTP_HEADERS", Vec::new(), |text| headers(text, variables));
         if url.is_none() && headers.iter().any(|header| header.secret) {
-            let reason = "Authorization, Cookie and what is read from files need ASYA_HTTP_URL: they are for its server only";
+            let reason = "Authorization, Cookie and what is read from files need ASYA_HTTP_ENDPOINT: they are for its server only";
             reader.wrong("ASYA_HTTP_HEADERS", reason);
         }
         let mut retry =
@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn a_url_is_enough() {
-        let settings = read(&[("ASYA_HTTP_URL", "https://api.example.com/{payload.id}?x={id}")]).unwrap();
+        let settings =
+            read(&[("ASYA_HTTP_ENDPOINT", "https://api.example.com/{payload.id}?x={id}")]).unwrap();
         assert_eq!((settings.method.as_str(), settings.retry.attempts), ("POST", DEFAULT_ATTEMPTS));
         assert!(settings.tls() && settings.choice.is_empty());
     }
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn every_mistake_is_named() {
         let errors = read(&[
-            ("ASYA_HTTP_URL", "ftp://x"),
+            ("ASYA_HTTP_ENDPOINT", "ftp://x"),
             ("ASYA_HTTP_METHOD", "CONNECT"),
             ("ASYA_HTTP_HEADERS", r#"{"Host": "x"}"#),
             ("ASYA_HTTP_BODY", "other"),
@@ -345,7 +346,7 @@ mod tests {
             "https://user@api.example.com/",
             "https://api.example.com/?key={file:/secret}",
         ] {
-            assert!(read(&[("ASYA_HTTP_URL", url)]).is_err(), "{url}");
+            assert!(read(&[("ASYA_HTTP_ENDPOINT", url)]).is_err(), "{url}");
         }
     }
 
@@ -353,9 +354,9 @@ mod tests {
     fn secrets_need_a_server_and_are_not_shown() {
         let headers = ("ASYA_HTTP_HEADERS", r#"{"X-Key": "{file:key}"}"#);
         let errors = read(&[headers, ("ASYA_HTTP_FROM_PAYLOAD", "url")]).unwrap_err();
-        assert!(errors[0].contains("ASYA_HTTP_URL"), "{errors:?}");
+        assert!(errors[0].contains("ASYA_HTTP_ENDPOINT"), "{errors:?}");
         let settings = read(&[
-            ("ASYA_HTTP_URL", "https://api.example.com/"),
+            ("ASYA_HTTP_ENDPOINT", "https://api.example.com/"),
             ("ASYA_HTTP_HEADERS", r#"{"Authorization": "Bearer hidden", "x-b": "hidden"}"#),
         ]);
         let settings = settings.unwrap();

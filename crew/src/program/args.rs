@@ -98,7 +98,7 @@ Examples:
     ASYA_RECORDS_URL=file:///var/lib/asya ASYA_ERROR_RETRY_ATTEMPTS=3 ASYA_ERROR_RETRY_INITIAL_DELAY=1m asya-crew error-end
 
   Each envelope as a POST, with a token from a file:
-    ASYA_HTTP_URL='https://api.example.com/orders/{payload.order}' \\
+    ASYA_HTTP_ENDPOINT='https://api.example.com/orders/{payload.order}' \\
     ASYA_HTTP_HEADERS='{\"Authorization\": \"Bearer {file:/run/secrets/token}\"}' asya-crew http-call
 
 Signals: the first SIGTERM or Ctrl-C drains and exits with 0; the second one ends at once with 130.

@@ -23,8 +23,8 @@ pub struct Args {
     #[arg(long, env = "ASYA_PARK_TIMEOUT", value_name = "DURATION", help_heading = "Schedule and park")]
     pub park_timeout: Option<String>,
     /// http-call: what is called; path and query may have places such as {payload.order}.
-    #[arg(long, env = "ASYA_HTTP_URL", value_name = "URL", help_heading = "HTTP calls")]
-    pub http_url: Option<String>,
+    #[arg(long, env = "ASYA_HTTP_ENDPOINT", value_name = "URL", help_heading = "HTTP calls")]
+    pub http_endpoint: Option<String>,
     /// http-call: the method, POST unless given.
     #[arg(long, env = "ASYA_HTTP_METHOD", value_name = "METHOD", help_heading = "HTTP calls")]
     pub http_method: Option<String>,
@@ -91,7 +91,7 @@ impl Args {
             "ASYA_SCHEDULES" => &self.schedules,
             "ASYA_SCHEDULES_FILE" => &self.schedules_file,
             "ASYA_PARK_TIMEOUT" => &self.park_timeout,
-            "ASYA_HTTP_URL" => &self.http_url,
+            "ASYA_HTTP_ENDPOINT" => &self.http_endpoint,
             "ASYA_HTTP_METHOD" => &self.http_method,
             "ASYA_HTTP_HEADERS" => &self.http_headers,
             "ASYA_HTTP_BODY" => &self.http_body,
