@@ -1,12 +1,15 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-keda lint bench bench-cluster generate images docker-build fuzz clean
+.PHONY: help demo demo-page test test-fast test-keda lint bench bench-cluster bench-gateway generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## build what it needs and run the documents example on real text, without broker or cluster
 	@examples/documents/demo.sh
+
+demo-page: ## the same, also as a tool of the gateway, and its page at http://127.0.0.1:8089 until Ctrl-C
+	@examples/documents/demo.sh --page
 
 test: ## everything: lint, unit, conformance against real brokers, Python, examples; starts the servers it needs
 	@tests/run.sh
@@ -25,6 +28,9 @@ bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 
 bench-cluster: ## a thousand actors: time, memory and calls of the operator
 	@benches/cluster.sh
+
+bench-gateway: ## 10,000 tool calls through gateway and one actor, with and without SIGKILL of the gateway
+	@benches/gateway.sh
 
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md

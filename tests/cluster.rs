@@ -175,6 +175,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Deletes an object and leaves what it owns, as `kubectl delete --cascade=orphan`.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn orphan(&self, kind: &str, name: &str) -> Result<()> {
+        let parameters = kube::api::DeleteParams {
+            propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+            ..Default::default()
+        };
+        self.api(kind).delete(name, &parameters).await?;
+        Ok(())
+    }
+
     /// An object as JSON, if it exists.
     ///
     /// # Errors

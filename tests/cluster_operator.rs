@@ -182,10 +182,28 @@ async fn a_deleted_actor_leaves_nothing_behind() -> Result<()> {
     for kind in ["AsyncActor", "ScaledObject", "Deployment"] {
         cluster.until_gone(kind, "ocr").await?;
     }
+    // Not by the collector of garbage alone, which may be minutes late.
+    assert!(
+        operator.metric("asya_operator_api_writes_total", "kind=\"Deployment\",verb=\"delete\"").await? > 0.0
+    );
     assert!(!operator.said("QueueRetained"), "{}", operator.log());
     let queue = format!("asya-{}-ocr", cluster.namespace);
     assert_eq!(broker::depth(&queue).await?, None, "the queue is gone");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_orphans_the_workload_keeps_it() -> Result<()> {
+    let cluster = cluster!("orphan");
+    let _operator = Operator::start(&Settings::of(&cluster)).await?;
+    cluster.apply(&actor("ocr").json()).await?;
+    cluster.until("Deployment", "ocr", "exists", |_| true).await?;
+    cluster.orphan("AsyncActor", "ocr").await?;
+    cluster.until_gone("AsyncActor", "ocr").await?;
+    cluster
+        .until("Deployment", "ocr", "is nobody's", |it| it["metadata"]["ownerReferences"].is_null())
+        .await?;
+    cluster.delete("Deployment", "ocr").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

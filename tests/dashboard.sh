@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The page in a real browser, against the gateway's binary: tests/dashboard. Screenshots are left in target/dashboard.
+# The page in a real browser, against the gateway's binary and `asya up`: tests/dashboard. Screenshots are left in
+# target/dashboard.
 #
 # Needs node 20.19 or newer, npm and Chromium, which it installs where it can (Debian's package). Without them it says so
-# loudly, and fails where CI=true. ASYA_TEST_GATEWAY names the binary, ASYA_TEST_CHROMIUM the browser.
+# loudly, and fails where CI=true. ASYA_TEST_GATEWAY and ASYA_TEST_ASYA name the binaries, ASYA_TEST_CHROMIUM the browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=servers/lib.sh
@@ -21,8 +22,10 @@ if [ -z "${ASYA_TEST_CHROMIUM:-}" ]; then
     export ASYA_TEST_CHROMIUM
 fi
 export ASYA_TEST_GATEWAY=${ASYA_TEST_GATEWAY:-$PWD/target/debug/asya-gateway}
-[ -x "$ASYA_TEST_GATEWAY" ] || cargo build --quiet --workspace
-[ -x "$ASYA_TEST_GATEWAY" ] || die "there is no binary $ASYA_TEST_GATEWAY"
+export ASYA_TEST_ASYA=${ASYA_TEST_ASYA:-$(dirname "$ASYA_TEST_GATEWAY")/asya}
+binaries=("$ASYA_TEST_GATEWAY" "$ASYA_TEST_ASYA")
+[ -x "${binaries[0]}" ] && [ -x "${binaries[1]}" ] || cargo build --quiet --workspace
+for binary in "${binaries[@]}"; do [ -x "$binary" ] || die "there is no binary $binary"; done
 export ASYA_TEST_SCREENSHOTS=$PWD/target/dashboard
 mkdir -p "$ASYA_TEST_SCREENSHOTS"
 

@@ -42,6 +42,12 @@ lint() {
     [ "$before" = "$after" ] || { echo "generated files differ: run 'make generate' and commit" >&2; exit 1; }
     step "dashboard: types, tests, and that the committed files are those of its sources"
     gateway/dashboard/build.sh --check
+    step "lock files"
+    # The bridge is a workspace of its own; its image is built with --locked.
+    for manifest in Cargo.toml runtime-py/bridge/Cargo.toml; do
+        cargo metadata --quiet --locked --format-version 1 --manifest-path "$manifest" >/dev/null ||
+            { echo "its lock file is out of date: cargo metadata --manifest-path $manifest, and commit" >&2; exit 1; }
+    done
     step "licences and bans"
     if ! cargo deny --version 2>/dev/null | grep -q "$CARGO_DENY_VERSION"; then
         cargo install --quiet --locked --root "$TOOLS" "cargo-deny@$CARGO_DENY_VERSION"
@@ -50,8 +56,11 @@ lint() {
     step "ruff, mypy"
     "$VENV/bin/ruff" check --quiet examples benches charts tests
     "$VENV/bin/ruff" format --quiet --check examples benches charts tests
-    (cd runtime-py && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
-    (cd runtime-py && "../$VENV/bin/mypy" --strict src)
+    local package
+    for package in runtime-py client-py; do
+        (cd $package && "../$VENV/bin/ruff" check --quiet . && "../$VENV/bin/ruff" format --quiet --check .)
+        (cd $package && "../$VENV/bin/mypy" --strict src)
+    done
 }
 
 rust() {
@@ -74,6 +83,7 @@ conformance() {
 python() {
     step "pytest"
     (cd runtime-py && "../$VENV/bin/pytest" -q tests)
+    (cd client-py && "../$VENV/bin/pytest" -q tests)
 }
 
 bridge() {

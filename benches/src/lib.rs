@@ -4,7 +4,10 @@
 //! of the ratios between variants of the same round.
 
 pub mod broker;
+pub mod client;
+pub mod load;
 pub mod process;
+pub mod world;
 
 /// The median; of an even number of values the lower one of the two in the middle.
 ///

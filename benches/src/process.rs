@@ -13,6 +13,14 @@ impl Running {
     pub fn pid(&self) -> Option<u32> {
         self.0.id()
     }
+
+    /// Ends it with SIGKILL, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub async fn kill(mut self) -> Result<()> {
+        Ok(self.0.kill().await?)
+    }
 }
 
 /// The repository's root.
@@ -74,6 +82,18 @@ fn beside(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn start(mut command: Command, name: &str) -> Result<Running> {
+/// Another program beside this benchmark, not started yet.
+///
+/// # Errors
+/// When it is not built.
+pub fn program(name: &str) -> Result<Command> {
+    Ok(Command::new(beside(name)?))
+}
+
+/// Starts a program.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(mut command: Command, name: &str) -> Result<Running> {
     Ok(Running(command.kill_on_drop(true).spawn().with_context(|| format!("starting {name}"))?))
 }

@@ -33,6 +33,28 @@ pub(crate) struct Common {
     /// sqs://HOST:PORT
     #[arg(long, global = true, env = "ASYA_TRANSPORT_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) transport: Option<String>,
+    /// The places of this profile instead of the current one's: `asya profile list`
+    #[arg(long, global = true, env = "ASYA_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
+impl Common {
+    /// These options with the broker of the profile, where nothing nearer says which queues are meant: an option, or a
+    /// queue file here unless the profile was asked for by name.
+    ///
+    /// # Errors
+    /// Wrong profiles.
+    pub(crate) fn with_profile(self) -> anyhow::Result<Self> {
+        if self.queue_file.is_some() || self.transport.is_some() {
+            return Ok(self);
+        }
+        let name = self.profile.as_deref();
+        if name.is_none() && crate::broker::queue_file(&self)?.exists() {
+            return Ok(self);
+        }
+        let transport = crate::profile::find(name)?.and_then(|chosen| chosen.profile.transport);
+        Ok(Self { transport, ..self })
+    }
 }
 
 /// What to do.
@@ -46,6 +68,14 @@ pub(crate) enum Command {
     Status(commands::status::Status),
     /// Show how full the queues are
     Queues(commands::queues::Queues),
+    /// Show the tools of a gateway
+    Tools(commands::tools::Tools),
+    /// Call a tool of a gateway and wait for its result
+    Call(commands::call::Call),
+    /// Follow an envelope to its end
+    Watch(commands::watch::Watch),
+    /// End an envelope, and what was made from it, before it ends by itself
+    Cancel(commands::cancel::Cancel),
     /// Speak the Model Context Protocol on standard input and output
     Mcp(commands::mcp::Mcp),
     /// Look after dead letters: messages that nobody could handle
@@ -68,6 +98,8 @@ pub(crate) enum Command {
     Resume(commands::pause::Resume),
     /// Delete the messages that wait in the queue of an actor
     Purge(commands::purge::Purge),
+    /// Lead an address of this machine to the gateway of a cluster
+    Forward(commands::forward::Forward),
     /// Run a Python file as an actor on a cluster, without building an image
     Deploy(Box<commands::deploy::Deploy>),
     /// A cluster on this machine with everything, for trying it out
@@ -77,6 +109,9 @@ pub(crate) enum Command {
     Migrate(commands::migrate::Migrate),
     /// Print the CRD of AsyncActor, or the JSON schema of its manifests
     Crds(commands::crds::Crds),
+    /// Named places to work on: gateways, brokers, clusters
+    #[command(subcommand)]
+    Profile(commands::profile::Profile),
     /// Print the completion script of a shell
     Completion(commands::completion::Completion),
     /// Ends the processes of an `asya up` that was killed
@@ -90,10 +125,15 @@ impl Cli {
         let Self { common, command } = self;
         match command {
             Command::Up(up) => up.run(common).await,
-            Command::Send(send) => commands::interruptible(send.run(common)).await,
+            Command::Send(send) => commands::interruptible(send.run(common.with_profile()?)).await,
             Command::Status(status) => commands::interruptible(status.run(common)).await,
-            Command::Queues(queues) => commands::interruptible(queues.run(common)).await,
-            Command::Mcp(mcp) => commands::interruptible(mcp.run()).await,
+            Command::Queues(queues) => commands::interruptible(queues.run(common.with_profile()?)).await,
+            Command::Tools(tools) => commands::interruptible(tools.run(common)).await,
+            // These say at Ctrl-C how to go on.
+            Command::Call(call) => call.run(common).await,
+            Command::Watch(watch) => watch.run(common).await,
+            Command::Cancel(cancel) => commands::interruptible(cancel.run(common)).await,
+            Command::Mcp(mcp) => commands::interruptible(mcp.run(common)).await,
             Command::Dlq(dlq) => commands::interruptible(dlq.run(common)).await,
             Command::Validate(validate) => Ok(validate.run(&common)),
             Command::Init(init) => init.run(&common),
@@ -102,11 +142,14 @@ impl Cli {
             Command::Logs(logs) => logs.run(common).await,
             Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
             Command::Resume(resume) => commands::interruptible(resume.run(common)).await,
-            Command::Purge(purge) => commands::interruptible(purge.run(common)).await,
+            Command::Purge(purge) => commands::interruptible(purge.run(common.with_profile()?)).await,
+            // It ends by Ctrl-C as it should.
+            Command::Forward(forward) => forward.run(common).await,
             Command::Deploy(deploy) => commands::interruptible(deploy.run(common)).await,
             Command::Playground(playground) => commands::interruptible(playground.run(common)).await,
             Command::Migrate(migrate) => commands::interruptible(migrate.run(common)).await,
             Command::Crds(crds) => crds.run(&common),
+            Command::Profile(profile) => profile.run(&common),
             Command::Completion(completion) => Ok(completion.run()),
             Command::Guard => Ok(crate::up::guard::serve()),
         }

@@ -6,11 +6,15 @@
 //! | `commands` | one file per command |
 //! | `manifest` | reading manifests, with lines |
 //! | `broker` | opening the transport |
+//! | `gateway` | a gateway's `/api/v1` |
+//! | `profile` | named places to work on |
 //! | `cluster` | the Kubernetes cluster that a command works on |
 //! | `migrate` | what a team that comes from the Go system must know |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
 //! | `bridge` | a pipe to a gateway's Model Context Protocol |
+//! | `events` | server-sent events |
+//! | `former` | the command lines of the Go system's client |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
 mod args;
@@ -18,11 +22,15 @@ mod bridge;
 mod broker;
 mod cluster;
 mod commands;
+mod events;
 mod exit;
 mod follow;
+mod former;
+mod gateway;
 mod manifest;
 mod migrate;
 mod output;
+mod profile;
 mod up;
 
 /// Runs the command line of this process.
@@ -41,6 +49,9 @@ pub fn main() -> std::process::ExitCode {
 async fn run() -> std::process::ExitCode {
     // Brokers and clusters bring rustls each; without one provider for both, the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(code) = former::run().await {
+        return code;
+    }
     let cli = match <args::Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => return commands::usage(&error),

@@ -1,6 +1,10 @@
 //! What is printed, for people or for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
 
 use serde::Serialize;
 
@@ -49,6 +53,42 @@ pub(crate) fn note(output: Output, words: &str) {
 pub(crate) fn yaml(objects: &[serde_json::Value]) -> anyhow::Result<String> {
     let documents: Result<Vec<_>, _> = objects.iter().map(serde_saphyr::to_string).collect();
     Ok(documents?.join("---\n"))
+}
+
+/// A text that somebody else wrote, for a terminal: characters that steer it are told instead of sent. Line breaks and
+/// tabs stay.
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || turns(c);
+    if !text.contains(steers) {
+        return text.into();
+    }
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { safe.extend(c.escape_unicode()) } else { safe.push(c) }
+    }
+    safe.into()
+}
+
+/// Characters that turn the direction of writing, so that a line reads as another than it is.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON that somebody else wrote, on one line and without characters that steer a terminal; it stays the same JSON.
+pub(crate) fn json_line(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            // Between values; within texts JSON has them escaped.
+            '\n' | '\r' | '\t' => line.push(' '),
+            // Within texts, the only place where they may stand.
+            c if c.is_control() || turns(c) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 /// Whether colours may be used on standard output.
@@ -104,6 +144,15 @@ mod tests {
     fn numbers_are_aligned_to_the_right() {
         let rows = vec![vec!["a".to_owned(), "5".to_owned()], vec!["long".to_owned(), "10".to_owned()]];
         assert_eq!(table(&["QUEUE", "N"], &rows), "QUEUE   N\na       5\nlong   10");
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_told_instead() {
+        assert_eq!(safe("a\u{1b}[31mb\tc\nd\u{9b}e\u{202e}"), "a\\u{1b}[31mb\tc\nd\\u{9b}e\\u{202e}");
+        let line = json_line("{\n  \"a\": \"\u{9b}31m\u{202e}x\"\r\n}");
+        assert_eq!(line, "{   \"a\": \"\\u009b31m\\u202ex\"  }");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["a"], "\u{9b}31m\u{202e}x");
     }
 
     #[test]

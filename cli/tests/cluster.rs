@@ -58,6 +58,14 @@ fn a_context_that_does_not_exist_lists_those_that_do() {
     let output = run(&place, &["logs", "ocr", "--kubeconfig", "config", "--context", "prod"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(text(&output.stderr).contains("no context prod; choose one with --context: here, there"));
+    // A profile names it as well.
+    place.write("asya/config.yaml", "profiles: {p: {context: prod}, q: {context: there}}\n");
+    let mut command = place.command(&["pause", "ocr", "--profile", "p"]);
+    let output = command.env("KUBECONFIG", place.path().join("config")).output().unwrap();
+    assert!(text(&output.stderr).contains("no context prod"), "{}", text(&output.stderr));
+    let mut command = place.command(&["pause", "ocr", "--profile", "q"]);
+    let output = command.env("KUBECONFIG", place.path().join("config")).output().unwrap();
+    assert!(text(&output.stderr).contains("context there"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -96,6 +96,17 @@ impl Details {
         details
     }
 
+    /// The reason with the exception's class, for a person: a message alone may be just `'name'`.
+    pub fn reason(&self) -> String {
+        match self.type_name.as_deref() {
+            Some(class) if !class.is_empty() && self.message != self.code => {
+                format!("{class}: {}", self.message)
+            }
+            Some(class) if !class.is_empty() => class.to_owned(),
+            _ => self.message.clone(),
+        }
+    }
+
     fn failure(&self) -> Failure {
         let mut failure = Failure::new(Code::parse(&self.code), Fault::Handler, self.message.clone());
         failure.type_name.clone_from(&self.type_name);
@@ -247,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn what_error_end_itself_could_not_send_on_is_not_sent_again() {
+        // The queue of the actor is missing: the engine around error-end sends this to error-end, once.
+        let mut again = again(9);
+        again.codes = vec!["unroutable".to_owned()];
+        let input = Envelope::new("7", Route::new(["a", "b"]), Raw::of(&1));
+        let report = ErrorReport::new("unroutable", "no queue", "error-end", 0, Timestamp::UNIX_EPOCH);
+        let Wrapped::Whole(body) = report.wrap(&input, &Limits::default()) else { panic!("it is small") };
+        assert_eq!(next(&again, &Envelope::parse(body).unwrap(), 900), Next::Bury);
+    }
+
+    #[test]
     fn an_error_envelope_of_the_go_system_is_understood() {
         let body = br#"{"id":"7","route":{"actors":["a","b"],"current":1},"payload":{"error":"processing_error","details":{"message":"x","type":"ValueError"},"original_payload":3}}"#;
         let envelope = Envelope::parse(bytes::Bytes::from_static(body)).unwrap();
@@ -255,6 +277,7 @@ mod tests {
             (details.code.as_str(), details.actor.as_str(), details.message.as_str()),
             ("processing_error", "b", "x")
         );
+        assert_eq!(details.reason(), "ValueError: x");
         let again = again(2);
         assert!(matches!(again.next(&envelope, &details, 1, Timestamp::UNIX_EPOCH), Next::Wait(_)));
         assert!(matches!(again.next(&envelope, &details, 2, Timestamp::UNIX_EPOCH), Next::Send(_)));

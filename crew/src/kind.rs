@@ -16,11 +16,14 @@ pub enum Kind {
     Schedule,
     /// Keeps envelopes until an event comes.
     Park,
+    /// Calls an HTTP endpoint.
+    HttpCall,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::HappyEnd, Self::ErrorEnd, Self::FanIn, Self::Schedule, Self::Park];
+    pub const ALL: [Self; 6] =
+        [Self::HappyEnd, Self::ErrorEnd, Self::FanIn, Self::Schedule, Self::Park, Self::HttpCall];
 
     /// Its name on the command line, and that of its actor unless another is given.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Kind {
             Self::FanIn => "fan-in",
             Self::Schedule => "schedule",
             Self::Park => "park",
+            Self::HttpCall => "http-call",
         }
     }
 

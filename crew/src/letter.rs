@@ -59,7 +59,7 @@ impl Letter {
             envelope: failed.id.clone(),
             actor: details.actor.clone(),
             code: details.code.clone(),
-            error: details.message.clone(),
+            error: details.reason(),
             attempts: Again::tries(failed, details),
             since: details.time.unwrap_or_else(Timestamp::now),
             detail: Raw::of(&Detail { class, type_name: details.type_name.as_deref(), stored }),

@@ -1,4 +1,4 @@
-//! The actors shipped with the product: end actors and fan-in.
+//! The actors shipped with the product.
 //!
 //! | module | holds |
 //! |---|---|
@@ -7,6 +7,9 @@
 //! | [`fan_in`] | joins the parts of a fan-out into one envelope |
 //! | [`gap`] | the notice that a part of a fan-out will not come |
 //! | [`record`] | where ends are recorded: tables of the state store, or a directory |
+//! | `schedule`, [`park`] | sends and holds envelopes by time; keeps them until an event |
+//! | `http_call` | calls an HTTP endpoint per envelope |
+//! | [`shipped`] | those that are told what to do by settings of their own, from their settings |
 //!
 //! The invariant of this crate: **every id that enters ends in exactly one record**, written in the transaction that
 //! settles its last delivery where the transport has one. End actors send to nobody but a fan-in that waits.
@@ -17,6 +20,8 @@ pub mod end;
 pub mod failure;
 pub mod fan_in;
 pub mod gap;
+#[cfg(feature = "http-call")]
+pub mod http_call;
 pub mod kind;
 pub mod letter;
 #[cfg(feature = "objects")]
@@ -27,11 +32,12 @@ pub mod program;
 pub mod record;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+pub mod shipped;
 
 pub use actor::InProcess;
 pub use end::{ErrorEnd, Failures, HappyEnd};
 pub use failure::Again;
-pub use fan_in::FanIn;
+pub use fan_in::{FanIn, Patience};
 pub use kind::Kind;
 pub use letter::{Buried, Letter, Letters};
 pub use record::{ERRORS, RESULTS, Record, Recorder, Status};

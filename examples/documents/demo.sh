@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# The documents example from end to end, on one machine: `make demo`.
+# The documents example from end to end, on one machine: `make demo`, `make demo-page`.
 #
-# usage: demo.sh [--check] [DIRECTORY]
+# usage: demo.sh [--check|--page] [DIRECTORY]
 #
 # Sends the text of DIRECTORY (default: this repository) through split, analyse, summarise, collect and render, then a
 # small set with four broken documents, which must end in the error path while the others succeed. --check holds the
-# outcome against what must be true.
+# outcome against what must be true. --page calls it as a tool of the gateway as well, and leaves its page open at
+http://127.0.0.1:8089 until Ctrl-C.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
-check=
-if [ "${1:-}" = --check ]; then
-    check=1
-    shift
-fi
+check='' page=''
+case "${1:-}" in
+    --check) check=1 && shift ;;
+    --page) page=127.0.0.1:8089 && shift ;;
+esac
 documents=$(cd "${1:-.}" && pwd)
 route=split,analyse,summarise,collect,render
 
@@ -24,7 +25,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/asya-demo.XXXXXX")
 export ASYA_LOCAL_PATH=$work/queue.db REPORT_DIR=$root/.asya/reports
 
 mkdir -p "$REPORT_DIR"
-"$asya" up --plain examples/documents >"$work/up.log" 2>&1 &
+"$asya" up --plain --gateway "${page:-off}" examples/documents >"$work/up.log" 2>&1 &
 up=$!
 stop() {
     kill -INT "$up" 2>/dev/null || true
@@ -67,3 +68,24 @@ echo
 echo
 echo "reports, for a browser:"
 grep -oE '"report":"[^"]+"' "$work/reports" | cut -d '"' -f 4
+
+if [ -n "$page" ]; then
+    echo
+    echo "3. the same through the gateway, as the tool of examples/documents/tools.yaml; the second call fails"
+    for directory in "$root/examples/documents/broken" "$root/examples/documents/nowhere"; do
+        PYTHONPATH=client-py/src python3 - "http://$page" "$directory" <<'PYTHON'
+import sys
+from asya_client import AsyaError, Client
+
+with Client.from_url(sys.argv[1]) as client:
+    try:
+        print(client.call("report", directory=sys.argv[2]))
+    except AsyaError as error:
+        print(error)
+PYTHON
+    done
+    echo
+    echo "http://$page shows actors, envelopes and what failed, until Ctrl-C"
+    trap 'exit 0' INT # which is no failure
+    wait "$up"
+fi

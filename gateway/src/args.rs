@@ -59,6 +59,9 @@ options! {
         metrics_addr "ASYA_GATEWAY_METRICS_ADDR" "ADDRESS";
         /// Address that clients reach the gateway under, where they do not by the one they call
         public_url "ASYA_GATEWAY_PUBLIC_URL" "URL";
+        /// Where the page's links to logs lead. {id}, {actor} and, in milliseconds since 1970, {from} and {to} are
+        /// filled in [default: no links]
+        logs_url "ASYA_GATEWAY_LOGS_URL" "URL";
         /// Origins of web pages that may ask, with commas between them; https://example.com [default: the gateway's own]
         allowed_origins "ASYA_GATEWAY_ALLOWED_ORIGINS" "ORIGINS";
         /// Requests in hand at a time; more are refused with 503 [default: 1024]

@@ -43,22 +43,31 @@ impl Outbox {
         if let Err(error) = self.store.take_over(Timestamp::now()).await {
             tracing::warn!(%error, "what was in hand before waits until its claim runs out");
         }
+        let mut sent = Vec::new();
         while !stop.is_cancelled() {
-            let published = match self.publish_batch().await {
-                Ok(count) => count,
+            // What is sent and not confirmed, and what is in hand, are the same entries: never more than a batch.
+            let claimed = match self.store.exchange(&sent, Timestamp::now(), LEASE, BATCH).await {
+                Ok(claimed) => {
+                    sent.clear();
+                    claimed
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the outbox waits for its store");
-                    0
+                    Vec::new()
                 }
             };
-            // A full batch means that more is waiting.
-            if published < BATCH {
+            if claimed.is_empty() {
                 tokio::select! {
                     () = self.store.sendable() => {}
                     () = tokio::time::sleep(LOOK) => {}
                     () = stop.cancelled() => {}
                 }
+            } else {
+                sent = self.publish_all(claimed).await;
             }
+        }
+        if let Err(error) = self.store.confirm(&sent).await {
+            tracing::warn!(%error, "what was sent last is sent once more at the next start");
         }
     }
 
@@ -69,7 +78,14 @@ impl Outbox {
     pub async fn publish_batch(&self) -> Result<usize, StoreError> {
         let claimed = self.store.claim(Timestamp::now(), LEASE, BATCH).await?;
         let count = claimed.len();
-        // All at a time: the transport confirms them in windows.
+        let sent = self.publish_all(claimed).await;
+        self.store.confirm(&sent).await?;
+        Ok(count)
+    }
+
+    /// Publishes entries, all at a time: the transport confirms them in windows. Answers those that it has; the others
+    /// are put off or given up.
+    async fn publish_all(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
         let outcomes: Vec<_> = stream::iter(claimed)
             .map(async |entry| {
                 let outcome = self.publish(&entry).await;
@@ -78,17 +94,17 @@ impl Outbox {
             .buffer_unordered(BATCH)
             .collect()
             .await;
-        let (sent, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
-        let sent: Vec<_> = sent.into_iter().map(|(entry, _)| entry).collect();
-        if !sent.is_empty() {
-            self.store.confirm(&sent).await?;
-        }
-        for (entry, outcome) in failed {
-            if let Err(error) = outcome {
-                self.failed(&entry, &error).await?;
+        let mut sent = Vec::new();
+        for (entry, outcome) in outcomes {
+            let Err(error) = outcome else {
+                sent.push(entry);
+                continue;
+            };
+            if let Err(error) = self.failed(&entry, &error).await {
+                tracing::warn!(%error, id = entry.id, "an envelope that was not sent waits until its claim runs out");
             }
         }
-        Ok(count)
+        sent
     }
 
     async fn publish(&self, entry: &Claimed) -> Result<(), TransportError> {

@@ -56,6 +56,17 @@ DATABASE: Object = {
     },
 }
 
+CREW: Object = {
+    "database": {"existingSecret": "db"},
+    "fan-in": {"enabled": True},
+    "schedule": {"enabled": True},
+    "park": {"enabled": True},
+    "http-call": {
+        "enabled": True,
+        "spec": {"env": [{"name": "ASYA_HTTP_URL", "value": "https://api.example.com/{payload.id}"}]},
+    },
+}
+
 CASES: dict[str, tuple[str, Object]] = {
     "operator": ("asya-operator", {}),
     "operator with everything": ("asya-operator", EVERYTHING),
@@ -63,6 +74,7 @@ CASES: dict[str, tuple[str, Object]] = {
     "operator of two namespaces": ("asya-operator", {"watchNamespaces": ["a", "b"]}),
     "CRDs only": ("asya-operator", {"crdsOnly": True}),
     "end actors": ("asya-crew", {}),
+    "all shipped actors": ("asya-crew", CREW),
     "one actor": ("asya-actor", {"name": "one", "transport": "sqs", "image": "i:1", "handler": "m.f"}),
     "a list of actors": ("asya-actor", ACTORS),
     "gateway": ("asya-gateway", {}),

@@ -148,6 +148,56 @@ for _name in ("happy-end", "error-end"):
         f"{_name}.spec": Row({"timeout": {"processing": 9}}, spec("timeout.processing", 9, _name)),
     }
 
+DATABASE = {"database": {"existingSecret": "db"}}
+
+
+def variable(actor: str, name: str, value: object) -> Check:
+    """An actor has this variable, with this value or from this place."""
+
+    def check(r: Rendered) -> bool:
+        env = {it["name"]: it for it in r.one("AsyncActor", actor)["spec"].get("env", [])}
+        given = env.get(name, {})
+        return given.get("value", given.get("valueFrom")) == value
+
+    return check
+
+
+def reference(secret: str, key: str) -> object:
+    return {"secretKeyRef": {"name": secret, "key": key}}
+
+
+_PARK = {"park": {"enabled": True}}
+CREW |= {
+    "database.existingSecret": Row(
+        "s", variable("schedule", "ASYA_DATABASE_URL", reference("s", "url")), {"schedule": {"enabled": True}}
+    ),
+    "database.key": Row("k", variable("park", "ASYA_DATABASE_URL", reference("db", "k")), {**_PARK, **DATABASE}),
+}
+for _name in ("fan-in", "schedule", "park", "http-call"):
+    _given: Object = {_name: {"enabled": True}, **DATABASE}
+    if _name == "http-call":
+        _given[_name]["spec"] = {"env": [{"name": "ASYA_HTTP_URL", "value": "https://x.example"}]}
+
+    def _mine(r: Rendered, name: str = _name) -> bool:
+        actor = r.one("AsyncActor", name)["spec"]
+        container = actor["workload"]["template"]["spec"]["containers"][0]
+        return container["image"] == "mine:1" and actor["embedded"] is True
+
+    _env = [{"name": "ASYA_HANDLER", "value": f"asya_crew.{_name.replace('-', '_')}"}]
+    _containers = [{"name": "asya-runtime", "image": "mine:1", "env": _env}]
+    CREW |= {
+        f"{_name}.enabled": Row(
+            True,
+            lambda r, name=_name: r.has("AsyncActor", name),
+            {key: value if key != _name else {**value, "enabled": False} for key, value in _given.items()},
+        ),
+        f"{_name}.name": Row("x", lambda r: r.has("AsyncActor", "x"), _given),
+        f"{_name}.transport": Row("sqs", spec("transport", "sqs", _name), _given),
+        f"{_name}.scaling": Row({"maxReplicas": 77}, spec("scaling.maxReplicas", 77, _name), _given),
+        f"{_name}.workload": Row({"template": {"spec": {"containers": _containers}}}, _mine, _given),
+        f"{_name}.spec": Row({"timeout": {"processing": 9}}, spec("timeout.processing", 9, _name), _given),
+    }
+
 GATEWAY: dict[str, Row] = {
     "global.imageRegistry": Row("r.io/t", lambda r: r.container()["image"] == "r.io/t/asya-gateway:latest"),
     "global.imagePullSecrets": Row(["p"], lambda r: r.pod().get("imagePullSecrets") == [{"name": "p"}]),

@@ -79,6 +79,9 @@ def test_go_chart_s_names_of_scaling_are_read() -> None:
         ("asya-actor", {**ONE, "actors": [{"name": "b"}]}, "give name or actors, not both"),
         ("asya-actor", {"transport": "sqs", "actors": [{"name": "b", "imgae": "i"}]}, "imgae"),
         ("asya-crew", {"transport": ""}, "happy-end needs a transport"),
+        ("asya-crew", {"park": {"enabled": True}}, "park needs a database"),
+        ("asya-crew", {"fan-in": {"enabled": True}}, "fan-in needs a database"),
+        ("asya-crew", {"http-call": {"enabled": True}}, "set ASYA_HTTP_URL"),
         ("asya-gateway", {"replicaCount": 2}, "more than one replica needs a database"),
         ("asya-gateway", {"externalDatabase": {"host": "h"}}, "existingSecret"),
         ("asya", {}, "say which broker"),
@@ -128,3 +131,15 @@ def test_end_actors_are_the_program_unless_their_handler_is_python() -> None:
         "ASYA_HANDLER_MODE",
         "ASYA_ENABLE_VALIDATION",
     }
+
+
+def test_end_actors_are_told_of_the_fan_in_and_a_database_may_be_given_by_hand() -> None:
+    own = [{"name": "ASYA_DATABASE_URL", "value": "postgres://db"}]
+    rendered = render("asya-crew", {"fan-in": {"enabled": True, "name": "collect", "spec": {"env": own}}})
+    told = [{"name": "ASYA_FAN_IN_ACTORS", "value": "collect"}]
+    assert {it["metadata"]["name"]: it["spec"].get("env") for it in rendered} == {
+        "happy-end": told,
+        "error-end": told,
+        "collect": own,
+    }
+    assert all("env" not in it["spec"] for it in render("asya-crew"))

@@ -315,7 +315,7 @@ test("who must log in gives a token, and sees and does what its roles allow", as
     { name: "root", sha256: sha256("root-token-0123456789"), roles: ["admin"] },
     { name: "guest", sha256: sha256("guest-token-0123456789"), roles: ["read"] },
   ];
-  const closed = await Gateway.start({ tools: [documents], env: { ASYA_GATEWAY_TOKENS: JSON.stringify(tokens) } });
+  const closed = await Gateway.start({ tools: [documents], env: { ASYA_GATEWAY_TOKENS: JSON.stringify(tokens), ASYA_GATEWAY_LOGS_URL: "https://logs.example.com/?q={id}" } });
   closed.token = "root-token-0123456789";
   try {
     const { id } = await closed.api("POST", "api/v1/envelopes", { route: ["ocr"], payload: { secret: 1 } });
@@ -331,6 +331,7 @@ test("who must log in gives a token, and sees and does what its roles allow", as
         await page.getByRole("button", { name: "Log in" }).click();
         await page.getByRole("heading", { name: id }).waitFor();
         await page.getByText("need the role payload").waitFor();
+        assert.equal(await page.getByRole("link", { name: "Logs" }).getAttribute("href"), `https://logs.example.com/?q=${id}`);
         assert.equal(await page.getByRole("button", { name: "Resubmit…" }).count(), 0);
         assert.equal(await page.locator("nav a", { hasText: "Audit" }).count(), 0);
         await page.getByRole("button", { name: "Log out" }).click();

@@ -6,10 +6,11 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { chromium } from "playwright-core";
 
 const BINARY = process.env.ASYA_TEST_GATEWAY ?? join(import.meta.dirname, "../../target/debug/asya-gateway");
+const ASYA = process.env.ASYA_TEST_ASYA ?? join(dirname(BINARY), "asya");
 export const SCREENSHOTS = process.env.ASYA_TEST_SCREENSHOTS ?? join(import.meta.dirname, "../../target/dashboard");
 /** Longest wait for anything; this machine may be busy. */
 export const LIMIT_MS = 20_000;
@@ -110,6 +111,37 @@ export class Gateway {
   }
 }
 
+/** `asya up` with its gateway, on the manifests and tools of a directory. */
+export class Machine {
+  static async start(manifests) {
+    const machine = new Machine();
+    machine.folder = mkdtempSync(join(tmpdir(), "asya-demo-"));
+    machine.url = `http://127.0.0.1:${await freePort()}/`;
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ASYA_")));
+    machine.child = spawn(ASYA, ["up", "--plain", "--gateway", new URL(machine.url).host, manifests], {
+      cwd: machine.folder,
+      env: { ...env, REPORT_DIR: join(machine.folder, "reports") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    machine.log = "";
+    for (const stream of [machine.child.stdout, machine.child.stderr]) stream.on("data", (text) => (machine.log += text));
+    await until("the gateway of asya up is ready", async () => {
+      if (machine.child.exitCode !== null) throw new Error(`asya up ended:\n${machine.log}`);
+      return (await fetch(`${machine.url}readyz`).catch(() => null))?.ok;
+    });
+    return machine;
+  }
+
+  async end() {
+    const ended = once(this.child, "exit");
+    if (this.child.exitCode === null) {
+      this.child.kill("SIGINT");
+      await ended;
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
 function run(program, args, env) {
   const { status, stderr, error } = spawnSync(program, args, { env, encoding: "utf8" });
   if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error ?? stderr}`);
@@ -133,9 +165,9 @@ export function browser() {
 }
 
 /** A page whose errors are kept: none is to be there at the end, and no breach of the page's own policy. */
-export async function open(chrome, gateway, { scheme = "light", path = "" } = {}) {
+export async function open(chrome, gateway, { scheme = "light", path = "", width = 1360, height = 820 } = {}) {
   const context = await chrome.newContext({
-    viewport: { width: 1360, height: 820 },
+    viewport: { width, height },
     colorScheme: scheme,
     permissions: ["clipboard-read", "clipboard-write"],
   });

@@ -11,15 +11,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time::timeout;
 
-use super::{events::Events, message::Message};
+use super::message::Message;
+use crate::{
+    events::Events,
+    gateway::connect::{self, Http},
+};
 
 /// Where a gateway speaks the protocol.
 const PATH: &str = "/mcp";
@@ -39,7 +37,7 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(crate) struct Gateway {
     address: Uri,
     token: Option<HeaderValue>,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Http,
     session: Arc<Mutex<HeaderMap>>,
 }
 
@@ -51,33 +49,10 @@ impl Gateway {
     pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self, String> {
         let base = url.trim_end_matches('/');
         let address = if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") };
-        let address: Uri = address.parse().map_err(|error| format!("{url:?} is no address: {error}"))?;
-        if !matches!(address.scheme_str(), Some("http" | "https")) {
-            return Err(format!("{url:?} must begin with http:// or https://"));
-        }
-        let token = token.filter(|token| !token.is_empty()).map(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| "the token has characters that no header takes".to_owned())?;
-            value.set_sensitive(true);
-            Ok::<_, String>(value)
-        });
-        let mut roots = RootCertStore::empty();
-        if address.scheme_str() == Some("https") {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        Ok(Self {
-            address,
-            token: token.transpose()?,
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            session: Arc::default(),
-        })
+        let address = connect::address(&address)?;
+        let token = token.filter(|token| !token.is_empty()).map(connect::bearer);
+        let client = connect::http(&address)?;
+        Ok(Self { address, token: token.transpose()?, client, session: Arc::default() })
     }
 
     /// Whether a session was begun.
@@ -209,7 +184,7 @@ impl Answer {
                     }
                     let Some(frame) = body.frame().await else { return Ok(None) };
                     if let Ok(data) = frame.context("the connection broke")?.into_data() {
-                        waiting.extend(events.take(&data));
+                        waiting.extend(events.take(&data).into_iter().map(|event| event.data));
                     }
                     if events.kept() > LARGEST {
                         bail!("an event of the gateway has more than {LARGEST} bytes");

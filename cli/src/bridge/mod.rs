@@ -5,12 +5,10 @@
 //! |---|---|
 //! | [`message`] | what has to be known of a message to carry it over HTTP |
 //! | [`http`] | [`Gateway`]: requests, with their answers as messages |
-//! | [`events`] | server-sent events |
 //! | [`relay`] | [`run`]: which message goes when, and what is in hand |
 //!
 //! The invariant: **a request that came in is answered once, by the gateway or by an error that says why not.**
 
-mod events;
 mod http;
 mod message;
 mod relay;

@@ -9,15 +9,15 @@ use kube::{
 };
 
 use super::{Cluster, REACHABLE, error::root};
-use crate::exit::misconfigured;
+use crate::{args::Common, exit::misconfigured, profile};
 
 /// Which cluster.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ClusterArgs {
-    /// The context of the kubeconfig [default: its current one]
+    /// The context of the kubeconfig [default: the profile's, else its current one]
     #[arg(long, value_name = "NAME", help_heading = "Cluster")]
     pub(crate) context: Option<String>,
-    /// The namespace [default: the context's]
+    /// The namespace [default: the profile's, else the context's]
     #[arg(long, short, value_name = "NAME", help_heading = "Cluster")]
     pub(crate) namespace: Option<String>,
     /// The kubeconfig [default: $KUBECONFIG, else ~/.kube/config; inside of a pod its service account]
@@ -26,16 +26,39 @@ pub(crate) struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// Whether the command line says that a cluster is meant.
-    pub(crate) fn asked(&self) -> bool {
-        self.context.is_some() || self.namespace.is_some() || self.kubeconfig.is_some()
+    /// Whether the command line says that a cluster is meant: by these options, or by a profile that names one.
+    ///
+    /// # Errors
+    /// Wrong profiles.
+    pub(crate) fn asked(&self, common: &Common) -> anyhow::Result<bool> {
+        let Self { context, namespace, kubeconfig } = self;
+        if context.is_some() || namespace.is_some() || kubeconfig.is_some() {
+            return Ok(true);
+        }
+        let chosen = profile::explicit(common.profile.as_deref())?;
+        Ok(chosen
+            .is_some_and(|chosen| chosen.profile.context.is_some() || chosen.profile.namespace.is_some()))
+    }
+
+    /// These options with those of the profile, where they name no other cluster.
+    fn with_profile(&self, common: &Common) -> anyhow::Result<Self> {
+        if self.context.is_some() || self.kubeconfig.is_some() {
+            return Ok(self.clone());
+        }
+        let Some(chosen) = profile::find(common.profile.as_deref())? else { return Ok(self.clone()) };
+        let namespace = self.namespace.clone().or(chosen.profile.namespace);
+        Ok(Self { context: chosen.profile.context, namespace, kubeconfig: None })
     }
 
     /// Connects, and makes sure that the API server answers and lets us in.
     ///
     /// # Errors
     /// No kubeconfig or no such context: a wrong environment. An API server that does not answer within [`REACHABLE`].
-    pub(crate) async fn connect(&self) -> anyhow::Result<Cluster> {
+    pub(crate) async fn connect(&self, common: &Common) -> anyhow::Result<Cluster> {
+        self.with_profile(common)?.connected().await
+    }
+
+    async fn connected(&self) -> anyhow::Result<Cluster> {
         let (mut config, context) = self.config().await?;
         config.connect_timeout = Some(REACHABLE);
         let agent = concat!("asya/", env!("CARGO_PKG_VERSION"));

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use kube::core::Status;
+use kube::{client::UpgradeConnectionError, core::Status};
 
 use super::Resource;
 
@@ -63,6 +63,18 @@ impl ClusterError {
             kube::Error::Api(status) => Self::answered(status, asked),
             error => Self::Unreachable(format!("the API server does not answer: {}", root(error))),
         }
+    }
+
+    /// The same for a connection that is to become another kind of one, where only the status of an answer is known.
+    pub(crate) fn of_upgrade(error: &kube::Error, asked: Asked<'_>) -> Self {
+        let kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) = error else {
+            return Self::of(error, asked);
+        };
+        let reason = if status.as_u16() == 403 { "" } else { "Refused" };
+        let message = format!("{} answers {status}", asked.resource());
+        let status =
+            Status { code: status.as_u16(), message, reason: reason.to_owned(), ..Status::default() };
+        Self::answered(&status, asked)
     }
 
     fn answered(status: &Status, asked: Asked<'_>) -> Self {

@@ -35,6 +35,7 @@ const fn global(
 /// Our own.
 pub(crate) const ACTORS: Resource = namespaced("asya.sh", "v1alpha1", "AsyncActor", "asyncactors");
 pub(crate) const PODS: Resource = namespaced("", "v1", "Pod", "pods");
+pub(crate) const SERVICES: Resource = namespaced("", "v1", "Service", "services");
 pub(crate) const EVENTS: Resource = namespaced("events.k8s.io", "v1", "Event", "events");
 pub(crate) const CONFIG_MAPS: Resource = namespaced("", "v1", "ConfigMap", "configmaps");
 pub(crate) const DEPLOYMENTS: Resource = namespaced("apps", "v1", "Deployment", "deployments");

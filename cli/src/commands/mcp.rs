@@ -1,49 +1,39 @@
 //! `asya mcp`.
 
-use std::{fs, path::PathBuf};
-
-use anyhow::Context as _;
 use clap::Args;
 
 use crate::{
+    args::Common,
     bridge::{self, Gateway},
     exit::{self, misconfigured},
+    gateway::{GatewayArgs, Place},
 };
-
-/// Where a gateway is that was forwarded to this machine, as the Go system's client has it.
-const DEFAULT_URL: &str = "http://localhost:8089";
 
 /// Speak the Model Context Protocol on standard input and output, for clients that start their servers
 ///
 /// Every message goes to the gateway's /mcp and its answers come back.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  asya mcp\n  asya mcp --url https://asya.example.com --token-file ~/.asya/token\n\n\
-    In a client's configuration:\n  {\"mcpServers\": {\"asya\": {\"command\": \"asya\", \"args\": [\"mcp\", \"--url\", \"http://localhost:8089\"]}}}"
+    after_help = "Examples:\n  asya mcp\n  asya mcp --gateway https://asya.example.com --token-file ~/.asya/token\n  asya mcp --profile prod\n\n\
+    In a client's configuration:\n  {\"mcpServers\": {\"asya\": {\"command\": \"asya\", \"args\": [\"mcp\", \"--gateway\", \"http://localhost:8089\"]}}}"
 )]
 pub(crate) struct Mcp {
-    /// The gateway, with or without /mcp at the end
-    #[arg(long, env = "ASYA_CLI_MCP_URL", value_name = "URL", default_value = DEFAULT_URL)]
-    url: String,
-    /// Token to show to the gateway
-    #[arg(long, env = "ASYA_CLI_MCP_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    /// The gateway, as --gateway
+    #[arg(long, value_name = "URL", conflicts_with = "gateway")]
+    url: Option<String>,
+    /// Token to show to the gateway; a file or the environment keeps it out of the list of processes
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file", hide = true)]
     token: Option<String>,
-    /// File with that token
-    #[arg(long, env = "ASYA_CLI_MCP_TOKEN_FILE", value_name = "FILE", conflicts_with = "token")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
 }
 
 impl Mcp {
-    pub(crate) async fn run(self) -> anyhow::Result<u8> {
-        let Self { url, token, token_file } = self;
-        let token = match token_file {
-            Some(file) => Some(
-                fs::read_to_string(&file)
-                    .with_context(|| format!("reading the token from {}", file.display()))
-                    .map_err(|error| misconfigured(format!("{error:#}")))?,
-            ),
-            None => token,
-        };
+    pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
+        let Self { url, token: typed, gateway } = self;
+        let gateway = GatewayArgs { gateway: url.or(gateway.gateway), ..gateway };
+        let Place { url, token, from: _ } = gateway.place(&common)?;
+        let token = typed.or(token);
         let gateway = Gateway::new(&url, token.as_deref().map(str::trim)).map_err(misconfigured)?;
         bridge::run(gateway).await?;
         Ok(exit::OK)

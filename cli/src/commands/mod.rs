@@ -1,23 +1,29 @@
 //! One file per command.
 
+pub(crate) mod call;
+pub(crate) mod cancel;
 pub(crate) mod completion;
 pub(crate) mod crds;
 pub(crate) mod deploy;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod forward;
 pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod mcp;
 pub(crate) mod migrate;
 pub(crate) mod pause;
 pub(crate) mod playground;
+pub(crate) mod profile;
 pub(crate) mod purge;
 pub(crate) mod queues;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod tools;
 pub(crate) mod up;
 pub(crate) mod validate;
+pub(crate) mod watch;
 
 use std::{future::Future, process::ExitCode};
 

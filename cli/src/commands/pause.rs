@@ -83,7 +83,7 @@ enum Outcome {
 impl Chosen {
     async fn set(self, common: &Common, paused: bool) -> anyhow::Result<u8> {
         let Self { names, all, timeout, cluster } = self;
-        let cluster = cluster.connect().await?;
+        let cluster = cluster.connect(common).await?;
         let actors = if all {
             cluster.actors(false).await?
         } else {

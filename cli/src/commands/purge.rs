@@ -51,7 +51,8 @@ pub(crate) struct Purge {
 impl Purge {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
         let Self { name, yes, cluster } = self;
-        let named = if cluster.asked() { Some(on_cluster(&name, &cluster, &common).await?) } else { None };
+        let named =
+            if cluster.asked(&common)? { Some(on_cluster(&name, &cluster, &common).await?) } else { None };
         let broker = Broker::open(&common, false).await?;
         let queue = named.unwrap_or_else(|| broker.naming.queue(&name));
         let waiting = broker.queues.depth(&queue).await?.ready;
@@ -76,7 +77,7 @@ impl Purge {
 
 /// The queue that the actor owns, as its status says.
 async fn on_cluster(name: &str, cluster: &ClusterArgs, common: &Common) -> anyhow::Result<Queue> {
-    let actor = cluster.connect().await?.actor(name).await?;
+    let actor = cluster.connect(common).await?.actor(name).await?;
     let Some(queue) = &actor.status.queue else {
         anyhow::bail!("{name} owns no queue; see `asya explain actor {name} -n {}`", actor.namespace);
     };

@@ -31,7 +31,8 @@ pub(crate) struct Up {
     /// Where the gateway listens, or off [default: 127.0.0.1:8089; off with --until-idle]
     #[arg(long, env = "ASYA_UP_GATEWAY", value_name = "ADDRESS")]
     pub(crate) gateway: Option<String>,
-    /// Tools that can be called there: a file or a directory [default: tools.yaml beside the manifests]
+    /// Tools that can be called there: a file or a directory [default: tools.yaml beside the
+    /// manifests, or here]
     #[arg(long, value_name = "PATH")]
     pub(crate) tools: Option<PathBuf>,
     /// Keep payloads that are too large for the queue in a directory beside the queue file, from now on;

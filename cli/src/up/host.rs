@@ -144,7 +144,7 @@ fn callback_token(access: &mut Access) -> anyhow::Result<Option<NamedTempFile>> 
     Ok(Some(file))
 }
 
-/// The file that `--tools` names, or the one beside the manifests.
+/// The file that `--tools` names, or the one beside the manifests, or the one here.
 fn tools(up: &Up) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = &up.tools {
         return Ok(Some(path.clone()));
@@ -158,7 +158,7 @@ fn tools(up: &Up) -> anyhow::Result<Option<PathBuf>> {
         }
     }
     match &found[..] {
-        [] => Ok(None),
+        [] => Ok(Some(PathBuf::from(TOOLS)).filter(|file| file.is_file())),
         [file] => Ok(Some(file.clone())),
         [first, second, ..] => Err(misconfigured(format!(
             "tools are in {} and in {}: name one file or directory with --tools",

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use asya_crew::Kind;
+use asya_crew::{
+    Kind,
+    shipped::{Names, State, Variables, Work},
+};
 use asya_envelope::ActorName;
 use asya_resources::{AsyncActorSpec, Timeout};
 use asya_sidecar::{EngineConfig, RetryPolicy};
@@ -23,13 +26,13 @@ use crate::{
 };
 
 /// What runs behind an actor's queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Runs {
     Python(Python),
     HappyEnd,
     ErrorEnd,
-    /// Joins fan-outs.
-    FanIn,
+    /// Another shipped actor, in this process.
+    Shipped(Work),
 }
 
 /// How a Python runtime is started.
@@ -53,6 +56,17 @@ pub(crate) struct ActorPlan {
 impl ActorPlan {
     pub(crate) fn name(&self) -> &str {
         self.engine.actor.as_str()
+    }
+
+    /// Names that a shipped actor has to know.
+    pub(crate) fn names(&self) -> Names {
+        let engine = &self.engine;
+        Names {
+            actor: engine.actor.to_string(),
+            naming: engine.naming.clone(),
+            happy_end: engine.happy_end.clone(),
+            error_end: engine.error_end.clone(),
+        }
     }
 
     /// True when nothing needs to be started anew to come from `other` to this.
@@ -98,7 +112,7 @@ impl Plan {
 
     /// Names of the fan-in actors.
     pub(crate) fn fan_ins(&self) -> HashSet<String> {
-        let fan_ins = self.actors.iter().filter(|plan| plan.runs == Runs::FanIn);
+        let fan_ins = self.actors.iter().filter(|plan| matches!(plan.runs, Runs::Shipped(Work::FanIn(_))));
         fan_ins.map(|plan| plan.name().to_owned()).collect()
     }
 }
@@ -129,34 +143,48 @@ fn actor(
         engine.allowed_routes.clone_from(&routes.allow);
     }
     engine.retry = retry(spec);
-    let platform = match shipped(manifest) {
-        Some(Kind::FanIn) if broker.local.is_none() => {
-            return Err(vec![format!(
-                "actor {}: asya_crew.fan_in works on the queue file only, not with --transport",
-                manifest.name()
-            )]);
-        }
-        Some(kind @ (Kind::Schedule | Kind::Park)) => {
-            return Err(vec![format!(
-                "actor {}: {} does not run in `asya up` yet; start the program `asya-crew {}` beside it, on the same \
-                 queue file",
-                manifest.name(),
-                kind.as_str(),
-                kind.as_str()
-            )]);
-        }
-        Some(Kind::FanIn) => Some(Runs::FanIn),
-        Some(Kind::HappyEnd) => Some(Runs::HappyEnd),
-        Some(Kind::ErrorEnd) => Some(Runs::ErrorEnd),
-        None => None,
-    };
-    if let Some(runs) = platform {
-        return Ok(ActorPlan { runs, scale: Scale::fixed(1), engine });
+    if let Some(kind) = shipped(manifest) {
+        let runs = match (kind, work(kind, manifest)?) {
+            (_, Some(work)) => Runs::Shipped(work),
+            (Kind::ErrorEnd, None) => Runs::ErrorEnd,
+            (_, None) => Runs::HappyEnd,
+        };
+        let plan = ActorPlan { runs, scale: Scale::fixed(1), engine };
+        return startable(&plan, broker).map(|()| plan);
     }
     let python = python(manifest, runtime)?;
     let is_end = python.environment.get("ASYA_IS_END_ACTOR").map(|text| text.to_lowercase());
     engine.end_actor = matches!(is_end.as_deref(), Some("true" | "1" | "yes" | "on"));
     Ok(ActorPlan { runs: Runs::Python(python), scale: Scale::of(spec, cap), engine })
+}
+
+/// What a shipped actor is told by its manifest; `None` for an end actor. Files are meant from the manifest's directory.
+fn work(kind: Kind, manifest: &Manifest) -> Result<Option<Work>, Vec<String>> {
+    let (directory, environment) = surroundings(manifest)?;
+    let variables = Variables { find: &|name| environment.get(name).cloned(), base: &directory };
+    let named = |error: String| format!("actor {}: {error}", manifest.name());
+    Work::read(kind, &variables).map_err(|errors| errors.into_iter().map(named).collect())
+}
+
+/// Whether a shipped actor starts here: said now, and not by an actor that does not come up.
+fn startable(plan: &ActorPlan, broker: &Broker) -> Result<(), Vec<String>> {
+    let Runs::Shipped(work) = &plan.runs else { return Ok(()) };
+    let name = plan.name();
+    if broker.local.is_none()
+        && let Some(why) = work.keeps()
+    {
+        return Err(vec![format!(
+            "actor {name}: works on the queue file only, not with --transport: {why}; start the program asya-crew with \
+             ASYA_DATABASE_URL instead"
+        )]);
+    }
+    let started = work.clone().start(state(broker), plan.names());
+    started.map(drop).map_err(|error| vec![format!("actor {name}: {error}")])
+}
+
+/// Where shipped actors keep what they keep.
+pub(crate) fn state(broker: &Broker) -> State {
+    broker.local.as_ref().map_or(State::None, |local| State::WithQueue(local.store()))
 }
 
 fn python(manifest: &Manifest, runtime: Option<&Runtime>) -> Result<Python, Vec<String>> {
@@ -165,16 +193,22 @@ fn python(manifest: &Manifest, runtime: Option<&Runtime>) -> Result<Python, Vec<
         let file = manifest.file.display();
         return Err(vec![format!("actor {name}: no handler: set ASYA_HANDLER or spec.handler in {file}")]);
     }
-    let directory = std::path::absolute(manifest.directory()).map_err(|error| vec![error.to_string()])?;
-    let file = directory.join(".env");
-    let values = read_values(&file).map_err(|error| vec![error])?;
-    let environment = environment::resolve(name, &manifest.actor.runtime_env(), &file, &values)?;
+    let (directory, environment) = surroundings(manifest)?;
     Ok(Python {
         executable: interpreter(manifest.actor.spec.workload.python_executable.as_deref()),
         runtime: runtime.cloned().expect("a runtime was found because this actor needs one"),
         directory,
         environment,
     })
+}
+
+/// The manifest's directory, absolute, and the environment that the actor's handler has.
+fn surroundings(manifest: &Manifest) -> Result<(PathBuf, BTreeMap<String, String>), Vec<String>> {
+    let directory = std::path::absolute(manifest.directory()).map_err(|error| vec![error.to_string()])?;
+    let file = directory.join(".env");
+    let values = read_values(&file).map_err(|error| vec![error])?;
+    let environment = environment::resolve(manifest.name(), &manifest.actor.runtime_env(), &file, &values)?;
+    Ok((directory, environment))
 }
 
 fn read_values(file: &Path) -> Result<BTreeMap<String, String>, String> {

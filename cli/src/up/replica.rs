@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use asya_crew::{ErrorEnd, Failures, FanIn, HappyEnd, Recorder};
+use asya_crew::{ErrorEnd, Failures, HappyEnd, Recorder};
 use asya_handler::{
     Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
-use asya_sidecar::{Engine, Stats};
+use asya_sidecar::{Engine, Stats, wiring::Beside};
 use asya_transport::Transport;
 use tokio::{sync::watch, task::JoinHandle, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::{
     guard::Guard,
     host::Reporter,
     logs::Logs,
-    plan::{ActorPlan, Plan, Runs},
+    plan::{self, ActorPlan, Plan, Runs},
     process::{Process, Vitals},
 };
 use crate::broker::Broker;
@@ -57,16 +57,20 @@ impl Replica {
         let actor: Arc<str> = plan.name().into();
         let stop = CancellationToken::new();
         let vitals = Arc::new(Vitals::default());
+        let mut beside = None;
         let (handler, process): (Arc<dyn Handler>, _) = match &plan.runs {
             Runs::HappyEnd => (Arc::new(HappyEnd::new(ground.recorder.clone(), all.fan_ins())), None),
             Runs::ErrorEnd => {
                 let failures = Failures { letters: ground.reporter.letters(), ..Failures::default() };
                 (Arc::new(ErrorEnd::with(ground.recorder.clone(), all.fan_ins(), failures)), None)
             }
-            Runs::FanIn => {
-                let local = ground.broker.local.as_ref().expect("a fan-in is planned only on a queue file");
-                (Arc::new(FanIn::new(local.store())), None)
-            }
+            Runs::Shipped(work) => match work.clone().start(plan::state(&ground.broker), plan.names()) {
+                Ok((handler, work)) => {
+                    beside = work;
+                    (handler, None)
+                }
+                Err(reason) => return Self::failed(ground, stop, vitals, &actor, reason),
+            },
             Runs::Python(python) => {
                 let directory = ground.sockets.join(number.to_string());
                 let handler = SocketHandler::new(SocketConfig::new(&directory, &*actor));
@@ -86,8 +90,27 @@ impl Replica {
         let transport: Arc<dyn Transport> = ground.broker.transport.clone();
         let engine = Engine::new(plan.engine.clone(), transport, handler, ground.reporter.observers());
         let stats = engine.stats();
-        let task = tokio::spawn(run(engine, process, stop.clone(), ground.clone(), actor));
+        let task = tokio::spawn(run(engine, process, beside, stop.clone(), ground.clone(), actor));
         Self { stats, vitals, readiness, stop, task }
+    }
+
+    /// One that ends by itself after a while, so that another is started: what it needs was there when it was planned.
+    fn failed(
+        ground: &Ground,
+        stop: CancellationToken,
+        vitals: Arc<Vitals>,
+        actor: &Arc<str>,
+        reason: String,
+    ) -> Self {
+        ground.logs.error(Some(actor), reason.clone());
+        let (readiness, waits) = (watch::Sender::new(Readiness::NotReady(reason)), stop.clone());
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = waits.cancelled() => {}
+                () = tokio::time::sleep(ENGINE_PAUSE) => {}
+            }
+        });
+        Self { stats: Arc::default(), vitals, readiness: readiness.subscribe(), stop, task }
     }
 
     /// Begins the drain.
@@ -127,12 +150,14 @@ impl Replica {
 async fn run(
     engine: Engine,
     process: Option<Process>,
+    beside: Option<Beside>,
     stop: CancellationToken,
     ground: Arc<Ground>,
     actor: Arc<str>,
 ) {
     let end_process = CancellationToken::new();
     let process = process.map(|process| tokio::spawn(process.keep(end_process.clone())));
+    let beside = beside.map(|beside| tokio::spawn(beside(ground.broker.transport.clone())));
     // Of the highest level, so that it is there whatever level of lines is shown.
     let span = tracing::error_span!("actor", name = %actor);
     let result = tokio::select! {
@@ -140,6 +165,9 @@ async fn run(
         // The lease of what is in hand ends by itself, and the messages are delivered again.
         () = ground.kill.cancelled() => Ok(()),
     };
+    if let Some(beside) = beside {
+        beside.abort();
+    }
     end_process.cancel();
     if let Some(process) = process {
         // The task does not panic, and is not aborted.

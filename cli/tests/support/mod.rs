@@ -57,6 +57,14 @@ impl Place {
             .args(arguments)
             .env_remove("ASYA_LOCAL_PATH")
             .env_remove("ASYA_TRANSPORT_URL");
+        // Neither the profiles of whoever runs the tests, nor their gateways.
+        for name in ["ASYA_CONFIG", "ASYA_PROFILE", "ASYA_GATEWAY", "ASYA_TOKEN", "ASYA_TOKEN_FILE"] {
+            command.env_remove(name);
+        }
+        for name in ["ASYA_CLI_MCP_URL", "ASYA_CLI_MCP_TOKEN", "ASYA_CLI_MCP_TOKEN_FILE"] {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.path());
         command
     }
 
@@ -74,7 +82,13 @@ impl Place {
 
     /// Starts `asya up .`
     pub(crate) fn up(&self, arguments: &[&str]) -> Up {
+        self.up_with(arguments, &[])
+    }
+
+    /// Starts it with these variables.
+    pub(crate) fn up_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Up {
         let mut command = self.command(&[&["up", ".", "--output", "json"], arguments].concat());
+        command.envs(environment.iter().copied());
         let log = std::fs::File::create(self.path().join("up.log")).unwrap();
         let child =
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
@@ -95,6 +109,14 @@ impl Up {
 
     pub(crate) fn wait_for(&self, part: &str) {
         until(&format!("{part:?} in the log"), || self.log().contains(part));
+    }
+
+    /// The address of its gateway.
+    pub(crate) fn gateway(&self) -> String {
+        self.wait_for("gateway http://");
+        let log = self.log();
+        let address = log.split_once("gateway http://").unwrap().1.split(',').next().unwrap();
+        format!("http://{address}")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

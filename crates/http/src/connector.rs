@@ -4,6 +4,10 @@ use std::path::Path;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 
+/// How long one address may take to answer to a connection that [`resolving`] makes.
+#[cfg(feature = "https")]
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(10);
+
 #[cfg(feature = "https")]
 /// What connects.
 pub type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
@@ -27,8 +31,43 @@ pub fn system(base: &str) -> Result<Connector, String> {
     trusting(rustls::RootCertStore::empty())
 }
 
+/// What connects to the addresses that a resolver gives.
+#[cfg(feature = "https")]
+pub type Resolving<R> = hyper_rustls::HttpsConnector<HttpConnector<R>>;
+
 #[cfg(feature = "https")]
 pub(crate) fn authorities(file: &Path) -> Result<Connector, String> {
+    trusting(read(file)?)
+}
+
+/// A connector whose names are resolved by `resolver`: it decides which addresses are connected to. Servers are trusted
+/// whose certificates an authority in the PEM file `authorities` has signed, else as the system says. Without `tls` a
+/// system that trusts nobody is no error.
+///
+/// # Errors
+/// A sentence, if no trusted certificates are found.
+#[cfg(feature = "https")]
+pub fn resolving<R>(resolver: R, authorities: Option<&Path>, tls: bool) -> Result<Resolving<R>, String> {
+    let builder = rustls::ClientConfig::builder_with_provider(ring().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = match authorities {
+        Some(file) => builder.with_root_certificates(read(file)?),
+        None => match hyper_rustls::ConfigBuilderExt::with_native_roots(builder.clone()) {
+            Ok(config) => config,
+            Err(error) if tls => return Err(format!("no trusted certificates: {error}")),
+            Err(_) => builder.with_root_certificates(rustls::RootCertStore::empty()),
+        },
+    };
+    let mut http = HttpConnector::new_with_resolver(resolver);
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(CONNECT));
+    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(config.with_no_client_auth());
+    Ok(builder.https_or_http().enable_http1().wrap_connector(http))
+}
+
+#[cfg(feature = "https")]
+fn read(file: &Path) -> Result<rustls::RootCertStore, String> {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
     let wrong = |what: String| format!("certificates of {}: {what}", file.display());
@@ -40,7 +79,7 @@ pub(crate) fn authorities(file: &Path) -> Result<Connector, String> {
     if roots.is_empty() {
         return Err(wrong("the file holds none".to_owned()));
     }
-    trusting(roots)
+    Ok(roots)
 }
 
 #[cfg(feature = "https")]

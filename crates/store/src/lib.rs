@@ -7,6 +7,7 @@
 //! | [`error`] | [`StoreError`]: decisions for the caller |
 //! | `envelopes` | `EnvelopeStore`: the gateway's envelopes, outbox, dead letters and audit log |
 //! | `sqlite`, `postgres` | the two siblings, one machine and a cluster |
+//! | `testing` | a database of its own for each test |
 //!
 //! A [`Record`] lives in a named table under a key and has a version that goes up by one with each write. Actors read
 //! with [`Store::get`] and [`Store::list`], decide, and hand their [`Write`]s over together with the envelopes they
@@ -28,6 +29,8 @@ pub mod record;
 mod session;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "envelopes")]
 pub use envelopes::{EnvelopeStore, StoreOptions};

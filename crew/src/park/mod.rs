@@ -196,8 +196,11 @@ fn released(parked: &Envelope, event: Option<&serde_json::value::RawValue>) -> R
     Ok(released)
 }
 
+/// To the millisecond, as entries of deadlines say it: what is later than its entry would count as entered anew, and
+/// nobody would look at it again.
 fn later(now: Timestamp, after: Duration) -> Timestamp {
-    now.checked_add(after).unwrap_or(Timestamp::MAX)
+    let at = now.checked_add(after).unwrap_or(Timestamp::MAX);
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 fn platform(envelopes: Vec<Envelope>, writes: Vec<Write>) -> End {

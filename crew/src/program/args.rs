@@ -9,7 +9,7 @@ use clap::Parser;
 #[command(name = "asya-crew", version, after_help = EXAMPLES)]
 #[group(id = "crew")]
 pub struct Args {
-    /// Which actor: happy-end, error-end, fan-in, schedule or park. Else ASYA_HANDLER says it
+    /// Which actor: happy-end, error-end, fan-in, schedule, park or http-call. Else ASYA_HANDLER says it
     /// (asya_crew.happy_end, ...), else the actor's name.
     #[arg(value_name = "ACTOR")]
     pub kind: Option<String>,
@@ -75,15 +75,9 @@ pub struct Args {
     )]
     pub database_url: Option<String>,
 
-    /// schedule: what is sent when, as a JSON array of {name, cron, timezone, route, payload, missed}.
-    #[arg(long, env = "ASYA_SCHEDULES", value_name = "JSON", help_heading = "Schedule and park")]
-    pub schedules: Option<String>,
-    /// schedule: a file with the same.
-    #[arg(long, env = "ASYA_SCHEDULES_FILE", value_name = "FILE", help_heading = "Schedule and park")]
-    pub schedules_file: Option<String>,
-    /// park: how long an envelope waits unless its header says otherwise.
-    #[arg(long, env = "ASYA_PARK_TIMEOUT", value_name = "DURATION", help_heading = "Schedule and park")]
-    pub park_timeout: Option<String>,
+    /// What an actor is told that is no end actor.
+    #[command(flatten)]
+    pub work: super::work::Args,
 
     /// Whether this program removes payloads that are older than ASYA_PAYLOAD_LIFETIME from the payload store; not needed
     /// where the bucket has a rule for it.
@@ -102,6 +96,10 @@ Examples:
 
   Failures into a directory, each tried twice more, a minute apart:
     ASYA_RECORDS_URL=file:///var/lib/asya ASYA_ERROR_RETRY_ATTEMPTS=3 ASYA_ERROR_RETRY_INITIAL_DELAY=1m asya-crew error-end
+
+  Each envelope as a POST, with a token from a file:
+    ASYA_HTTP_URL='https://api.example.com/orders/{payload.order}' \\
+    ASYA_HTTP_HEADERS='{\"Authorization\": \"Bearer {file:/run/secrets/token}\"}' asya-crew http-call
 
 Signals: the first SIGTERM or Ctrl-C drains and exits with 0; the second one ends at once with 130.
 Exit codes: 0 drained, 1 failed, 64 the configuration is wrong (all errors are listed), 130 ended at once.";

@@ -3,9 +3,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`args`] | what it is told, as text |
+//! | [`work`] | the same of actors that are no end actors |
 //! | [`settings`] | the same as types; which actor it is |
 //! | [`run`] | from settings to a running actor |
 
 pub mod args;
 pub mod run;
 pub mod settings;
+pub mod work;

@@ -6,21 +6,17 @@ use anyhow::Context as _;
 use asya_handler::Handler;
 use asya_sidecar::{
     gateway::Gateway,
+    settings::Settings as Sidecar,
     wiring::{self, Beside},
 };
-use asya_store::{EnvelopeStore, Store, StoreOptions};
+use asya_store::{EnvelopeStore, StoreOptions};
 
 use super::settings::Settings;
 use crate::{
-    ErrorEnd, Failures, FanIn, HappyEnd, Kind, Letters, Recorder,
-    committed::Committed,
+    ErrorEnd, Failures, HappyEnd, Kind, Letters, Recorder,
     objects::Objects,
-    park::{Park, Sweeper},
-    schedule::{Clock, Delay},
+    shipped::{Names, State},
 };
-
-/// Envelopes that park works on at the same time; those of one key exclude each other by the store.
-const PARKING: usize = 16;
 
 /// Runs the actor until a signal.
 ///
@@ -36,8 +32,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         fan_ins,
         again,
         database,
-        plans,
-        park,
+        work,
         sweep,
     } = settings;
     let store = match &database {
@@ -56,9 +51,20 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
         None => Recorder::Nowhere,
     };
-    let mut beside: Option<Beside> = None;
+    if let Some(work) = work {
+        let state = store.map_or(State::None, |store| State::Apart(store.records()));
+        let engine = &sidecar.engine;
+        let names = Names {
+            actor: engine.actor.to_string(),
+            naming: engine.naming.clone(),
+            happy_end: engine.happy_end.clone(),
+            error_end: engine.error_end.clone(),
+        };
+        let (handler, beside) = work.start(state, names).map_err(anyhow::Error::msg)?;
+        let beside = swept(&sidecar, sweep, beside);
+        return wiring::run_beside(sidecar, handler, beside).await;
+    }
     let handler: Arc<dyn Handler> = match kind {
-        Kind::HappyEnd => Arc::new(HappyEnd::new(recorder, fan_ins)),
         Kind::ErrorEnd => {
             let letters: Option<Arc<dyn Letters>> = match (store, &sidecar.gateway) {
                 (Some(store), _) => Some(Arc::new(store)),
@@ -70,48 +76,23 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             };
             Arc::new(ErrorEnd::with(recorder, fan_ins, Failures { again, letters }))
         }
-        Kind::FanIn => {
-            let store = records_of(store.as_ref())?;
-            Arc::new(Committed::new(store.clone(), FanIn::recording(store, Recorder::Nowhere), 1))
-        }
-        Kind::Park => {
-            let store = records_of(store.as_ref())?;
-            let (actor, naming) = (sidecar.engine.actor.to_string(), sidecar.engine.naming.clone());
-            let (error_end, sweeps) = (naming.queue(&sidecar.engine.error_end), store.clone());
-            beside = Some(Box::new(move |transport| {
-                Box::pin(Sweeper::new(sweeps, transport, actor, error_end).run())
-            }));
-            Arc::new(Committed::new(store.clone(), Park::new(store, park), PARKING))
-        }
-        Kind::Schedule => {
-            if !plans.is_empty() {
-                let (store, naming) = (records_of(store.as_ref())?, sidecar.engine.naming.clone());
-                beside = Some(Box::new(move |transport| {
-                    let clock = Clock::new(store, transport, naming);
-                    Box::pin(async move {
-                        futures::future::join_all(plans.into_iter().map(|plan| clock.run(plan))).await;
-                    })
-                }));
-            }
-            Arc::new(Delay::new())
-        }
+        _ => Arc::new(HappyEnd::new(recorder, fan_ins)),
     };
-    if let Some(claims) = sidecar.engine.payloads.clone().filter(|_| sweep) {
-        let own = beside;
-        beside = Some(Box::new(move |transport| {
-            Box::pin(async move {
-                let own = async {
-                    if let Some(own) = own {
-                        own(transport).await;
-                    }
-                };
-                futures::future::join(own, claims.sweeper()).await;
-            })
-        }));
-    }
+    let beside = swept(&sidecar, sweep, None);
     wiring::run_beside(sidecar, handler, beside).await
 }
 
-fn records_of(store: Option<&EnvelopeStore>) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(store.context("ASYA_DATABASE_URL is not set")?.records())
+/// The work beside, and that of removing old payloads where this actor is to do it.
+fn swept(sidecar: &Sidecar, sweep: bool, own: Option<Beside>) -> Option<Beside> {
+    let Some(claims) = sidecar.engine.payloads.clone().filter(|_| sweep) else { return own };
+    Some(Box::new(move |transport| {
+        Box::pin(async move {
+            let own = async {
+                if let Some(own) = own {
+                    own(transport).await;
+                }
+            };
+            futures::future::join(own, claims.sweeper()).await;
+        })
+    }))
 }

@@ -1,6 +1,6 @@
 //! What the program is told, read into types. All errors are found before any is reported.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use asya_settings::{Errors, boolean, filled, units};
 use asya_sidecar::settings::Settings as Sidecar;
@@ -9,8 +9,7 @@ use super::args::Args;
 use crate::{
     Again, Kind,
     objects::{DEFAULT_ERRORS_PREFIX, DEFAULT_RESULTS_PREFIX, Place, S3},
-    park::DEFAULT_TIMEOUT,
-    schedule::Plan,
+    shipped::{Variables, Work},
 };
 
 /// Pause before error-end's first try of its own: the sidecar's have come and gone within seconds.
@@ -38,10 +37,8 @@ pub struct Settings {
     pub again: Again,
     /// The database, with its password.
     pub database: Option<String>,
-    /// What schedule sends.
-    pub plans: Vec<Plan>,
-    /// How long park keeps an envelope that does not say it.
-    pub park: Duration,
+    /// What it does, unless it is an end actor.
+    pub work: Option<Work>,
     /// Whether old payloads are removed from the payload store.
     pub sweep: bool,
 }
@@ -69,9 +66,7 @@ impl Settings {
             error_retry_initial_delay,
             error_retry_max_delay,
             database_url,
-            schedules,
-            schedules_file,
-            park_timeout,
+            work,
             payload_sweep,
             mut sidecar,
         } = args;
@@ -127,21 +122,16 @@ impl Settings {
             again.codes = list(&codes);
         }
         let database = filled(database_url);
-        let mut park = DEFAULT_TIMEOUT;
-        Reader(&mut errors).replace(&mut park, "ASYA_PARK_TIMEOUT", park_timeout, units::duration);
         let mut sweep = false;
         Reader(&mut errors).replace(&mut sweep, "ASYA_PAYLOAD_SWEEP", payload_sweep, boolean);
         if sweep && sidecar.as_ref().is_some_and(|sidecar| sidecar.engine.payloads.is_none()) {
             errors.push("ASYA_PAYLOAD_SWEEP: there is no store to sweep: set ASYA_PAYLOAD_STORE".to_owned());
         }
-        let plans = plans(filled(schedules), filled(schedules_file), &mut errors);
-        let kept = match kind {
-            Some(Kind::FanIn) => Some("fan-in keeps the parts that have come there"),
-            Some(Kind::Park) => Some("park keeps its envelopes there"),
-            Some(Kind::Schedule) if !plans.is_empty() => Some("schedule keeps there what was sent"),
-            _ => None,
-        };
-        if let Some(why) = kept.filter(|_| database.is_none()) {
+        let variables = Variables { find: &|name| work.get(name), base: Path::new("") };
+        let work = kind.and_then(|kind| {
+            Work::read(kind, &variables).map_err(|more| errors.extend(more)).unwrap_or_default()
+        });
+        if let Some(why) = work.as_ref().and_then(Work::keeps).filter(|_| database.is_none()) {
             errors.push(format!("ASYA_DATABASE_URL: is required, {why}"));
         }
         match (kind, sidecar) {
@@ -155,8 +145,7 @@ impl Settings {
                 fan_ins: fan_in_actors.map(|names| list(&names).into_iter().collect()).unwrap_or_default(),
                 again,
                 database,
-                plans,
-                park,
+                work,
                 sweep,
             }),
             _ => Err(Errors(errors)),
@@ -190,33 +179,13 @@ fn go_handler(handler: &str) -> Option<Kind> {
     }
 }
 
-/// The schedules, from the variable or from the file; a schedule actor without any only delays.
-fn plans(text: Option<String>, file: Option<String>, errors: &mut Vec<String>) -> Vec<Plan> {
-    let (name, text) = match (text, file) {
-        (Some(_), Some(_)) => {
-            errors.push("ASYA_SCHEDULES and ASYA_SCHEDULES_FILE: only one of them can count".to_owned());
-            return Vec::new();
-        }
-        (Some(text), None) => ("ASYA_SCHEDULES", Ok(text)),
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(&file);
-            ("ASYA_SCHEDULES_FILE", text.map_err(|error| vec![format!("{file}: {error}")]))
-        }
-        (None, None) => return Vec::new(),
-    };
-    text.and_then(|text| Plan::parse(&text)).unwrap_or_else(|found| {
-        errors.extend(found.into_iter().map(|error| format!("{name}: {error}")));
-        Vec::new()
-    })
-}
-
 /// An end actor under another name is one all the same.
 fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
     let name = sidecar.engine.actor.as_str().to_owned();
     match kind {
         Kind::HappyEnd => sidecar.engine.happy_end = name,
         Kind::ErrorEnd => sidecar.engine.error_end = name,
-        Kind::FanIn | Kind::Schedule | Kind::Park => {}
+        Kind::FanIn | Kind::Schedule | Kind::Park | Kind::HttpCall => {}
     }
     sidecar
 }

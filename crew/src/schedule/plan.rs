@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 const MAX_NAME: usize = 64;
 
 /// One schedule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Names it in ids and in the store.
     pub name: String,

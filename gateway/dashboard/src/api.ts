@@ -8,6 +8,7 @@ export interface Info {
   version: string;
   principal: { name: string; roles: Role[] };
   features?: string[];
+  logs_url?: string;
 }
 
 export interface Actor {

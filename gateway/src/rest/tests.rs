@@ -102,6 +102,24 @@ async fn a_call_is_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_failure_is_told_in_the_word_that_was_reported_and_the_message_says_what_happened() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let details = json!({"code": "processing_error", "type": "KeyError", "message": "'name'"});
+    let report = json!({"status": "failed", "error": "processing_error", "error_details": details,
+        "current_actor_name": "read"});
+    post(&app, &format!("/envelopes/{id}/final"), &report).await;
+    let record = get(&app, &format!("/envelopes/{id}")).await.json();
+    assert_eq!(record["error"], "processing_error");
+    assert_eq!(record["message"], "Envelope failed at actor 'read': KeyError: 'name'");
+    let stream = get(&app, &format!("/envelopes/{id}/stream")).await;
+    assert!(stream.text.contains(r#""error":"processing_error","progress_percent""#), "{}", stream.text);
+    let kept = world.service.store().get(&id).await.unwrap().unwrap();
+    assert_eq!(kept.summary.error.as_deref(), Some("KeyError: 'name'"));
+}
+
+#[tokio::test]
 async fn error_end_buries_a_letter_of_an_envelope_that_was_sent_past_the_gateway() {
     let world = world().await;
     let app = app(&world);

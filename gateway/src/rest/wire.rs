@@ -71,8 +71,8 @@ impl From<Tracked> for Record {
             },
             headers: verbatim(headers),
             payload: verbatim(payload),
+            error: reported(summary.status, result.as_ref()).or(summary.error),
             result: verbatim(result),
-            error: summary.error,
             timeout_seconds: summary.timeout.map(|timeout| timeout.as_secs()),
             deadline: summary.deadline,
             progress_percent: summary.percent,
@@ -120,8 +120,8 @@ impl UpdateOut {
             id: update.id,
             status: update.status,
             message: update.message,
+            error: reported(update.status, update.result.as_ref()).or(update.error),
             result: verbatim(update.result).filter(|_| contents),
-            error: update.error,
             progress_percent: update.percent,
             actor: update.actor,
             actors: update.actors,
@@ -130,6 +130,19 @@ impl UpdateOut {
             timestamp: update.at,
         }
     }
+}
+
+/// The error of an envelope that failed as its sidecar reported it, which clients of the Go system compare: often a word.
+/// What it means to a person is the record's own.
+fn reported(status: Status, result: Option<&Raw>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Failed {
+        error: String,
+        #[serde(rename = "details")]
+        _details: serde::de::IgnoredAny,
+    }
+    let result = result.filter(|_| status == Status::Failed)?;
+    serde_json::from_str::<Failed>(result.as_str()).ok().map(|failed| failed.error)
 }
 
 /// Body of `POST /envelopes`.

@@ -44,6 +44,12 @@ pub struct Hop {
 pub fn hops(updates: &[Update]) -> Vec<Hop> {
     let mut hops: Vec<Hop> = Vec::new();
     for update in updates {
+        // What the last actor reports after the end of the envelope is not kept: it has handled it none the less.
+        if update.status == Status::Succeeded
+            && let Some(last) = hops.last_mut().filter(|hop| hop.ended.is_none())
+        {
+            last.end(HopStatus::Completed, update);
+        }
         let failed = update.status == Status::Failed;
         let Some(actor) = update.actor.as_deref().filter(|_| failed || update.step.is_some()) else {
             continue;

@@ -51,6 +51,8 @@ pub struct Rules {
     pub namespace: Option<String>,
     /// Where large payloads are kept; without it every payload travels in its envelope.
     pub payloads: Option<Claims>,
+    /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
+    pub logs: Option<String>,
 }
 
 impl Rules {
@@ -63,7 +65,13 @@ impl Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { routes: vec!["*".to_owned()], limits: Limits::default(), namespace: None, payloads: None }
+        Self {
+            routes: vec!["*".to_owned()],
+            limits: Limits::default(),
+            namespace: None,
+            payloads: None,
+            logs: None,
+        }
     }
 }
 
@@ -110,14 +118,7 @@ impl Service {
         envelope: Option<&str>,
         detail: Option<&impl Serialize>,
     ) {
-        let entry = AuditEntry {
-            number: 0,
-            at: Timestamp::now(),
-            who: who.name.clone(),
-            action: action.to_owned(),
-            envelope: envelope.map(str::to_owned),
-            detail: detail.map(|detail| Raw::of(detail)),
-        };
+        let entry = audited(who, action, envelope, detail);
         if let Err(error) = self.store.audit(&entry).await {
             let AuditEntry { who, action, envelope, .. } = &entry;
             tracing::error!(%error, who, action, envelope, "the audit log has no entry for what was done");
@@ -127,6 +128,23 @@ impl Service {
     /// The envelope, or that there is none.
     async fn known(&self, id: &str) -> Result<Tracked, Error> {
         self.store.get(id).await?.ok_or_else(|| unknown(id))
+    }
+}
+
+/// An entry for the audit log: what a principal does now.
+fn audited(
+    who: &Principal,
+    action: &str,
+    envelope: Option<&str>,
+    detail: Option<&impl Serialize>,
+) -> AuditEntry {
+    AuditEntry {
+        number: 0,
+        at: Timestamp::now(),
+        who: who.name.clone(),
+        action: action.to_owned(),
+        envelope: envelope.map(str::to_owned),
+        detail: detail.map(|detail| Raw::of(detail)),
     }
 }
 

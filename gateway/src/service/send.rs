@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Error, Service, own, payloads::same_content, unknown};
+use super::{Error, Service, audited, own, payloads::same_content, unknown};
 use crate::{
     auth::{Principal, Role},
     tools::{Tool, Wrong},
@@ -303,12 +303,11 @@ impl Service {
             replays: make.replays,
             publish: Publish { actor, body },
         };
-        let creation = self.store().create(&new, now).await?;
+        let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
+        let by = audited(who, action, Some(&new.id), Some(&detail));
+        let creation = self.store().create_by(&new, Some(by), now).await?;
         match creation {
-            Creation::Created => {
-                let detail = json!({"tool": new.tool, "route": new.actors, "of": new.resubmit_of});
-                self.audit(who, action, Some(&new.id), Some(&detail)).await;
-            }
+            Creation::Created => {}
             Creation::Exists if !self.store().get(&new.id).await?.is_some_and(|old| repeats(&new, &old)) => {
                 return Err(Error::Conflict(format!(
                     "envelope {:?} exists with another route, tool, sender or payload",

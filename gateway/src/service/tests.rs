@@ -10,6 +10,7 @@ use asya_store::{
         AuditFilter, Creation, DeadFilter, DeadLetter, Ended, Ending, Filter, NewChild, Report, Reported,
         Status, Step,
     },
+    testing::on_each_home,
 };
 use asya_transport::{
     Queues, Transport,
@@ -42,7 +43,15 @@ pub(crate) struct World {
 pub(crate) async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().join("gateway.db");
-    let store = EnvelopeStore::open(url.to_str().unwrap(), StoreOptions::default()).await.unwrap();
+    world_on(EnvelopeStore::open(url.to_str().unwrap(), StoreOptions::default()).await.unwrap(), folder)
+}
+
+/// Runs one test on every database there is.
+pub(crate) async fn on_each(test: impl AsyncFn(World)) {
+    on_each_home(async |home| test(world_on(home.open().await, tempfile::tempdir().unwrap())).await).await;
+}
+
+fn world_on(store: EnvelopeStore, folder: TempDir) -> World {
     let file: File = serde_saphyr::from_str(
         "tools: [{name: ocr, route: [split, read], timeout: 60, parameters: {page: {type: integer, required: true}}}]",
     )

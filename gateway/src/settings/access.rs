@@ -234,7 +234,7 @@ fn origins(text: &str) -> Result<Vec<String>, String> {
     Ok(origins)
 }
 
-fn web(text: &str) -> Result<String, String> {
+pub(super) fn web(text: &str) -> Result<String, String> {
     if text.starts_with("http://") || text.starts_with("https://") {
         Ok(text.to_owned())
     } else {

@@ -208,6 +208,7 @@ impl Settings {
             "none" => Ok(Vec::new()),
             globs => list(globs),
         });
+        let logs = read.or("ASYA_GATEWAY_LOGS_URL", all.logs_url, None, |text| access::web(text).map(Some));
         let (log_filter, log_format) = logging(options, &mut read);
         let payloads = PayloadText {
             store: all.payload_store,
@@ -234,7 +235,7 @@ impl Settings {
                 units::duration,
             ),
             config: filled(all.config_path).map(PathBuf::from),
-            rules: Rules { routes, limits, namespace, payloads: payloads.claims(&mut read) },
+            rules: Rules { routes, limits, namespace, payloads: payloads.claims(&mut read), logs },
             naming,
             broker,
             database: Database::read(options, &mut read),

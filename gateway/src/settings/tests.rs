@@ -61,6 +61,16 @@ fn authentication_is_off_on_loopback_or_when_told_so_and_nowhere_else() {
 }
 
 #[test]
+fn a_place_of_logs_is_an_address_of_the_web() {
+    let logs = "https://logs.example.com/?q={id}&from={from}";
+    assert_eq!(read(|options| options.logs_url = some(logs)).rules.logs.as_deref(), Some(logs));
+    assert!(read(|_| {}).rules.logs.is_none());
+    // It becomes a link on a page.
+    let wrong = refused(|options| options.logs_url = some("javascript:alert(1)"));
+    assert!(wrong.contains("ASYA_GATEWAY_LOGS_URL"), "{wrong}");
+}
+
+#[test]
 fn callbacks_are_open_only_where_everything_is_or_when_told_so() {
     let token = |options: &mut Options| options.token = some("0123456789abcdef");
     let legacy = read(|options| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use asya_envelope::Queue;
-use asya_resources::{AsyncActorStatus, QueueStatus, ScaledObjectRef, WorkloadRef, workload};
+use asya_resources::{AsyncActorStatus, QueueStatus, WorkloadRef, workload};
 use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api,
@@ -13,11 +13,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    apply::{Owner, Refusal, timely},
+    apply::{Owner, timely},
     binding,
     context::Context,
     live::Kind,
     observe,
+    refusal::Refusal,
     report::report,
     rollout,
     watch::words,
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     actor::{self, ACTOR_LABEL, Actor, FINALIZER, Stored},
     desired::{self, Desired, features::Features},
-    keda::{self, Scaling},
+    keda,
     queues::{
         Queued, Whose,
         projection::{NOT_PROJECTED, not_projected},
@@ -150,10 +151,10 @@ async fn add_finalizer(context: &Context, key: &Key, stored: &Stored) -> Result<
 }
 
 /// One look, with what it is about.
-struct Look<'a> {
-    context: &'a Context,
-    key: &'a Key,
-    actor: &'a Actor,
+pub(super) struct Look<'a> {
+    pub(super) context: &'a Context,
+    pub(super) key: &'a Key,
+    pub(super) actor: &'a Actor,
     stored: &'a Stored,
     previous: &'a AsyncActorStatus,
 }
@@ -342,7 +343,7 @@ impl Look<'_> {
         let waits = match rollout::settle(self.context, self.key, self.actor, desired, seen, now).await {
             Ok(waits) => waits,
             Err(refusal) => {
-                observed.workload = Verdict::Bad(refused(&refusal), refusal.to_string());
+                observed.workload = Verdict::Bad(refusal.reason(), refusal.to_string());
                 return None;
             }
         };
@@ -372,69 +373,12 @@ impl Look<'_> {
             Ok(()) => Verdict::Good("WorkloadCreated", String::new()),
             Err(refusal) => {
                 self.context.rollouts.release(self.context, self.key, observed.now);
-                Verdict::Bad(refused(&refusal), refusal.to_string())
+                Verdict::Bad(refusal.reason(), refusal.to_string())
             }
         };
         let again = waits.as_ref().and_then(|waits| waits.again);
         observed.update = waits.map(|waits| waits.sentence);
         again
-    }
-
-    /// Whether KEDA still holds the workload.
-    fn scaler_remains(&self) -> bool {
-        let cache = &self.context.cache;
-        cache
-            .object(Kind::ScaledObject, self.key)
-            .is_some_and(|live| live.controller() == Some(&self.actor.uid))
-    }
-
-    async fn scale(&self, scaling: &Scaling, installed: bool, observed: &mut Observed<'_>) {
-        observed.warnings.extend(scaling.warnings.iter().cloned());
-        if let Some((reason, sentence)) = scaling.refused.first() {
-            observed.scaler = Verdict::Bad(reason, sentence.clone());
-            return;
-        }
-        if !installed {
-            let sentence = "KEDA is not installed: its resources do not exist; the actor scales once they do";
-            observed.scaler = Verdict::Bad("KedaNotInstalled", sentence.to_owned());
-            return;
-        }
-        for object in &scaling.objects {
-            if let Err(refusal) = self.context.applier.apply(object, Some(self.owner())).await {
-                observed.scaler = Verdict::Bad(refused(&refusal), refusal.to_string());
-                return;
-            }
-        }
-        observed.scaled_object_ref =
-            Some(ScaledObjectRef { name: self.key.1.clone(), namespace: self.key.0.clone() });
-        let live = [Kind::ScaledObject, Kind::ScaledJob]
-            .into_iter()
-            .find_map(|kind| self.context.cache.object(kind, self.key));
-        let ready = live.as_deref().and_then(|live| observe::condition(live, "Ready"));
-        observed.scaler = match ready {
-            Some(("False", reason, message)) => {
-                Verdict::Bad("ScalerNotReady", format!("KEDA says: {message} ({reason})"))
-            }
-            _ => Verdict::Good("ScaledObjectCreated", String::new()),
-        };
-    }
-
-    /// Deletes what scaled the workload. True until KEDA let go.
-    async fn unscale(&self, observed: &mut Observed<'_>) -> bool {
-        let mut remains = false;
-        for kind in [Kind::ScaledObject, Kind::ScaledJob] {
-            match self.context.applier.delete(kind, self.key, self.owner()).await {
-                Ok(gone) => remains |= !gone,
-                Err(refusal) => observed.warnings.push(("ScalingRemains", refusal.to_string())),
-            }
-        }
-        let authentication = (self.key.0.clone(), keda_authentication(&self.key.1));
-        for kind in [Kind::TriggerAuthentication, Kind::ConfigMap] {
-            if let Err(refusal) = self.context.applier.delete(kind, &authentication, self.owner()).await {
-                observed.warnings.push(("ScalingRemains", refusal.to_string()));
-            }
-        }
-        remains
     }
 
     /// What the workload is and has.
@@ -479,7 +423,7 @@ impl Look<'_> {
         });
     }
 
-    fn owner(&self) -> Owner<'_> {
+    pub(super) fn owner(&self) -> Owner<'_> {
         Owner { name: &self.actor.name, uid: &self.actor.uid }
     }
 }
@@ -494,17 +438,6 @@ fn reason(verdict: &Verdict) -> String {
         Verdict::Good(reason, _) | Verdict::Bad(reason, _) | Verdict::Unknown(reason, _) => {
             (*reason).to_owned()
         }
-    }
-}
-
-/// The reason word of a refusal.
-pub(super) fn refused(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::Foreign(_) => "NameTaken",
-        Refusal::Leaving(_) => "BeingDeleted",
-        Refusal::Contested(_) => "Contested",
-        Refusal::Server { .. } if refusal.forbidden() => "Forbidden",
-        Refusal::Server { .. } => "ReconcileError",
     }
 }
 
@@ -523,9 +456,4 @@ fn dead_letter(transport: &Transport, queue: &Queue) -> Option<String> {
         }
         settings::Kind::Sqs(_) => None,
     }
-}
-
-/// The TriggerAuthentication of an actor.
-pub(super) fn keda_authentication(actor: &str) -> String {
-    format!("{actor}-trigger-auth")
 }

@@ -22,8 +22,9 @@ use tracing::{debug, info};
 
 use super::{
     cache::Cache,
-    live::{FORMER_MANAGERS, Kind, Live, fingerprint},
-    watch::words,
+    live::{Kind, Live, fingerprint},
+    managers::rewrite,
+    refusal::Refusal,
     work::Key,
 };
 use crate::{
@@ -38,44 +39,6 @@ const CALL: Duration = Duration::from_secs(30);
 const CONTESTED_REPAIRS: usize = 3;
 /// See [`CONTESTED_REPAIRS`].
 const CONTEST: Duration = Duration::from_secs(10 * 60);
-
-/// Why an object could not be written.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Refusal {
-    /// It belongs to somebody else and was not touched.
-    #[error("{0}")]
-    Foreign(String),
-    /// It has to go before it can come back.
-    #[error("{0}")]
-    Leaving(String),
-    /// Another manager reverts what is applied.
-    #[error("{0}")]
-    Contested(String),
-    /// The API server said no: its words, and its code (0 = not reached).
-    #[error("{words}")]
-    Server {
-        /// The words.
-        words: String,
-        /// The HTTP status.
-        code: u16,
-    },
-}
-
-impl Refusal {
-    /// What the server said of a write.
-    pub fn of(kind: Kind, key: &Key, error: &kube::Error) -> Self {
-        let code = match error {
-            kube::Error::Api(status) => status.code,
-            _ => 0,
-        };
-        Self::Server { words: format!("{kind} {}: {}", key.1, words(error)), code }
-    }
-
-    /// Whether the server forbids it to the operator: an administrator has to act.
-    pub fn forbidden(&self) -> bool {
-        matches!(self, Self::Server { code: 403, .. })
-    }
-}
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,57 +337,6 @@ impl Applier {
     }
 }
 
-/// Makes entries that the previous operator wrote by Update, and those of a creation, ours by Apply, together with what
-/// is ours already. The replicas go to the manager that holds the place of an autoscaler: where they are not applied they
-/// would fall back to 1.
-fn rewrite(entries: &mut Vec<Value>) {
-    let update = |entry: &Value, managers: &[&str]| {
-        entry["operation"] == "Update"
-            && entry["subresource"].as_str().unwrap_or_default().is_empty()
-            && managers.contains(&entry["manager"].as_str().unwrap_or_default())
-    };
-    let ours = |entry: &Value| entry["operation"] == "Apply" && entry["manager"] == FIELD_MANAGER;
-    let mut fields = json!({});
-    let mut kept = Vec::new();
-    let mut template = None;
-    let mut has_place =
-        entries.iter().any(|entry| entry["operation"] == "Apply" && entry["manager"] == CREATE_MANAGER);
-    for mut entry in entries.drain(..) {
-        let created = update(&entry, &[CREATE_MANAGER]);
-        if !created && !update(&entry, &FORMER_MANAGERS) && !ours(&entry) {
-            kept.push(entry);
-            continue;
-        }
-        template.get_or_insert_with(|| entry.clone());
-        let inherited = !ours(&entry);
-        let replicas = entry["fieldsV1"]["f:spec"].as_object_mut().filter(|_| inherited);
-        let replicas = replicas.and_then(|spec| spec.remove("f:replicas"));
-        merge(&mut fields, &entry["fieldsV1"]);
-        if let Some(replicas) = replicas.filter(|_| !has_place) {
-            has_place = true;
-            entry["manager"] = json!(CREATE_MANAGER);
-            // An Apply entry can later be forced out; an Update entry as well, but only Apply entries can be merged.
-            entry["operation"] = json!("Apply");
-            entry["fieldsV1"] = json!({"f:spec": {"f:replicas": replicas}});
-            kept.push(entry);
-        }
-    }
-    if let Some(mut entry) = template {
-        entry["manager"] = json!(FIELD_MANAGER);
-        entry["operation"] = json!("Apply");
-        entry["fieldsV1"] = fields;
-        kept.push(entry);
-    }
-    *entries = kept;
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
-    for (key, value) in from {
-        merge(into.entry(key.clone()).or_insert_with(|| json!({})), value);
-    }
-}
-
 fn check_owner(kind: Kind, key: &Key, live: &Live, owner: Option<Owner<'_>>) -> Result<(), Refusal> {
     if live.deleting() {
         return Err(Refusal::Leaving(format!("{kind} {} is being deleted; it comes back after that", key.1)));
@@ -529,39 +441,6 @@ pub async fn timely<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_previous_operators_fields_become_ours() {
-        let mut entries = vec![
-            json!({"manager": "manager", "operation": "Update", "apiVersion": "apps/v1",
-                "fieldsV1": {"f:spec": {"f:template": {"f:a": {}}}}}),
-            json!({"manager": "manager", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}),
-            json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:x": {}}}),
-            json!({"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": "apps/v1",
-                "fieldsV1": {"f:spec": {"f:template": {"f:b": {}}}}}),
-        ];
-        rewrite(&mut entries);
-        assert_eq!(entries.len(), 3, "{entries:?}");
-        let ours = entries.iter().find(|entry| entry["operation"] == "Apply").unwrap();
-        assert_eq!(ours["fieldsV1"], json!({"f:spec": {"f:template": {"f:a": {}, "f:b": {}}}}));
-        assert!(entries.iter().any(|entry| entry["subresource"] == "status"));
-    }
-
-    #[test]
-    fn replicas_of_the_previous_operator_go_to_who_holds_the_place() {
-        let update = |manager: &str| {
-            json!({"manager": manager, "operation": "Update", "apiVersion": "apps/v1",
-                "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {}}}})
-        };
-        let mut entries = vec![update("manager"), update(FIELD_MANAGER)];
-        rewrite(&mut entries);
-        let of = |manager: &str| entries.iter().filter(|it| it["manager"] == manager).collect::<Vec<_>>();
-        let (place, ours) = (of(CREATE_MANAGER), of(FIELD_MANAGER));
-        assert!(entries.len() == 2 && place.len() == 1 && ours.len() == 1, "{entries:?}");
-        assert_eq!(place[0]["operation"], "Apply");
-        assert_eq!(place[0]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
-        assert_eq!(ours[0]["fieldsV1"], json!({"f:spec": {"f:template": {}}}));
-    }
 
     fn live(generation: i64, version: &str) -> Live {
         let metadata =

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    apply::{Refusal, Written, timely},
+    apply::{Written, timely},
     context::Context,
     live::{Kind, fingerprint},
+    refusal::Refusal,
     work::Key,
 };
 use crate::{
@@ -62,7 +63,7 @@ pub async fn resolve(
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &target.0, &kind.resource());
     let live = timely(api.get_opt(&target.1)).await.map_err(|error| {
         let refusal = Refusal::of(kind, &target, &error);
-        (super::actor::refused(&refusal), refusal.to_string())
+        (refusal.reason(), refusal.to_string())
     })?;
     let Some(live) = live else {
         let sentence = format!("{kind} {} does not exist: make it, or name another one", binding.name);

@@ -15,13 +15,15 @@ use kube::{
 };
 
 use super::{
-    actor::{ELSEWHERE, Outcome, Stop, blank, keda_authentication, refused},
+    actor::{ELSEWHERE, Outcome, Stop, blank},
     apply::{Owner, timely},
     context::Context,
     finalizers,
     live::Kind,
     observe,
+    refusal::Refusal,
     report::{report, tell},
+    scaling::keda_authentication,
     work::Key,
 };
 use crate::{
@@ -29,6 +31,9 @@ use crate::{
     queues::Retired,
     status::{Pod, Verdict},
 };
+
+/// Finalizer of the API server for `kubectl delete --cascade=orphan`: what is owned is to stay.
+const ORPHAN: &str = "orphan";
 
 /// What a step came to.
 enum Step {
@@ -56,7 +61,7 @@ pub async fn proceed(
     let step = match workload(context, key, stored).await {
         Ok(Step::Done) => queue(context, key, stored, previous.queue.as_ref()).await,
         Ok(waits) => waits,
-        Err(refusal) => Step::Waits(refused(&refusal), refusal.to_string(), Duration::ZERO),
+        Err(refusal) => Step::Waits(refusal.reason(), refusal.to_string(), Duration::ZERO),
     };
     match step {
         Step::Done => {
@@ -89,7 +94,7 @@ pub async fn proceed(
     }
 }
 
-async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, super::apply::Refusal> {
+async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, Refusal> {
     let uid = stored.metadata.uid.clone().unwrap_or_default();
     let owner = Owner { name: &key.1, uid: &uid };
     let applier = &context.applier;
@@ -119,6 +124,13 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
     if alive > 0 {
         let sentence = format!("{alive} pods have to finish what they work on");
         return Ok(Step::Waits("WaitsForPods", sentence, ELSEWHERE));
+    }
+    // The collector of garbage would, too; but it may not know our kind yet, soon after its CRD was installed.
+    let orphan = stored.metadata.finalizers.iter().flatten().any(|name| name == ORPHAN);
+    if !orphan {
+        for kind in [Kind::Deployment, Kind::StatefulSet, Kind::Service] {
+            applier.delete(kind, key, owner).await?;
+        }
     }
     Ok(Step::Done)
 }

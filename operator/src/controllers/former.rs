@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use kube::{Api, api::DynamicObject};
 
 use super::{
-    apply::{Refusal, timely},
+    apply::timely,
     context::Context,
     live::{Kind, Live},
+    refusal::Refusal,
     work::Key,
 };
 use crate::{

@@ -15,20 +15,20 @@ use kube::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
-use super::work::Key;
+use super::{
+    managers::{inherited, is_inherited},
+    slim::{slim_metadata, slim_status},
+    work::Key,
+};
 use crate::{
-    actor::{ACTOR_LABEL, CREATE_MANAGER, FIELD_MANAGER},
+    actor::{ACTOR_LABEL, FIELD_MANAGER},
     desired::rollout,
 };
 
-/// Field managers under which the previous operator wrote by Update.
-pub const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
 /// Labels of the ConfigMaps that hold the runtime, or the user's name for a trigger.
 pub const CONFIG_MAPS: &str = "app.kubernetes.io/name in (asya-runtime,asya-trigger-auth)";
 /// Label that KEDA gives to what it makes for a ScaledObject.
 const SCALED_OBJECT_LABEL: &str = "scaledobject.keda.sh/name";
-/// What `kubectl apply` remembers; half of an object's size and of no use here.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The kinds of object that belong to actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -433,73 +433,12 @@ pub fn key(metadata: &ObjectMeta) -> Key {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
-/// Drops what no one reads.
-pub fn slim_metadata(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
-}
-
-/// Members of a status that are read.
-const STATUS: [&str; 10] = [
-    "conditions",
-    "containerStatuses",
-    "initContainerStatuses",
-    "observedGeneration",
-    "phase",
-    "podIP",
-    "readyReplicas",
-    "reason",
-    "replicas",
-    "updatedReplicas",
-];
-/// Members of its conditions and containers that are read.
-const PARTS: [&str; 9] = [
-    "lastState",
-    "lastTransitionTime",
-    "message",
-    "name",
-    "reason",
-    "restartCount",
-    "state",
-    "status",
-    "type",
-];
-
-fn slim_status(status: &mut Value) {
-    let Some(status) = status.as_object_mut() else { return };
-    status.retain(|name, _| STATUS.contains(&name.as_str()));
-    for list in status.values_mut().filter_map(Value::as_array_mut) {
-        for part in list.iter_mut().filter_map(Value::as_object_mut) {
-            part.retain(|name, _| PARTS.contains(&name.as_str()));
-        }
-        list.shrink_to_fit();
-    }
-}
-
-/// Whether the previous operator's ownership, by Update, is still recorded, or that of a creation whose fields were not
-/// made ours yet.
-fn inherited(metadata: &ObjectMeta) -> bool {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    metadata
-        .managed_fields
-        .iter()
-        .flatten()
-        .any(|entry| is_inherited(&text(&entry.manager), &text(&entry.operation), &text(&entry.subresource)))
-}
-
-fn is_inherited(manager: &str, operation: &str, subresource: &str) -> bool {
-    operation == "Update"
-        && subresource.is_empty()
-        && (FORMER_MANAGERS.contains(&manager) || manager == CREATE_MANAGER)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::actor::CREATE_MANAGER;
 
     #[test]
     fn of_an_object_only_what_is_read_is_kept() {

@@ -2,15 +2,16 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`watch`], [`cache`], [`live`] | what is known of the cluster, kept up to date |
+//! | [`watch`], [`cache`], [`live`], [`slim`] | what is known of the cluster, kept up to date |
 //! | [`work`] | what is to be looked at, and when |
 //! | [`actor`] | one look at one actor |
 //! | [`workload`], [`binding`] | its workload, its own or somebody else's, and whose the replicas are |
+//! | [`scaling`] | what scales it |
 //! | [`rollout`] | when its pods follow a new runtime or sidecar |
 //! | [`deletion`] | taking it down, in order |
 //! | [`conflict`] | two actors and one queue |
 //! | [`observe`], [`report`] | what the status is made from; status and Events |
-//! | [`apply`] | writing objects, only when something would change |
+//! | [`apply`], [`managers`], [`refusal`] | writing objects, only when something would change; whose their fields are; why not |
 //! | [`runtime`], [`script`], [`release`] | the runtime's ConfigMaps of a namespace; what is in them; fetching it |
 //! | [`projection`] | the transports' credentials in namespaces that are listed |
 //! | [`context`] | what all of them share |
@@ -27,13 +28,17 @@ pub mod deletion;
 pub mod finalizers;
 pub mod former;
 pub mod live;
+pub mod managers;
 pub mod observe;
 pub mod projection;
+pub mod refusal;
 pub mod release;
 pub mod report;
 pub mod rollout;
 pub mod runtime;
+pub mod scaling;
 pub mod script;
+pub mod slim;
 pub mod watch;
 pub mod work;
 pub mod workload;

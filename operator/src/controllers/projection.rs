@@ -22,9 +22,10 @@ use tracing::info;
 
 use super::{
     actor::{Outcome, Stop},
-    apply::{Refusal, reference, timely},
+    apply::{reference, timely},
     context::Context,
     live::Kind,
+    refusal::Refusal,
     work::{Key, Work},
 };
 use crate::{

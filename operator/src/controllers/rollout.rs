@@ -22,11 +22,12 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt as _, api::DynamicObject};
 
 use super::{
-    apply::{Refusal, identify, timely},
+    apply::{identify, timely},
     cache::Cache,
     context::Context,
     former,
     live::{Kind, Live, fingerprint},
+    refusal::Refusal,
     work::{Key, Work},
 };
 use crate::{

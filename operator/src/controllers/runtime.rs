@@ -13,7 +13,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{
-    actor::{Outcome, Stop, refused},
+    actor::{Outcome, Stop},
     apply::{reference, timely},
     context::Context,
     live::{Kind, Live},
@@ -42,7 +42,7 @@ pub async fn reconcile(context: &Context, namespace: &str) -> Result<Outcome, St
             Err(refusal) => {
                 let sentence = format!("the runtime ConfigMap cannot be written: {refusal}");
                 context.runtime_problem(namespace, Some(sentence));
-                return Ok(Outcome::Failed(refused(&refusal).to_owned(), None));
+                return Ok(Outcome::Failed(refusal.reason().to_owned(), None));
             }
         }
     }

@@ -23,6 +23,7 @@ use super::{
     cache::{Cache, Health, Scope},
     live::{self, Kind, Live},
     runtime::SETTLES,
+    slim,
     work::{Key, Queue, Work},
 };
 use crate::actor::{self, ACTOR_LABEL, Stored};
@@ -92,7 +93,7 @@ trait Watched:
 
 impl Watched for Stored {
     fn keep(mut self, _: Option<Kind>, feed: &Feed) {
-        live::slim_metadata(&mut self.metadata);
+        slim::slim_metadata(&mut self.metadata);
         let key = live::key(&self.metadata);
         let metadata = self.metadata.clone();
         let before = feed.cache.put_actor(key.clone(), self);

@@ -14,8 +14,9 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    apply::{Applier, Owner, Refusal, identify, timely},
+    apply::{Applier, Owner, identify, timely},
     live::{Kind, Live},
+    refusal::Refusal,
     work::Key,
 };
 use crate::actor::CREATE_MANAGER;

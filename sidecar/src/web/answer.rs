@@ -107,8 +107,8 @@ fn sentence(status: StatusCode, headers: &HeaderMap, excerpt: &[u8]) -> String {
     }
 }
 
-/// `Retry-After`, in either of its forms, bounded by what queues can delay.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// What `Retry-After` asks for, in either of its forms, bounded by what queues can delay.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

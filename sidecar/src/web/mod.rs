@@ -31,6 +31,7 @@ use tokio_util::{
 };
 
 pub use address::WebAddress;
+pub use answer::retry_after;
 use call::Client;
 
 /// Settings of a [`WebHandler`].

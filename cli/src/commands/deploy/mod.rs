@@ -113,7 +113,7 @@ impl Deploy {
         if self.no_check {
             found = found.unchecked();
         }
-        let cluster = if self.dry_run { None } else { Some(self.cluster.connect().await?) };
+        let cluster = if self.dry_run { None } else { Some(self.cluster.connect(&common).await?) };
         let before = match &cluster {
             Some(cluster) => existing(cluster, &name).await?,
             None => None,

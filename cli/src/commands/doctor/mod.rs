@@ -62,7 +62,7 @@ impl Checked {
 impl Doctor {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
         let Self { paths, cluster, args } = self;
-        if cluster || args.asked() {
+        if cluster || args.asked(&common)? {
             return cluster::check(&common, &args).await;
         }
         let mut pythons = vec![interpreter(None)];

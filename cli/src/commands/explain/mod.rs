@@ -38,7 +38,7 @@ pub(crate) struct Named {
 impl Explain {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
         let Self::Actor(Named { name, cluster }) = self;
-        let cluster = cluster.connect().await?;
+        let cluster = cluster.connect(&common).await?;
         let actor = cluster.actor(&name).await?;
         let report = gather::gather(&cluster, &actor).await?;
         match common.output {

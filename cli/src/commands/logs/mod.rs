@@ -86,7 +86,7 @@ struct Wanted {
 impl Logs {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
         let Self { target, envelope, follow, since, tail, container, previous, cluster } = self;
-        if !cluster.asked()
+        if !cluster.asked(&common)?
             && let Ok(file) = queue_file(&common)
             && file.exists()
         {
@@ -96,7 +96,7 @@ impl Logs {
                 file.display()
             )));
         }
-        let cluster = cluster.connect().await?;
+        let cluster = cluster.connect(&common).await?;
         let mut sleeping = None;
         let envelope = if envelope || !is_name(&target) {
             Some(target.clone())

@@ -153,7 +153,7 @@ pub(super) async fn cluster(
     everywhere: bool,
     common: &Common,
 ) -> anyhow::Result<Collected> {
-    let cluster = args.connect().await?;
+    let cluster = args.connect(common).await?;
     let namespace = (!everywhere).then_some(cluster.namespace.as_str());
     let mut collected = Collected::default();
     let actors = cluster.list(ACTORS, namespace, "").await?;

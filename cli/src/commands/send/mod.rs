@@ -1,6 +1,6 @@
 //! `asya send`.
 
-mod input;
+pub(crate) mod input;
 
 use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    Status, bounds, codes, dead, outbox, tracked,
+    AuditEntry, Status, audit, bounds, codes, dead, outbox, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -80,10 +80,11 @@ const INSERT: &str = "INSERT INTO envelopes (id, parent_id, status, route_actors
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?5, ?15, ?5, ?16, ?17, ?17) \
      ON CONFLICT (id) DO NOTHING";
 
-/// Stores an envelope with its outbox entry and, for a replay, the mark on the dead letter.
+/// Stores an envelope with its outbox entry, who sent it, and, for a replay, the mark on the dead letter.
 pub(crate) async fn create(
     session: &mut impl Session,
     new: &NewEnvelope,
+    by: Option<&AuditEntry>,
     now: Timestamp,
 ) -> Result<Creation, StoreError> {
     bounds::check_id([&new.id].into_iter().chain(&new.resubmit_of))?;
@@ -124,6 +125,9 @@ pub(crate) async fn create(
     outbox::enter(session, &new.id, &new.publish, now).await?;
     if let Some(letter) = &new.replays {
         dead::mark_replayed(session, letter, &new.id, now).await?;
+    }
+    if let Some(entry) = by {
+        audit::append(session, entry).await?;
     }
     Ok(Creation::Created)
 }

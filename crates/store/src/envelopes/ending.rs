@@ -2,7 +2,7 @@
 
 use asya_envelope::Raw;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
@@ -40,7 +40,7 @@ pub enum Ending {
     },
     /// It reached `error-end`.
     Failed {
-        /// Why, for a person.
+        /// Why, as it was reported: a sentence, or a word that `details` explain.
         error: String,
         /// Why, as a code; [`codes::UNKNOWN`] if `None`.
         code: Option<String>,
@@ -121,8 +121,10 @@ impl End {
             },
             Ending::Failed { error, code, details, actor, current, actors } => Self {
                 message: match actor {
-                    Some(actor) => format!("Envelope failed at actor '{actor}': {error}"),
-                    None => format!("Envelope failed: {error}"),
+                    Some(actor) => {
+                        format!("Envelope failed at actor '{actor}': {}", reason(error, details.as_ref()))
+                    }
+                    None => format!("Envelope failed: {}", reason(error, details.as_ref())),
                 },
                 result: details.as_ref().map(|details| {
                     Raw::of(&FailedResult {
@@ -136,9 +138,30 @@ impl End {
                 actor: actor.clone(),
                 current: *current,
                 actors: actors.clone(),
-                ..Self::failed(error, code.as_deref().unwrap_or(codes::UNKNOWN))
+                ..Self::failed(&reason(error, details.as_ref()), code.as_deref().unwrap_or(codes::UNKNOWN))
             },
         }
+    }
+}
+
+/// Why it failed, for a person. Sidecars report a word such as `processing_error`, and what happened in the details.
+fn reason(error: &str, details: Option<&Raw>) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Said {
+        message: String,
+        #[serde(rename = "type")]
+        class: Option<String>,
+    }
+    let said = details
+        .filter(|_| !error.contains(char::is_whitespace))
+        .and_then(|details| serde_json::from_str::<Said>(details.as_str()).ok())
+        .unwrap_or_default();
+    match (said.class.unwrap_or_default(), said.message) {
+        (class, message) if class.is_empty() && message.is_empty() => error.to_owned(),
+        (class, message) if message.is_empty() => class,
+        (class, message) if class.is_empty() => message,
+        (class, message) => format!("{class}: {message}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{EnvelopeStore, Update, hub::Watch};
+use super::{EnvelopeStore, Summary, Update, hub::Watch};
 use crate::StoreError;
 
 /// Pause between looks when no notification comes: one may have been lost, or another process writes the file.
@@ -19,6 +19,22 @@ pub struct Follow {
     waiting: VecDeque<Update>,
     watch: Watch,
     ended: bool,
+}
+
+/// The envelope once it has ended.
+pub(crate) async fn ended(store: &EnvelopeStore, id: &str) -> Result<Option<Summary>, StoreError> {
+    // Watching begins before the first read, as below.
+    let mut watch = store.hub().watch(id);
+    loop {
+        match store.summary(id).await? {
+            Some(summary) if !summary.status.is_final() => {}
+            other => return Ok(other),
+        }
+        tokio::select! {
+            () = watch.changed() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
 }
 
 impl Follow {

@@ -12,7 +12,7 @@ pub struct StoreOptions {
     pub connections: usize,
     /// How long opening a connection may take, and how long one may be waited for.
     pub connect_timeout: Duration,
-    /// How long one statement may take.
+    /// How long one statement may take: the server ends it, and one that does not answer is left a little later.
     pub statement_timeout: Duration,
     /// A connection is not used again when it is this old: a pooler or a failover behind the address is then noticed.
     pub max_lifetime: Duration,

@@ -59,6 +59,18 @@ pub(crate) async fn enter(
     Ok(())
 }
 
+/// Deletes what was published, then takes what is ready: as [`confirm`] and [`claim`], in one transaction.
+pub(crate) async fn exchange(
+    session: &mut impl Session,
+    published: &[Claimed],
+    now: Timestamp,
+    lease: Duration,
+    limit: usize,
+) -> Result<Vec<Claimed>, StoreError> {
+    confirm(session, published).await?;
+    claim(session, now, lease, limit).await
+}
+
 /// Takes up to `limit` entries that are ready, oldest first, until `now + lease`. Envelopes that were pending are
 /// running from then on, as the contract has it: before the message is sent, not after.
 pub(crate) async fn claim(

@@ -5,10 +5,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    AuditEntry, AuditFilter, Cancelled, Changes, Claimed, Counts, Creation, Cursor, DeadFilter, DeadGroup,
-    DeadLetter, DeadPage, Ended, Ending, Filter, Follow, Migrated, NewChild, NewEnvelope, OutboxDepth, Page,
-    Purged, Report, Reported, Retention, Settling, StoreOptions, Summary, Tracked, Update, audit, create,
-    dead, ending, hub::Hub, list, outbox, progress, retention, tracked, update,
+    AuditEntry, Cancelled, Changes, Claimed, Counts, Creation, Cursor, Ended, Ending, Filter, Follow,
+    Migrated, NewChild, NewEnvelope, OutboxDepth, Page, Report, Reported, StoreOptions, Summary, Tracked,
+    Update, create, ending, follow, hub::Hub, list, outbox, progress, tracked, update,
 };
 #[cfg(feature = "postgres")]
 use crate::postgres;
@@ -72,6 +71,8 @@ macro_rules! read {
         }
     };
 }
+
+mod keeping;
 
 impl EnvelopeStore {
     /// Opens the store that `url` names: `postgres://…` or `postgresql://…`, else a SQLite file as `sqlite:PATH` or
@@ -146,8 +147,23 @@ impl EnvelopeStore {
     /// # Errors
     /// Those of the store.
     pub async fn create(&self, new: &NewEnvelope, now: Timestamp) -> Result<Creation, StoreError> {
+        self.create_by(new, None, now).await
+    }
+
+    /// As [`EnvelopeStore::create`], with an entry of the audit log in the same transaction; none where the id was
+    /// known.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn create_by(
+        &self,
+        new: &NewEnvelope,
+        by: Option<AuditEntry>,
+        now: Timestamp,
+    ) -> Result<Creation, StoreError> {
         let (new, now) = (new.clone(), cut(now));
-        let created = write!(self, |session| create::create(session, &new, now));
+        let by = by.map(|entry| AuditEntry { at: cut(entry.at), ..entry });
+        let created = write!(self, |session| create::create(session, &new, by.as_ref(), now));
         if matches!(created, Ok(Creation::Created)) {
             self.hub.sendable();
         }
@@ -278,6 +294,14 @@ impl EnvelopeStore {
         read!(self, |session| update::since(session, &id, after, limit))
     }
 
+    /// Waits until an envelope has ended, and answers how; `None`: there is no such envelope. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn ended(&self, id: &str) -> Result<Option<Summary>, StoreError> {
+        follow::ended(self, id).await
+    }
+
     /// Follows one envelope from the update behind number `after` (0: from the first) to its end.
     pub fn follow(&self, id: &str, after: i64) -> Follow {
         Follow::new(self.clone(), id, after)
@@ -332,6 +356,22 @@ impl EnvelopeStore {
         write!(self, |session| outbox::confirm(session, &published))
     }
 
+    /// Deletes entries that are published, and takes up to `limit` that are ready, until `now + lease`:
+    /// [`EnvelopeStore::confirm`] and [`EnvelopeStore::claim`] at the price of one transaction.
+    ///
+    /// # Errors
+    /// Those of the store: what is published is to be handed over again then.
+    pub async fn exchange(
+        &self,
+        published: &[Claimed],
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (published, now) = (published.to_vec(), cut(now));
+        write!(self, |session| outbox::exchange(session, &published, now, lease, limit))
+    }
+
     /// Gives an entry back that could not be published, to be claimed again at `until`.
     ///
     /// # Errors
@@ -370,110 +410,6 @@ impl EnvelopeStore {
     /// seconds besides, for entries of other replicas and claims that ran out. Cancel safe; for one waiter.
     pub async fn sendable(&self) {
         self.hub.wait_sendable().await;
-    }
-
-    // -- dead letters --
-
-    /// Stores a dead letter. Of two with one id the one with more attempts is kept.
-    ///
-    /// # Errors
-    /// Those of the store: the message must not be acknowledged then.
-    pub async fn bury(&self, letter: &DeadLetter) -> Result<(), StoreError> {
-        let letter = DeadLetter { since: cut(letter.since), ..letter.clone() };
-        write!(self, |session| dead::bury(session, &letter))
-    }
-
-    /// Dead letters that fit `filter`, without their bodies, newest first, behind `after`; at most `limit`, and
-    /// [`MAX_PAGE`](super::MAX_PAGE).
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn dead_letters(
-        &self,
-        filter: &DeadFilter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<DeadPage, StoreError> {
-        let (filter, after) = (filter.clone(), after.cloned());
-        read!(self, |session| dead::list(session, &filter, after.as_ref(), limit))
-    }
-
-    /// One dead letter, whole.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        let id = id.to_owned();
-        read!(self, |session| dead::get(session, &id))
-    }
-
-    /// Dead letters counted by actor and code, the most frequent first.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn dead_groups(&self, filter: &DeadFilter) -> Result<Vec<DeadGroup>, StoreError> {
-        let filter = filter.clone();
-        read!(self, |session| dead::groups(session, &filter))
-    }
-
-    /// Takes up to `limit` open dead letters, oldest first, until `now + lease`: each goes to one taker.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn take(
-        &self,
-        filter: &DeadFilter,
-        now: Timestamp,
-        lease: Duration,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        let (filter, now) = (filter.clone(), cut(now));
-        write!(self, |session| dead::take(session, &filter, now, lease, limit))
-    }
-
-    /// Says what became of a letter that was taken. A replay through [`EnvelopeStore::create`] with
-    /// [`NewEnvelope::replays`] needs no call of this.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn settle(&self, id: &str, settling: &Settling, now: Timestamp) -> Result<(), StoreError> {
-        let (id, settling, now) = (id.to_owned(), settling.clone(), cut(now));
-        write!(self, |session| dead::settle(session, &id, &settling, now))
-    }
-
-    // -- audit and retention --
-
-    /// Appends to the audit log; the entry's number is ignored.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let entry = AuditEntry { at: cut(entry.at), ..entry.clone() };
-        write!(self, |session| audit::append(session, &entry))
-    }
-
-    /// Entries of the audit log, newest first; at most `limit`, and [`MAX_PAGE`](super::MAX_PAGE).
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn audits(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let filter = filter.clone();
-        read!(self, |session| audit::list(session, &filter, limit))
-    }
-
-    /// Deletes what is older than `retention` says, at most `limit` of each kind: call it again until
-    /// [`Purged::is_empty`].
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn purge(
-        &self,
-        retention: &Retention,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Purged, StoreError> {
-        let (retention, now) = (*retention, cut(now));
-        write!(self, |session| retention::purge(session, &retention, now, limit))
     }
 }
 

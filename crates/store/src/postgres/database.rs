@@ -1,13 +1,16 @@
 //! The pool of connections, and the records.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use futures::future::BoxFuture;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::error::SqlState;
 
 use super::{
@@ -23,12 +26,16 @@ use crate::{
     record::end_of_prefix,
 };
 
+/// How long an answer is waited for beyond the server's own limit: a server that runs has ended the statement by then.
+const BEYOND: Duration = Duration::from_secs(2);
+
 /// A database, and the task that listens to it.
 #[derive(Debug)]
 pub(crate) struct Database {
     pool: Pool,
     watchers: Arc<Watchers>,
     listener: JoinHandle<()>,
+    limit: Duration,
 }
 
 impl Drop for Database {
@@ -40,14 +47,15 @@ impl Drop for Database {
 impl Database {
     pub(crate) async fn open(url: &str, options: StoreOptions, hub: Arc<Hub>) -> Result<Self, StoreError> {
         let address = Address::parse(url, &options)?;
+        let limit = options.statement_timeout + BEYOND;
         let pool = pool(&address, &options)?;
         let mut connection = first(&pool, &address).await?;
         schema::prepare(&mut connection, options.migrate).await?;
         drop(connection);
         let me = uuid::Uuid::now_v7().to_string();
         let listener = tokio::spawn(notify::listen(address, me.clone(), hub.clone()));
-        let notifier = Notifier::start(pool.clone(), me);
-        Ok(Self { pool, watchers: Arc::new(Watchers { hub, notifier }), listener })
+        let notifier = Notifier::start(pool.clone(), me, limit);
+        Ok(Self { pool, watchers: Arc::new(Watchers { hub, notifier }), listener, limit })
     }
 
     pub(crate) async fn migrate(url: &str, options: StoreOptions) -> Result<Migrated, StoreError> {
@@ -62,9 +70,9 @@ impl Database {
         loop {
             let connection = get(&self.pool).await?;
             // From here on an early end closes the connection instead of giving it back.
-            let session = Session::new(connection, true, self.watchers.clone());
+            let mut session = Session::new(connection, true, self.watchers.clone(), self.limit);
             tries -= 1;
-            match session.connection()?.batch_execute("BEGIN").await {
+            match session.say("BEGIN").await? {
                 Ok(()) => return Ok(session),
                 // The server has restarted since this connection was used last: another one is tried.
                 Err(error) if error.is_closed() && tries > 0 => {}
@@ -75,16 +83,17 @@ impl Database {
 
     /// A connection for reading, outside of any transaction.
     pub(crate) async fn look(&self) -> Result<Session, StoreError> {
-        Ok(Session::new(get(&self.pool).await?, false, self.watchers.clone()))
+        Ok(Session::new(get(&self.pool).await?, false, self.watchers.clone(), self.limit))
     }
 
     async fn apply(&self, mut writes: Vec<Write>) -> Result<(), StoreError> {
         // In one order for everybody, so that two sets wait for each other and never in a circle.
         writes.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
-        let session = self.begin().await?;
+        let mut session = self.begin().await?;
         let mut result = Ok(());
         for write in &writes {
-            result = apply(session.connection()?, write).await;
+            let outcome = timeout(self.limit, async { apply(session.connection()?, write).await }).await;
+            result = session.judge(outcome);
             if result.is_err() {
                 break;
             }
@@ -160,10 +169,15 @@ impl Store for Database {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         Box::pin(async move {
-            let connection = get(&self.pool).await?;
+            let mut session = self.look().await?;
             let sql = "SELECT key, value, version FROM records WHERE tbl = $1 AND key = $2";
-            let statement = connection.prepare_cached(sql).await?;
-            connection.query_opt(&statement, &[&table, &key]).await?.as_ref().map(record).transpose()
+            let answer = async {
+                let connection = session.connection()?;
+                let statement = connection.prepare_cached(sql).await?;
+                Ok(connection.query_opt(&statement, &[&table, &key]).await?)
+            };
+            let outcome = timeout(self.limit, answer).await;
+            session.judge(outcome)?.as_ref().map(record).transpose()
         })
     }
 
@@ -174,22 +188,26 @@ impl Store for Database {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
-            let connection = get(&self.pool).await?;
+            let mut session = self.look().await?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let sql = "SELECT key, value, version FROM records WHERE tbl = $1 AND key >= $2";
-            let rows = match end_of_prefix(prefix) {
-                Some(end) => {
-                    let sql = format!("{sql} AND key < $3 ORDER BY key LIMIT $4");
-                    let statement = connection.prepare_cached(&sql).await?;
-                    connection.query(&statement, &[&table, &prefix, &end, &limit]).await?
-                }
-                None => {
-                    let statement =
-                        connection.prepare_cached(&format!("{sql} ORDER BY key LIMIT $3")).await?;
-                    connection.query(&statement, &[&table, &prefix, &limit]).await?
-                }
+            let answer = async {
+                let connection = session.connection()?;
+                Ok(match end_of_prefix(prefix) {
+                    Some(end) => {
+                        let sql = format!("{sql} AND key < $3 ORDER BY key LIMIT $4");
+                        let statement = connection.prepare_cached(&sql).await?;
+                        connection.query(&statement, &[&table, &prefix, &end, &limit]).await?
+                    }
+                    None => {
+                        let sql = format!("{sql} ORDER BY key LIMIT $3");
+                        let statement = connection.prepare_cached(&sql).await?;
+                        connection.query(&statement, &[&table, &prefix, &limit]).await?
+                    }
+                })
             };
-            rows.iter().map(record).collect()
+            let outcome = timeout(self.limit, answer).await;
+            session.judge(outcome)?.iter().map(record).collect()
         })
     }
 

@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_postgres::AsyncMessage;
 
 use super::{address::Address, words};
@@ -37,9 +40,9 @@ pub(super) struct Notifier(mpsc::Sender<Vec<String>>);
 
 impl Notifier {
     /// Starts it. `me` tells this replica's notifications from others'.
-    pub(super) fn start(pool: Pool, me: String) -> Self {
+    pub(super) fn start(pool: Pool, me: String, limit: Duration) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(send(pool, me, receiver));
+        tokio::spawn(send(pool, me, limit, receiver));
         Self(sender)
     }
 
@@ -50,7 +53,7 @@ impl Notifier {
     }
 }
 
-async fn send(pool: Pool, me: String, mut receiver: mpsc::Receiver<Vec<String>>) {
+async fn send(pool: Pool, me: String, limit: Duration, mut receiver: mpsc::Receiver<Vec<String>>) {
     while let Some(first) = receiver.recv().await {
         // What comes while one is being sent goes with the next.
         let mut ids: BTreeSet<String> = first.into_iter().collect();
@@ -58,18 +61,25 @@ async fn send(pool: Pool, me: String, mut receiver: mpsc::Receiver<Vec<String>>)
             ids.extend(more);
         }
         for text in notifications(&me, ids) {
-            if let Err(error) = notify(&pool, &text).await {
+            if let Err(error) = notify(&pool, &text, limit).await {
                 tracing::debug!(%error, "a notification was not sent");
             }
         }
     }
 }
 
-async fn notify(pool: &Pool, text: &str) -> Result<(), StoreError> {
+async fn notify(pool: &Pool, text: &str, limit: Duration) -> Result<(), StoreError> {
     let connection = pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let statement = connection.prepare_cached("SELECT pg_notify($1, $2)").await?;
-    connection.execute(&statement, &[&CHANNEL, &text]).await?;
-    Ok(())
+    let notify = async {
+        let statement = connection.prepare_cached("SELECT pg_notify($1, $2)").await?;
+        connection.execute(&statement, &[&CHANNEL, &text]).await?;
+        Ok(())
+    };
+    let outcome = timeout(limit, notify).await;
+    outcome.unwrap_or_else(|_| {
+        drop(Object::take(connection));
+        Err(StoreError::Unavailable("no answer in time".to_owned()))
+    })
 }
 
 /// The ids, in as few notifications as hold them.

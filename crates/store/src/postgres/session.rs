@@ -1,10 +1,11 @@
 //! Statements of `envelopes` on one connection.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use deadpool_postgres::Object;
 use jiff::Timestamp;
+use tokio::time::{error::Elapsed, timeout};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::notify::Notifier;
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     open: bool,
     changed: Vec<String>,
     watchers: Arc<Watchers>,
+    /// How long one statement is waited for: a server that hangs, or a network that swallows, answers nothing at all.
+    pub(super) limit: Duration,
 }
 
 /// Who is told after a commit.
@@ -32,14 +35,17 @@ pub(super) struct Watchers {
 }
 
 impl Session {
-    pub(super) fn new(connection: Object, open: bool, watchers: Arc<Watchers>) -> Self {
-        Self { connection: Some(connection), open, changed: Vec::new(), watchers }
+    pub(super) fn new(connection: Object, open: bool, watchers: Arc<Watchers>, limit: Duration) -> Self {
+        Self { connection: Some(connection), open, changed: Vec::new(), watchers, limit }
     }
 
     /// Commits what succeeded and tells watchers of it; undoes what did not.
     pub(crate) async fn end<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.connection.is_none() && result.is_err() {
+            return result;
+        }
         let last = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = self.connection()?.batch_execute(last).await;
+        let ended = self.say(last).await?;
         self.open = ended.is_err();
         if result.is_ok() {
             ended?;
@@ -47,6 +53,23 @@ impl Session {
             self.watchers.notifier.changed(std::mem::take(&mut self.changed));
         }
         result
+    }
+
+    /// Runs a statement without values; the outer error: there was no answer in time.
+    pub(super) async fn say(&mut self, sql: &str) -> Result<Result<(), tokio_postgres::Error>, StoreError> {
+        let outcome = timeout(self.limit, async { Ok(self.connection()?.batch_execute(sql).await) }).await;
+        self.judge(outcome)
+    }
+
+    /// What came of work on the connection. One that has not answered in time is closed, not used again.
+    pub(super) fn judge<T>(
+        &mut self,
+        outcome: Result<Result<T, StoreError>, Elapsed>,
+    ) -> Result<T, StoreError> {
+        outcome.unwrap_or_else(|_| {
+            drop(self.connection.take().map(Object::take));
+            Err(StoreError::Unavailable(format!("PostgreSQL has not answered within {:?}", self.limit)))
+        })
     }
 
     pub(super) fn connection(&self) -> Result<&Object, StoreError> {
@@ -72,16 +95,23 @@ impl session::Session for Session {
     }
 
     async fn rows(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let connection = self.connection()?;
-        let statement = connection.prepare_cached(&numbered(sql)).await?;
-        let rows = connection.query(&statement, &references(values)).await?;
-        rows.iter().map(owned).collect()
+        let answer = async {
+            let connection = self.connection()?;
+            let statement = connection.prepare_cached(&numbered(sql)).await?;
+            Ok(connection.query(&statement, &references(values)).await?)
+        };
+        let outcome = timeout(self.limit, answer).await;
+        self.judge(outcome)?.iter().map(owned).collect()
     }
 
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        let connection = self.connection()?;
-        let statement = connection.prepare_cached(&numbered(sql)).await?;
-        Ok(connection.execute(&statement, &references(values)).await?)
+        let answer = async {
+            let connection = self.connection()?;
+            let statement = connection.prepare_cached(&numbered(sql)).await?;
+            Ok(connection.execute(&statement, &references(values)).await?)
+        };
+        let outcome = timeout(self.limit, answer).await;
+        self.judge(outcome)
     }
 
     fn changed(&mut self, id: &str) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use asya_store::{
     StoreError,
-    envelopes::{Cancelled, Creation, Ended, NewChild, NewEnvelope, Reported, Status, Step, codes},
+    envelopes::{Cancelled, Creation, Ended, Ending, NewChild, NewEnvelope, Reported, Status, Step, codes},
 };
 
 use crate::support::{at, envelope, failed, json, names, on_each, report, succeeded};
@@ -56,6 +56,39 @@ async fn a_failure_says_where_and_why_as_the_contract_has_it() {
         let summary = ended.summary;
         assert!(summary.message.unwrap().starts_with("Envelope failed at actor 'b': no"));
         assert_eq!((summary.code.as_deref(), summary.actor.as_deref()), (Some("processing_error"), Some("b")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_word_that_a_sidecar_reports_gives_way_to_what_happened() {
+    let told = [
+        ("processing_error", r#"{"type":"KeyError","message":"'name'"}"#, "KeyError: 'name'"),
+        ("processing_error", r#"{"message":"no such page"}"#, "no such page"),
+        ("processing_error", r#"{"type":"ValueError","message":""}"#, "ValueError"),
+        ("timeout", "{}", "timeout"),
+        ("timeout", "[7]", "timeout"),
+        ("timeout", r#"{"message":7}"#, "timeout"),
+        ("a sentence of its own", r#"{"type":"KeyError","message":"'name'"}"#, "a sentence of its own"),
+    ];
+    on_each(async |store, _| {
+        for (number, (error, details, reason)) in told.into_iter().enumerate() {
+            let id = number.to_string();
+            store.create(&envelope(&id), at(0)).await.unwrap();
+            let ending = Ending::Failed {
+                error: error.to_owned(),
+                code: None,
+                details: Some(json(details)),
+                actor: Some("b".to_owned()),
+                current: None,
+                actors: Vec::new(),
+            };
+            store.end(&id, &ending, at(2)).await.unwrap();
+            let ended = store.get(&id).await.unwrap().unwrap();
+            assert_eq!(ended.summary.error.as_deref(), Some(reason), "{error} {details}");
+            assert_eq!(ended.summary.message.unwrap(), format!("Envelope failed at actor 'b': {reason}"));
+            assert!(ended.result.unwrap().as_str().contains(&format!("{{\"error\":\"{error}\"")));
+        }
     })
     .await;
 }

@@ -173,6 +173,17 @@ impl Server {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Sends a signal to every process of it.
+    fn signal(&self, signal: &str) {
+        let state = self.state.path().join("postgres/pid");
+        let first = std::fs::read_to_string(state).unwrap().split_whitespace().next().unwrap().to_owned();
+        let children = Command::new("pgrep").args(["-P", &first]).output().unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        let all = std::iter::once(first.as_str()).chain(children.split_whitespace());
+        // One that has ended by itself meanwhile is no fault.
+        Command::new("kill").arg(signal).args(all).stderr(Stdio::null()).status().unwrap();
+    }
+
     fn url(&self) -> String {
         let environment = self.run("start");
         environment.lines().find_map(|line| line.strip_prefix("ASYA_TEST_POSTGRES_URL=")).unwrap().to_owned()
@@ -250,4 +261,37 @@ async fn a_server_that_is_killed_loses_nothing_confirmed_and_is_found_again() {
         }
     }
     assert_eq!(seen, ["running", "succeeded"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_left_in_time_and_used_again_when_it_goes_on() {
+    let Some(script) = server("ASYA_TEST_POSTGRES_CTL") else { return };
+    let server = Server { script, state: tempfile::tempdir().unwrap() };
+    let options = StoreOptions {
+        connect_timeout: Duration::from_secs(1),
+        statement_timeout: Duration::from_secs(1),
+        ..StoreOptions::default()
+    };
+    let store = EnvelopeStore::open(&server.url(), options).await.unwrap();
+    store.create(&envelope("before"), at(0)).await.unwrap();
+    server.signal("-STOP");
+    let began = Instant::now();
+    let (create, all) = (envelope("meanwhile"), Filter::default());
+    let records = store.records();
+    let (created, listed, kept, pinged) = tokio::join!(
+        store.create(&create, at(0)),
+        store.list(&all, None, 10),
+        records.list("anything", "", 10),
+        store.ping()
+    );
+    assert!(began.elapsed() < SOON, "given up after {:?}", began.elapsed());
+    for error in [created.err(), listed.err(), kept.err(), pinged.err()] {
+        assert!(matches!(&error, Some(StoreError::Unavailable(_))), "{error:?}");
+    }
+    server.signal("-CONT");
+    until("the store is back", async || store.ping().await.is_ok()).await;
+    assert!(store.get("before").await.unwrap().is_some());
+    // Whether what found no answer took effect is not known: it may be repeated.
+    store.create(&create, at(0)).await.unwrap();
+    assert!(store.get("meanwhile").await.unwrap().is_some());
 }

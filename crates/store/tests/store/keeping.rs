@@ -90,6 +90,26 @@ async fn dead_letters_are_grouped_taken_by_one_and_replayed_with_their_new_envel
 }
 
 #[tokio::test]
+async fn who_sent_an_envelope_is_stored_with_it_and_once() {
+    on_each(async |store, _| {
+        let by = |who: &str| AuditEntry {
+            number: 0,
+            at: at(1),
+            who: who.to_owned(),
+            action: "call".to_owned(),
+            envelope: Some("1".to_owned()),
+            detail: None,
+        };
+        store.create_by(&envelope("1"), Some(by("alice")), at(1)).await.unwrap();
+        store.create_by(&envelope("1"), Some(by("bob")), at(2)).await.unwrap();
+        let entries = store.audits(&AuditFilter::default(), 10).await.unwrap();
+        let who: Vec<_> = entries.iter().map(|entry| (entry.who.as_str(), entry.at)).collect();
+        assert_eq!(who, [("alice", at(1))]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_audit_log_says_who_did_what_when() {
     on_each(async |store, _| {
         for (number, (who, action)) in

@@ -56,6 +56,24 @@ async fn a_claimant_that_dies_costs_a_repeat_of_what_it_held_and_no_more() {
 }
 
 #[tokio::test]
+async fn one_batch_is_confirmed_and_the_next_taken_together() {
+    on_each(async |store, _| {
+        for number in 0..5 {
+            store.create(&envelope(&number.to_string()), at(0)).await.unwrap();
+        }
+        let first = store.exchange(&[], at(1), LEASE, 2).await.unwrap();
+        assert_eq!(first.len(), 2);
+        let second = store.exchange(&first, at(2), LEASE, 2).await.unwrap();
+        assert!(second.len() == 2 && second.iter().all(|entry| !first.contains(entry)));
+        assert_eq!(store.outbox_depth().await.unwrap().waiting, 3);
+        // Never more in hand than one batch: what is confirmed is gone, what was only claimed comes again.
+        let rest = store.exchange(&second, at(3), LEASE, 2).await.unwrap();
+        assert_eq!(store.exchange(&[], at(60), LEASE, 10).await.unwrap().len(), rest.len());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_has_the_file_alone_need_not_wait_for_claims_of_the_dead() {
     on_each(async |store, _| {
         for number in 0..3 {

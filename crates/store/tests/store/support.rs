@@ -1,100 +1,23 @@
-//! Databases to test on, and what tests say often.
+//! What tests say often.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use asya_envelope::Raw;
+pub(crate) use asya_store::testing::{Home, server, sql};
 use asya_store::{
-    EnvelopeStore, StoreOptions,
+    EnvelopeStore,
     envelopes::{Ending, NewEnvelope, Publish, Report, Step},
+    testing::on_each_home,
 };
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan as _};
-use tempfile::TempDir;
 
 /// Longest wait for anything that happens at once on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// A database of its own for one test.
-pub(crate) struct Home {
-    pub(crate) url: String,
-    directory: Option<TempDir>,
-    schema: Option<String>,
-}
-
 /// Runs one test on every database there is.
 pub(crate) async fn on_each(test: impl AsyncFn(EnvelopeStore, &Home)) {
-    for home in homes().await {
-        eprintln!("on {}", home.url);
-        test(home.open().await, &home).await;
-        home.forget().await;
-    }
-}
-
-async fn homes() -> Vec<Home> {
-    let mut homes = vec![Home::sqlite()];
-    homes.extend(Home::postgres().await);
-    homes
-}
-
-/// The value of an environment variable that the test server's script sets. Without it the test says so loudly and
-/// passes; in CI it fails.
-pub(crate) fn server(variable: &str) -> Option<String> {
-    match std::env::var(variable) {
-        Ok(value) if !value.is_empty() => Some(value),
-        _ if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
-            panic!("{variable} is not set, and in CI the tests against a real PostgreSQL must run")
-        }
-        _ => {
-            eprintln!("SKIPPED: {variable} is not set, so nothing was tried against a real PostgreSQL");
-            None
-        }
-    }
-}
-
-/// Runs SQL on the server itself.
-pub(crate) async fn sql(url: &str, statements: &str) {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
-    client.batch_execute(statements).await.unwrap();
-    drop(client);
-    connection.await.unwrap().unwrap();
-}
-
-impl Home {
-    pub(crate) fn sqlite() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = directory.path().join("gateway.db").display().to_string();
-        Self { url, directory: Some(directory), schema: None }
-    }
-
-    /// An empty schema on the test server.
-    pub(crate) async fn postgres() -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let url = server("ASYA_TEST_POSTGRES_URL")?;
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let schema = format!("t{}_{number}_{}", std::process::id(), Timestamp::now().as_millisecond());
-        sql(&url, &format!("CREATE SCHEMA {schema}")).await;
-        // Not waiting for the disk: the test that kills a server has one of its own, which does.
-        let url = format!("{url}?options=-csearch_path%3D{schema}%20-csynchronous_commit%3Doff");
-        Some(Self { url, directory: None, schema: Some(schema) })
-    }
-
-    /// Another replica's view of it.
-    pub(crate) async fn open(&self) -> EnvelopeStore {
-        EnvelopeStore::open(&self.url, StoreOptions::default()).await.unwrap()
-    }
-
-    /// Deletes it, after a test that passed.
-    pub(crate) async fn forget(self) {
-        drop(self.directory);
-        if let Some(schema) = self.schema {
-            let url = server("ASYA_TEST_POSTGRES_URL").unwrap();
-            sql(&url, &format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE")).await;
-        }
-    }
+    on_each_home(async |home| test(home.open().await, home).await).await;
 }
 
 /// Waits until something is true.

@@ -76,3 +76,23 @@ async fn one_replica_hears_soon_of_what_another_changes() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_an_end_is_told_by_whichever_replica_and_at_once_when_it_is_over() {
+    on_each(async |store, home| {
+        let other = if store.kind() == "sqlite" { store.clone() } else { home.open().await };
+        store.create(&envelope("1"), at(0)).await.unwrap();
+        let waiting = tokio::spawn({
+            let other = other.clone();
+            async move { other.ended("1").await.unwrap().map(|summary| summary.status) }
+        });
+        store.report("1", &report(0, Step::Received), at(1)).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "a report is no end");
+        store.end("1", &succeeded("1"), at(2)).await.unwrap();
+        assert_eq!(timeout(SOON, waiting).await.unwrap().unwrap(), Some(Status::Succeeded));
+        assert_eq!(other.ended("1").await.unwrap().unwrap().status, Status::Succeeded);
+        assert!(other.ended("unheard of").await.unwrap().is_none());
+    })
+    .await;
+}

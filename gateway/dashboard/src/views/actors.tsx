@@ -13,7 +13,8 @@ const EVERY_MS = 2000;
 
 export function Actors({ place }: { place: Place }) {
   const { data, error } = usePoll("actors", async (signal) => record(await api.actors(signal)), EVERY_MS);
-  const asTable = place.query["as"] === "table";
+  // On a phone a graph is too small to be read.
+  const asTable = (place.query["as"] ?? (matchMedia("(max-width: 600px)").matches ? "table" : "graph")) === "table";
   const search = place.query["q"] ?? "";
   const busy = place.query["busy"] === "1";
   const chosen = place.item;
@@ -51,7 +52,7 @@ export function Actors({ place }: { place: Place }) {
         </label>
         <Sums actors={actors} shown={fitting.length} />
         <div class="switch" role="group" aria-label="Shown as">
-          <a href={to({ as: "" })} aria-current={!asTable}>
+          <a href={to({ as: "graph" })} aria-current={!asTable}>
             Graph
           </a>
           <a href={to({ as: "table" })} aria-current={asTable}>

@@ -6,7 +6,8 @@ import { curl } from "../curl";
 import { clock, duration, moment, plural, shortId } from "../format";
 import { useKeys } from "../keys";
 import { useNow, usePoll, useSession } from "../live";
-import { copy, Failed, Loading, Status } from "../parts/bits";
+import { logs } from "../logs";
+import { copy, Empty, Failed, Loading, Status } from "../parts/bits";
 import { Act } from "../parts/dialog";
 import { EditFields, readEdits, useEdits } from "../parts/edit";
 import { JsonBox } from "../parts/json";
@@ -66,6 +67,7 @@ export function EnvelopeView({ id }: { id: string }) {
   useKeys([{ keys: ["Escape", "u"], what: "back", run: back }]);
   // A second hand while it runs; nothing moves once it has ended.
   const tick = useNow(250);
+  if (error?.status === 404 && !envelope) return <Unknown id={id} />;
   if (!envelope) return error ? <Failed error={error} what={`envelope ${id}`} /> : <Loading rows={8} />;
 
   const active = !isFinal(envelope.status);
@@ -87,6 +89,16 @@ export function EnvelopeView({ id }: { id: string }) {
         <h1 class="mono">{envelope.id}</h1>
         <Status status={envelope.status} code={envelope.code} />
         <div class="actions">
+          {info?.logs_url && (
+            <a
+              class="logs"
+              href={logs(info.logs_url, envelope.id, "", envelope.created, envelope.ended)}
+              target="_blank"
+              rel="noreferrer"
+            >
+              Logs
+            </a>
+          )}
           <button type="button" onClick={() => void copy(envelope.id, "Id")}>
             Copy id
           </button>
@@ -112,6 +124,12 @@ export function EnvelopeView({ id }: { id: string }) {
         <section class="failure" role="alert">
           <h2>{envelope.code ?? "failed"}</h2>
           <pre tabIndex={0}>{envelope.error ?? "no reason was given"}</pre>
+          {traceback(envelope) && (
+            <details>
+              <summary>Traceback</summary>
+              <pre tabIndex={0}>{traceback(envelope)}</pre>
+            </details>
+          )}
           <p>
             <a href={link("failures", null, { q: "", actor: envelope.actor })}>Failures of {envelope.actor ?? "all actors"}</a>
           </p>
@@ -119,7 +137,7 @@ export function EnvelopeView({ id }: { id: string }) {
       )}
       <section>
         <h2>Trace</h2>
-        <Trace envelope={envelope} now={now} />
+        <Trace envelope={envelope} now={now} logsUrl={info?.logs_url} />
       </section>
       <section>
         <h2>Contents</h2>
@@ -137,11 +155,31 @@ export function EnvelopeView({ id }: { id: string }) {
           <p class="faint">Payload and result need the role payload, which you do not have.</p>
         )}
       </section>
-      <Log updates={updates} start={envelope.created} active={active} />
+      <Log updates={updates} start={envelope.created} active={active} kept={envelope.hops.length > 0} />
       {dialog === "cancel" && <Cancel envelope={envelope} onClose={() => setDialog(null)} onDone={refresh} />}
       {dialog === "resubmit" && <Resubmit envelope={envelope} editable={contents} onClose={() => setDialog(null)} />}
     </article>
   );
+}
+
+function Unknown({ id }: { id: string }) {
+  return (
+    <Empty title={`This gateway knows no envelope ${shortId(id)}`}>
+      <p>
+        It knows those that were sent through it. Parts of a fan-out, and what a program sent to a queue by itself, it sees only when they
+        fail: <a href={link("failures")}>failures</a>.
+      </p>
+    </Empty>
+  );
+}
+
+const member = (value: Json | undefined, name: string): Json | undefined =>
+  value && typeof value === "object" && !Array.isArray(value) ? value[name] : undefined;
+
+/** What the runtime told of the exception; line by line it cannot be read in JSON. */
+function traceback({ result }: Envelope): string | undefined {
+  const text = member(member(result, "details"), "traceback");
+  return typeof text === "string" && text ? text.trimEnd() : undefined;
 }
 
 function Facts({ envelope, now }: { envelope: Envelope; now: number }) {
@@ -155,7 +193,9 @@ function Facts({ envelope, now }: { envelope: Envelope; now: number }) {
   if (envelope.tool) facts.push(["Tool", <a href={link("tools", envelope.tool)}>{envelope.tool}</a>]);
   if (envelope.sender) facts.push(["Sent by", envelope.sender]);
   if (envelope.deadline) facts.push(["Deadline", moment(envelope.deadline)]);
-  if (envelope.actor) facts.push([isFinal(envelope.status) ? "Ended at" : "At", envelope.actor]);
+  // Where one was seen last is no place for its good end: the reports of its last actors may have been late.
+  if (envelope.actor && envelope.status !== "succeeded")
+    facts.push([envelope.status === "failed" ? "Failed at" : "At", envelope.actor]);
   if (envelope.resubmit_of)
     facts.push(["Another try of", <a href={link("envelopes", envelope.resubmit_of)}>{shortId(envelope.resubmit_of)}</a>]);
   if (born > 0)
@@ -178,13 +218,13 @@ function Facts({ envelope, now }: { envelope: Envelope; now: number }) {
   );
 }
 
-function Log({ updates, start, active }: { updates: Update[]; start: string; active: boolean }) {
+function Log({ updates, start, active, kept }: { updates: Update[]; start: string; active: boolean; kept: boolean }) {
   const from = Date.parse(start);
   return (
     <section>
       <h2>Updates</h2>
       {updates.length === 0 ? (
-        <p class="faint">{active ? "None yet." : "None are kept."}</p>
+        <p class="faint">{active ? "None yet." : kept ? "Reading…" : "None are kept."}</p>
       ) : (
         <table class="plain log">
           <thead>

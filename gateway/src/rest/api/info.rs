@@ -19,6 +19,11 @@ pub(super) struct Info {
     limits: Limits,
     /// What it can do, as names that may be asked for.
     features: Vec<&'static str>,
+    /// Where logs are found: an address in which `{id}`, `{actor}` and, in milliseconds since 1970, `{from}` and `{to}` are
+    /// to be filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "https://logs.example.com/?q={id}&from={from}&to={to}")]
+    logs_url: Option<String>,
 }
 
 /// Who asks.
@@ -79,5 +84,6 @@ pub(super) async fn info(State(api): State<Api>, Who(who): Who) -> Result<Json<I
             page: asya_store::envelopes::MAX_PAGE,
         },
         features: FEATURES.to_vec(),
+        logs_url: api.service.rules().logs.clone(),
     }))
 }

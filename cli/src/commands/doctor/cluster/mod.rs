@@ -79,7 +79,7 @@ impl Finding {
 
 /// Checks the cluster; each finding is printed as it is made.
 pub(super) async fn check(common: &Common, args: &ClusterArgs) -> anyhow::Result<u8> {
-    let cluster = args.connect().await?;
+    let cluster = args.connect(common).await?;
     let mut worst = State::Ok;
     let mut print = |findings: Vec<Finding>| {
         for finding in findings {

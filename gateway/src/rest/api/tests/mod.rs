@@ -23,7 +23,7 @@ use crate::{
     auth::{Principal, Role, Roles},
     service::{
         Error,
-        tests::{World, world},
+        tests::{World, on_each, world},
     },
 };
 

@@ -28,7 +28,7 @@ fn step(step: Step, current: usize) -> Report {
 
 #[tokio::test]
 async fn an_envelope_is_sent_looked_at_and_listed() {
-    let world = world().await;
+    on_each(async |world| {
     let app = app(&world, &[Role::Admin]);
     let new = json!({"id": "order/7", "route": "split, read", "payload": {"page": 1}, "headers": {"tenant": "t"},
         "timeout_seconds": 60});
@@ -62,106 +62,128 @@ async fn an_envelope_is_sent_looked_at_and_listed() {
     assert_eq!((&found["envelopes"][0]["id"], &found["next"]), (&json!("order/7"), &Value::Null));
     assert_eq!(get(&app, "/envelopes?status=failed").await.json()["envelopes"], json!([]));
     assert_eq!(get(&app, "/counts").await.json()["running"], 1);
+
+        // What the last actor reports behind the end is not taken any more; it has handled the envelope.
+        let end = Ending::Succeeded { result: None, stored_at: None };
+        world.service.finish(&TRUSTED, "order/7", &end).await.unwrap();
+        let hops = &get(&app, "/envelopes/order%2F7").await.json()["hops"];
+        assert_eq!((&hops[1]["actor"], &hops[1]["status"]), (&json!("read"), &json!("completed")));
+        assert!(hops[1]["ended_at"].is_string());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn pages_repeat_nothing_while_new_envelopes_come() {
-    let world = world().await;
-    let app = app(&world, &[Role::Admin]);
-    let mut first = Vec::new();
-    for number in 0..25 {
-        first.push(sent(&app, &json!(number)).await);
-    }
-    let (mut seen, mut path) = (Vec::new(), "/envelopes?limit=10".to_owned());
-    loop {
-        let page = get(&app, &path).await.json();
-        seen.extend(
-            page["envelopes"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()),
-        );
-        sent(&app, &json!("while pages are read")).await;
-        let Some(next) = page["next"].as_str() else { break };
-        path = format!("/envelopes?limit=10&after={next}");
-    }
-    first.reverse();
-    assert_eq!(seen, first);
+    on_each(async |world| {
+        let app = app(&world, &[Role::Admin]);
+        let mut first = Vec::new();
+        for number in 0..25 {
+            first.push(sent(&app, &json!(number)).await);
+        }
+        let (mut seen, mut path) = (Vec::new(), "/envelopes?limit=10".to_owned());
+        loop {
+            let page = get(&app, &path).await.json();
+            seen.extend(
+                page["envelopes"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|one| one["id"].as_str().unwrap().to_owned()),
+            );
+            sent(&app, &json!("while pages are read")).await;
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/envelopes?limit=10&after={next}");
+        }
+        first.reverse();
+        assert_eq!(seen, first);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn contents_are_shown_to_those_who_may_see_them() {
-    let world = world().await;
-    let id = sent(&app(&world, &[Role::Admin]), &json!("secret")).await;
-    let end = Ending::Succeeded { result: Some(Raw::of(&"secret")), stored_at: None };
-    world.service.finish(&TRUSTED, &id, &end).await.unwrap();
-    let reader = app(&world, &[Role::Read]);
-    for path in ["", "/updates", "/events"] {
-        let answer = get(&reader, &format!("/envelopes/{id}{path}")).await;
-        assert_eq!(answer.status, StatusCode::OK);
-        assert!(!answer.text.contains("secret"), "{}", answer.text);
-    }
-    assert_eq!(get(&reader, &format!("/envelopes/{id}")).await.json()["contents"], false);
-    let may = app(&world, &[Role::Read, Role::Payload]);
-    for path in ["", "/updates", "/events"] {
-        assert!(get(&may, &format!("/envelopes/{id}{path}")).await.text.contains("secret"));
-    }
+    on_each(async |world| {
+        let id = sent(&app(&world, &[Role::Admin]), &json!("secret")).await;
+        let end = Ending::Succeeded { result: Some(Raw::of(&"secret")), stored_at: None };
+        world.service.finish(&TRUSTED, &id, &end).await.unwrap();
+        let reader = app(&world, &[Role::Read]);
+        for path in ["", "/updates", "/events"] {
+            let answer = get(&reader, &format!("/envelopes/{id}{path}")).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            assert!(!answer.text.contains("secret"), "{}", answer.text);
+        }
+        assert_eq!(get(&reader, &format!("/envelopes/{id}")).await.json()["contents"], false);
+        let may = app(&world, &[Role::Read, Role::Payload]);
+        for path in ["", "/updates", "/events"] {
+            assert!(get(&may, &format!("/envelopes/{id}{path}")).await.text.contains("secret"));
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_envelope_is_cancelled_and_sent_again() {
-    let world = world().await;
-    let app = app(&world, &[Role::Read, Role::Send]);
-    let id = sent(&app, &json!(1)).await;
-    let cancelled = post(&app, &format!("/envelopes/{id}/cancel"), &json!({"reason": "wrong one"})).await;
-    assert_eq!(cancelled.json(), json!({"cancelled": [id]}));
-    let again = post(&app, &format!("/envelopes/{id}/cancel"), &Value::Null).await;
-    assert_eq!((again.status, &again.json()["code"]), (StatusCode::CONFLICT, &json!("conflict")));
-    let request = Request::post(format!("/api/v1/envelopes/{id}/resubmit")).body(Body::empty()).unwrap();
-    let plain = ask(&app, request).await;
-    assert_eq!(plain.status, StatusCode::ACCEPTED, "{}", plain.text);
-    let changed = json!({"payload": null, "route": ["read"]});
-    let changed = post(&app, &format!("/envelopes/{id}/resubmit"), &changed).await.json();
-    let new = world.service.record(&Principal::anonymous(), changed["id"].as_str().unwrap()).await.unwrap();
-    assert_eq!((new.payload.unwrap().as_str(), &*new.summary.actors), ("null", &["read".to_owned()][..]));
-    assert_eq!(
-        get(&app, &format!("/envelopes?resubmit_of={id}")).await.json()["envelopes"][1]["id"],
-        plain.json()["id"]
-    );
+    on_each(async |world| {
+        let app = app(&world, &[Role::Read, Role::Send]);
+        let id = sent(&app, &json!(1)).await;
+        let cancelled = post(&app, &format!("/envelopes/{id}/cancel"), &json!({"reason": "wrong one"})).await;
+        assert_eq!(cancelled.json(), json!({"cancelled": [id]}));
+        let again = post(&app, &format!("/envelopes/{id}/cancel"), &Value::Null).await;
+        assert_eq!((again.status, &again.json()["code"]), (StatusCode::CONFLICT, &json!("conflict")));
+        let request = Request::post(format!("/api/v1/envelopes/{id}/resubmit")).body(Body::empty()).unwrap();
+        let plain = ask(&app, request).await;
+        assert_eq!(plain.status, StatusCode::ACCEPTED, "{}", plain.text);
+        let changed = json!({"payload": null, "route": ["read"]});
+        let changed = post(&app, &format!("/envelopes/{id}/resubmit"), &changed).await.json();
+        let new =
+            world.service.record(&Principal::anonymous(), changed["id"].as_str().unwrap()).await.unwrap();
+        assert_eq!((new.payload.unwrap().as_str(), &*new.summary.actors), ("null", &["read".to_owned()][..]));
+        assert_eq!(
+            get(&app, &format!("/envelopes?resubmit_of={id}")).await.json()["envelopes"][1]["id"],
+            plain.json()["id"]
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn tools_are_listed_and_called() {
-    let world = world().await;
-    let app = app(&world, &[Role::Admin]);
-    let tools = get(&app, "/tools").await.json();
-    assert_eq!(tools["tools"][0], get(&app, "/tools/ocr").await.json());
-    assert_eq!(
-        (&tools["tools"][0]["route"], &tools["tools"][0]["wait"]),
-        (&json!(["split", "read"]), &Value::Null)
-    );
-    assert_eq!(tools["tools"][0]["input_schema"]["required"], json!(["page"]));
-    let call = json!({"arguments": {"page": 1}});
-    assert_eq!(post(&app, "/tools/ocr", &call).await.status, StatusCode::ACCEPTED);
-    // Not ended by then: the handle.
-    let late = post(&app, "/tools/ocr?wait=0", &call).await;
-    assert_eq!(late.status, StatusCode::ACCEPTED);
-    let waiting = tokio::spawn({
-        let (app, call) = (app.clone(), json!({"arguments": {"page": 1}, "id": "waited"}));
-        async move { post(&app, "/tools/ocr?wait=30", &call).await }
-    });
-    let stored = async {
-        while world.service.active("waited").await.unwrap().is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), stored).await.unwrap();
-    let end = Ending::Succeeded { result: Some(Raw::of(&42)), stored_at: None };
-    world.service.finish(&TRUSTED, "waited", &end).await.unwrap();
-    let answer = waiting.await.unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
-    let answer = answer.json();
-    assert_eq!(
-        (&answer["id"], &answer["status"], &answer["result"]),
-        (&json!("waited"), &json!("succeeded"), &json!(42))
-    );
+    on_each(async |world| {
+        let app = app(&world, &[Role::Admin]);
+        let tools = get(&app, "/tools").await.json();
+        assert_eq!(tools["tools"][0], get(&app, "/tools/ocr").await.json());
+        assert_eq!(
+            (&tools["tools"][0]["route"], &tools["tools"][0]["wait"]),
+            (&json!(["split", "read"]), &Value::Null)
+        );
+        assert_eq!(tools["tools"][0]["input_schema"]["required"], json!(["page"]));
+        let call = json!({"arguments": {"page": 1}});
+        assert_eq!(post(&app, "/tools/ocr", &call).await.status, StatusCode::ACCEPTED);
+        // Not ended by then: the handle.
+        let late = post(&app, "/tools/ocr?wait=0", &call).await;
+        assert_eq!(late.status, StatusCode::ACCEPTED);
+        let waiting = tokio::spawn({
+            let (app, call) = (app.clone(), json!({"arguments": {"page": 1}, "id": "waited"}));
+            async move { post(&app, "/tools/ocr?wait=30", &call).await }
+        });
+        let stored = async {
+            while world.service.active("waited").await.unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), stored).await.unwrap();
+        let end = Ending::Succeeded { result: Some(Raw::of(&42)), stored_at: None };
+        world.service.finish(&TRUSTED, "waited", &end).await.unwrap();
+        let answer = waiting.await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        let answer = answer.json();
+        assert_eq!(
+            (&answer["id"], &answer["status"], &answer["result"]),
+            (&json!("waited"), &json!("succeeded"), &json!(42))
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -196,41 +218,56 @@ async fn bury(world: &World, id: &str, actor: &str) {
 
 #[tokio::test]
 async fn dead_letters_are_paged_grouped_replayed_and_deleted() {
-    let world = world().await;
-    let app = app(&world, &[Role::Admin]);
-    for (id, actor) in [("1", "read"), ("2", "read"), ("3", "split")] {
-        bury(&world, id, actor).await;
-    }
-    let first = get(&app, "/dead-letters?limit=2&source=store").await.json();
-    let ids = |page: &Value| -> Vec<String> {
-        page["letters"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
-    };
-    bury(&world, "4", "split").await;
-    let next =
-        get(&app, &format!("/dead-letters?limit=2&after={}", first["next"].as_str().unwrap())).await.json();
-    assert_eq!((ids(&first), ids(&next)), (vec!["3".to_owned(), "2".to_owned()], vec!["1".to_owned()]));
-    assert_eq!(next["next"], Value::Null);
-    let groups = get(&app, "/dead-letters/groups").await.json();
-    assert_eq!((&groups["groups"][0]["actor"], &groups["groups"][0]["count"]), (&json!("read"), &json!(2)));
-    assert_eq!(groups["groups"][0]["sample"], "2 said no");
-    let letter = get(&app, "/dead-letters/1").await;
-    assert!(letter.text.contains("secret") && letter.json()["source"] == "store", "{}", letter.text);
-    let reader = super::app(&world, &[Role::Read]);
-    assert!(!get(&reader, "/dead-letters/1").await.text.contains("secret"));
-    assert!(!get(&app, "/dead-letters").await.text.contains("secret"), "lists have no contents");
-    let done =
-        post(&app, "/dead-letters/replay", &json!({"filter": {"actor": "read"}, "payload": 1})).await.json();
-    assert_eq!((&done["replayed"], &done["refused"]), (&json!(2), &json!([])));
-    let new = get(&app, &format!("/envelopes/{}", done["ids"][0].as_str().unwrap())).await.json();
-    assert_eq!((&new["payload"], &new["resubmit_of"]), (&json!(1), &json!("1")));
-    assert_eq!(ids(&get(&app, "/dead-letters?replayed=true&actor=read").await.json()).len(), 2);
-    let gone = post(&app, "/dead-letters/delete", &json!({"ids": ["3", "nobody"]})).await;
-    assert_eq!(gone.json(), json!({"deleted": 1}));
-    assert_eq!(ids(&get(&app, "/dead-letters").await.json()), ["4"]);
-    let log = get(&app, "/audit?limit=2").await.json();
-    assert_eq!((&log["entries"][0]["action"], &log["entries"][0]["who"]), (&json!("delete"), &json!("ann")));
-    let rest = get(&app, &format!("/audit?after={}", log["next"].as_str().unwrap())).await.json();
-    assert_eq!((&rest["entries"][0]["action"], &rest["next"]), (&json!("replay"), &Value::Null));
+    on_each(async |world| {
+        let app = app(&world, &[Role::Admin]);
+        for (id, actor) in [("1", "read"), ("2", "read"), ("3", "split")] {
+            bury(&world, id, actor).await;
+        }
+        let first = get(&app, "/dead-letters?limit=2&source=store").await.json();
+        let ids = |page: &Value| -> Vec<String> {
+            page["letters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["id"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        bury(&world, "4", "split").await;
+        let next = get(&app, &format!("/dead-letters?limit=2&after={}", first["next"].as_str().unwrap()))
+            .await
+            .json();
+        assert_eq!((ids(&first), ids(&next)), (vec!["3".to_owned(), "2".to_owned()], vec!["1".to_owned()]));
+        assert_eq!(next["next"], Value::Null);
+        let groups = get(&app, "/dead-letters/groups").await.json();
+        assert_eq!(
+            (&groups["groups"][0]["actor"], &groups["groups"][0]["count"]),
+            (&json!("read"), &json!(2))
+        );
+        assert_eq!(groups["groups"][0]["sample"], "2 said no");
+        let letter = get(&app, "/dead-letters/1").await;
+        assert!(letter.text.contains("secret") && letter.json()["source"] == "store", "{}", letter.text);
+        let reader = super::app(&world, &[Role::Read]);
+        assert!(!get(&reader, "/dead-letters/1").await.text.contains("secret"));
+        assert!(!get(&app, "/dead-letters").await.text.contains("secret"), "lists have no contents");
+        let done = post(&app, "/dead-letters/replay", &json!({"filter": {"actor": "read"}, "payload": 1}))
+            .await
+            .json();
+        assert_eq!((&done["replayed"], &done["refused"]), (&json!(2), &json!([])));
+        let new = get(&app, &format!("/envelopes/{}", done["ids"][0].as_str().unwrap())).await.json();
+        assert_eq!((&new["payload"], &new["resubmit_of"]), (&json!(1), &json!("1")));
+        assert_eq!(ids(&get(&app, "/dead-letters?replayed=true&actor=read").await.json()).len(), 2);
+        let gone = post(&app, "/dead-letters/delete", &json!({"ids": ["3", "nobody"]})).await;
+        assert_eq!(gone.json(), json!({"deleted": 1}));
+        assert_eq!(ids(&get(&app, "/dead-letters").await.json()), ["4"]);
+        let log = get(&app, "/audit?limit=2").await.json();
+        assert_eq!(
+            (&log["entries"][0]["action"], &log["entries"][0]["who"]),
+            (&json!("delete"), &json!("ann"))
+        );
+        let rest = get(&app, &format!("/audit?after={}", log["next"].as_str().unwrap())).await.json();
+        assert_eq!((&rest["entries"][0]["action"], &rest["next"]), (&json!("replay"), &Value::Null));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,111 +1,22 @@
-//! The binary `asya-gateway` as an operator starts it.
+//! Starting, serving and ending; who gets in; what is wrong with settings.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may panic; the lint knows only test functions, not their helpers"
-)]
-
-use std::{
-    net::SocketAddr,
-    num::NonZeroU16,
-    path::Path,
-    process::{Output, Stdio},
-    time::Duration,
-};
+use std::num::NonZeroU16;
 
 use asya_envelope::{Envelope, Naming};
 use asya_transport::{
     Outcome, Queues, Transport,
     local::{Local, LocalOptions},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    process::{Child, Command},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
-const TOOLS: &str =
-    "tools: [{name: hello, route: [greet], progress: true, parameters: {who: {type: string}}}]";
-const TOKEN: &str = "0123456789abcdef";
-
-fn gateway() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_asya-gateway"));
-    command.env_clear().kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A program that ends by itself.
-async fn ended(command: &mut Command) -> (i32, String) {
-    let Output { status, stderr, stdout } = timeout(LIMIT, command.output()).await.unwrap().unwrap();
-    let text = String::from_utf8(stderr).unwrap() + &String::from_utf8(stdout).unwrap();
-    (status.code().unwrap(), text)
-}
-
-async fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
-/// A gateway on a queue file and a database in the folder.
-fn in_folder(folder: &Path, address: SocketAddr) -> Command {
-    let tools = folder.join("tools.yaml");
-    if !tools.exists() {
-        std::fs::write(&tools, TOOLS).unwrap();
-    }
-    let mut command = gateway();
-    command
-        .env("ASYA_GATEWAY_BIND", "127.0.0.1")
-        .env("ASYA_GATEWAY_PORT", address.port().to_string())
-        .env("ASYA_TRANSPORT", "local")
-        .env("ASYA_LOCAL_PATH", folder.join("queue.db"))
-        .env("ASYA_DATABASE_URL", folder.join("gateway.db"))
-        .env("ASYA_CONFIG_PATH", tools);
-    command
-}
-
-async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> String {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return String::new() };
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text).await;
-    text
-}
-
-async fn get(address: SocketAddr, path: &str) -> String {
-    ask(address, "GET", path, "", "").await
-}
-
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !condition().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("it never came true that {what}"));
-}
-
-async fn terminate(child: Child) -> Output {
-    let pid = child.id().unwrap().to_string();
-    Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-    timeout(LIMIT, child.wait_with_output()).await.unwrap().unwrap()
-}
-
-/// Calls the tool; the id of its envelope.
-async fn call(address: SocketAddr) -> String {
-    let body = json!({"name": "hello", "arguments": {"who": "Ada"}}).to_string();
-    let answer = ask(address, "POST", "/tools/call", "", &body).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let result: Value = serde_json::from_str(body).unwrap();
-    let handle: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
-    handle["envelope_id"].as_str().unwrap().to_owned()
-}
+use crate::support::{
+    LIMIT, TOKEN, TOOLS, ask, call, ended, free, gateway, get, in_folder, terminate, until,
+};
 
 #[tokio::test]
 async fn a_call_is_sent_reported_on_and_answered_and_a_signal_drains() {

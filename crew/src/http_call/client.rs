@@ -1,0 +1,234 @@
+//! One exchange with a server, redirects included: to allowed servers only, bounded in size.
+
+use std::{
+    error::Error as _,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use asya_http::connector;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{self, HeaderName},
+};
+use hyper_util::{
+    client::legacy::{Client as Pool, connect::dns::Name},
+    rt::{TokioExecutor, TokioTimer},
+};
+use url::Url;
+
+use super::allow::{Allow, NotAllowed};
+
+/// Headers that go on to another server than the one that was called: they say what the body is, and nothing of who
+/// asks.
+const NEUTRAL: [HeaderName; 4] =
+    [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT, HeaderName::from_static("idempotency-key")];
+
+/// What exchanges. Connections are kept for the next one.
+pub(super) struct Client {
+    pool: Pool<connector::Resolving<Guard>, Full<Bytes>>,
+    allow: Arc<Allow>,
+    redirects: u32,
+    max_answer: usize,
+}
+
+/// What is asked.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// What is answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// It must not be asked.
+    NotAllowed(String),
+    /// No connection came about: nothing was sent.
+    Unreachable(String),
+    /// The connection broke.
+    Lost(String),
+    /// The answer is none that can be taken.
+    Unusable(String),
+}
+
+impl From<NotAllowed> for Broken {
+    fn from(error: NotAllowed) -> Self {
+        Self::NotAllowed(error.to_string())
+    }
+}
+
+impl Client {
+    /// # Errors
+    /// A sentence, if there are no trusted certificates although `tls` needs them.
+    pub(super) fn new(
+        allow: Allow,
+        redirects: u32,
+        max_answer: usize,
+        authorities: Option<&Path>,
+        tls: bool,
+    ) -> Result<Self, String> {
+        let allow = Arc::new(allow);
+        let connector = connector::resolving(Guard(allow.clone()), authorities, tls)?;
+        let pool = Pool::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Ok(Self { pool, allow, redirects, max_answer })
+    }
+
+    /// Asks, and follows where the answers lead. Cancel safe: dropped, it ends the connection.
+    pub(super) async fn exchange(&self, call: Call) -> Result<Answer, Broken> {
+        let origin = call.url.origin();
+        let Call { mut method, mut url, mut headers, mut body } = call;
+        let mut left = self.redirects;
+        loop {
+            self.allow.url(&url)?;
+            if url.origin() != origin {
+                headers = headers.into_iter().filter_map(neutral).collect();
+            }
+            url.set_fragment(None);
+            let uri: Uri =
+                url.as_str().parse().map_err(|error| Broken::NotAllowed(format!("URL: {error}")))?;
+            let mut request = Request::new(Full::new(body.clone()));
+            (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri);
+            request.headers_mut().clone_from(&headers);
+            let answer = self.pool.request(request).await.map_err(|error| broken(&error))?;
+            let Some(next) = self.redirects.checked_sub(1).and_then(|_| target(&answer, &url)) else {
+                return self.read(answer).await;
+            };
+            let next = next?;
+            let host = next.host_str().unwrap_or_default();
+            left = left.checked_sub(1).ok_or_else(|| {
+                Broken::Unusable(format!(
+                    "more than {} redirects; the next one leads to {host}",
+                    self.redirects
+                ))
+            })?;
+            if url.scheme() == "https" && next.scheme() == "http" {
+                return Err(Broken::NotAllowed(format!("a redirect leads from https to http at {host}")));
+            }
+            let get = match answer.status() {
+                StatusCode::SEE_OTHER => method != Method::HEAD,
+                StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => method == Method::POST,
+                _ => false,
+            };
+            if get {
+                (method, body) = (Method::GET, Bytes::new());
+                headers.remove(header::CONTENT_TYPE);
+            }
+            url = next;
+        }
+    }
+
+    async fn read(&self, answer: Response<Incoming>) -> Result<Answer, Broken> {
+        let (parts, mut incoming) = answer.into_parts();
+        let too_large = || {
+            Broken::Unusable(format!(
+                "the answer is larger than ASYA_HTTP_MAX_ANSWER, {} bytes",
+                self.max_answer
+            ))
+        };
+        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let announced = announced.and_then(|text| text.parse::<usize>().ok());
+        // Of a failure the beginning says enough.
+        if announced.is_some_and(|length| length > self.max_answer) && parts.status.is_success() {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| Broken::Lost(chain(&error)))?;
+            if let Ok(data) = frame.into_data() {
+                body.extend_from_slice(&data);
+            }
+            if body.len() > self.max_answer {
+                if parts.status.is_success() {
+                    return Err(too_large());
+                }
+                body.truncate(self.max_answer);
+                break;
+            }
+        }
+        Ok(Answer { status: parts.status, headers: parts.headers, body: body.freeze() })
+    }
+}
+
+fn neutral(
+    (name, value): (Option<HeaderName>, hyper::header::HeaderValue),
+) -> Option<(HeaderName, hyper::header::HeaderValue)> {
+    name.filter(|name| NEUTRAL.contains(name)).map(|name| (name, value))
+}
+
+/// Where an answer leads, if it leads anywhere.
+fn target(answer: &Response<Incoming>, url: &Url) -> Option<Result<Url, Broken>> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let target = answer.headers().get(header::LOCATION)?;
+    let joined = target.to_str().map_err(|error| error.to_string());
+    let joined = joined.and_then(|text| url.join(text).map_err(|error| error.to_string()));
+    Some(joined.map_err(|error| Broken::Unusable(format!("the redirect leads nowhere: {error}"))))
+}
+
+fn broken(error: &hyper_util::client::legacy::Error) -> Broken {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<NotAllowed>() {
+            return Broken::NotAllowed(refused.to_string());
+        }
+        cause = inner.source();
+    }
+    let text = chain(error);
+    if error.is_connect() { Broken::Unreachable(text) } else { Broken::Lost(text) }
+}
+
+/// An error with its causes: the client's own text says only "client error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Resolves names, and gives only addresses that are allowed.
+#[derive(Clone)]
+pub(super) struct Guard(Arc<Allow>);
+
+type Resolved = Result<std::vec::IntoIter<SocketAddr>, Box<dyn std::error::Error + Send + Sync>>;
+
+impl tower::Service<Name> for Guard {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Resolved> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let allow = self.0.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            let good = allow.addresses(name.as_str(), found)?;
+            // The port is the URL's.
+            let good: Vec<_> = good.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
+            Ok(good.into_iter())
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! Shipped actors from their settings, for the program of their own and for `asya up`.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use asya_envelope::Naming;
+use asya_handler::Handler;
+use asya_settings::units;
+use asya_sidecar::wiring::Beside;
+use asya_store::Store;
+
+#[cfg(feature = "http-call")]
+use crate::http_call::{self, HttpCall};
+#[cfg(feature = "schedule")]
+use crate::schedule::{Clock, Delay, Plan};
+use crate::{
+    FanIn, InProcess, Kind, Patience, Recorder,
+    committed::Committed,
+    fan_in,
+    park::{self, Park},
+};
+
+/// Envelopes that park works on at the same time; those of one key exclude each other by the store.
+const PARKING: usize = 16;
+
+/// Where settings come from: the environment of a program, or of an actor's manifest.
+pub struct Variables<'a> {
+    /// The value of a variable.
+    pub find: &'a dyn Fn(&str) -> Option<String>,
+    /// What names of files are meant from.
+    pub base: &'a Path,
+}
+
+impl Variables<'_> {
+    /// The value of a variable; an empty one counts as not set.
+    pub fn get(&self, name: &str) -> Option<String> {
+        asya_settings::filled((self.find)(name))
+    }
+}
+
+/// What a shipped actor that is no end actor does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Joins fan-outs.
+    FanIn(Patience),
+    /// Holds envelopes, and sends these.
+    #[cfg(feature = "schedule")]
+    Schedule(Vec<Plan>),
+    /// Keeps envelopes, for so long unless they say otherwise.
+    Park(Duration),
+    /// Calls an endpoint.
+    #[cfg(feature = "http-call")]
+    HttpCall(Box<http_call::Settings>),
+}
+
+/// Where an actor's state is.
+pub enum State {
+    /// In the queue file: its writes are part of the settlement.
+    WithQueue(Arc<dyn Store>),
+    /// In a database: committed before what follows is sent.
+    Apart(Arc<dyn Store>),
+    /// Nowhere.
+    None,
+}
+
+/// Names that an actor has to know.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The actor.
+    pub actor: String,
+    /// How queues are called.
+    pub naming: Naming,
+    /// Where a route ends.
+    pub happy_end: String,
+    /// Where failures go.
+    pub error_end: String,
+}
+
+/// An actor, and its work beside what comes from its queue.
+pub type Started = (Arc<dyn Handler>, Option<Beside>);
+
+impl Work {
+    /// Reads what an actor is told; `None` for an end actor.
+    ///
+    /// # Errors
+    /// All that is wrong, one sentence each.
+    pub fn read(kind: Kind, variables: &Variables<'_>) -> Result<Option<Self>, Vec<String>> {
+        match kind {
+            Kind::HappyEnd | Kind::ErrorEnd => Ok(None),
+            Kind::FanIn => Patience::read(variables).map(|patience| Some(Self::FanIn(patience))),
+            Kind::Park => {
+                let timeout = variables.get("ASYA_PARK_TIMEOUT").map(|text| units::duration(&text));
+                let timeout = timeout.unwrap_or(Ok(park::DEFAULT_TIMEOUT));
+                timeout
+                    .map(|timeout| Some(Self::Park(timeout)))
+                    .map_err(|error| vec![format!("ASYA_PARK_TIMEOUT: {error}")])
+            }
+            #[cfg(feature = "schedule")]
+            Kind::Schedule => plans(variables).map(|plans| Some(Self::Schedule(plans))),
+            #[cfg(feature = "http-call")]
+            Kind::HttpCall => {
+                http_call::Settings::read(variables).map(|settings| Some(Self::HttpCall(Box::new(settings))))
+            }
+            #[cfg(not(all(feature = "schedule", feature = "http-call")))]
+            kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
+        }
+    }
+
+    /// What it keeps, if it keeps anything.
+    pub fn keeps(&self) -> Option<&'static str> {
+        match self {
+            Self::FanIn(_) => Some("fan-in keeps the parts that have come there"),
+            Self::Park(_) => Some("park keeps its envelopes there"),
+            #[cfg(feature = "schedule")]
+            Self::Schedule(plans) if !plans.is_empty() => Some("schedule keeps there what was sent"),
+            #[cfg(feature = "schedule")]
+            Self::Schedule(_) => None,
+            #[cfg(feature = "http-call")]
+            Self::HttpCall(_) => None,
+        }
+    }
+
+    /// The actor, and its work beside.
+    ///
+    /// # Errors
+    /// A sentence, if it keeps something and there is no place for it, or certificates are not there.
+    pub fn start(self, state: State, names: Names) -> Result<Started, String> {
+        let store = match &state {
+            State::WithQueue(store) | State::Apart(store) => Some(store.clone()),
+            State::None => None,
+        };
+        let with_queue = matches!(state, State::WithQueue(_));
+        let why = self.keeps().unwrap_or_default();
+        let needed = || store.clone().ok_or_else(|| format!("there is no database, and {why}"));
+        match self {
+            Self::FanIn(patience) => {
+                let store = needed()?;
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(FanIn::new(store.clone(), patience))
+                } else {
+                    let join = FanIn::recording(store.clone(), Recorder::Nowhere, patience);
+                    Arc::new(Committed::new(store.clone(), join, 1))
+                };
+                let Names { actor, naming, happy_end, error_end } = names;
+                let ways = fan_in::sweep::Ways { actor, happy_end, error_end };
+                let beside: Beside = Box::new(move |transport| {
+                    Box::pin(fan_in::Sweeper::new(store, transport, naming, ways, patience).run())
+                });
+                Ok((handler, Some(beside)))
+            }
+            Self::Park(timeout) => {
+                let store = needed()?;
+                let park = Park::new(store.clone(), timeout);
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(InProcess::new(park, PARKING))
+                } else {
+                    Arc::new(Committed::new(store.clone(), park, PARKING))
+                };
+                let error_end = names.naming.queue(&names.error_end);
+                let beside: Beside = Box::new(move |transport| {
+                    Box::pin(park::Sweeper::new(store, transport, names.actor, error_end).run())
+                });
+                Ok((handler, Some(beside)))
+            }
+            #[cfg(feature = "schedule")]
+            Self::Schedule(plans) if plans.is_empty() => Ok((Arc::new(Delay::new()), None)),
+            #[cfg(feature = "schedule")]
+            Self::Schedule(plans) => {
+                let store = needed()?;
+                let beside: Beside = Box::new(move |transport| {
+                    let clock = Clock::new(store, transport, names.naming);
+                    Box::pin(async move {
+                        futures::future::join_all(plans.into_iter().map(|plan| clock.run(plan))).await;
+                    })
+                });
+                Ok((Arc::new(Delay::new()), Some(beside)))
+            }
+            #[cfg(feature = "http-call")]
+            Self::HttpCall(settings) => Ok((Arc::new(HttpCall::new(*settings)?), None)),
+        }
+    }
+}
+
+/// The schedules, from the variable or from the file; a schedule actor without any only delays.
+#[cfg(feature = "schedule")]
+fn plans(variables: &Variables<'_>) -> Result<Vec<Plan>, Vec<String>> {
+    let (text, file) = (variables.get("ASYA_SCHEDULES"), variables.get("ASYA_SCHEDULES_FILE"));
+    let (name, text) = match (text, file) {
+        (Some(_), Some(_)) => {
+            return Err(vec![
+                "ASYA_SCHEDULES and ASYA_SCHEDULES_FILE: only one of them can count".to_owned(),
+            ]);
+        }
+        (Some(text), None) => ("ASYA_SCHEDULES", Ok(text)),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(variables.base.join(&file));
+            ("ASYA_SCHEDULES_FILE", text.map_err(|error| vec![format!("{file}: {error}")]))
+        }
+        (None, None) => return Ok(Vec::new()),
+    };
+    let named = |errors: Vec<String>| errors.into_iter().map(|error| format!("{name}: {error}")).collect();
+    text.and_then(|text| Plan::parse(&text)).map_err(named)
+}

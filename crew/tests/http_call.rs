@@ -1,0 +1,404 @@
+//! http-call against real servers on this machine: what is asked, what goes on, and where it does not go.
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use asya_crew::{
+    http_call::{HttpCall, Settings},
+    shipped::Variables,
+};
+use asya_envelope::{Envelope, Raw, Route};
+use asya_handler::{Code, End, Failure, Fault, Handler, Reply, Request};
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request as Asked, State},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+
+/// A request as the server saw it.
+#[derive(Clone, Debug)]
+struct Seen {
+    method: String,
+    target: String,
+    headers: axum::http::HeaderMap,
+    body: String,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// A server that answers as the path says.
+struct Server {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let router = axum::Router::new().fallback(answer).with_state(seen.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, seen }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+async fn answer(State(notes): State<Arc<Mutex<Vec<Seen>>>>, asked: Asked) -> Response {
+    let (parts, body) = asked.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    notes.lock().unwrap().push(Seen {
+        method: parts.method.to_string(),
+        target: parts.uri.to_string(),
+        headers: parts.headers,
+        body: String::from_utf8(body.into()).unwrap(),
+    });
+    let path = parts.uri.path().to_owned();
+    let mut steps = path.split('/').skip(1);
+    let number = |text: Option<&str>| text.unwrap().parse::<u16>().unwrap();
+    match steps.next() {
+        Some("status") => {
+            (axum::http::StatusCode::from_u16(number(steps.next())).unwrap(), "no").into_response()
+        }
+        Some("wait") => (
+            axum::http::StatusCode::from_u16(number(steps.next())).unwrap(),
+            [("retry-after", steps.next().unwrap().to_owned())],
+        )
+            .into_response(),
+        Some("to") => {
+            let status = axum::http::StatusCode::from_u16(number(steps.next())).unwrap();
+            (status, [("location", parts.uri.query().unwrap().to_owned())]).into_response()
+        }
+        Some("hang") => std::future::pending().await,
+        Some("big") => "x".repeat(5000).into_response(),
+        // Without a length, so that only reading tells.
+        Some("stream") => {
+            let pieces = (0..50).map(|_| Ok::<_, std::io::Error>("x".repeat(1000)));
+            Body::from_stream(futures::stream::iter(pieces)).into_response()
+        }
+        Some("broken") => {
+            let pieces = [Ok("half"), Err(std::io::Error::other("it broke"))];
+            Body::from_stream(futures::stream::iter(pieces)).into_response()
+        }
+        _ => ([("content-type", "application/json"), ("x-rate", "7")], r#"{"n":1.00}"#).into_response(),
+    }
+}
+
+fn settings(values: &[(&str, &str)], base: &Path) -> Settings {
+    let find =
+        |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    Settings::read(&Variables { find: &find, base }).unwrap()
+}
+
+fn actor(values: &[(&str, &str)]) -> impl Handler {
+    HttpCall::new(settings(values, Path::new("/"))).unwrap()
+}
+
+fn envelope(payload: Value) -> Envelope {
+    Envelope::new("job 7", Route::new(["call", "next"]), Raw::of(&payload))
+}
+
+async fn run(actor: &dyn Handler, envelope: &Envelope, attempt: u32) -> End {
+    let request = Request {
+        envelope: envelope.clone(),
+        body: envelope.encode(),
+        actor: "call".to_owned(),
+        attempt,
+        timeout: Duration::from_secs(20),
+    };
+    match actor.handle(request).recv().await {
+        Some(Reply::End(end)) => end,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn call(values: &[(&str, &str)], payload: Value) -> End {
+    run(&actor(values), &envelope(payload), 1).await
+}
+
+fn payload(end: End) -> String {
+    let End::Done(items) = end else { panic!("{end:?}") };
+    let [item] = &items[..] else { panic!("one item") };
+    item.payload.as_str().to_owned()
+}
+
+fn failure(end: End) -> Failure {
+    let End::Failed(failure) = end else { panic!("{end:?}") };
+    failure
+}
+
+#[tokio::test]
+async fn the_payload_is_posted_and_the_answer_goes_on() {
+    let server = Server::start().await;
+    let url = server.url("/orders/{payload.order}?who={id}");
+    let values = [
+        ("ASYA_HTTP_URL", url.as_str()),
+        ("ASYA_HTTP_HEADERS", r#"{"X-Order": "no {payload.order}", "Accept": "application/json"}"#),
+        ("ASYA_HTTP_ANSWER_HEADERS", "x-rate, content-type, x-none"),
+    ];
+    let end = call(&values, json!({"order": "a/b ä"})).await;
+    assert_eq!(
+        payload(end),
+        r#"{"status":200,"headers":{"x-rate":"7","content-type":"application/json"},"body":{"n":1.00}}"#
+    );
+    let [seen] = &server.seen()[..] else { panic!("one request") };
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/orders/a%2Fb%20%C3%A4?who=job%207"));
+    assert_eq!(seen.body, r#"{"order":"a/b ä"}"#);
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+    assert_eq!(seen.headers["x-order"].as_bytes(), "no a/b ä".as_bytes());
+    assert_eq!(seen.header("idempotency-key"), Some("job%207-0"));
+    assert!(seen.header("user-agent").unwrap().starts_with("asya-http-call/"));
+}
+
+#[tokio::test]
+async fn a_get_has_no_body_and_no_key_and_its_answer_takes_a_place_in_the_payload() {
+    let server = Server::start().await;
+    let url = server.url("/");
+    let values =
+        [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_METHOD", "get"), ("ASYA_HTTP_ANSWER_FIELD", "rate")];
+    let end = call(&values, json!({"order": 5})).await;
+    let answer = r#"{"status":200,"headers":{"content-type":"application/json"},"body":{"n":1.00}}"#;
+    assert_eq!(payload(end), format!(r#"{{"order":5,"rate":{answer}}}"#));
+    let [seen] = &server.seen()[..] else { panic!("one request") };
+    assert_eq!((seen.method.as_str(), seen.body.as_str()), ("GET", ""));
+    assert_eq!((seen.header("idempotency-key"), seen.header("content-type")), (None, None));
+}
+
+#[tokio::test]
+async fn the_same_envelope_asks_with_the_same_key_at_each_run() {
+    let server = Server::start().await;
+    let url = server.url("/status/503");
+    let actor = actor(&[("ASYA_HTTP_URL", &url), ("ASYA_HTTP_RETRY_INITIAL_DELAY", "8s")]);
+    let envelope = envelope(json!(1));
+    for attempt in 1..=2 {
+        let End::Retry { after: Some(after), reason } = run(&actor, &envelope, attempt).await else {
+            panic!("again")
+        };
+        let whole = Duration::from_secs(8) * attempt;
+        assert!(after <= whole && after >= whole.mul_f64(0.8), "{after:?}");
+        assert!(reason.contains("503"), "{reason}");
+    }
+    let keys: Vec<_> =
+        server.seen().iter().map(|seen| seen.header("idempotency-key").unwrap().to_owned()).collect();
+    assert_eq!(keys, ["job%207-0", "job%207-0"]);
+    let last = failure(run(&actor, &envelope, 5).await);
+    assert_eq!((last.fault, last.type_name.as_deref()), (Fault::Final, Some("HTTP503")));
+    assert!(last.message.contains("5 runs"), "{last}");
+}
+
+#[tokio::test]
+async fn a_server_says_how_long_to_wait_and_what_stays_the_same_is_not_asked_again() {
+    let server = Server::start().await;
+    let one = async |path: &str| {
+        let url = server.url(path);
+        call(&[("ASYA_HTTP_URL", url.as_str())], json!(1)).await
+    };
+    for path in ["/wait/429/17", "/wait/503/17"] {
+        let End::Retry { after, .. } = one(path).await else { panic!("{path}") };
+        assert_eq!(after, Some(Duration::from_secs(17)), "{path}");
+    }
+    for status in [502, 504] {
+        assert!(matches!(one(&format!("/status/{status}")).await, End::Retry { .. }), "{status}");
+    }
+    for (status, fault) in
+        [(400, Fault::Final), (404, Fault::Final), (500, Fault::Handler), (408, Fault::Handler)]
+    {
+        let failure = failure(one(&format!("/status/{status}")).await);
+        assert_eq!((failure.fault, failure.code), (fault, Code::Processing), "{status}");
+        assert_eq!(failure.type_name, Some(format!("HTTP{status}")));
+        assert!(failure.message.contains(": no"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_may_be_declared_a_good_one() {
+    let server = Server::start().await;
+    let url = server.url("/status/404");
+    let end = call(&[("ASYA_HTTP_URL", &url), ("ASYA_HTTP_STATUSES", "200-299, 404")], json!(1)).await;
+    assert!(payload(end).contains(r#""status":404"#));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_asked_again_and_one_that_is_slow_or_breaks_off_by_the_policy() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let away = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    assert!(matches!(call(&[("ASYA_HTTP_URL", &away)], json!(1)).await, End::Retry { .. }));
+    let last = failure(run(&actor(&[("ASYA_HTTP_URL", &away)]), &envelope(json!(1)), 5).await);
+    assert_eq!((last.code, last.fault), (Code::Connection, Fault::Final));
+
+    let server = Server::start().await;
+    let slow = server.url("/hang");
+    let failed = failure(call(&[("ASYA_HTTP_URL", &slow), ("ASYA_HTTP_TIMEOUT", "200ms")], json!(1)).await);
+    assert_eq!((failed.code, failed.fault), (Code::Timeout, Fault::Handler));
+    let broken = server.url("/broken");
+    let failed = failure(call(&[("ASYA_HTTP_URL", &broken)], json!(1)).await);
+    assert_eq!((failed.code, failed.fault), (Code::Connection, Fault::Handler));
+}
+
+#[tokio::test]
+async fn an_answer_is_read_up_to_its_bound() {
+    let server = Server::start().await;
+    for path in ["/big", "/stream"] {
+        let url = server.url(path);
+        let values = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_MAX_ANSWER", "4000")];
+        let failed = failure(call(&values, json!(1)).await);
+        assert_eq!((failed.code, failed.fault), (Code::InvalidResult, Fault::Final), "{path}");
+        assert!(failed.message.contains("4000"), "{failed}");
+    }
+    let url = server.url("/big");
+    assert!(payload(call(&[("ASYA_HTTP_URL", &url)], json!(1)).await).contains("xxxx"));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_as_browsers_do_and_not_for_ever() {
+    let server = Server::start().await;
+    for (status, method, body) in [(302, "GET", ""), (303, "GET", ""), (307, "POST", "1"), (308, "POST", "1")]
+    {
+        let url = server.url(&format!("/to/{status}?/end"));
+        payload(call(&[("ASYA_HTTP_URL", &url)], json!(1)).await);
+        let seen = server.seen().pop().unwrap();
+        assert_eq!((seen.method.as_str(), seen.body.as_str()), (method, body), "{status}");
+        assert_eq!(seen.target, "/end");
+    }
+    let ring = server.url("/to/307?/to/307?/end");
+    payload(call(&[("ASYA_HTTP_URL", &ring)], json!(1)).await);
+    let failed = failure(call(&[("ASYA_HTTP_URL", &ring), ("ASYA_HTTP_REDIRECTS", "1")], json!(1)).await);
+    assert!(failed.message.contains("more than 1 redirects"), "{failed}");
+    let failed = failure(call(&[("ASYA_HTTP_URL", &ring), ("ASYA_HTTP_REDIRECTS", "0")], json!(1)).await);
+    assert_eq!(failed.type_name.as_deref(), Some("HTTP307"));
+}
+
+#[tokio::test]
+async fn a_redirect_goes_to_allowed_servers_only_and_takes_no_secrets_there() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let url = server.url(&format!("/to/307?{}", other.url("/end")));
+    let headers = r#"{"Authorization": "Bearer hidden", "X-Own": "x", "Content-Type": "text/plain"}"#;
+    let values = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_HEADERS", headers)];
+    let failed = failure(call(&values, json!("t")).await);
+    assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final));
+    assert_eq!((server.seen().len(), other.seen().len()), (1, 0));
+    assert_eq!(server.seen()[0].header("authorization"), Some("Bearer hidden"));
+
+    let allowed = [&values[..], &[("ASYA_HTTP_ALLOW", "127.0.0.0/8")]].concat();
+    payload(call(&allowed, json!("t")).await);
+    let seen = other.seen().pop().unwrap();
+    assert_eq!((seen.header("authorization"), seen.header("x-own")), (None, None));
+    assert_eq!((seen.header("content-type"), seen.body.as_str()), (Some("text/plain"), "t"));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_this_machine_is_refused_unless_its_address_is_listed() {
+    let server = Server::start().await;
+    let url = format!("http://localhost:{}/", server.address.port());
+    let failed = failure(call(&[("ASYA_HTTP_URL", &url)], json!(1)).await);
+    assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final), "{failed}");
+    assert!(failed.message.contains("localhost leads to"), "{failed}");
+    assert_eq!(server.seen().len(), 0);
+    payload(call(&[("ASYA_HTTP_URL", &url), ("ASYA_HTTP_ALLOW", "127.0.0.1, ::1")], json!(1)).await);
+    // A redirect from an allowed server is looked at just so.
+    let redirect = server.url(&format!("/to/302?{url}"));
+    let allow = format!("localhost:{}", server.address.port());
+    let failed = failure(call(&[("ASYA_HTTP_URL", &redirect), ("ASYA_HTTP_ALLOW", &allow)], json!(1)).await);
+    assert!(failed.message.contains("localhost leads to"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_payload_chooses_what_the_settings_let_it_choose() {
+    let server = Server::start().await;
+    let (url, chosen) = (server.url("/"), server.url("/chosen"));
+    let request =
+        json!({"method": "PUT", "url": chosen, "headers": {"X-A": "1", "X-Own": "other"}, "body": [1]});
+    let values = [
+        ("ASYA_HTTP_URL", url.as_str()),
+        ("ASYA_HTTP_HEADERS", r#"{"X-Own": "mine"}"#),
+        ("ASYA_HTTP_FROM_PAYLOAD", "method,url,headers,body"),
+    ];
+    payload(call(&values, json!({"request": request})).await);
+    let seen = server.seen().pop().unwrap();
+    assert_eq!((seen.method.as_str(), seen.target.as_str(), seen.body.as_str()), ("PUT", "/chosen", "[1]"));
+    assert_eq!((seen.header("x-a"), seen.header("x-own")), (Some("1"), Some("mine")));
+
+    let some = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_FROM_PAYLOAD", "body")];
+    let failed = failure(call(&some, json!({"request": {"url": chosen}})).await);
+    assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final));
+    let failed = failure(call(&values, json!({"request": {"hots": 1}})).await);
+    assert_eq!((failed.code, failed.fault), (Code::Validation, Fault::Final));
+    // Not asked to choose, the member is one like any other.
+    payload(call(&values[..1], json!({"request": {"url": chosen}})).await);
+    assert_eq!(server.seen().pop().unwrap().target, "/");
+}
+
+#[tokio::test]
+async fn a_payload_leads_to_no_other_server_and_secrets_stay_with_theirs() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let (url, away) = (server.url("/"), other.url("/"));
+    let values = [
+        ("ASYA_HTTP_URL", url.as_str()),
+        ("ASYA_HTTP_HEADERS", r#"{"Authorization": "Bearer hidden", "X-Own": "x"}"#),
+        ("ASYA_HTTP_FROM_PAYLOAD", "url,headers"),
+    ];
+    for refused in
+        [away.as_str(), "http://169.254.169.254/latest/meta-data", "http://[::1]/", "file:///etc/passwd"]
+    {
+        let failed = failure(call(&values, json!({"request": {"url": refused}})).await);
+        assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final), "{refused}: {failed}");
+    }
+    let allowed = [&values[..], &[("ASYA_HTTP_ALLOW", "127.0.0.1")]].concat();
+    payload(call(&allowed, json!({"request": {"url": away}})).await);
+    let seen = other.seen().pop().unwrap();
+    assert_eq!((seen.header("authorization"), seen.header("x-own")), (None, Some("x")));
+    for bad in
+        [json!({"headers": {"Host": "x"}}), json!({"headers": {"x": "a\r\nb: c"}}), json!({"url": "no"})]
+    {
+        let failed = failure(call(&values, json!({"request": bad})).await);
+        assert_eq!((failed.code, failed.fault), (Code::Validation, Fault::Final), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_does_not_lead_out_of_the_path_and_a_missing_one_is_named() {
+    let server = Server::start().await;
+    let url = server.url("/orders/{payload.id}/lines");
+    for id in ["..", "."] {
+        let failed = failure(call(&[("ASYA_HTTP_URL", &url)], json!({"id": id})).await);
+        assert_eq!((failed.code, failed.fault), (Code::Validation, Fault::Final));
+    }
+    payload(call(&[("ASYA_HTTP_URL", &url)], json!({"id": "../../admin?x#y"})).await);
+    assert_eq!(server.seen().pop().unwrap().target, "/orders/..%2F..%2Fadmin%3Fx%23y/lines");
+    let failed = failure(call(&[("ASYA_HTTP_URL", &url)], json!({"other": 1})).await);
+    assert!(failed.code == Code::Validation && failed.message.contains("payload.id"), "{failed}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_is_read_from_its_file_each_time_and_waited_for() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let url = server.url("/");
+    let values = [("ASYA_HTTP_URL", url.as_str()), ("ASYA_HTTP_HEADERS", r#"{"X-Key": "k {file:key}"}"#)];
+    let actor = HttpCall::new(settings(&values, folder.path())).unwrap();
+    let failed = failure(run(&actor, &envelope(json!(1)), 1).await);
+    assert_eq!(failed.fault, Fault::Infrastructure);
+    for key in ["old", "new"] {
+        std::fs::write(folder.path().join("key"), format!("{key}\n")).unwrap();
+        payload(run(&actor, &envelope(json!(1)), 1).await);
+        assert_eq!(server.seen().pop().unwrap().header("x-key"), Some(format!("k {key}").as_str()));
+    }
+}

@@ -1,0 +1,11 @@
+//! The binary `asya-gateway` as an operator starts it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic; the lint knows only test functions, not their helpers"
+)]
+
+mod faults;
+mod kills;
+mod replicas;
+mod start;
+mod support;
