@@ -305,3 +305,77 @@ async fn twenty_mebibytes_pass_two_sidecars_by_reference_and_come_out_whole() {
         runtime.abort();
     }
 }
+
+/// The server that the environment names. Without one: says so, or fails where everything must run.
+#[cfg(feature = "objects")]
+fn s3() -> Option<String> {
+    let endpoint = std::env::var("ASYA_TEST_S3_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
+    if endpoint.is_none() {
+        eprintln!(
+            "\n=== NOT TESTED: S3; start a server with tests/servers/sqs.sh and set ASYA_TEST_S3_ENDPOINT ===\n"
+        );
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must test against an S3 server");
+    }
+    endpoint
+}
+
+#[cfg(feature = "objects")]
+#[tokio::test]
+async fn a_large_payload_passes_two_sidecars_by_a_bucket_that_the_variables_of_aws_say() {
+    let Some(endpoint) = s3() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let local = queues(folder.path()).await;
+    local.ensure(&Naming::bare().queue("next")).await.unwrap();
+    let bucket = format!("asya-sidecar-{}", std::process::id());
+    // The server asks nobody who makes a bucket.
+    let mut stream = TcpStream::connect(endpoint.strip_prefix("http://").unwrap()).await.unwrap();
+    let request =
+        format!("PUT /{bucket} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let store = format!("s3://{bucket}/claims");
+    let mut running = Vec::new();
+    for actor in ["ocr", "next"] {
+        let sockets = folder.path().join(actor);
+        std::fs::create_dir(&sockets).unwrap();
+        let more = [
+            ("ASYA_ACTOR_NAME", actor),
+            ("ASYA_SOCKET_DIR", sockets.to_str().unwrap()),
+            ("ASYA_PAYLOAD_STORE", &store),
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        let (child, _) = start_with(folder.path(), &more).await;
+        let runtime = tokio::spawn(async move {
+            serve(&sockets, ServeOptions::default(), async move |call: Call| {
+                let value: serde_json::Value = call.json()?;
+                match value.as_str() {
+                    Some(text) => Answer::json(&text.len()),
+                    None => Answer::json(&"x".repeat(3 << 20)),
+                }
+            })
+            .await
+        });
+        running.push((child, runtime));
+    }
+    let body = br#"{"id":"a","route":{"actors":["ocr","next"],"current":0},"payload":1}"#;
+    let queue = |actor| Naming::bare().queue(actor);
+    local.publish(Outgoing { queue: queue("ocr"), body: body.as_slice().into() }, None).await.unwrap();
+    let mut ends = local.consume(&queue("happy-end"), 1.try_into().unwrap()).await.unwrap();
+    let end = timeout(LIMIT, ends.next()).await.unwrap().unwrap();
+    let ended = asya_envelope::Envelope::parse(end.body.clone()).unwrap();
+    assert_eq!(ended.payload.to_u64(), Some(3 << 20));
+    for (child, runtime) in running {
+        let Output { status, stderr, .. } = terminate(child).await;
+        let log = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(!log.contains("AWS_SECRET_ACCESS_KEY"));
+        runtime.abort();
+    }
+}

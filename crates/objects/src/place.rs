@@ -138,34 +138,24 @@ impl Place {
     }
 
     fn of_url(&self, url: &str) -> Result<Opened, String> {
-        let scheme = url.split("://").next().unwrap_or_default();
         let base = url.trim_end_matches('/').to_owned();
         let connect = Connect { tls: true };
-        let store: Arc<dyn ObjectStore> = match scheme {
-            #[cfg(feature = "gcp")]
-            "gs" => Arc::new(
-                object_store::gcp::GoogleCloudStorageBuilder::from_env()
-                    .with_url(url)
-                    .with_http_connector(connect)
-                    .with_retry(retry())
-                    .build()
-                    .map_err(|error| error.to_string())?,
-            ),
-            #[cfg(feature = "azure")]
-            "az" | "abfs" | "abfss" => Arc::new(
-                object_store::azure::MicrosoftAzureBuilder::from_env()
-                    .with_url(url)
-                    .with_http_connector(connect)
-                    .with_retry(retry())
-                    .build()
-                    .map_err(|error| error.to_string())?,
-            ),
-            _ => {
-                let region = std::env::var("AWS_REGION").unwrap_or_else(|_| DEFAULT_REGION.to_owned());
-                return s3_store(AmazonS3Builder::from_env().with_url(url), connect.tls, region, base);
-            }
-        };
-        Ok(Opened { store, bucket: None, base, keeps_attributes: true })
+        #[cfg(feature = "gcp")]
+        if url.starts_with("gs://") {
+            let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env().with_url(url);
+            let store = builder.with_http_connector(connect).with_retry(retry()).build();
+            let store = Arc::new(store.map_err(|error| error.to_string())?);
+            return Ok(Opened { store, bucket: None, base, keeps_attributes: true });
+        }
+        #[cfg(feature = "azure")]
+        if !url.starts_with("s3://") {
+            let builder = object_store::azure::MicrosoftAzureBuilder::from_env().with_url(url);
+            let store = builder.with_http_connector(connect).with_retry(retry()).build();
+            let store = Arc::new(store.map_err(|error| error.to_string())?);
+            return Ok(Opened { store, bucket: None, base, keeps_attributes: true });
+        }
+        let region = std::env::var("AWS_REGION").unwrap_or_else(|_| DEFAULT_REGION.to_owned());
+        s3_store(AmazonS3Builder::from_env().with_url(url), connect.tls, region, base)
     }
 
     fn name(&self) -> String {

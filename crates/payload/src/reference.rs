@@ -92,7 +92,8 @@ impl Reference {
 
 #[cfg(test)]
 mod tests {
-    use asya_envelope::Route;
+    use asya_envelope::{Route, lineage::child_id};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -139,6 +140,44 @@ mod tests {
         let text = serde_json::to_string_pretty(&spaced).unwrap();
         let envelope = Envelope { payload: Raw::parse(text.into()).unwrap(), ..carrying() };
         assert_eq!(Reference::of(&envelope), Some(reference()));
+    }
+
+    proptest! {
+        /// Whatever id and whatever generation: a child may, its parent may not.
+        #[test]
+        fn children_of_any_depth_may_redeem_and_parents_may_not(
+            owner in ".{1,20}", numbers in proptest::collection::vec(1_u64.., 1..5),
+        ) {
+            let child = numbers.iter().fold(owner.clone(), |id, number| child_id(&id, *number));
+            let of = |owner: &str| Reference { owner: owner.to_owned(), ..reference() };
+            prop_assert!(of(&owner).belongs_to(&child));
+            prop_assert!(!of(&child).belongs_to(&owner));
+        }
+
+        /// What a queue brings is a reference or none, and never a panic; what is one says the same when it is written.
+        #[test]
+        fn any_header_and_payload_are_read(header in json_like(), payload in json_like()) {
+            let mut envelope = Envelope::new("a", Route::new(["a"]), payload);
+            envelope.headers.set(HEADER, header);
+            if let Some(found) = Reference::of(&envelope) {
+                found.fault("a");
+                let mut again = Envelope::new("a", Route::new(["a"]), Raw::null());
+                found.stand_in(&mut again);
+                prop_assert_eq!(Reference::of(&again), Some(found));
+            }
+        }
+    }
+
+    /// JSON that is a reference, nearly one, or something else.
+    fn json_like() -> impl Strategy<Value = Raw> {
+        let raw = |text: String| Raw::parse(text.into()).unwrap_or_else(|_| Raw::null());
+        prop_oneof![
+            Just(Raw::of(&reference())),
+            Just(reference().stub()),
+            (any::<u64>(), "[0-9a-z]{0,66}")
+                .prop_map(move |(size, sha256)| { Reference { size, sha256, ..reference() }.stub() }),
+            "[\\[{\"a-z:0-9,}\\]]{0,20}".prop_map(raw),
+        ]
     }
 
     #[test]

@@ -255,7 +255,7 @@ mod tests {
             s3_access_key: Some("id".to_owned()),
             records_url: Some("ftp://x".to_owned()),
             error_retry_attempts: Some("0".to_owned()),
-            payload_sweep: Some("true".to_owned()),
+            payload_sweep: Some("maybe".to_owned()),
             ..args()
         })
         .unwrap_err();
@@ -269,6 +269,17 @@ mod tests {
         ] {
             assert!(all.contains(name), "{name} in {all}");
         }
+    }
+
+    #[test]
+    fn a_sweep_needs_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut args =
+            Args { kind: Some("happy-end".to_owned()), payload_sweep: Some("true".to_owned()), ..args() };
+        let refused = Settings::read(args.clone()).unwrap_err().to_string();
+        assert!(refused.contains("ASYA_PAYLOAD_STORE"), "{refused}");
+        args.sidecar.payload_store = Some(format!("file://{}", folder.path().display()));
+        assert!(Settings::read(args).unwrap().sweep);
     }
 
     #[test]
