@@ -307,14 +307,13 @@ impl Service {
         let by = audited(who, action, Some(&new.id), Some(&detail));
         let creation = self.store().create_by(&new, Some(by), now).await?;
         match creation {
-            Creation::Created => {}
             Creation::Exists if !self.store().get(&new.id).await?.is_some_and(|old| repeats(&new, &old)) => {
                 return Err(Error::Conflict(format!(
                     "envelope {:?} exists with another route, tool, sender or payload",
                     new.id
                 )));
             }
-            Creation::Exists => {}
+            Creation::Created | Creation::Exists => {}
         }
         Ok(Sent { id: new.id, creation })
     }
