@@ -80,6 +80,7 @@ impl Settings {
         // The word of the operator for a container that is sidecar and handler in one.
         sidecar.runtime = None;
         sidecar.max_deliveries = filled(sidecar.max_deliveries).or_else(|| Some(MAX_DELIVERIES.to_owned()));
+        let has_payloads = filled(sidecar.payload_store.clone()).is_some();
         let sidecar = Sidecar::read(sidecar).map_err(|Errors(more)| errors.extend(more)).ok();
 
         let key = match (filled(s3_access_key), filled(s3_secret_key)) {
@@ -124,7 +125,7 @@ impl Settings {
         let database = filled(database_url);
         let mut sweep = false;
         Reader(&mut errors).replace(&mut sweep, "ASYA_PAYLOAD_SWEEP", payload_sweep, boolean);
-        if sweep && sidecar.as_ref().is_some_and(|sidecar| sidecar.engine.payloads.is_none()) {
+        if sweep && !has_payloads {
             errors.push("ASYA_PAYLOAD_SWEEP: there is no store to sweep: set ASYA_PAYLOAD_STORE".to_owned());
         }
         let variables = Variables { find: &|name| work.get(name), base: Path::new("") };
