@@ -25,6 +25,8 @@ SHARED: Object = {
 }
 OIDC: Object = {"auth": {"mode": "on", "oidc": {"issuer": "https://issuer.example", "audience": "asya"}}}
 INGRESS: Object = {"ingress": {"enabled": True}, **OPEN}
+ROUTE: Object = {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}, **OPEN}
+MONITOR: Object = {"serviceMonitor": {"enabled": True}}
 HPA: Object = {"autoscaling": {"enabled": True}, **EXTERNAL}
 
 
@@ -50,6 +52,10 @@ def timeout(test: str, seconds: int) -> Check:
 
 def url(r: Rendered) -> str:
     return r.one("Secret", "asya-operator-asya-gateway-db")["stringData"]["database-url"]
+
+
+def monitor(r: Rendered) -> Object:
+    return r.one("ServiceMonitor")["spec"]["endpoints"][0]
 
 
 def migration(r: Rendered) -> Object:
@@ -237,6 +243,44 @@ GATEWAY: dict[str, Row] = {
     "ingress.tls": Row(
         [{"secretName": "t"}], lambda r: r.one("Ingress")["spec"].get("tls") == [{"secretName": "t"}], INGRESS
     ),
+    "httpRoute.enabled": Row(
+        True,
+        lambda r: r.one("HTTPRoute")["spec"]["rules"][0]["backendRefs"]
+        == [{"name": "asya-operator-asya-gateway", "port": 80}],
+        {"httpRoute": {"parentRefs": [{"name": "public"}]}, **OPEN},
+    ),
+    "httpRoute.annotations": Row(
+        {"a": "b"}, lambda r: r.one("HTTPRoute")["metadata"].get("annotations") == {"a": "b"}, ROUTE
+    ),
+    "httpRoute.parentRefs": Row(
+        [{"name": "g", "namespace": "edge"}],
+        lambda r: r.one("HTTPRoute")["spec"]["parentRefs"] == [{"name": "g", "namespace": "edge"}],
+        ROUTE,
+    ),
+    "httpRoute.hostnames": Row(["h"], lambda r: r.one("HTTPRoute")["spec"].get("hostnames") == ["h"], ROUTE),
+    "httpRoute.timeout": Row(
+        "90s", lambda r: r.one("HTTPRoute")["spec"]["rules"][0]["timeouts"] == {"request": "90s"}, ROUTE
+    ),
+    "podDisruptionBudget.enabled": Row(False, lambda r: not r.has("PodDisruptionBudget"), HPA),
+    "podDisruptionBudget.maxUnavailable": Row(
+        2, lambda r: r.one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 2, HPA
+    ),
+    "serviceMonitor.enabled": Row(True, lambda r: r.has("ServiceMonitor")),
+    "serviceMonitor.interval": Row("9s", lambda r: monitor(r)["interval"] == "9s", MONITOR),
+    "serviceMonitor.labels": Row(
+        {"a": "b"}, lambda r: r.one("ServiceMonitor")["metadata"]["labels"].get("a") == "b", MONITOR
+    ),
+    "serviceMonitor.tokenSecretRef.name": Row(
+        "s", lambda r: monitor(r).get("authorization") == {"credentials": {"name": "s", "key": "token"}}, MONITOR
+    ),
+    "serviceMonitor.tokenSecretRef.key": Row(
+        "k",
+        lambda r: monitor(r).get("authorization") == {"credentials": {"name": "s", "key": "k"}},
+        {"serviceMonitor": {"enabled": True, "tokenSecretRef": {"name": "s"}}},
+    ),
+    "payloads.store": Row("s3://b/p", env("ASYA_PAYLOAD_STORE", "s3://b/p")),
+    "payloads.threshold": Row(99, env("ASYA_PAYLOAD_THRESHOLD", "99")),
+    "logsURL": Row("https://l/{id}", env("ASYA_GATEWAY_LOGS_URL", "https://l/{id}")),
     "resources": Row({"limits": {"cpu": "9"}}, lambda r: r.container()["resources"]["limits"]["cpu"] == "9"),
     "autoscaling.enabled": Row(
         True, lambda r: r.has("HorizontalPodAutoscaler") and "replicas" not in r.deployment()["spec"], EXTERNAL

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 from other_rows import ONE, TABLES
-from rendering import CHARTS, ROOT, RenderError, chart_values, leaves, merged, nested, notes, render
+from rendering import CHARTS, OPTIONAL_APIS, ROOT, RenderError, chart_values, leaves, merged, nested, notes, render
 from test_operator_values import holds
 
 WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"})
@@ -24,9 +24,9 @@ def test_every_key_has_a_row(chart: str) -> None:
 @pytest.mark.parametrize(("chart", "path"), ROWS)
 def test_value_has_its_effect(chart: str, path: str) -> None:
     row = TABLES[chart][path]
-    assert row.check(render(chart, merged(row.given, nested(path, row.value))))
+    assert row.check(render(chart, merged(row.given, nested(path, row.value)), apis=OPTIONAL_APIS))
     try:
-        without = render(chart, row.given)
+        without = render(chart, row.given, apis=OPTIONAL_APIS)
     except RenderError:
         return  # it cannot be without the value at all
     assert not holds(row.check, without), "true without the value as well"
@@ -82,6 +82,12 @@ def test_go_chart_s_names_of_scaling_are_read() -> None:
         ("asya-crew", {"park": {"enabled": True}}, "park needs a database"),
         ("asya-crew", {"fan-in": {"enabled": True}}, "fan-in needs a database"),
         ("asya-crew", {"http-call": {"enabled": True}}, "set ASYA_HTTP_ENDPOINT"),
+        (
+            "asya-gateway",
+            {"httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}]}},
+            "nobody is asked who they are",
+        ),
+        ("asya-gateway", {"httpRoute": {"enabled": True}, "auth": {"mode": "off"}}, "needs httpRoute.parentRefs"),
         ("asya-gateway", {"replicaCount": 2}, "more than one replica needs a database"),
         ("asya-gateway", {"externalDatabase": {"host": "h"}}, "existingSecret"),
         ("asya", {}, "say which broker"),

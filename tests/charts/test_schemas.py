@@ -12,8 +12,8 @@ from cases import CASES
 from rendering import OPTIONAL_APIS, ROOT, Rendered, render
 from schemas import write_crds, write_kubernetes
 
-# Kinds of Prometheus' and cert-manager's operators: their schemas are not at hand.
-UNKNOWN = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate"}
+# Kinds of Prometheus' and cert-manager's operators and of the Gateway API: their schemas are not at hand.
+UNKNOWN = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "HTTPRoute"}
 # What the operator makes of actors; its own tests compare it with these files.
 GOLDEN = sorted((ROOT / "operator/tests").glob("golden*/*.objects.yaml"))
 # Stands in the files for a template that has a file of its own.
