@@ -14,6 +14,9 @@ pub enum StoreError {
     /// The store cannot be reached or is broken; a later try may succeed.
     #[error("store is unavailable: {0}")]
     Unavailable(String),
+    /// Others held what it needed, in another order, and it gave way; the same again usually succeeds.
+    #[error("store was contended: {0}")]
+    Contended(String),
     /// There is no room for what was to be written; it may succeed once there is. Reading still works.
     #[error("store is full: {0}")]
     Full(String),

@@ -162,7 +162,9 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Refused(why) => Self::invalid("", why),
             StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
-            StoreError::Unavailable(_) | StoreError::Full(_) => Self::Unavailable(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::Contended(_) | StoreError::Full(_) => {
+                Self::Unavailable(error.to_string())
+            }
         }
     }
 }

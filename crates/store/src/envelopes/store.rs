@@ -37,6 +37,10 @@ enum Url<'a> {
     Postgres(&'a str),
 }
 
+/// How often a transaction that gave way to others is done again: two that meet once rarely meet twice.
+#[cfg(feature = "postgres")]
+pub(super) const TRIES: u32 = 5;
+
 /// Does `$work` in a transaction.
 macro_rules! write {
     ($store:ident, |$session:ident| $work:expr) => {
@@ -46,10 +50,16 @@ macro_rules! write {
             }
             #[cfg(feature = "postgres")]
             Database::Postgres(database) => {
-                let mut session = database.begin().await?;
-                let $session = &mut session;
-                let result = $work.await;
-                session.end(result).await
+                let mut tries = 1;
+                loop {
+                    let mut session = database.begin().await?;
+                    let $session = &mut session;
+                    let result = $work.await;
+                    match session.end(result).await {
+                        Err(StoreError::Contended(_)) if tries < $crate::envelopes::store::TRIES => tries += 1,
+                        ended => break ended,
+                    }
+                }
             }
         }
     };

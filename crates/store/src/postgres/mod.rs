@@ -27,6 +27,9 @@ impl From<tokio_postgres::Error> for StoreError {
         let words = words(&error);
         match error.code() {
             Some(&SqlState::DISK_FULL | &SqlState::OUT_OF_MEMORY) => Self::Full(words),
+            Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE) => {
+                Self::Contended(words)
+            }
             // The statement's values can never be stored: too large for an index, not text.
             Some(
                 &SqlState::PROGRAM_LIMIT_EXCEEDED

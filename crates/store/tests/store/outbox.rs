@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use asya_store::envelopes::{Creation, Status, codes};
 
-use crate::support::{SOON, at, envelope, on_each};
+use crate::support::{Home, SOON, at, envelope, on_each, until};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -136,4 +136,30 @@ async fn what_cannot_be_sent_is_tried_again_or_fails_its_envelope() {
         assert_eq!(store.outbox_depth().await.unwrap().oldest, None);
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_gives_way_to_others_tries_again() {
+    let Some(home) = Home::postgres().await else { return };
+    let store = home.open().await;
+    store.create(&envelope("1"), at(0)).await.unwrap();
+    let (other, connection) = tokio_postgres::connect(&home.url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // Somebody who cancels has the envelope first and then its entry, who claims the other way round.
+    other.batch_execute("BEGIN; SELECT 1 FROM envelopes WHERE id = '1' FOR UPDATE").await.unwrap();
+    let claimant = tokio::spawn({
+        let store = store.clone();
+        async move { store.claim(at(1), LEASE, 10).await }
+    });
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+    until("the claimant waits for the envelope", async || {
+        other.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) > 0
+    })
+    .await;
+    // The claimant has waited longer, so it is the one that the server ends; this goes on then.
+    other.batch_execute("DELETE FROM outbox WHERE envelope_id = '1'; COMMIT").await.unwrap();
+    assert_eq!(claimant.await.unwrap().unwrap(), [], "it tried again, and the entry is gone");
+    drop(other);
+    connection.await.unwrap().unwrap();
+    home.forget().await;
 }
