@@ -28,7 +28,7 @@ use tokio_util::{
 use super::{answer, prompt, resource, session::Sessions};
 use crate::{
     actors::Source,
-    auth::{Principal, Role},
+    auth::Principal,
     service::{Error, Service},
     tools::Tool,
 };
@@ -99,14 +99,6 @@ pub(super) fn parts(extensions: &Extensions) -> Option<&Parts> {
     extensions.get::<Parts>()
 }
 
-/// Whoever may do anything at all may see which tools there are.
-fn may_look(who: &Principal) -> Result<(), ErrorData> {
-    if who.roles.has(Role::Send) {
-        return Ok(());
-    }
-    who.needs(Role::Read).map_err(|error| answer::error(&error))
-}
-
 fn listed(tool: &Tool) -> Listed {
     Listed::new_with_raw(
         tool.name.clone(),
@@ -142,8 +134,9 @@ impl ServerHandler for Server {
         _page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        may_look(&self.who(&context.extensions)?)?;
-        let tools = self.service.tools().iter().map(|tool| listed(tool)).collect();
+        let who = self.who(&context.extensions)?;
+        let tools = self.service.catalogue(&who).map_err(|error| answer::error(&error))?;
+        let tools = tools.iter().map(|tool| listed(tool)).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -195,7 +188,8 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        may_look(&self.who(&subscription.request_context().extensions)?)?;
+        let who = self.who(&subscription.request_context().extensions)?;
+        self.service.catalogue(&who).map_err(|error| answer::error(&error))?;
         let mut changes = self.service.tool_changes();
         changes.mark_unchanged();
         loop {

@@ -54,19 +54,21 @@ impl Service {
         Ok(Whole { tracked, contents: who.roles.has(Role::Payload), children, hops })
     }
 
-    /// The tools that can be called.
+    /// The tools that can be called. Who may call them may see how.
     ///
     /// # Errors
-    /// The role [`Role::Read`] missing.
+    /// The roles [`Role::Read`] and [`Role::Send`] both missing.
     pub fn catalogue(&self, who: &Principal) -> Result<Arc<ToolSet>, Error> {
-        who.needs(Role::Read)?;
+        if !who.roles.has(Role::Send) {
+            who.needs(Role::Read)?;
+        }
         Ok(self.tools())
     }
 
     /// One tool.
     ///
     /// # Errors
-    /// Unknown tools, the role [`Role::Read`] missing.
+    /// Unknown tools, and those of [`Service::catalogue`].
     pub fn tool(&self, who: &Principal, name: &str) -> Result<Arc<Tool>, Error> {
         let tools = self.catalogue(who)?;
         tools.get(name).cloned().ok_or_else(|| Error::NotFound { what: "tool", name: name.to_owned() })

@@ -56,7 +56,9 @@ macro_rules! write {
                     let $session = &mut session;
                     let result = $work.await;
                     match session.end(result).await {
-                        Err(StoreError::Contended(_)) if tries < $crate::envelopes::store::TRIES => tries += 1,
+                        Err(StoreError::Contended(_)) if tries < $crate::envelopes::store::TRIES => {
+                            tries += 1
+                        }
                         ended => break ended,
                     }
                 }

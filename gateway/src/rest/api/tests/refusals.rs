@@ -156,6 +156,11 @@ async fn each_route_needs_its_role() {
         assert_eq!(post(&reader, path, &body).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     assert_eq!(get(&reader, "/audit").await.status, StatusCode::FORBIDDEN);
+    let sender = app(&world, &[Role::Send]);
+    assert_eq!(get(&sender, "/envelopes").await.status, StatusCode::FORBIDDEN);
+    for path in ["/tools", "/tools/ocr"] {
+        assert_eq!(get(&sender, path).await.status, StatusCode::OK, "{path}");
+    }
     assert_eq!(get(&nobody, "/info").await.json()["principal"]["roles"], json!([]));
 }
 
