@@ -38,24 +38,28 @@ async function call(page, directory) {
   return (await page.locator(".call a").first().getAttribute("href")).split("/").pop();
 }
 
-/** Enough to be seen at work. */
+/** Enough to be seen at work for some seconds on any machine, and on a busy one for a minute. */
 const PAGES = 400;
+const PAGE_WORDS = 25_000;
+const RUN_LIMIT_MS = 180_000;
 
 function many(folder) {
   mkdirSync(folder);
-  for (let page = 0; page < PAGES; page++) writeFileSync(join(folder, `${page}.txt`), `Page ${page}. `.repeat(2000));
+  for (let page = 0; page < PAGES; page++) writeFileSync(join(folder, `${page}.txt`), `Page ${page}. `.repeat(PAGE_WORDS));
   return folder;
 }
 
 test("a run of the documents is called, watched and looked at; what failed in it is replayed", async () => {
   let id;
   await on("#/tools/report", async (page) => {
-    await call(page, many(join(machine.folder, "many")));
+    const long = await call(page, many(join(machine.folder, "many")));
     await page.locator(".call .status.running").waitFor();
     await page.shot("demo-call");
     await page.at("#/actors/analyse");
     await page.locator(".panel .facts div", { hasText: /(Queued|In flight)\s*[1-9]/ }).first().waitFor();
     await page.shot("demo-run");
+    await page.at(`#/envelopes/${long}`);
+    await page.locator(".title .status.succeeded").waitFor({ timeout: RUN_LIMIT_MS });
     await page.at("#/tools/report");
     id = await call(page, join(EXAMPLE, "broken"));
     await page.at(`#/envelopes/${id}`);
