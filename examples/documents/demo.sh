@@ -6,7 +6,7 @@
 # Sends the text of DIRECTORY (default: this repository) through split, analyse, summarise, collect and render, then a
 # small set with four broken documents, which must end in the error path while the others succeed. --check holds the
 # outcome against what must be true. --page calls it as a tool of the gateway as well, and leaves its page open at
-http://127.0.0.1:8089 until Ctrl-C.
+# http://127.0.0.1:8089 until Ctrl-C.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
