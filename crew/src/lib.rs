@@ -16,6 +16,7 @@
 
 pub mod actor;
 pub mod committed;
+mod deadlines;
 pub mod end;
 pub mod failure;
 pub mod fan_in;

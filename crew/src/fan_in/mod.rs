@@ -38,6 +38,7 @@ use jiff::Timestamp;
 use crate::{
     InProcess,
     actor::{Act, ActError},
+    deadlines::{as_entered, later},
     record::{RESULTS, Recorder, Status},
     shipped::Variables,
 };
@@ -249,10 +250,9 @@ fn late(envelope: &Envelope, part: &Part) -> End {
     End::Failed(Failure::new(Code::Rejected, Fault::Final, reason))
 }
 
-/// Moves the time at which a sweeper looks at the group. To the millisecond, as the entry says it: what is later than
-/// its entry would count as entered anew.
+/// Moves the time at which a sweeper looks at the group.
 fn due(group: &mut Group, key: &str, at: Timestamp) -> Vec<Write> {
-    let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
+    let at = as_entered(at);
     let before = group.until.replace(at);
     let remove = before.map(|before| Due::remove(DUE, before.into(), key));
     remove.into_iter().chain([Due::enter(DUE, at.into(), key)]).collect()
@@ -260,8 +260,4 @@ fn due(group: &mut Group, key: &str, at: Timestamp) -> Vec<Write> {
 
 fn platform(envelopes: Vec<Envelope>, writes: Vec<Write>) -> End {
     End::Platform { envelopes, writes, fate: Fate::GoesOn }
-}
-
-fn later(now: Timestamp, after: Duration) -> Timestamp {
-    now.checked_add(after).unwrap_or(Timestamp::MAX)
 }

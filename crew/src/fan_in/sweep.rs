@@ -1,8 +1,8 @@
 //! Deadlines: a group that is incomplete goes on as it is or fails, what is done is forgotten.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use asya_envelope::{Envelope, ErrorReport, Limits, Naming, Raw, Wrapped, headers};
+use asya_envelope::{Envelope, ErrorReport, Naming, Raw, Wrapped, headers};
 use asya_store::{Expect, Store, StoreError, Write, due::Due};
 use asya_transport::{Outgoing, Transport};
 use bytes::Bytes;
@@ -11,16 +11,11 @@ use jiff::Timestamp;
 use super::{
     EXPIRED, Incomplete, MAX_PARTS, Patience, due, joined,
     kept::{self, DUE, GROUPS, Group},
-    later,
 };
-use crate::actor::ActError;
-
-/// How often it is looked.
-const EVERY: Duration = Duration::from_secs(5);
-/// Entries of one look; when it finds as many, it looks again at once.
-const AT_ONCE: usize = 64;
-/// How long a sweeper may take to report an end before another does.
-const CLAIM: Duration = Duration::from_secs(30);
+use crate::{
+    actor::ActError,
+    deadlines::{AT_ONCE, CLAIM, later, limits, rest},
+};
 
 /// Looks for what is due.
 pub struct Sweeper {
@@ -57,16 +52,7 @@ impl Sweeper {
     /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
     pub async fn run(self) {
         loop {
-            let full = match self.sweep(Timestamp::now()).await {
-                Ok(done) => done == AT_ONCE,
-                Err(error) => {
-                    tracing::warn!(%error, "deadlines cannot be looked at, trying again");
-                    false
-                }
-            };
-            if !full {
-                tokio::time::sleep(EVERY).await;
-            }
+            rest(self.sweep(Timestamp::now()).await).await;
         }
     }
 
@@ -159,7 +145,7 @@ impl Sweeper {
         onward.headers.set(headers::HOPS, Raw::of(&hops));
         let queue = self.naming.queue(onward.route.current_actor().unwrap_or(&self.ways.happy_end));
         let body = onward.encode();
-        (body.len() <= self.limits().publishable()).then_some(Outgoing { queue, body })
+        (body.len() <= limits(&*self.transport).publishable()).then_some(Outgoing { queue, body })
     }
 
     fn failed(
@@ -176,14 +162,8 @@ impl Sweeper {
             _ => format!("item 0, which knows how many parts there are, had not come; {have} others had"),
         };
         let report = ErrorReport::new(EXPIRED, format!("{of} by {until}"), &self.ways.actor, 0, now);
-        let (Wrapped::Whole(body) | Wrapped::Excerpt(body)) = report.wrap(envelope, &self.limits());
+        let (Wrapped::Whole(body) | Wrapped::Excerpt(body)) =
+            report.wrap(envelope, &limits(&*self.transport));
         Outgoing { queue: self.naming.queue(&self.ways.error_end), body: Bytes::clone(&body) }
-    }
-
-    fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        let most = self.transport.max_message();
-        limits.max_envelope = most.map_or(limits.max_envelope, |most| most.min(limits.max_envelope));
-        limits
     }
 }

@@ -29,7 +29,10 @@ use asya_store::{Store, Write, due::Due};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::actor::{Act, ActError};
+use crate::{
+    actor::{Act, ActError},
+    deadlines::later,
+};
 use kept::{DONE, Done, EARLY, Early, PARKED, Parked};
 pub use sweep::Sweeper;
 
@@ -194,13 +197,6 @@ fn released(parked: &Envelope, event: Option<&serde_json::value::RawValue>) -> R
     let payload = format!("{{\"parked\":{},\"event\":{event}}}", parked.payload.as_str());
     released.payload = Raw::parse(payload.into()).map_err(|error| ActError::Unfit(error.to_string()))?;
     Ok(released)
-}
-
-/// To the millisecond, as entries of deadlines say it: what is later than its entry would count as entered anew, and
-/// nobody would look at it again.
-fn later(now: Timestamp, after: Duration) -> Timestamp {
-    let at = now.checked_add(after).unwrap_or(Timestamp::MAX);
-    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 fn platform(envelopes: Vec<Envelope>, writes: Vec<Write>) -> End {

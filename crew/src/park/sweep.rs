@@ -1,8 +1,8 @@
 //! Deadlines: what waited too long fails, what is remembered is forgotten.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use asya_envelope::{ErrorReport, Limits, Queue, Wrapped};
+use asya_envelope::{ErrorReport, Queue, Wrapped};
 use asya_store::{Store, StoreError, due::Due};
 use asya_transport::{Outgoing, Transport};
 use jiff::Timestamp;
@@ -10,16 +10,11 @@ use jiff::Timestamp;
 use super::{
     EXPIRED,
     kept::{self, DONE, Done, EARLY, Early, PARKED, Parked},
-    later,
 };
-use crate::actor::ActError;
-
-/// How often it is looked.
-const EVERY: Duration = Duration::from_secs(5);
-/// Entries of one look; when it finds as many, it looks again at once.
-const AT_ONCE: usize = 64;
-/// How long a sweeper may take to report an end before another does.
-const CLAIM: Duration = Duration::from_secs(30);
+use crate::{
+    actor::ActError,
+    deadlines::{AT_ONCE, CLAIM, later, limits, rest},
+};
 
 /// Looks for what is due.
 pub struct Sweeper {
@@ -43,16 +38,7 @@ impl Sweeper {
     /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
     pub async fn run(self) {
         loop {
-            let full = match self.sweep(Timestamp::now()).await {
-                Ok(done) => done == AT_ONCE,
-                Err(error) => {
-                    tracing::warn!(%error, "deadlines cannot be looked at, trying again");
-                    false
-                }
-            };
-            if !full {
-                tokio::time::sleep(EVERY).await;
-            }
+            rest(self.sweep(Timestamp::now()).await).await;
         }
     }
 
@@ -112,10 +98,8 @@ impl Sweeper {
         let envelope = kept::parse(&parked.envelope)?;
         let message = format!("no event {:?} came until {}", parked.key, parked.until);
         let report = ErrorReport::new(EXPIRED, message, &self.actor, 0, now);
-        let mut limits = Limits::default();
-        limits.max_envelope =
-            self.transport.max_message().map_or(limits.max_envelope, |most| most.min(limits.max_envelope));
-        let (Wrapped::Whole(body) | Wrapped::Excerpt(body)) = report.wrap(&envelope, &limits);
+        let (Wrapped::Whole(body) | Wrapped::Excerpt(body)) =
+            report.wrap(&envelope, &limits(&*self.transport));
         let message = Outgoing { queue: self.error_end.clone(), body };
         self.transport.publish(message, None).await.map_err(|error| ActError::Letter(error.to_string()))?;
         tracing::warn!(id = parked.id, key = parked.key, "no event came in time");
