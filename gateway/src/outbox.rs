@@ -45,25 +45,19 @@ impl Outbox {
         }
         let mut sent = Vec::new();
         while !stop.is_cancelled() {
-            // What is sent and not confirmed, and what is in hand, are the same entries: never more than a batch.
-            let claimed = match self.store.exchange(&sent, Timestamp::now(), LEASE, BATCH).await {
-                Ok(claimed) => {
-                    sent.clear();
-                    claimed
-                }
+            let idle = match self.step(&mut sent).await {
+                Ok(claimed) => claimed == 0,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox waits for its store");
-                    Vec::new()
+                    true
                 }
             };
-            if claimed.is_empty() {
+            if idle {
                 tokio::select! {
                     () = self.store.sendable() => {}
                     () = tokio::time::sleep(LOOK) => {}
                     () = stop.cancelled() => {}
                 }
-            } else {
-                sent = self.publish_all(claimed).await;
             }
         }
         if let Err(error) = self.store.confirm(&sent).await {
@@ -71,15 +65,15 @@ impl Outbox {
         }
     }
 
-    /// Publishes one batch; answers how many entries were claimed.
+    /// Confirms what was `sent`, and sends the next batch; answers how many entries it has claimed. What is sent and not
+    /// confirmed, and what is in hand, are the same entries: never more than a batch.
     ///
     /// # Errors
-    /// Those of the store. Entries in hand are free again when their claim runs out.
-    pub async fn publish_batch(&self) -> Result<usize, StoreError> {
-        let claimed = self.store.claim(Timestamp::now(), LEASE, BATCH).await?;
+    /// Those of the store; `sent` is as it was then.
+    pub(crate) async fn step(&self, sent: &mut Vec<Claimed>) -> Result<usize, StoreError> {
+        let claimed = self.store.exchange(sent, Timestamp::now(), LEASE, BATCH).await?;
         let count = claimed.len();
-        let sent = self.publish_all(claimed).await;
-        self.store.confirm(&sent).await?;
+        *sent = self.publish_all(claimed).await;
         Ok(count)
     }
 

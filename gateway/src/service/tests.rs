@@ -69,7 +69,9 @@ impl World {
         let queue = Naming::bare().queue(actor);
         self.transport.ensure(&queue).await.unwrap();
         let outbox = Outbox::new(self.service.store().clone(), self.transport.clone(), Naming::bare());
-        outbox.publish_batch().await.unwrap();
+        let mut sent = Vec::new();
+        outbox.step(&mut sent).await.unwrap();
+        self.service.store().confirm(&sent).await.unwrap();
         let mut queue = self.transport.consume(&queue, 1.try_into().unwrap()).await.unwrap();
         let taken = tokio::time::timeout(Duration::from_secs(30), queue.next()).await.unwrap().unwrap();
         Envelope::parse(taken.body.clone()).unwrap()
