@@ -1,7 +1,7 @@
 //! Taking an actor down, in an order in which no work is lost.
 //!
-//! scaler deleted and gone → workload at zero → pods gone → queue by policy → finalizer. Each look does what is next and
-//! waits; where it got to is read from the cluster.
+//! scaler deleted and gone → workload at zero → pods gone → workload deleted → queue by policy → finalizer. Each look does
+//! what is next and waits; where it got to is read from the cluster.
 
 use std::time::Duration;
 
