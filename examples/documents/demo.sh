@@ -18,7 +18,7 @@ esac
 documents=$(cd "${1:-.}" && pwd)
 route=split,analyse,summarise,collect,render
 
-echo "building asya (without brokers; the first time takes a minute or two) ..."
+echo "building asya (without brokers; the first time takes a few minutes) ..."
 cargo build --quiet -p asya-cli --no-default-features
 asya=${CARGO_TARGET_DIR:-target}/debug/asya
 work=$(mktemp -d "${TMPDIR:-/tmp}/asya-demo.XXXXXX")
