@@ -324,3 +324,29 @@ fn named(actors: &[String]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written_and_nothing_else_is_one() {
+        for id in ["17", "body-0123:4-1", "", "broker:x:y", "ä/b c"] {
+            let key = Key { actor: "ocr-1".to_owned(), id: id.to_owned() };
+            assert_eq!(Key::parse(&key.to_string()), Some(key));
+        }
+        for text in
+            ["", "ocr:17", "broker:17", "broker::17", "broker:OCR:17", "broker:asya-ocr:17", "0197e3a2"]
+        {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_has_the_code_in_front_of_it() {
+        assert_eq!(told("poison: delivered 20 times"), ("poison", "delivered 20 times"));
+        assert_eq!(told("no code: here"), (NO_CODE, "no code: here"));
+        assert_eq!(told("late"), (NO_CODE, "late"));
+        assert_eq!(told(""), (NO_CODE, MOVED));
+    }
+}
