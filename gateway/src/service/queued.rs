@@ -38,7 +38,7 @@ pub enum Chosen {
 pub struct Done {
     /// How many were replayed or deleted.
     pub count: u64,
-    /// How many were not there any more: somebody else replayed or deleted them.
+    /// How many were not there any more: somebody else replayed or deleted them, or has them in hand.
     pub gone: u64,
     /// Those that were named and could not be reached, and why; they stay.
     pub refused: Vec<(String, String)>,

@@ -255,7 +255,7 @@ pub(super) struct ReplayedLetters {
     refused: Vec<RefusedLetter>,
     /// Whether there are more in the store than one call replays: call again.
     more: bool,
-    /// How many of the brokers' queues were not there any more: somebody has replayed or deleted them.
+    /// How many of the brokers' queues were not there any more: somebody has replayed or deleted them, or has them in hand.
     #[serde(skip_serializing_if = "is_zero")]
     gone: u64,
     /// What could not be done on the brokers' queues, and why; what is not done yet and goes on.
