@@ -124,6 +124,13 @@ fn told(reason: &str) -> (&str, &str) {
     }
 }
 
+/// Whether only the actor matters, so that every message of a queue is meant or none.
+pub fn of_actor_only(filter: &DeadFilter) -> bool {
+    let whole =
+        DeadFilter { actor: filter.actor.clone(), replayed: filter.replayed, ..DeadFilter::default() };
+    *filter == whole
+}
+
 /// What was found on dead-letter queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -179,7 +186,8 @@ impl DeadQueues {
                 ));
             }
         };
-        let each = limit.min(MOST);
+        // What does not fit is looked at too.
+        let each = if of_actor_only(filter) { limit.min(MOST) } else { MOST };
         let look = |actor: String| {
             let looking = apart(Arc::clone(self).look(actor.clone(), each));
             async move { (actor, looking.await) }

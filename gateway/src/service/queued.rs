@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{Error, Service, change::MAX_REPLAYS};
 use crate::{
     auth::{Principal, Role},
-    dead_queues::{Act, Dead, DeadQueues, Found, Key},
+    dead_queues::{Act, Dead, DeadQueues, Found, Key, of_actor_only},
 };
 
 /// How long one call waits for what it began; that goes on behind it. Less than a page waits for its answer.
@@ -215,8 +215,7 @@ fn by_actor(keys: Vec<Key>) -> Selections {
 
 /// What fits, by actor: whole queues where only the actor matters, else those that a look finds.
 async fn fitting(queues: &Arc<DeadQueues>, filter: &DeadFilter) -> Result<(Selections, Vec<String>), String> {
-    let whole = DeadFilter { actor: filter.actor.clone(), ..DeadFilter::default() };
-    if *filter == whole {
+    if of_actor_only(filter) {
         let actors = queues.wanted(filter.actor.as_deref()).await;
         let actors = actors.map_err(|error| format!("which actors there are is not known: {error}"))?;
         return Ok((actors.into_iter().map(|actor| (actor, Selection::All)).collect(), Vec::new()));

@@ -195,8 +195,8 @@ pub(super) struct Replay {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fitting {
-    /// Where they are. Of the brokers' queues all go that are there when it begins, if nothing but `source` and `actor`
-    /// is said.
+    /// Where they are. Of the brokers' queues all are meant that are there when it begins, if nothing but `source` and
+    /// `actor` is said; else those that fit among the oldest 200 of each.
     #[serde(default)]
     #[schema(value_type = Option<Places>, default = "store")]
     source: Places,

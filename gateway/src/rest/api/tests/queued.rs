@@ -124,6 +124,9 @@ async fn what_is_cut_off_or_not_there_is_told_as_a_warning() {
     let cut = get(&app, "/dead-letters?source=broker&actor=read&limit=1").await.json();
     assert_eq!(cut["letters"].as_array().unwrap().len(), 1);
     assert!(cut["warnings"][0].as_str().unwrap().contains("of read only 1 messages"), "{cut}");
+    // A filter is not content with the first that does not fit.
+    let second = get(&app, "/dead-letters?source=broker&actor=read&limit=1&code=loop").await.json();
+    assert_eq!((column(&second, "envelope"), second.get("warnings")), (vec!["e2"], None));
     let missing = get(&app, "/dead-letters?source=all&actor=nobody").await.json();
     assert!(missing["warnings"][0].as_str().unwrap().contains("asya-nobody"), "{missing}");
 }
