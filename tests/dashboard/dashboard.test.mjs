@@ -266,6 +266,8 @@ describe("failures", () => {
         ["delete", "broker", "merge-03"],
         ["replay", "broker", "merge-03"],
       ]);
+      await page.at("#/failures?source=broker&actor=nobody");
+      await page.getByRole("alert").getByText("the dead-letter queue of nobody cannot be looked at").waitFor();
     }));
 
   test("everything is replayed or deleted only by somebody who says so twice", () =>

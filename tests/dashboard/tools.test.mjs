@@ -122,7 +122,7 @@ test("invite: a list of objects as JSON, and what is wrong in it is said at its 
       assert.equal(refused.status, 400, text);
       await note.getByText(reason).waitFor();
       assert.equal(await guests.getAttribute("aria-invalid"), "true");
-      const said = await page.getByRole("alert").innerText();
+      const said = await page.locator("form .problem[role=alert]").innerText();
       assert.equal(said.split(reason).length, 2, `it is said once: ${said}`);
       await page.shot("tool-refused");
     }

@@ -247,7 +247,8 @@ export function url(path: string, query: Query = {}): string {
   return `${BASE}${path}${text && `?${text}`}`;
 }
 
-async function call<T>(method: string, path: string, query?: Query, body?: unknown, signal?: AbortSignal): Promise<T> {
+/** Of a broker's queues a 503 says that the broker is away, not the gateway: the caller tells. */
+async function call<T>(method: string, path: string, query?: Query, body?: unknown, signal?: AbortSignal, ofBroker = false): Promise<T> {
   const patience = AbortSignal.timeout(PATIENCE_MS);
   let response: Response;
   try {
@@ -269,7 +270,7 @@ async function call<T>(method: string, path: string, query?: Query, body?: unkno
   }
   if (!response.ok) {
     const problem = await problemOf(response);
-    told(problem);
+    if (!(ofBroker && response.status === 503)) told(problem);
     throw problem;
   }
   told(null);
@@ -309,7 +310,7 @@ export const api = {
   letters: (filter: LetterFilter, after: string | undefined, limit: number, signal?: AbortSignal) =>
     call<LetterPage>("GET", "/dead-letters", { ...filter, after, limit }, undefined, signal),
   letter: (id: string, signal?: AbortSignal) =>
-    call<Letter>("GET", `/dead-letters/${encodeURIComponent(id)}`, {}, undefined, signal),
+    call<Letter>("GET", `/dead-letters/${encodeURIComponent(id)}`, {}, undefined, signal, id.startsWith("broker:")),
   groups: (signal?: AbortSignal) => call<{ groups: Group[] }>("GET", "/dead-letters/groups", {}, undefined, signal),
   replay: (chosen: Selection, edits: { payload?: Json; route?: string[] }) =>
     call<Replayed>("POST", "/dead-letters/replay", {}, { ...chosen, ...edits }),
