@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, OwnedMutexGuard},
     time::{Instant, timeout_at},
 };
 
@@ -154,7 +154,7 @@ pub struct DeadQueues {
     dead: Arc<dyn DeadLetters>,
     actors: Arc<dyn Source>,
     naming: Naming,
-    turns: [Mutex<()>; TURNS],
+    turns: [Arc<Mutex<()>>; TURNS],
 }
 
 impl fmt::Debug for DeadQueues {
@@ -166,7 +166,7 @@ impl fmt::Debug for DeadQueues {
 impl DeadQueues {
     /// The dead-letter queues of `actors`, whose queues are named like `naming`.
     pub fn new(dead: Arc<dyn DeadLetters>, actors: Arc<dyn Source>, naming: Naming) -> Self {
-        Self { dead, actors, naming, turns: std::array::from_fn(|_| Mutex::default()) }
+        Self { dead, actors, naming, turns: std::array::from_fn(|_| Arc::default()) }
     }
 
     /// The messages that fit, at most `limit`, and at most the oldest [`MOST`] of a queue; all of them stay. Without an
@@ -189,8 +189,11 @@ impl DeadQueues {
         // What does not fit is looked at too.
         let each = if of_actor_only(filter) { limit.min(MOST) } else { MOST };
         let look = |actor: String| {
-            let looking = apart(Arc::clone(self).look(actor.clone(), each));
-            async move { (actor, looking.await) }
+            let queues = Arc::clone(self);
+            async move {
+                let seen = queues.look(&actor, each).await;
+                (actor, seen)
+            }
         };
         let mut looks = stream::iter(actors).map(look).buffered(AT_ONCE);
         loop {
@@ -236,13 +239,17 @@ impl DeadQueues {
     /// # Errors
     /// Those of the transport; [`TransportError::Unavailable`] too when it takes too long. Cancel safe.
     pub async fn show(self: &Arc<Self>, key: &Key) -> Result<Option<Dead>, TransportError> {
-        let (queues, key) = (Arc::clone(self), key.clone());
-        let shown = apart(async move {
-            let queue = queues.naming.queue(&key.actor);
-            let _turn = queues.turn(&queue).lock().await;
-            let letter = queues.dead.show(&queue, &key.id).await?;
-            Ok(letter.map(|letter| Dead::of(&key.actor, letter)))
-        });
+        let shown = async {
+            let queue = self.naming.queue(&key.actor);
+            let turn = self.turn(&queue).await;
+            let (queues, key) = (Arc::clone(self), key.clone());
+            let look = async move {
+                let _turn = turn;
+                let letter = queues.dead.show(&queue, &key.id).await?;
+                Ok(letter.map(|letter| Dead::of(&key.actor, letter)))
+            };
+            apart(look).await
+        };
         let late = || TransportError::Unavailable(format!("no answer within {PATIENCE:?}"));
         tokio::time::timeout(PATIENCE, shown).await.map_err(|_| late())?
     }
@@ -255,7 +262,7 @@ impl DeadQueues {
     /// Those of the transport; what was done before stays done.
     pub async fn end(&self, act: Act, actor: &str, selection: Selection) -> Result<u64, TransportError> {
         let queue = self.naming.queue(actor);
-        let _turn = self.turn(&queue).lock().await;
+        let _turn = self.turn(&queue).await;
         match act {
             Act::Replay => self.dead.replay(&queue, selection).await,
             Act::Discard => self.dead.discard(&queue, selection).await,
@@ -274,18 +281,25 @@ impl DeadQueues {
         Ok(actors.filter(|actor| actor.dead != Some(0)).map(|actor| actor.name).collect())
     }
 
-    async fn look(self: Arc<Self>, actor: String, limit: usize) -> Result<Vec<Dead>, TransportError> {
-        let queue = self.naming.queue(&actor);
-        let _turn = self.turn(&queue).lock().await;
-        let letters = self.dead.list(&queue, limit).await?;
-        let light = |letter| Dead { body: Bytes::new(), ..Dead::of(&actor, letter) };
-        Ok(letters.into_iter().map(light).collect())
+    async fn look(self: &Arc<Self>, actor: &str, limit: usize) -> Result<Vec<Dead>, TransportError> {
+        let queue = self.naming.queue(actor);
+        // Whoever goes away while he waits for his turn leaves nothing behind.
+        let turn = self.turn(&queue).await;
+        let (queues, actor) = (Arc::clone(self), actor.to_owned());
+        let look = async move {
+            let _turn = turn;
+            let letters = queues.dead.list(&queue, limit).await?;
+            let light = |letter| Dead { body: Bytes::new(), ..Dead::of(&actor, letter) };
+            Ok(letters.into_iter().map(light).collect())
+        };
+        apart(look).await
     }
 
-    fn turn(&self, queue: &Queue) -> &Mutex<()> {
+    async fn turn(&self, queue: &Queue) -> OwnedMutexGuard<()> {
         let mut hasher = DefaultHasher::new();
         queue.hash(&mut hasher);
-        &self.turns[usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()]
+        let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
+        Arc::clone(&self.turns[at]).lock_owned().await
     }
 }
 
@@ -334,27 +348,4 @@ fn named(actors: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_read_as_it_was_written_and_nothing_else_is_one() {
-        for id in ["17", "body-0123:4-1", "", "broker:x:y", "ä/b c"] {
-            let key = Key { actor: "ocr-1".to_owned(), id: id.to_owned() };
-            assert_eq!(Key::parse(&key.to_string()), Some(key));
-        }
-        for text in
-            ["", "ocr:17", "broker:17", "broker::17", "broker:OCR:17", "broker:asya-ocr:17", "0197e3a2"]
-        {
-            assert_eq!(Key::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_reason_has_the_code_in_front_of_it() {
-        assert_eq!(told("poison: delivered 20 times"), ("poison", "delivered 20 times"));
-        assert_eq!(told("no code: here"), (NO_CODE, "no code: here"));
-        assert_eq!(told("late"), (NO_CODE, "late"));
-        assert_eq!(told(""), (NO_CODE, MOVED));
-    }
-}
+mod tests;
