@@ -1,0 +1,174 @@
+//! Which objects an object names: what makes a ConfigMap used, and what must be looked at again when one of them changes.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::Ingress;
+use serde_json::Value;
+
+use crate::kind::GroupKind;
+use crate::object::{Object, ObjectRef};
+
+/// The kinds whose objects name others of their namespace. A workload at zero counts as much as a running pod.
+pub const USERS: [GroupKind; 9] = [
+    GroupKind::of::<Pod>(),
+    GroupKind::of::<Deployment>(),
+    GroupKind::of::<ReplicaSet>(),
+    GroupKind::of::<StatefulSet>(),
+    GroupKind::of::<DaemonSet>(),
+    GroupKind::of::<Job>(),
+    GroupKind::of::<CronJob>(),
+    GroupKind::of::<Ingress>(),
+    GroupKind::of::<ServiceAccount>(),
+];
+
+/// The pod template of each kind that has one.
+fn pod_spec(object: &Object) -> Option<&Value> {
+    let kind = object.kind();
+    let pointer = if kind.is::<Pod>() {
+        "/spec"
+    } else if kind.is::<CronJob>() {
+        "/spec/jobTemplate/spec/template/spec"
+    } else if USERS[1..6].contains(&kind) {
+        "/spec/template/spec"
+    } else {
+        return None;
+    };
+    object.value().pointer(pointer)
+}
+
+/// The objects of its namespace that `object` names: ConfigMaps, Secrets, claims and the service account of a pod
+/// template (volumes, projected volumes, environment of every container, of init and ephemeral ones too, pull secrets),
+/// Services and Secrets of an Ingress, Secrets of a service account, the Service of a StatefulSet.
+#[must_use]
+pub fn named_by(object: &Object) -> BTreeSet<ObjectRef> {
+    let mut names = Names { namespace: object.namespace(), found: BTreeSet::new() };
+    if let Some(spec) = pod_spec(object) {
+        names.pod(spec);
+    }
+    let value = object.value();
+    let kind = object.kind();
+    if kind.is::<StatefulSet>() {
+        names.add::<Service>(value.pointer("/spec/serviceName"));
+    } else if kind.is::<ServiceAccount>() {
+        for field in ["secrets", "imagePullSecrets"] {
+            items(value.get(field)).for_each(|secret| names.add::<Secret>(secret.get("name")));
+        }
+    } else if kind.is::<Ingress>() {
+        names.add::<Service>(value.pointer("/spec/defaultBackend/service/name"));
+        items(value.pointer("/spec/tls")).for_each(|tls| names.add::<Secret>(tls.get("secretName")));
+        for path in items(value.pointer("/spec/rules")).flat_map(|rule| items(rule.pointer("/http/paths"))) {
+            names.add::<Service>(path.pointer("/backend/service/name"));
+        }
+    }
+    names.found
+}
+
+fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
+}
+
+struct Names<'a> {
+    namespace: Option<&'a str>,
+    found: BTreeSet<ObjectRef>,
+}
+
+impl Names<'_> {
+    fn add<K: k8s_openapi::Resource>(&mut self, name: Option<&Value>) {
+        if let Some(name) = name.and_then(Value::as_str).filter(|name| !name.is_empty()) {
+            self.found.insert(ObjectRef::of::<K>(self.namespace, name));
+        }
+    }
+
+    fn pod(&mut self, spec: &Value) {
+        self.add::<ServiceAccount>(spec.get("serviceAccountName"));
+        items(spec.get("imagePullSecrets")).for_each(|secret| self.add::<Secret>(secret.get("name")));
+        for container in ["containers", "initContainers", "ephemeralContainers"]
+            .iter()
+            .flat_map(|list| items(spec.get(*list)))
+        {
+            for source in items(container.get("envFrom")) {
+                self.add::<ConfigMap>(source.pointer("/configMapRef/name"));
+                self.add::<Secret>(source.pointer("/secretRef/name"));
+            }
+            for variable in items(container.get("env")) {
+                self.add::<ConfigMap>(variable.pointer("/valueFrom/configMapKeyRef/name"));
+                self.add::<Secret>(variable.pointer("/valueFrom/secretKeyRef/name"));
+            }
+        }
+        for volume in items(spec.get("volumes")) {
+            self.add::<ConfigMap>(volume.pointer("/configMap/name"));
+            self.add::<Secret>(volume.pointer("/secret/secretName"));
+            self.add::<PersistentVolumeClaim>(volume.pointer("/persistentVolumeClaim/claimName"));
+            for source in items(volume.pointer("/projected/sources")) {
+                self.add::<ConfigMap>(source.pointer("/configMap/name"));
+                self.add::<Secret>(source.pointer("/secret/name"));
+            }
+            // Volume drivers that take a Secret: csi, flexVolume, cephfs, iscsi, rbd, scaleIO, storageos by secretRef or
+            // nodePublishSecretRef, azureFile by secretName.
+            for driver in volume.as_object().into_iter().flat_map(|volume| volume.values()) {
+                self.add::<Secret>(driver.pointer("/secretRef/name"));
+                self.add::<Secret>(driver.pointer("/nodePublishSecretRef/name"));
+                self.add::<Secret>(driver.get("secretName"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_place_of_a_pod_template_that_names_an_object_counts() {
+        let spec = json!({
+            "serviceAccountName": "robot", "imagePullSecrets": [{"name": "pull"}],
+            "containers": [{"name": "c", "envFrom": [{"configMapRef": {"name": "env"}}, {"secretRef": {"name": "senv"}}],
+                "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "key", "key": "k"}}},
+                        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "skey", "key": "k"}}}]}],
+            "initContainers": [{"name": "i", "envFrom": [{"configMapRef": {"name": "init"}}]}],
+            "ephemeralContainers": [{"name": "e", "envFrom": [{"configMapRef": {"name": "debug"}}]}],
+            "volumes": [{"name": "1", "configMap": {"name": "vol"}}, {"name": "2", "secret": {"secretName": "svol"}},
+                {"name": "3", "projected": {"sources": [{"configMap": {"name": "proj"}}, {"secret": {"name": "sproj"}}]}},
+                {"name": "4", "persistentVolumeClaim": {"claimName": "claim"}},
+                {"name": "5", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "csi"}}}],
+        });
+        let expected = BTreeSet::from([
+            "claim", "csi", "debug", "env", "init", "key", "proj", "pull", "robot", "senv", "skey", "sproj",
+            "svol", "vol",
+        ]);
+        for (kind, api, wrapped) in [
+            ("Pod", "v1", spec.clone()),
+            ("Deployment", "apps/v1", json!({"replicas": 0, "template": {"spec": spec}})),
+            ("Job", "batch/v1", json!({"template": {"spec": spec}})),
+            ("CronJob", "batch/v1", json!({"jobTemplate": {"spec": {"template": {"spec": spec}}}})),
+        ] {
+            let object = Object::new(json!({"apiVersion": api, "kind": kind,
+                "metadata": {"name": "x", "namespace": "shop"}, "spec": wrapped}))
+            .unwrap();
+            let found = named_by(&object);
+            assert_eq!(
+                found.iter().map(|named| named.name.as_str()).collect::<BTreeSet<_>>(),
+                expected,
+                "{kind}"
+            );
+            assert!(found.iter().all(|named| named.namespace.as_deref() == Some("shop")));
+        }
+    }
+
+    #[test]
+    fn an_ingress_names_its_services_and_secrets() {
+        let ingress = Object::new(json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": "i", "namespace": "shop"}, "spec": {
+                "defaultBackend": {"service": {"name": "fallback"}}, "tls": [{"secretName": "cert"}, {}],
+                "rules": [{"http": {"paths": [{"backend": {"service": {"name": "web"}}}]}}, {"host": "no-paths"}]}}))
+        .unwrap();
+        let names: Vec<String> = named_by(&ingress).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["Secret shop/cert", "Service shop/fallback", "Service shop/web"]);
+    }
+}
