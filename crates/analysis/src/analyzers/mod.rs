@@ -3,6 +3,7 @@
 use crate::analyzer::Analyzer;
 
 mod pod;
+mod words;
 
 /// All analyzers there are.
 #[must_use]

@@ -1,0 +1,32 @@
+//! What several analyzers say in the same words.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event};
+
+use crate::failure::{Failure, Severity};
+use crate::object::ObjectRef;
+
+/// A failure in the words of an event; `path` of `object` has `value`, which is what the event explains.
+pub(crate) fn told_by(event: &Event, code: &str, object: &ObjectRef, path: &str, value: &str) -> Failure {
+    let message = event.message.clone().unwrap_or_default();
+    let source = ObjectRef::of::<Event>(
+        event.metadata.namespace.as_deref(),
+        event.metadata.name.as_deref().unwrap_or_default(),
+    );
+    Failure::new(code, Severity::Error, message.clone())
+        .seen(object, path, value.to_owned())
+        .seen(&source, ".message", message)
+}
+
+/// How a container ended, in words: `Error, exit code 3`.
+pub(crate) fn ending(ended: &ContainerStateTerminated) -> String {
+    let reason = ended.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or("unknown reason");
+    match ended.signal {
+        Some(signal) if signal != 0 => format!("{reason}, signal {signal}"),
+        _ => format!("{reason}, exit code {}", ended.exit_code),
+    }
+}
+
+/// `message`, or something else where there is none.
+pub(crate) fn text_or(message: Option<&str>, otherwise: impl FnOnce() -> String) -> String {
+    message.filter(|message| !message.is_empty()).map_or_else(otherwise, str::to_owned)
+}
