@@ -2,13 +2,24 @@
 
 use crate::analyzer::Analyzer;
 
+mod daemon_set;
+mod deployment;
 mod pod;
+mod replica_set;
+mod stateful_set;
 mod words;
+mod workload;
 
 /// All analyzers there are.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Analyzer] {
-    &[&pod::PodAnalyzer]
+    &[
+        &pod::PodAnalyzer,
+        &daemon_set::DaemonSetAnalyzer,
+        &deployment::DeploymentAnalyzer,
+        &replica_set::ReplicaSetAnalyzer,
+        &stateful_set::StatefulSetAnalyzer,
+    ]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event};
 
 use crate::failure::{Failure, Severity};
-use crate::object::ObjectRef;
+use crate::object::{Object, ObjectRef};
 
 /// A failure in the words of an event; `path` of `object` has `value`, which is what the event explains.
 pub(crate) fn told_by(event: &Event, code: &str, object: &ObjectRef, path: &str, value: &str) -> Failure {
@@ -29,4 +29,16 @@ pub(crate) fn ending(ended: &ContainerStateTerminated) -> String {
 /// `message`, or something else where there is none.
 pub(crate) fn text_or(message: Option<&str>, otherwise: impl FnOnce() -> String) -> String {
     message.filter(|message| !message.is_empty()).map_or_else(otherwise, str::to_owned)
+}
+
+/// The reason and the message of a condition as the end of a sentence: ` (reason): message`, or as much as there is.
+pub(crate) fn because(reason: Option<&str>, message: Option<&str>) -> String {
+    let reason = reason.filter(|text| !text.is_empty()).map(|text| format!(" ({text})")).unwrap_or_default();
+    let message = message.filter(|text| !text.is_empty()).map(|text| format!(": {text}")).unwrap_or_default();
+    format!("{reason}{message}")
+}
+
+/// The names of an object that a text about it contains: its own and its namespace's.
+pub(crate) fn names(object: &Object) -> impl Iterator<Item = &str> {
+    object.namespace().into_iter().chain([object.name()])
 }
