@@ -13,6 +13,7 @@
 //! | [`analyzers`] | the analyzers, a file each |
 //! | [`evaluate`] | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`event`], [`owner`], [`reference`], [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
+//! | [`schedule`] | cron schedules as the CronJob controller reads them |
 //!
 //! The invariants of this crate: **what could not be read is never reported as missing** (it is a doubt, and a finding
 //! that stands in doubt keeps its last state), and **the same object with the same view gives the same report**.
@@ -28,6 +29,7 @@ pub mod object;
 pub mod owner;
 pub mod reference;
 pub mod report;
+pub mod schedule;
 pub mod selector;
 pub mod snapshot;
 pub mod view;

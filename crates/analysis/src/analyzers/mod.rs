@@ -2,8 +2,10 @@
 
 use crate::analyzer::Analyzer;
 
+mod cron_job;
 mod daemon_set;
 mod deployment;
+mod job;
 mod pod;
 mod replica_set;
 mod stateful_set;
@@ -15,8 +17,10 @@ mod workload;
 pub fn all() -> &'static [&'static dyn Analyzer] {
     &[
         &pod::PodAnalyzer,
+        &cron_job::CronJobAnalyzer,
         &daemon_set::DaemonSetAnalyzer,
         &deployment::DeploymentAnalyzer,
+        &job::JobAnalyzer,
         &replica_set::ReplicaSetAnalyzer,
         &stateful_set::StatefulSetAnalyzer,
     ]
