@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::words::names;
-use super::workload::{Stage, behind, blamed, pull_secrets, stage};
+use super::workload::{Stage, behind, pull_secrets, shown_by, stage};
 use crate::analyzer::Analyzer;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
@@ -52,7 +52,7 @@ impl Analyzer for DaemonSetAnalyzer {
             .hides(names(object))
             .explained_by("daemonset.status.numberReady");
         if let Some(pod) = stuck {
-            failure = blamed(failure, object, pod);
+            failure = shown_by(failure, object, pod);
         }
         report.fail(failure);
         Ok(())
@@ -134,15 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn the_stuck_pod_is_named_with_its_phase_and_hidden() {
+    fn the_stuck_pod_is_evidence_and_hidden() {
         let status = json!({"desiredNumberScheduled": 2, "numberReady": 1});
         let found = look(&["DaemonSet"], &set(status), &[pod("agent-x", OLD, "False")]);
         let failure = &found.report.failures()[0];
+        assert_eq!(failure.text, "DaemonSet shop/agent is ready on 1 of 2 nodes");
         assert_eq!(
-            failure.text,
-            "DaemonSet shop/agent is ready on 1 of 2 nodes; pod agent-x is Running, but not ready"
+            (failure.evidence[2].object.name.as_str(), failure.evidence[2].path.as_str()),
+            ("agent-x", ".status.phase")
         );
-        assert_eq!(failure.evidence[2].path, ".status.phase");
         assert!(failure.sensitive.contains("agent-x"));
     }
 

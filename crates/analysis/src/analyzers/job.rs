@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobSpec, JobStatus};
 
-use super::words::{because, names, told_by};
+use super::words::{because, names, steady, told_by};
 use crate::analyzer::Analyzer;
 use crate::event::latest_for;
 use crate::failure::{Failure, Severity};
@@ -159,7 +159,9 @@ impl Look<'_> {
         let events = self.view.events_about(self.object);
         let Some(events) = report.listed(CODE, format!("events of {}", self.at), events) else { return };
         if let Some(event) = latest_for(&events, &["FailedCreate"]) {
-            report.fail(told_by(event, CODE, &self.at, ".status.active", "0").hides(names(self.object)));
+            let mut failure = told_by(event, CODE, &self.at, ".status.active", "0").hides(names(self.object));
+            failure.text = steady(&failure.text);
+            report.fail(failure);
         }
     }
 }

@@ -5,8 +5,11 @@ use crate::analyzer::Analyzer;
 mod cron_job;
 mod daemon_set;
 mod deployment;
+mod horizontal_pod_autoscaler;
 mod job;
+mod node;
 mod pod;
+mod pod_disruption_budget;
 mod replica_set;
 mod stateful_set;
 mod words;
@@ -20,7 +23,10 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &cron_job::CronJobAnalyzer,
         &daemon_set::DaemonSetAnalyzer,
         &deployment::DeploymentAnalyzer,
+        &horizontal_pod_autoscaler::HorizontalPodAutoscalerAnalyzer,
         &job::JobAnalyzer,
+        &node::NodeAnalyzer,
+        &pod_disruption_budget::PodDisruptionBudgetAnalyzer,
         &replica_set::ReplicaSetAnalyzer,
         &stateful_set::StatefulSetAnalyzer,
     ]

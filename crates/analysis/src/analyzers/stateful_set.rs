@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::words::{names, told_by};
-use super::workload::{Stage, behind, blamed, missing, pull_secrets, stage};
+use super::workload::{Stage, behind, missing, pull_secrets, shown_by, stage};
 use crate::analyzer::Analyzer;
 use crate::event::latest_for;
 use crate::failure::{Failure, Severity};
@@ -152,7 +152,14 @@ impl Look<'_> {
         .hides(names(self.object))
         .explained_by("statefulset.spec.replicas");
         match halt {
-            Halt::Stuck(pod) => report.fail(blamed(failure, self.object, pod)),
+            Halt::Stuck(pod) => {
+                let name = pod.metadata.name.as_deref().unwrap_or_default();
+                let what =
+                    if pod.metadata.deletion_timestamp.is_some() { "does not go" } else { "is not ready" };
+                let mut failure = shown_by(failure, self.object, pod);
+                failure.text = format!("{}; pod {name} {what}", failure.text);
+                report.fail(failure);
+            }
             Halt::Missing(name) => {
                 let about = ObjectRef::of::<Pod>(self.object.namespace(), &name);
                 let mut failure = failure.seen(&about, ".metadata.name", None).hides([name.as_str()]);
@@ -315,7 +322,7 @@ mod tests {
         );
         let found =
             look(&["StatefulSet"], &from_five, &[pod("db-5", OLD, "True"), pod("db-6", OLD, "False")]);
-        assert!(found.report.failures()[0].text.contains("pod db-6 is Pending"), "{:?}", found.report);
+        assert!(found.report.failures()[0].text.ends_with("pod db-6 is not ready"), "{:?}", found.report);
         assert_eq!(found.report.failures()[0].evidence[2].object.name, "db-6");
     }
 

@@ -49,18 +49,6 @@ pub(crate) fn stage(pod: &Pod, now: Timestamp) -> Stage {
     if young { Stage::Passing } else { Stage::Stuck }
 }
 
-/// The phase of `pod`, or why it is not ready, in words: `Pending`, `Running, not ready`, `being deleted`.
-fn state(pod: &Pod) -> String {
-    if pod.metadata.deletion_timestamp.is_some() {
-        return "being deleted".to_owned();
-    }
-    match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
-        Some("Running") => "Running, but not ready".to_owned(),
-        Some(phase) if !phase.is_empty() => phase.to_owned(),
-        _ => "without a phase".to_owned(),
-    }
-}
-
 /// Looks whether the pull secrets of the template exist. One that does not is passed over by the kubelet: an image that
 /// needs it cannot be pulled, another can.
 pub(crate) fn pull_secrets(
@@ -101,10 +89,11 @@ pub(crate) fn missing(available: i32) -> Severity {
     if available == 0 { Severity::Error } else { Severity::Warning }
 }
 
-/// The failure of a workload with the pod that shows why.
-pub(crate) fn blamed(mut failure: Failure, of: &Object, pod: &Pod) -> Failure {
+/// The failure of a workload with the pod that shows it. Its phase, which a crash changes back and forth, is evidence and
+/// not part of the text.
+pub(crate) fn shown_by(failure: Failure, of: &Object, pod: &Pod) -> Failure {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let at = ObjectRef::of::<Pod>(of.namespace(), name);
     let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
-    failure.text = format!("{}; pod {name} is {}", failure.text, state(pod));
-    failure.seen(&ObjectRef::of::<Pod>(of.namespace(), name), ".status.phase", phase).hides([name])
+    failure.seen(&at, ".status.phase", phase).hides([name])
 }
