@@ -7,6 +7,7 @@ mod daemon_set;
 mod deployment;
 mod horizontal_pod_autoscaler;
 mod job;
+mod log;
 mod node;
 mod pod;
 mod pod_disruption_budget;
@@ -25,6 +26,7 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &deployment::DeploymentAnalyzer,
         &horizontal_pod_autoscaler::HorizontalPodAutoscalerAnalyzer,
         &job::JobAnalyzer,
+        &log::LogAnalyzer,
         &node::NodeAnalyzer,
         &pod_disruption_budget::PodDisruptionBudgetAnalyzer,
         &replica_set::ReplicaSetAnalyzer,
