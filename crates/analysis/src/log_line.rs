@@ -293,4 +293,12 @@ mod tests {
             let _ = shape(line);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_judged(line in r#"([a-zA-Z0-9é=:"'{}. _/-]|error|level=|no |\[){0,60}"#) {
+            let _ = tells_error(&line);
+            proptest::prop_assert!(shape(&line).chars().count() <= SHAPE);
+        }
+    }
 }

@@ -281,4 +281,14 @@ mod tests {
         assert_eq!(count("2025-06-01T12:30:00Z", "2026-06-01T12:40:00Z", 3), 3, "no further than asked");
         assert_eq!(count("2026-06-02T00:00:00Z", "2026-06-01T00:00:00Z", 3), 0, "backwards there are none");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_schedule_is_read_or_refused(text in r#"([0-9*/,?LW#@ -]|every |mon|jan|TZ=|1h|\.){0,16}"#) {
+            if let Ok(schedule) = Schedule::parse(&text, None) {
+                let now: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+                proptest::prop_assert!(schedule.before(now).is_none_or(|before| before < now));
+            }
+        }
+    }
 }

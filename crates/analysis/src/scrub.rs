@@ -426,4 +426,18 @@ mod tests {
             let _ = scrub(text);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_scrubbed_and_twice_is_once(text in r#"([a-zA-Z0-9é=:@/"'{}&. \\-]|://|token|password|Bearer |-----BEGIN |\n|\x1b\[){0,40}"#) {
+            let once = scrub(&text);
+            proptest::prop_assert_eq!(scrub(&once), once.clone());
+        }
+
+        #[test]
+        fn a_password_never_stays(before in "[a-z ]{0,12}", secret in "[A-Za-z0-9!%+]{6,30}", after in "( [a-z ]{0,12})?") {
+            let text = format!("{before} password={secret}{after}");
+            proptest::prop_assert!(!scrub(&text).contains(&format!("={secret}")), "{}", text);
+        }
+    }
 }

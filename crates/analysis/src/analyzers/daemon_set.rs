@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::words::names;
-use super::workload::{Stage, behind, pull_secrets, shown_by, stage};
+use super::workload::{Stage, behind, has_ended, pull_secrets, shown_by, stage};
 use crate::analyzer::Analyzer;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
@@ -40,9 +40,10 @@ impl Analyzer for DaemonSetAnalyzer {
         let selector = Selector::from(&spec.selector);
         let pods = view.all::<Pod>(object.namespace(), &selector);
         let Some(pods) = report.listed(CODE, format!("pods of {at}"), pods) else { return Ok(()) };
+        let pods: Vec<Pod> = pods.into_iter().filter(|pod| !has_ended(pod)).collect();
         let stuck = pods.iter().find(|pod| stage(pod, view.now()) == Stage::Stuck);
         let passing = pods.iter().filter(|pod| stage(pod, view.now()) == Stage::Passing).count();
-        if stuck.is_none() && on_the_way(spec, &status, passing) {
+        if stuck.is_none() && accounted_for(spec, &status, passing) {
             return Ok(());
         }
         let text = format!("DaemonSet {} is ready on {ready} of {wanted} nodes", at.path());
@@ -61,7 +62,7 @@ impl Analyzer for DaemonSetAnalyzer {
 
 /// Whether all that is missing is accounted for: by pods that are new or on their way out, and, while an update rolls, by a
 /// pod between its deletion and its making.
-fn on_the_way(spec: &DaemonSetSpec, status: &DaemonSetStatus, passing: usize) -> bool {
+fn accounted_for(spec: &DaemonSetSpec, status: &DaemonSetStatus, passing: usize) -> bool {
     let missing = status.desired_number_scheduled.saturating_sub(status.number_ready);
     let on_delete =
         spec.update_strategy.as_ref().is_some_and(|strategy| strategy.type_.as_deref() == Some("OnDelete"));
@@ -106,7 +107,11 @@ mod tests {
     #[test]
     fn cases() {
         let counts = |ready: i32, updated: i32| json!({"desiredNumberScheduled": 3, "numberReady": ready, "updatedNumberScheduled": updated});
-        let cases: [(&str, Object, Vec<Object>, &[&str]); 10] = [
+        let mut evicted = pod("e", OLD, "False").value().clone();
+        evicted["status"]["phase"] = json!("Failed");
+        let evicted = Object::new(evicted).unwrap();
+        let cases: [(&str, Object, Vec<Object>, &[&str]); 11] = [
+            ("an evicted pod was replaced", set(counts(2, 3)), vec![evicted, pod("a", NEW, "False")], &[]),
             ("no status yet", set(json!({})), vec![], &[]),
             ("ready everywhere", set(counts(3, 3)), vec![], &[]),
             ("no node for it", set(json!({"desiredNumberScheduled": 0, "numberReady": 0})), vec![], &[]),

@@ -2,21 +2,25 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus};
+use k8s_openapi::api::core::v1::Pod;
 
 use super::words::{because, names};
-use super::workload::{behind, missing, pull_secrets};
+use super::workload::{behind, missing, on_the_way, pull_secrets};
 use crate::analyzer::Analyzer;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object};
 use crate::report::Report;
-use crate::view::View;
+use crate::selector::Selector;
+use crate::view::{Typed, View};
 
 /// What a Deployment has as `progressDeadlineSeconds` if nobody says otherwise.
 const DEADLINE: i32 = 600;
 
 /// How long after the deadline the controller may take to say that it passed.
 const SLACK: SignedDuration = SignedDuration::from_mins(1);
+
+const UNAVAILABLE: &str = "ReplicasUnavailable";
 
 /// Looks at Deployments.
 pub(crate) struct DeploymentAnalyzer;
@@ -66,8 +70,13 @@ impl Analyzer for DeploymentAnalyzer {
         if available >= wanted || rolling(progressing, deadline, view) {
             return Ok(());
         }
+        let pods = view.all::<Pod>(object.namespace(), &Selector::from(&spec.selector));
+        let Some(pods) = report.listed(UNAVAILABLE, format!("pods of {at}"), pods) else { return Ok(()) };
+        if on_the_way(&pods, wanted, view.now()) {
+            return Ok(());
+        }
         let mut failure = Failure::new(
-            "ReplicasUnavailable",
+            UNAVAILABLE,
             missing(available),
             format!("Deployment {} has {available} of {wanted} replicas available", at.path()),
         )
@@ -222,6 +231,54 @@ mod tests {
         for (name, deployment, expected) in cases {
             assert_eq!(codes(&look(&["Deployment"], &deployment, &[])), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn scaling_up_and_from_zero_takes_its_time_and_is_no_failure() {
+        let pod = |name: &str, created: &str, phase: &str, ready: &str| {
+            let status = json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}]});
+            let labels = json!({"labels": {"app": "web"}, "creationTimestamp": created});
+            object(
+                "v1",
+                "Pod",
+                name,
+                json!({"metadata": labels, "spec": {"containers": []}, "status": status}),
+            )
+        };
+        let (new, old) = ("2026-06-01T11:55:00Z", "2026-06-01T09:00:00Z");
+        let subject = |wanted: i32, available: i32| {
+            let spec = json!({"replicas": wanted, "selector": {"matchLabels": {"app": "web"}}});
+            let conditions = json!([progressing("True", "NewReplicaSetAvailable", old), {"type": "Available", "status": "False"}]);
+            deployment(
+                spec,
+                json!({"replicas": wanted, "availableReplicas": available, "conditions": conditions}),
+            )
+        };
+        let evicted = pod("e", old, "Failed", "False");
+        let cases: [(&str, Object, Vec<Object>, &[&str]); 4] = [
+            ("from zero", subject(1, 0), vec![pod("a", new, "Pending", "False")], &[]),
+            (
+                "from one, beside an evicted pod",
+                subject(2, 1),
+                vec![pod("a", old, "Running", "True"), pod("b", new, "Running", "False"), evicted],
+                &[],
+            ),
+            ("too long", subject(1, 0), vec![pod("a", old, "Pending", "False")], &["ReplicasUnavailable"]),
+            (
+                "pods are not made",
+                subject(3, 1),
+                vec![pod("a", old, "Running", "True"), pod("b", new, "Pending", "False")],
+                &["ReplicasUnavailable"],
+            ),
+        ];
+        for (name, subject, pods, expected) in cases {
+            assert_eq!(codes(&look(&["Deployment"], &subject, &pods)), expected, "{name}");
+        }
+        let mut inventory = Inventory::of([subject(1, 0)]);
+        inventory.put_list(&GroupKind::of::<Pod>(), None, Err(Unverified::Forbidden));
+        let found = look_in(&["Deployment"], &subject(1, 0), &inventory);
+        assert!(codes(&found).is_empty());
+        assert_eq!(found.report.doubts()[0].code, "ReplicasUnavailable");
     }
 
     #[test]

@@ -37,8 +37,10 @@ impl Analyzer for StatefulSetAnalyzer {
         look.service(report);
         look.storage(report);
         let status = set.status.unwrap_or_default();
-        let untouched = status.observed_generation.is_none() && status.conditions.is_none();
-        if !behind(object, status.observed_generation) && !(untouched && status.replicas == 0) {
+        // As the API server makes it, before any controller.
+        let untouched =
+            status.observed_generation.is_none() && status.conditions.is_none() && status.replicas == 0;
+        if !untouched && !behind(object, status.observed_generation) {
             look.replicas(&status, report);
         }
         Ok(())

@@ -49,6 +49,18 @@ pub(crate) fn stage(pod: &Pod, now: Timestamp) -> Stage {
     if young { Stage::Passing } else { Stage::Stuck }
 }
 
+/// Whether a pod has ended, as one that was evicted: it stays until somebody takes it away, and its controller has made
+/// another.
+pub(crate) fn has_ended(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+/// Whether `wanted` pods are on their way, if not ready: what is to be seen while a workload scales up, also from zero.
+pub(crate) fn on_the_way(pods: &[Pod], wanted: i32, now: Timestamp) -> bool {
+    let stages: Vec<Stage> = pods.iter().filter(|pod| !has_ended(pod)).map(|pod| stage(pod, now)).collect();
+    !stages.contains(&Stage::Stuck) && i32::try_from(stages.len()).unwrap_or(i32::MAX) >= wanted
+}
+
 /// Looks whether the pull secrets of the template exist. One that does not is passed over by the kubelet: an image that
 /// needs it cannot be pulled, another can.
 pub(crate) fn pull_secrets(
