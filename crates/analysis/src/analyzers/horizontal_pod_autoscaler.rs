@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerSpec, MetricSpec,
 };
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
+use super::requests::{lacks, selector};
 use super::words::{because, names};
 use super::workload::behind;
 use crate::analyzer::Analyzer;
@@ -15,7 +15,6 @@ use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object, ObjectRef};
 use crate::report::Report;
-use crate::selector::Selector;
 use crate::view::{Lookup, Typed, Unverified, View};
 
 /// Set on a ScaledObject: KEDA leaves its workload alone for now.
@@ -244,50 +243,10 @@ fn wanted(metrics: Option<&[MetricSpec]>) -> Vec<(usize, String, Option<&str>)> 
     wanted
 }
 
-/// What selects the pods of a workload: a selector of labels, or, of a ReplicationController, the labels themselves. Where
-/// the kind has none that can be understood, as some custom ones, its scale subresource has, which nobody reads here.
-fn selector(target: &Object) -> Option<Selector> {
-    let selector = target.value().pointer("/spec/selector").filter(|selector| selector.is_object())?;
-    if selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some() {
-        return Some(Selector::from(&serde_json::from_value(selector.clone()).ok()?));
-    }
-    let labels: BTreeMap<String, String> = selector
-        .as_object()?
-        .iter()
-        .map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect::<Option<_>>()?;
-    if labels.is_empty() { None } else { Some(Selector::labels(&labels)) }
-}
-
-/// The containers of a pod that request none of `resource`, by their place and name: those that run along with it, so no
-/// init containers but sidecars. A limit is a request too, unless one is written. Requests of the whole pod do for all.
-fn lacks(spec: Option<&PodSpec>, resource: &str, only: Option<&str>) -> Vec<(String, String)> {
-    let Some(spec) = spec else { return Vec::new() };
-    let has = |requests: Option<&Value>| requests.is_some_and(|requests| requests.get(resource).is_some());
-    let whole = spec.resources.as_ref().and_then(|whole| serde_json::to_value(whole).ok());
-    if only.is_none() && whole.is_some_and(|whole| has(whole.get("requests")) || has(whole.get("limits"))) {
-        return Vec::new();
-    }
-    let requests = |container: &Container| {
-        let resources = container.resources.as_ref();
-        let of = |map: Option<&BTreeMap<_, _>>| {
-            map.is_some_and(|map: &BTreeMap<String, _>| map.contains_key(resource))
-        };
-        resources.is_some_and(|resources| of(resources.requests.as_ref()) || of(resources.limits.as_ref()))
-    };
-    let sidecars = spec.init_containers.iter().flatten().enumerate();
-    let sidecars = sidecars.filter(|(_, one)| one.restart_policy.as_deref() == Some("Always"));
-    let all = spec.containers.iter().enumerate().map(|(n, one)| (format!("containers[{n}]"), one));
-    all.chain(sidecars.map(|(n, one)| (format!("initContainers[{n}]"), one)))
-        .filter(|(_, one)| only.is_none_or(|only| one.name == only) && !requests(one))
-        .map(|(place, one)| (place, one.name.clone()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::analyzers::testing::{codes, look, look_in, object};

@@ -12,6 +12,7 @@ mod node;
 mod pod;
 mod pod_disruption_budget;
 mod replica_set;
+mod requests;
 mod stateful_set;
 mod words;
 mod workload;
