@@ -7,7 +7,7 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
-use super::requests::{lacks, selector};
+use super::requests::{has_default, lacks, selector};
 use super::words::{because, names};
 use super::workload::behind;
 use crate::analyzer::Analyzer;
@@ -135,7 +135,14 @@ impl Look<'_> {
         }
         if !seen {
             for (n, resource, container) in &wanted {
-                for (place, container) in lacks(template.as_ref(), resource, *container) {
+                let without = lacks(template.as_ref(), resource, *container);
+                let namespace = self.object.namespace();
+                if without.is_empty()
+                    || has_default(namespace, resource, self.view, CODE, report) != Some(false)
+                {
+                    continue;
+                }
+                for (place, container) in without {
                     let path = format!(".spec.template.spec.{place}.resources.requests.{resource}");
                     lacking.entry((*n, container)).or_insert_with(|| (target.reference(), path));
                 }
@@ -423,8 +430,11 @@ mod tests {
         let target = deployment(json!([{"name": "a"}]));
         let admitted = pod(json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}]}));
         assert!(codes(&look(NAME, &subject, &[target.clone(), admitted])).is_empty());
-        let found = look(NAME, &subject, &[target]);
+        let found = look(NAME, &subject, std::slice::from_ref(&target));
         assert_eq!(codes(&found), ["ResourceRequestMissing"]);
+        let limits = json!({"spec": {"limits": [{"type": "Container", "defaultRequest": {"cpu": "100m"}}]}});
+        let range = object("v1", "LimitRange", "defaults", limits);
+        assert!(codes(&look(NAME, &subject, &[target, range])).is_empty(), "the namespace gives one");
         let evidence = &found.report.failures()[0].evidence[1];
         assert_eq!(evidence.path, ".spec.template.spec.containers[0].resources.requests.cpu");
     }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, LimitRange, PodSpec};
 use serde_json::Value;
 
+use crate::kind::GroupKind;
 use crate::object::Object;
+use crate::report::Report;
 use crate::selector::Selector;
+use crate::view::View;
 
 /// What selects the pods of a workload: a selector of labels, or, of a ReplicationController, the labels themselves. Where
 /// the kind has none that can be understood, as some custom ones, its scale subresource has, which nobody reads here.
@@ -46,6 +49,28 @@ pub(crate) fn lacks(spec: Option<&PodSpec>, resource: &str, only: Option<&str>) 
         .filter(|(_, one)| only.is_none_or(|only| one.name == only) && !requests(one))
         .map(|(place, one)| (place, one.name.clone()))
         .collect()
+}
+
+/// Whether the namespace gives a request for `resource` to containers that have none; with a doubt about `code` if that
+/// could not be read.
+pub(crate) fn has_default(
+    namespace: Option<&str>,
+    resource: &str,
+    view: &dyn View,
+    code: &str,
+    report: &mut Report,
+) -> Option<bool> {
+    let ranges = view.list(&GroupKind::of::<LimitRange>(), namespace, &Selector::everything());
+    let ranges = report.listed(code, format!("LimitRanges of {}", namespace.unwrap_or_default()), ranges)?;
+    let gives = |limit: &Value| {
+        let has = |field: &str| limit.get(field).is_some_and(|given| given.get(resource).is_some());
+        limit.get("type").and_then(Value::as_str) == Some("Container")
+            && (has("defaultRequest") || has("default"))
+    };
+    Some(ranges.iter().any(|range| {
+        let limits = range.value().pointer("/spec/limits").and_then(Value::as_array);
+        limits.is_some_and(|limits| limits.iter().any(gives))
+    }))
 }
 
 #[cfg(test)]
