@@ -15,7 +15,7 @@
 //! | [`result`], [`severity`] | [`ResultObject`]: a finding; [`Severity`]: how bad it is |
 //! | [`mutation`] | [`Mutation`]: a proposed change, and its [`Phase`] |
 //! | [`rules`], [`warnings`] | what is refused; what is accepted and works in another way than it says |
-//! | [`name`], [`fingerprint`] | names of `Result` objects; what makes a finding the same finding |
+//! | [`name`], [`fingerprint`] | names and labels of `Result` objects; what makes a finding the same finding |
 //! | [`kubeconfig`] | [`RemoteCluster`]: what may be used of somebody's kubeconfig |
 //!
 //! The invariant: **what the original's CRD accepts, these CRDs accept.** Rules are about fields that are new.
@@ -48,7 +48,7 @@ pub use cache::RemoteCache;
 pub use fingerprint::{canonical, content_hash, fingerprint};
 pub use kubeconfig::{Credentials, Refusal, RemoteCluster};
 pub use mutation::{Mutation, MutationSpec, MutationStatus, Phase};
-pub use name::result_name;
+pub use name::{label_value, result_labels, result_name};
 pub use pod::{Image, PodDelta, Toleration};
 pub use prompt::Prompt;
 pub use result::{Evidence, Failure, Lifecycle, ResultObject, ResultSpec, ResultStatus};

@@ -1,6 +1,10 @@
-//! Names of `Result` objects.
+//! Names and labels of `Result` objects.
+
+use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
+
+use super::{BACKEND_LABEL, Backend, NAME_LABEL, NAMESPACE_LABEL};
 
 /// Longest name: so it can be the value of a label too.
 const MAX_NAME: usize = 63;
@@ -27,6 +31,24 @@ pub fn result_name(k8sgpt: &str, kind: &str, namespace: Option<&str>, name: &str
     let slug = slug.trim_end_matches('-');
     let hash = &hash[..HASH_DIGITS];
     if slug.is_empty() { hash.to_owned() } else { format!("{slug}-{hash}") }
+}
+
+/// Labels of a `Result`, by which those of one `K8sGPT` are found: its name and namespace, and the backend if one explains.
+pub fn result_labels(k8sgpt: &str, namespace: &str, backend: Option<Backend>) -> BTreeMap<String, String> {
+    let fixed = [(NAME_LABEL, label_value(k8sgpt)), (NAMESPACE_LABEL, label_value(namespace))];
+    let backend = backend.map(|backend| (BACKEND_LABEL, backend.as_str().to_owned()));
+    fixed.into_iter().chain(backend).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The value of a label for the name of an object, which may be longer than a label's value: then its beginning and a hash.
+pub fn label_value(name: &str) -> String {
+    if name.len() <= MAX_NAME {
+        return name.to_owned();
+    }
+    let end =
+        (0..=MAX_NAME - HASH_DIGITS - 1).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
+    let hash = hash(&[name]);
+    format!("{}-{}", &name[..end], &hash[..HASH_DIGITS])
 }
 
 /// Hex SHA-256 of texts, in which no two lists of texts are alike.
@@ -90,6 +112,19 @@ mod tests {
             assert!(is_label(&made), "{name}: {made}");
         }
         assert!(is_label(&result_name("", "", None, "/")));
+    }
+
+    #[test]
+    fn a_name_that_is_no_labels_value_is_shortened_and_stays_its_own() {
+        let long = |last: &str| format!("{}{last}", "a.b".repeat(40));
+        let (one, other) = (label_value(&long("x")), label_value(&long("y")));
+        assert!(one.len() == 63 && other.len() == 63 && one != other, "{one} {other}");
+        assert_eq!(label_value("k8sgpt-sample.eu"), "k8sgpt-sample.eu");
+        let labels = result_labels("capi", "default", Some(Backend::OpenAi));
+        assert_eq!(labels["k8sgpts.k8sgpt.ai/name"], "capi");
+        assert_eq!(labels["k8sgpts.k8sgpt.ai/namespace"], "default");
+        assert_eq!(labels["k8sgpts.k8sgpt.ai/backend"], "openai");
+        assert_eq!(result_labels("capi", "default", None).len(), 2);
     }
 
     proptest! {
