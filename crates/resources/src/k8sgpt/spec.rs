@@ -72,7 +72,7 @@ pub struct K8sGptSpec {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<Prompt>,
-    /// Who is told about findings. For more than one, and for all further fields, sinks.
+    /// Who is told about findings. For more than one: sinks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<Sink>,
     /// Who is told about findings, any number, each with a name; besides sink.
@@ -90,8 +90,9 @@ pub struct K8sGptSpec {
     /// Where explanations are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_cache: Option<RemoteCache>,
-    /// Key of a Secret with a kubeconfig of the cluster that is analysed; absent means this one. Of the kubeconfig only
-    /// inline certificates and tokens are used; one with programs, files or without TLS is refused.
+    /// Key of a Secret with a kubeconfig of the cluster that is analysed; absent means this one. Without a key it is value,
+    /// as the Cluster API writes it. Of the kubeconfig only inline certificates and tokens are used; one with programs, files
+    /// or without TLS is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<KeyRef>,
     /// Further things to do.
@@ -253,6 +254,9 @@ pub struct Trivy {
     pub namespace: Option<String>,
 }
 
+/// Key of a kubeconfig in its Secret, as the Cluster API writes it.
+pub const KUBECONFIG_KEY: &str = "value";
+
 impl K8sGpt {
     /// Reads an object as the API server has it. As in Kubernetes, null is the same as absent, and what is not known here
     /// is passed over.
@@ -289,6 +293,14 @@ impl K8sGptSpec {
             Some(only) => Some(if self.looks_at(only) { vec![only] } else { Vec::new() }),
             None => self.target_namespaces.as_ref()?.names(),
         }
+    }
+
+    /// The Secret and its key that hold the kubeconfig of the cluster that is analysed; `None` means this one. A reference
+    /// without a name has an empty one: then no cluster is analysed, and not this one instead.
+    pub fn kubeconfig(&self) -> Option<(&str, &str)> {
+        let reference = self.kubeconfig.as_ref()?;
+        let name = reference.name.as_deref().unwrap_or_default();
+        Some((name, reference.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(KUBECONFIG_KEY)))
     }
 
     /// Whether a model explains findings.
@@ -336,6 +348,19 @@ mod tests {
             spec(json!({ "targetNamespaces": { "include": ["b", "a"] } })).namespaces(),
             Some(vec!["a", "b"])
         );
+    }
+
+    #[test]
+    fn a_kubeconfig_stands_where_the_cluster_api_writes_it() {
+        let of = |fields: Value| from_value::<K8sGptSpec>(json!({ "kubeconfig": fields })).unwrap();
+        assert_eq!(of(json!({ "name": "a" })).kubeconfig(), Some(("a", "value")));
+        assert_eq!(of(json!({ "name": "a", "key": "config" })).kubeconfig(), Some(("a", "config")));
+        assert_eq!(
+            of(json!({ "key": "config" })).kubeconfig(),
+            Some(("", "config")),
+            "never this cluster instead"
+        );
+        assert_eq!(K8sGptSpec::default().kubeconfig(), None);
     }
 
     #[test]

@@ -93,6 +93,13 @@ pub fn warnings(spec: &K8sGptSpec) -> Vec<Warning> {
     {
         say(INCOMPLETE, "spec.sink", "nobody is told: set secret or webhook".to_owned());
     }
+    if spec.kubeconfig().is_some_and(|(name, _)| name.is_empty()) {
+        say(
+            INCOMPLETE,
+            "spec.kubeconfig.name",
+            "no cluster is analysed: name the Secret, or remove kubeconfig".to_owned(),
+        );
+    }
     found.extend(of_model(spec));
     found
 }
@@ -231,6 +238,7 @@ mod tests {
         one(json!({ "remoteCache": caches }), CACHE_IGNORED, "spec.remoteCache");
         one(json!({ "customAnalyzers": [{ "name": "a" }] }), INCOMPLETE, "spec.customAnalyzers[0]");
         one(json!({ "sink": { "type": "slack" } }), INCOMPLETE, "spec.sink");
+        one(json!({ "kubeconfig": { "key": "value" } }), INCOMPLETE, "spec.kubeconfig.name");
     }
 
     #[test]
