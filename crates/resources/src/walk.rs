@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Delay, Problem, Severity, Step,
-    k8sgpt::{self, schedule, sink},
+    k8sgpt::{self, schedule, sink, stamp},
     policy::{DELAY_PATTERN, WORKERS_PATTERN},
     quantity::{QUANTITY_PATTERN, is_quantity},
 };
@@ -107,6 +107,7 @@ impl Walk {
             Some(sink::NAME_PATTERN) if !sink::is_name(text) => {
                 "a-z, 0-9 and '-', with '-' neither first nor last"
             }
+            Some(stamp::PATTERN) if !stamp::is_moment(text) => "a point in time such as 2026-12-31T00:00:00Z",
             _ => return,
         };
         self.error(format!("must be {wanted}, not {}", shown(value)));
@@ -131,6 +132,7 @@ impl Walk {
                 Some(_) if value.is_null() => {}
                 Some(field) => walk.value(value, field),
                 None if *others == Value::Bool(false) => walk.unknown(name, fields),
+                None if value.is_null() => {}
                 None => walk.value(value, others),
             });
         }
@@ -272,6 +274,7 @@ mod tests {
             QUANTITY_PATTERN,
             schedule::INTERVAL_PATTERN,
             sink::NAME_PATTERN,
+            stamp::PATTERN,
         ];
         known.sort_unstable();
         assert_eq!(found, known);

@@ -37,7 +37,7 @@ pub mod scope;
 pub mod severity;
 pub mod sink;
 pub mod spec;
-mod stamp;
+pub mod stamp;
 pub mod status;
 pub mod suppress;
 pub mod warnings;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{Problem, Step, check::path_text, walk};
 
-use super::{KIND, stamp};
+use super::KIND;
 
 /// One rule about a part of a `K8sGPT`.
 #[derive(Debug)]
@@ -85,12 +85,6 @@ pub fn check(manifest: &Value) -> Vec<Problem> {
                 problems.push(Problem::error(path, format!("{} stands there twice", part[key])));
             }
             seen.push(&part[key]);
-        }
-    }
-    for (mut path, part) in parts(manifest, "spec.suppress[]") {
-        if part["until"].as_str().is_some_and(|until| !stamp::is_rfc3339(until)) {
-            path.push(Step::Key("until".to_owned()));
-            problems.push(Problem::error(path, "must be a point in time such as 2026-12-31T00:00:00Z"));
         }
     }
     problems

@@ -1,7 +1,20 @@
 //! Points in time as text.
 
-/// Whether a text is a point in time as RFC 3339 writes it and the API server takes it.
-pub(super) fn is_rfc3339(text: &str) -> bool {
+/// Form of a point in time, for the schema. It is no `format`, because with one the API server takes lists for texts.
+pub const PATTERN: &str =
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
+
+/// Whether a text is what [`PATTERN`] says: it has the form of a point in time.
+pub fn is_moment(text: &str) -> bool {
+    let Some((moment, rest)) = text.as_bytes().split_at_checked(19) else { return false };
+    let zone = fraction(rest);
+    let lower = moment.to_ascii_lowercase();
+    is_shape(&lower, "dddd-dd-ddtdd:dd:dd")
+        && (matches!(zone, [b'Z' | b'z']) || is_shape(zone, "+dd:dd") || is_shape(zone, "-dd:dd"))
+}
+
+/// Whether a text is a point in time as RFC 3339 writes it.
+pub fn is_rfc3339(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some((date, rest)) = bytes.split_at_checked(10) else { return false };
     let Some((separator, rest)) = rest.split_first() else { return false };
@@ -104,6 +117,18 @@ mod tests {
             "2026-11-21T19:20:00ZZ",
         ] {
             assert!(!is_rfc3339(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_moment_has_the_form_of_a_point_in_time_and_maybe_a_day_that_there_is_not() {
+        for form in ["2026-11-21T19:20:00Z", "2026-13-99T99:99:99.5+99:99", "2026-11-21t19:20:00z"] {
+            assert!(is_moment(form), "{form}");
+        }
+        for wrong in
+            ["", "2026-11-21", "2026-11-21T19:20:00", "2026-11-21T19:20:00.Z", "2026-11-21T19:20:00Zé", "x"]
+        {
+            assert!(!is_moment(wrong), "{wrong}");
         }
     }
 

@@ -25,8 +25,9 @@ pub struct Suppression {
     #[cfg_attr(feature = "schema", schemars(length(max = MAX_EXPRESSION)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// When this ends, as RFC 3339, for example 2026-12-31T00:00:00Z. Absent means never.
-    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    /// When this ends, as RFC 3339, for example 2026-12-31T00:00:00Z. Absent means never. A day that no calendar has counts as
+    /// past.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = super::stamp::PATTERN)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Why; for people.

@@ -1,6 +1,6 @@
 //! What a manifest says and what is done in another way: it is accepted, because the original accepts it, and told.
 
-use super::{Backend, Image, K8sGptSpec, ai::positive, cache::Cache};
+use super::{Backend, Image, K8sGptSpec, ai::positive, cache::Cache, stamp::is_rfc3339};
 
 /// Something that works in another way than the manifest says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,12 @@ pub fn warnings(spec: &K8sGptSpec) -> Vec<Warning> {
         && sink.secret.is_none()
     {
         say(INCOMPLETE, "spec.sink", "nobody is told: set secret or webhook".to_owned());
+    }
+    for (at, suppression) in spec.suppress.iter().enumerate() {
+        if let Some(until) = suppression.until.as_deref().filter(|until| !is_rfc3339(until)) {
+            let field = format!("spec.suppress[{at}].until");
+            say(INCOMPLETE, &field, format!("{until:?} is no day of a calendar, so nothing is suppressed"));
+        }
     }
     if spec.kubeconfig().is_some_and(|(name, _)| name.is_empty()) {
         say(
@@ -238,6 +244,8 @@ mod tests {
         one(json!({ "remoteCache": caches }), CACHE_IGNORED, "spec.remoteCache");
         one(json!({ "customAnalyzers": [{ "name": "a" }] }), INCOMPLETE, "spec.customAnalyzers[0]");
         one(json!({ "sink": { "type": "slack" } }), INCOMPLETE, "spec.sink");
+        let never = json!({ "kind": "Pod", "until": "2026-02-30T00:00:00Z" });
+        one(json!({ "suppress": [never] }), INCOMPLETE, "spec.suppress[0].until");
         one(json!({ "kubeconfig": { "key": "value" } }), INCOMPLETE, "spec.kubeconfig.name");
     }
 
