@@ -2,12 +2,26 @@
 
 use crate::analyzer::Analyzer;
 
+mod config_map;
+mod deletion;
 mod pod;
+mod storage_claim;
+mod storage_class;
+mod storage_volume;
 
 /// All analyzers there are.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Analyzer] {
-    &[&pod::PodAnalyzer]
+    &[
+        &config_map::ConfigMapAnalyzer,
+        &deletion::ClaimDeletion,
+        &deletion::NamespaceDeletion,
+        &deletion::VolumeDeletion,
+        &pod::PodAnalyzer,
+        &storage_claim::StorageClaimAnalyzer,
+        &storage_class::StorageClassAnalyzer,
+        &storage_volume::StorageVolumeAnalyzer,
+    ]
 }
 
 #[cfg(test)]
