@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_name_of_a_group_stands_for_all_of_the_group() {
         let parts = |name: &str| Selection::new(&[name], &[], &[]).unwrap().names().count();
-        for (group, least) in [("Storage", 3), ("deletion", 3)] {
+        for (group, least) in [("Storage", 3), ("deletion", 3), ("SECURITY", 4)] {
             let names = Selection::new(&[group], &[], &[]).unwrap();
             assert!(parts(group) >= least, "{group}");
             assert!(names.names().all(|name| name.to_lowercase().starts_with(&group.to_lowercase())));

@@ -5,6 +5,9 @@ use crate::analyzer::Analyzer;
 mod config_map;
 mod deletion;
 mod pod;
+mod security_account;
+mod security_binding;
+mod security_pod;
 mod storage_claim;
 mod storage_class;
 mod storage_volume;
@@ -18,6 +21,10 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &deletion::NamespaceDeletion,
         &deletion::VolumeDeletion,
         &pod::PodAnalyzer,
+        &security_account::SecurityAccountAnalyzer,
+        &security_binding::SecurityClusterRoleBinding,
+        &security_binding::SecurityRoleBinding,
+        &security_pod::SecurityPodAnalyzer,
         &storage_claim::StorageClaimAnalyzer,
         &storage_class::StorageClassAnalyzer,
         &storage_volume::StorageVolumeAnalyzer,
