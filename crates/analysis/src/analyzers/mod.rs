@@ -2,13 +2,34 @@
 
 use crate::analyzer::Analyzer;
 
+mod config_map;
+mod deletion;
 mod pod;
 mod words;
+mod security_account;
+mod security_binding;
+mod security_pod;
+mod storage_claim;
+mod storage_class;
+mod storage_volume;
 
 /// All analyzers there are.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Analyzer] {
-    &[&pod::PodAnalyzer]
+    &[
+        &config_map::ConfigMapAnalyzer,
+        &deletion::ClaimDeletion,
+        &deletion::NamespaceDeletion,
+        &deletion::VolumeDeletion,
+        &pod::PodAnalyzer,
+        &security_account::SecurityAccountAnalyzer,
+        &security_binding::SecurityClusterRoleBinding,
+        &security_binding::SecurityRoleBinding,
+        &security_pod::SecurityPodAnalyzer,
+        &storage_claim::StorageClaimAnalyzer,
+        &storage_class::StorageClassAnalyzer,
+        &storage_volume::StorageVolumeAnalyzer,
+    ]
 }
 
 #[cfg(test)]
