@@ -4,14 +4,20 @@ use crate::analyzer::Analyzer;
 
 mod config_map;
 mod deletion;
+mod ingress;
+mod listing;
+mod network_policy;
 mod pod;
-mod words;
+mod pod_maker;
 mod security_account;
 mod security_binding;
 mod security_pod;
+mod served;
+mod service;
 mod storage_claim;
 mod storage_class;
 mod storage_volume;
+mod words;
 
 /// All analyzers there are.
 #[must_use]
@@ -21,11 +27,14 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &deletion::ClaimDeletion,
         &deletion::NamespaceDeletion,
         &deletion::VolumeDeletion,
+        &ingress::IngressAnalyzer,
+        &network_policy::NetworkPolicyAnalyzer,
         &pod::PodAnalyzer,
         &security_account::SecurityAccountAnalyzer,
         &security_binding::SecurityClusterRoleBinding,
         &security_binding::SecurityRoleBinding,
         &security_pod::SecurityPodAnalyzer,
+        &service::ServiceAnalyzer,
         &storage_claim::StorageClaimAnalyzer,
         &storage_class::StorageClassAnalyzer,
         &storage_volume::StorageVolumeAnalyzer,
