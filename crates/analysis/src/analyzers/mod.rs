@@ -2,9 +2,15 @@
 
 use crate::analyzer::Analyzer;
 
+mod condition;
 mod config_map;
 mod deletion;
+mod gateway;
+mod gateway_api;
+mod gateway_class;
+mod http_route;
 mod ingress;
+mod json;
 mod listing;
 mod network_policy;
 mod pod;
@@ -27,6 +33,9 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &deletion::ClaimDeletion,
         &deletion::NamespaceDeletion,
         &deletion::VolumeDeletion,
+        &gateway::GatewayAnalyzer,
+        &gateway_class::GatewayClassAnalyzer,
+        &http_route::HttpRouteAnalyzer,
         &ingress::IngressAnalyzer,
         &network_policy::NetworkPolicyAnalyzer,
         &pod::PodAnalyzer,
