@@ -2,6 +2,7 @@
 
 use crate::analyzer::Analyzer;
 
+mod certificate;
 mod condition;
 mod config_map;
 mod deletion;
@@ -23,6 +24,7 @@ mod service;
 mod storage_claim;
 mod storage_class;
 mod storage_volume;
+mod webhook;
 mod words;
 
 /// All analyzers there are.
@@ -47,6 +49,8 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &storage_claim::StorageClaimAnalyzer,
         &storage_class::StorageClassAnalyzer,
         &storage_volume::StorageVolumeAnalyzer,
+        &webhook::MutatingWebhookAnalyzer,
+        &webhook::ValidatingWebhookAnalyzer,
     ]
 }
 
