@@ -40,10 +40,12 @@ pub fn latest_for<'a>(events: &'a [Event], reasons: &[&str]) -> Option<&'a Event
     })
 }
 
-/// The warnings that stand: of each reason the latest, unless a later event says that all is well now. By reason.
+/// The warnings that stand: of each reason the latest, unless a later event says that all is well now. That something is
+/// tried again (`EnsuringLoadBalancer`) says nothing yet. By reason.
 #[must_use]
 pub fn standing_warnings(events: &[Event]) -> Vec<&Event> {
-    let good = events.iter().filter(|event| event.type_.as_deref() == Some("Normal")).map(last_seen).max();
+    let is_good = |event: &&Event| event.type_.as_deref() == Some("Normal") && !is_attempt(event);
+    let good = events.iter().filter(is_good).map(last_seen).max();
     let mut standing: BTreeMap<&str, &Event> = BTreeMap::new();
     for event in events {
         let says = event.message.as_deref().is_some_and(|message| !message.is_empty());
@@ -56,6 +58,13 @@ pub fn standing_warnings(events: &[Event]) -> Vec<&Event> {
         }
     }
     standing.into_values().collect()
+}
+
+/// Whether the first word of the event's reason says what is being done, rather than what was: `Ensuring…`, `Updating…`.
+fn is_attempt(event: &Event) -> bool {
+    let reason = event.reason.as_deref().unwrap_or_default();
+    let ends = reason.char_indices().skip(1).find(|(_, letter)| letter.is_ascii_uppercase());
+    reason[..ends.map_or(reason.len(), |(at, _)| at)].ends_with("ing")
 }
 
 #[cfg(test)]
@@ -106,5 +115,7 @@ mod tests {
             standing_warnings(&events).iter().map(|event| event.metadata.name.clone().unwrap()).collect();
         assert_eq!(standing, ["B.2026-01-01T00:00:04Z"], "the latest of its reason");
         assert_eq!(standing_warnings(&events[..1]).len(), 1);
+        let tried = [events[0].clone(), at("Normal", "EnsuringLoadBalancer", "2026-01-01T00:00:02Z")];
+        assert_eq!(standing_warnings(&tried).len(), 1, "an attempt heals nothing");
     }
 }

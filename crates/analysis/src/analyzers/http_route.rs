@@ -240,7 +240,7 @@ impl Look<'_> {
     }
 
     fn fail(&self, code: &str, text: String, about: &ObjectRef, path: String, report: &mut Report) {
-        let pointer = path.replace('.', "/").replace('[', "/").replace(']', "");
+        let pointer = path.replace(['.', '['], "/").replace(']', "");
         let value = self.object.value().pointer(&pointer).and_then(|value| match value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),

@@ -91,7 +91,7 @@ impl Look<'_> {
     fn opens(&self, reach: Reach, direction: Direction, rule: usize, report: &mut Report) {
         let (name, namespace) = (self.object.name(), self.object.namespace().unwrap_or_default());
         let (code, severity, what) = match (reach, direction) {
-            (Reach::Some, _) => return,
+            (Reach::Some, _) | (Reach::EveryPod, Direction::Out) => return,
             (Reach::Everybody, Direction::In) => (
                 "NetworkPolicyOpensToAll",
                 Severity::Warning,
@@ -107,7 +107,6 @@ impl Look<'_> {
                 Severity::Info,
                 format!("opens every pod of the namespace {namespace} to every pod of the cluster"),
             ),
-            (Reach::EveryPod, Direction::Out) => return,
         };
         let (path, field) = match direction {
             Direction::In => (format!(".spec.ingress[{rule}]"), "networkpolicy.spec.ingress"),

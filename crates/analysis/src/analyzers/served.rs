@@ -4,8 +4,7 @@
 use crate::report::Report;
 use crate::view::{Lookup, Unverified};
 
-/// As [`Report::known`], for a kind that a cluster need not have.
-#[expect(clippy::option_option, reason = "none: nobody can say; some none: not there")]
+/// As [`Report::known`], for a kind that a cluster need not have: none, nobody can say; some none, it is not there.
 pub(crate) fn known_if_served<T>(
     report: &mut Report,
     code: &str,
