@@ -14,6 +14,7 @@ mod ingress;
 mod json;
 mod listing;
 mod network_policy;
+mod persistent_volume_claim;
 mod pod;
 mod pod_maker;
 mod security_account;
@@ -40,6 +41,7 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &http_route::HttpRouteAnalyzer,
         &ingress::IngressAnalyzer,
         &network_policy::NetworkPolicyAnalyzer,
+        &persistent_volume_claim::ClaimAnalyzer,
         &pod::PodAnalyzer,
         &security_account::SecurityAccountAnalyzer,
         &security_binding::SecurityClusterRoleBinding,
