@@ -17,6 +17,7 @@ mod network_policy;
 mod persistent_volume_claim;
 mod pod;
 mod pod_maker;
+mod scaled_object;
 mod security_account;
 mod security_binding;
 mod security_pod;
@@ -43,6 +44,7 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &network_policy::NetworkPolicyAnalyzer,
         &persistent_volume_claim::ClaimAnalyzer,
         &pod::PodAnalyzer,
+        &scaled_object::ScaledObjectAnalyzer,
         &security_account::SecurityAccountAnalyzer,
         &security_binding::SecurityClusterRoleBinding,
         &security_binding::SecurityRoleBinding,
