@@ -17,6 +17,7 @@ mod network_policy;
 mod persistent_volume_claim;
 mod pod;
 mod pod_maker;
+mod policy_report;
 mod scaled_object;
 mod security_account;
 mod security_binding;
@@ -44,6 +45,8 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &network_policy::NetworkPolicyAnalyzer,
         &persistent_volume_claim::ClaimAnalyzer,
         &pod::PodAnalyzer,
+        &policy_report::ClusterPolicyReportAnalyzer,
+        &policy_report::PolicyReportAnalyzer,
         &scaled_object::ScaledObjectAnalyzer,
         &security_account::SecurityAccountAnalyzer,
         &security_binding::SecurityClusterRoleBinding,
