@@ -6,6 +6,7 @@ mod certificate;
 mod condition;
 mod config_map;
 mod deletion;
+mod endpoints;
 mod gateway;
 mod gateway_api;
 mod gateway_class;

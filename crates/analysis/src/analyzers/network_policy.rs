@@ -279,6 +279,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_selector_without_rules_is_a_default_deny_and_no_failure() {
+        for spec in
+            [json!({"podSelector": {}}), json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})]
+        {
+            assert!(codes(&look(&["NetworkPolicy"], &policy(spec), &[pod("web")])).is_empty());
+        }
+    }
+
+    #[test]
     fn a_selector_of_expressions_alone_is_not_a_selector_of_everything() {
         let spec = json!({"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
             "ingress": [{}]});

@@ -1,13 +1,14 @@
 //! Services: whether anything answers behind them. The subject is the Service, told by its EndpointSlices.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort, ServiceSpec};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::api::discovery::v1::Endpoint;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::analyzer::Analyzer;
+use crate::analyzers::endpoints::{Backend, Endpoints};
 use crate::analyzers::listing::some_of;
 use crate::analyzers::pod_maker::{SCALED, making};
 use crate::event::{self, standing_warnings};
@@ -18,24 +19,25 @@ use crate::report::Report;
 use crate::selector::Selector;
 use crate::view::{Typed, View};
 
-/// The label by which an EndpointSlice belongs to a Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-
 /// On a Service that exists only to elect a leader: nobody ever answers on it.
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// How long a pod may take to become ready while others serve, before it is worth a word: a rollout starts pods.
 const STARTING: SignedDuration = SignedDuration::from_mins(2);
 
-/// How many endpoints are looked at and told one by one; the rest is a number.
+/// How many backends are told by name; the rest is a number.
 const TOLD: usize = 10;
 
+/// How many pods are looked up to see whether they are late: of a large Service in a rollout, hundreds are starting.
+const LOOKED_UP: usize = 20;
+
 /// What cannot be known without the EndpointSlices.
-const BY_ENDPOINTS: [&str; 4] = [
+const BY_ENDPOINTS: [&str; 5] = [
     "ServiceWithoutEndpoints",
     "ServiceScaledToZero",
     "ServiceHasNoReadyEndpoints",
     "ServiceEndpointsNotReady",
+    "ServicePortUnknown",
 ];
 
 /// Looks at Services.
@@ -58,7 +60,6 @@ impl Analyzer for ServiceAnalyzer {
         look.warned(report);
         if look.is_served_by_selected_pods() {
             look.endpoints(report);
-            look.named_ports(report);
         }
         Ok(())
     }
@@ -100,51 +101,32 @@ impl Look<'_> {
     }
 
     fn endpoints(&self, report: &mut Report) {
-        let label = BTreeMap::from([(SERVICE_NAME.to_owned(), self.object.name().to_owned())]);
-        let slices: Vec<EndpointSlice> =
-            match self.view.all(self.object.namespace(), &Selector::labels(&label)) {
-                Ok(slices) => slices,
-                Err(why) => {
-                    for code in BY_ENDPOINTS {
-                        report.doubt(code, format!("EndpointSlices of {}", self.at), why.clone());
-                    }
-                    return;
+        let endpoints = match Endpoints::of(self.view, self.object.namespace(), self.object.name()) {
+            Ok(endpoints) => endpoints,
+            Err(why) => {
+                for code in BY_ENDPOINTS {
+                    report.doubt(code, format!("EndpointSlices of {}", self.at), why.clone());
                 }
-            };
-        // One pod has an endpoint in a slice for each family of addresses and each set of ports.
-        let mut endpoints: BTreeMap<String, Seen<'_>> = BTreeMap::new();
-        for slice in &slices {
-            let name = slice.metadata.name.as_deref().unwrap_or_default();
-            let at = ObjectRef::of::<EndpointSlice>(self.object.namespace(), name);
-            for (n, endpoint) in slice.endpoints.iter().enumerate() {
-                let conditions = endpoint.conditions.as_ref();
-                if conditions.and_then(|conditions| conditions.terminating) == Some(true) {
-                    continue;
-                }
-                let ready = conditions.and_then(|conditions| conditions.ready) != Some(false);
-                let path = format!(".endpoints[{n}].conditions.ready");
-                let seen = endpoints.entry(named(endpoint)).or_insert_with(|| Seen {
-                    endpoint,
-                    ready: false,
-                    at: at.clone(),
-                    path,
-                });
-                seen.ready |= ready;
+                return;
             }
-        }
-        let waiting: Vec<(&String, &Seen<'_>)> = endpoints.iter().filter(|(_, seen)| !seen.ready).collect();
-        if endpoints.is_empty() {
+        };
+        let backends = endpoints.backends();
+        let waiting: Vec<(&String, &Backend<'_>)> =
+            backends.iter().filter(|(_, backend)| !backend.ready).collect();
+        if backends.is_empty() {
             self.without(report);
-        } else if waiting.len() == endpoints.len() {
-            self.not_ready("ServiceHasNoReadyEndpoints", Severity::Error, endpoints.len(), &waiting, report);
+        } else if waiting.len() == backends.len() {
+            self.not_ready("ServiceHasNoReadyEndpoints", Severity::Error, backends.len(), &waiting, report);
         } else {
+            let looked_up = waiting.into_iter().take(LOOKED_UP);
             let late: Vec<_> =
-                waiting.into_iter().filter(|(_, seen)| self.is_late(seen.endpoint, report)).collect();
+                looked_up.filter(|(_, backend)| self.is_late(backend.endpoint, report)).collect();
             if !late.is_empty() {
                 let code = "ServiceEndpointsNotReady";
-                self.not_ready(code, Severity::Warning, endpoints.len(), &late, report);
+                self.not_ready(code, Severity::Warning, backends.len(), &late, report);
             }
         }
+        self.named_ports(&endpoints, report);
     }
 
     fn not_ready(
@@ -152,7 +134,7 @@ impl Look<'_> {
         code: &str,
         severity: Severity,
         all: usize,
-        waiting: &[(&String, &Seen<'_>)],
+        waiting: &[(&String, &Backend<'_>)],
         report: &mut Report,
     ) {
         let names: Vec<String> = waiting.iter().map(|(name, _)| (*name).clone()).collect();
@@ -162,11 +144,12 @@ impl Look<'_> {
             self.object.name(),
             some_of(&names, TOLD)
         );
-        let failure =
-            waiting.iter().take(TOLD).fold(Failure::new(code, severity, text), |failure, (_, seen)| {
-                failure.seen(&seen.at, seen.path.clone(), "false".to_owned())
-            });
-        report.fail(failure.hides([self.object.name()]));
+        // Which of the endpoints it is changes from one moment to the next; that some of this slice are not ready stays.
+        let slices: BTreeSet<&ObjectRef> = waiting.iter().map(|(_, backend)| &backend.slice).collect();
+        let failure = Failure::new(code, severity, text).hides([self.object.name()]);
+        report.fail(slices.into_iter().take(TOLD).fold(failure, |failure, slice| {
+            failure.seen(slice, ".endpoints[*].conditions.ready", "false".to_owned())
+        }));
     }
 
     /// Whether an endpoint that is not ready, beside others that are, should be by now.
@@ -209,8 +192,10 @@ impl Look<'_> {
             }
             format!("Service {name} has no endpoints: no pod has the labels {selector}")
         } else {
-            let names: Vec<String> = pods.iter().map(|pod| pod.name().to_owned()).collect();
-            format!("Service {name} has no endpoints: none from {}", some_of(&names, TOLD))
+            let phase = |pod: &Object| pod.text("/status/phase").unwrap_or("without a phase").to_owned();
+            let names: Vec<String> =
+                pods.iter().map(|pod| format!("{} ({})", pod.name(), phase(pod))).collect();
+            format!("Service {name} has no endpoints: its pods are {}", some_of(&names, TOLD))
         };
         let words = self.spec.selector.iter().flatten().flat_map(|(key, value)| [key.as_str(), value]);
         report.fail(
@@ -222,13 +207,16 @@ impl Look<'_> {
     }
 
     /// Ports that go to a name which no pod gives to a port of it: connections are refused though endpoints are ready.
-    fn named_ports(&self, report: &mut Report) {
+    ///
+    /// The slices tell most of the time that the name was found; the pods need not be read then.
+    fn named_ports(&self, endpoints: &Endpoints, report: &mut Report) {
         let named: Vec<(usize, &ServicePort, &str)> = self
             .spec
             .ports
             .iter()
             .flatten()
             .enumerate()
+            .filter(|(_, port)| !endpoints.have_port(port.name.as_deref()))
             .filter_map(|(n, port)| match &port.target_port {
                 Some(IntOrString::String(name)) => Some((n, port, name.as_str())),
                 _ => None,
@@ -263,21 +251,6 @@ impl Look<'_> {
     }
 }
 
-struct Seen<'a> {
-    endpoint: &'a Endpoint,
-    ready: bool,
-    at: ObjectRef,
-    path: String,
-}
-
-/// What an endpoint is called: `Pod web-1`, or its address where it stands for nothing.
-fn named(endpoint: &Endpoint) -> String {
-    let target = endpoint.target_ref.as_ref();
-    let named =
-        target.and_then(|target| Some(format!("{} {}", target.kind.as_ref()?, target.name.as_ref()?)));
-    named.or_else(|| endpoint.addresses.first().cloned()).unwrap_or_else(|| "an endpoint".to_owned())
-}
-
 /// Whether a container of `pod`, or a sidecar among its init containers, gives this name to a port.
 fn has_port(pod: &Pod, name: &str, protocol: Option<&str>) -> bool {
     let Some(spec) = pod.spec.as_ref() else { return false };
@@ -299,7 +272,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::{Value, json};
 
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
+
     use super::*;
+    use crate::analyzers::endpoints::SERVICE_NAME;
     use crate::analyzers::testing::{codes, event, look, look_in, object};
     use crate::inventory::Inventory;
     use crate::view::Unverified;
@@ -346,7 +322,7 @@ mod tests {
         let ready = || endpoint("a", json!({"ready": true}));
         let waits = || endpoint("b", json!({"ready": false}));
         let old = || pod("b", json!({}));
-        let cases: [(&str, Object, Vec<Object>, &[&str]); 18] = [
+        let cases: [(&str, Object, Vec<Object>, &[&str]); 13] = [
             ("served", web(), vec![slice("s", json!([ready()]))], &[]),
             ("unknown readiness is ready", web(), vec![slice("s", json!([endpoint("a", json!({}))]))], &[]),
             ("no pods", web(), vec![], &["ServiceWithoutEndpoints"]),
@@ -384,26 +360,6 @@ mod tests {
                 vec![slice("four", json!([ready()])), slice("six", json!([ready()]))],
                 &[],
             ),
-            ("headless", service(json!({"clusterIP": "None", "selector": {"app": "web"}})), vec![], &[]),
-            (
-                "an alias",
-                service(json!({"type": "ExternalName", "externalName": "x.org", "selector": {"app": "x"}})),
-                vec![],
-                &[],
-            ),
-            ("no selector", service(json!({"ports": [{"port": 80}]})), vec![], &[]),
-            ("an empty selector", service(json!({"selector": {}})), vec![], &[]),
-            (
-                "leader election",
-                object(
-                    "v1",
-                    "Service",
-                    "web",
-                    json!({"metadata": {"annotations": {LEADER: "{}"}}, "spec": {"selector": {"app": "web"}}}),
-                ),
-                vec![],
-                &[],
-            ),
             ("no spec", object("v1", "Service", "web", json!({})), vec![], &[]),
             (
                 "the slice of another Service",
@@ -420,6 +376,49 @@ mod tests {
         for (name, service, others, expected) in cases {
             assert_eq!(codes(&look(&["Service"], &service, &others)), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn headless_alias_selectorless_and_leader_services_need_no_endpoints() {
+        let leader = object(
+            "v1",
+            "Service",
+            "web",
+            json!({"metadata": {"annotations": {LEADER: "{}"}}, "spec": {"selector": {"app": "web"}}}),
+        );
+        for service in [
+            service(json!({"clusterIP": "None", "selector": {"app": "web"}})),
+            service(json!({"type": "ExternalName", "externalName": "x.org", "selector": {"app": "x"}})),
+            service(json!({"ports": [{"port": 80}]})),
+            service(json!({"selector": {}})),
+            leader,
+        ] {
+            assert!(codes(&look(&["Service"], &service, &[])).is_empty(), "{service:?}");
+        }
+    }
+
+    #[test]
+    fn pods_without_an_endpoint_are_told_with_their_phase() {
+        let found = look(&["Service"], &web(), &[pod("a", json!({}))]);
+        assert_eq!(
+            found.report.failures()[0].text,
+            "Service web has no endpoints: its pods are a (without a phase)"
+        );
+    }
+
+    #[test]
+    fn pods_are_not_read_when_the_slices_know_the_port() {
+        let subject = service(json!({"selector": {"app": "web"},
+            "ports": [{"name": "web", "port": 80, "targetPort": "http"}]}));
+        let with = |ports: Value| {
+            let mut slice = slice("s", json!([endpoint("a", json!({"ready": true}))])).value().clone();
+            slice["ports"] = ports;
+            let mut inventory = Inventory::of([subject.clone(), Object::new(slice).unwrap()]);
+            inventory.put_list(&GroupKind::of::<Pod>(), None, Err(Unverified::Forbidden));
+            look_in(&["Service"], &subject, &inventory).report.doubts().len()
+        };
+        assert_eq!(with(json!([{"name": "web", "port": 8080}])), 0);
+        assert_eq!((with(json!([{"name": "api", "port": 8080}])), with(Value::Null)), (1, 1));
     }
 
     #[test]

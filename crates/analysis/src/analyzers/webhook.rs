@@ -366,6 +366,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_ended_beside_one_that_is_ready_is_no_failure() {
+        let mut ended = pod("b", "False").value().clone();
+        ended["status"]["phase"] = json!("Succeeded");
+        let Ok(ended) = Object::new(ended) else { panic!("an object") };
+        let found =
+            look(&BOTH, &configuration(BOTH[0], json!([at_service()])), &[hook(), pod("a", "True"), ended]);
+        assert!(codes(&found).is_empty());
+    }
+
+    #[test]
     fn the_failure_policy_decides_how_bad_it_is() {
         for (policy, expected) in [
             (json!("Fail"), Severity::Critical),
