@@ -86,6 +86,13 @@ mod tests {
     }
 
     #[test]
+    fn every_condition_counts_and_not_only_the_first() {
+        let conditions = json!([condition("SupportedVersion", "False"), condition("Accepted", "True")]);
+        let found = look(&["GatewayClass"], &class(conditions), &[]);
+        assert_eq!(codes(&found), ["GatewayClassVersionUnsupported"], "the first is not Accepted");
+    }
+
+    #[test]
     fn a_condition_of_an_older_generation_is_a_doubt() {
         let mut old = condition("Accepted", "False");
         old["observedGeneration"] = json!(2);

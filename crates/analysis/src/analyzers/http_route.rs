@@ -372,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn one_listener_that_lets_the_route_in_is_enough() {
+        let listeners = json!([
+            listener("own", 80, from("Same")),
+            listener("none", 81, from("None")),
+            listener("all", 82, from("All"))
+        ]);
+        let route = at(json!({"name": "edge", "namespace": "infra"}));
+        assert!(codes(&look(&["HTTPRoute"], &route, &[gateway("infra", listeners)])).is_empty());
+    }
+
+    #[test]
     fn a_selector_is_matched_with_the_labels_of_the_namespace_and_not_of_the_route() {
         let route = at(json!({"name": "edge", "namespace": "infra"}));
         let namespace = |team: &str| {

@@ -96,7 +96,9 @@ impl Look<'_> {
             return;
         }
         let classes = self.view.list(&GroupKind::of::<IngressClass>(), None, &Selector::everything());
-        let Some(classes) = report.listed("IngressWithoutClass", "IngressClasses", classes) else { return };
+        let Some(classes) = report.listed("IngressWithoutClass", "the classes of Ingresses", classes) else {
+            return;
+        };
         let is_default =
             |class: &Object| class.annotations().get(DEFAULT_CLASS).is_some_and(|value| value == "true");
         if !classes.iter().any(|class| is_default(class)) {
@@ -307,6 +309,16 @@ mod tests {
         ];
         for (name, ingress, others, expected) in cases {
             assert_eq!(codes(&look(&["Ingress"], &ingress, &others)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_class_that_a_cloud_serves_needs_no_object_and_an_address_is_proof_enough() {
+        let named = ingress(json!({"metadata": {"annotations": {CLASS: "gce"}}, "spec": {}}));
+        let served = ingress(json!({"metadata": {"annotations": {CLASS: "edge"}}, "spec": {},
+            "status": {"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}]}}}));
+        for ingress in [named, served] {
+            assert!(codes(&look(&["Ingress"], &ingress, &[])).is_empty());
         }
     }
 

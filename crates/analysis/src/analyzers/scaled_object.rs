@@ -335,6 +335,14 @@ mod tests {
     }
 
     #[test]
+    fn a_scaled_object_without_work_is_no_failure() {
+        for status in ["False", "Unknown"] {
+            let found = look(&NAME, &saying("Active", status), &[deployment(json!([]))]);
+            assert!(codes(&found).is_empty(), "{status}");
+        }
+    }
+
+    #[test]
     fn a_paused_scaled_object_is_no_failure() {
         let with = |name: &str, value: &str| {
             let mut paused = saying("Ready", "False").value().clone();
