@@ -20,8 +20,8 @@ pub(crate) struct Backend<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// Whether one of them is ready.
     pub(crate) ready: bool,
-    /// The slice of the first.
-    pub(crate) slice: ObjectRef,
+    /// The slice of the first, and its place in it.
+    pub(crate) slice: (ObjectRef, usize),
 }
 
 impl Endpoints {
@@ -41,12 +41,16 @@ impl Endpoints {
             let metadata = &slice.metadata;
             let name = metadata.name.as_deref().unwrap_or_default();
             let at = ObjectRef::of::<EndpointSlice>(metadata.namespace.as_deref(), name);
-            for endpoint in slice.endpoints.iter().filter(|endpoint| !is_going(endpoint)) {
+            for (n, endpoint) in slice.endpoints.iter().enumerate() {
+                if is_going(endpoint) {
+                    continue;
+                }
+
                 let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
                 let backend = backends.entry(named(endpoint)).or_insert_with(|| Backend {
                     endpoint,
                     ready: false,
-                    slice: at.clone(),
+                    slice: (at.clone(), n),
                 });
                 // Who does not say that it is not ready, is.
                 backend.ready |= ready != Some(false);

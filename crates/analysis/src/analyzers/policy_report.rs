@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::analyzer::Analyzer;
 use crate::analyzers::json::{items, text};
-use crate::analyzers::listing::some_of;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object};
@@ -15,7 +14,7 @@ use crate::view::View;
 
 const GROUP: &str = "wgpolicyk8s.io";
 
-/// How many resources that break one rule are told by name, and how many results are evidence.
+/// How many results of one rule are evidence one by one.
 const TOLD: usize = 10;
 
 /// Looks at the reports of namespaces.
@@ -93,28 +92,30 @@ fn failure(object: &Object, broken: &Broken, results: &[(usize, &Value)]) -> Fai
     let Broken { code, policy, rule } = broken;
     let severity = results.iter().map(|(_, result)| severity(code, result)).max().unwrap_or(Severity::Info);
     let rule = if rule.is_empty() { String::new() } else { format!(", rule {rule}") };
-    let message = results.iter().find_map(|(_, result)| text(result, "/message")).unwrap_or("no message");
-    let resources: Vec<&Value> = results
-        .iter()
-        .flat_map(|(_, result)| items(result, "/resources").map(|(_, resource)| resource))
-        .collect();
-    // A report about one resource names it once, for all its results.
-    let resources =
-        if resources.is_empty() { object.value().get("scope").into_iter().collect() } else { resources };
-    let named: Vec<String> = resources.iter().filter_map(|resource| name_of(resource)).collect();
-    let about = if named.is_empty() { String::new() } else { format!(" (about {})", some_of(&named, TOLD)) };
+    // Of many messages always the same one: which resources break a rule changes, and it is the same failure.
+    let messages = results.iter().filter_map(|(_, result)| text(result, "/message"));
+    let message = messages.min().unwrap_or("no message");
+    let scope = object.value().get("scope");
+    let about = scope.and_then(name_of).map_or_else(String::new, |name| format!(" (about {name})"));
     let what = match *code {
         "PolicyBroken" => "is broken",
         "PolicyNotAsked" => "could not be evaluated",
         _ => "warns",
     };
-    let text_of = format!("policy {policy}{rule} {what}: {message}{about}");
-    let hidden =
-        resources.iter().flat_map(|resource| [text(resource, "/namespace"), text(resource, "/name")]);
-    let failure = Failure::new(code, severity, text_of).hides(hidden.flatten());
+    let failure = Failure::new(code, severity, format!("policy {policy}{rule} {what}: {message}{about}"));
+    let resources = |result| items(result, "/resources").map(|(_, resource): (usize, &Value)| resource);
+    let hidden = results.iter().flat_map(|(_, result)| resources(*result)).chain(scope);
+    let hidden = hidden.flat_map(|resource| [text(resource, "/namespace"), text(resource, "/name")]);
+    let failure = failure.hides(hidden.flatten());
     results.iter().take(TOLD).fold(failure, |failure, (n, result)| {
         let value = text(result, "/result").map(str::to_owned);
-        failure.seen(&object.reference(), format!(".results[{n}].result"), value)
+        let failure = failure.seen(&object.reference(), format!(".results[{n}].result"), value);
+        match items(result, "/resources").find_map(|(m, resource)| Some((m, name_of(resource)?))) {
+            Some((m, name)) => {
+                failure.seen(&object.reference(), format!(".results[{n}].resources[{m}]"), name)
+            }
+            None => failure,
+        }
     })
 }
 
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(codes(&found), ["PolicyBroken", "PolicyBroken"]);
         let evidence: Vec<usize> =
             found.report.failures().iter().map(|failure| failure.evidence.len()).collect();
-        assert!(evidence.contains(&TOLD) && evidence.contains(&1), "{evidence:?}");
+        assert!(evidence.contains(&(2 * TOLD)) && evidence.contains(&2), "{evidence:?}");
     }
 
     #[test]

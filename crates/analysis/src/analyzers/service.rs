@@ -1,7 +1,5 @@
 //! Services: whether anything answers behind them. The subject is the Service, told by its EndpointSlices.
 
-use std::collections::BTreeSet;
-
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::Endpoint;
@@ -9,7 +7,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::analyzer::Analyzer;
 use crate::analyzers::endpoints::{Backend, Endpoints};
-use crate::analyzers::listing::some_of;
 use crate::analyzers::pod_maker::{SCALED, making};
 use crate::event::{self, standing_warnings};
 use crate::failure::{Failure, Severity};
@@ -25,7 +22,7 @@ const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 /// How long a pod may take to become ready while others serve, before it is worth a word: a rollout starts pods.
 const STARTING: SignedDuration = SignedDuration::from_mins(2);
 
-/// How many backends are told by name; the rest is a number.
+/// How many backends are evidence one by one; the rest is a number.
 const TOLD: usize = 10;
 
 /// How many pods are looked up to see whether they are late: of a large Service in a rollout, hundreds are starting.
@@ -137,18 +134,15 @@ impl Look<'_> {
         waiting: &[(&String, &Backend<'_>)],
         report: &mut Report,
     ) {
-        let names: Vec<String> = waiting.iter().map(|(name, _)| (*name).clone()).collect();
-        let text = format!(
-            "{} of {all} endpoints of Service {} are not ready: {}",
-            waiting.len(),
-            self.object.name(),
-            some_of(&names, TOLD)
-        );
-        // Which of the endpoints it is changes from one moment to the next; that some of this slice are not ready stays.
-        let slices: BTreeSet<&ObjectRef> = waiting.iter().map(|(_, backend)| &backend.slice).collect();
+        // The names are evidence and not part of the text: pods come and go, and it is the same failure.
+        let text =
+            format!("{} of {all} endpoints of Service {} are not ready", waiting.len(), self.object.name());
         let failure = Failure::new(code, severity, text).hides([self.object.name()]);
-        report.fail(slices.into_iter().take(TOLD).fold(failure, |failure, slice| {
-            failure.seen(slice, ".endpoints[*].conditions.ready", "false".to_owned())
+        report.fail(waiting.iter().take(TOLD).fold(failure, |failure, (name, backend)| {
+            let (slice, n) = &backend.slice;
+            let ready = format!(".endpoints[{n}].conditions.ready");
+            let target = format!(".endpoints[{n}].targetRef");
+            failure.seen(slice, ready, "false".to_owned()).seen(slice, target, (*name).clone())
         }));
     }
 
@@ -192,18 +186,18 @@ impl Look<'_> {
             }
             format!("Service {name} has no endpoints: no pod has the labels {selector}")
         } else {
-            let phase = |pod: &Object| pod.text("/status/phase").unwrap_or("without a phase").to_owned();
-            let names: Vec<String> =
-                pods.iter().map(|pod| format!("{} ({})", pod.name(), phase(pod))).collect();
-            format!("Service {name} has no endpoints: its pods are {}", some_of(&names, TOLD))
+            format!(
+                "Service {name} has no endpoints: none of the pods with the labels {selector} has an address"
+            )
         };
         let words = self.spec.selector.iter().flatten().flat_map(|(key, value)| [key.as_str(), value]);
-        report.fail(
-            Failure::new(code, Severity::Error, text)
-                .seen(&self.at, ".spec.selector", selector)
-                .hides(words.chain([name]))
-                .explained_by("service.spec.selector"),
-        );
+        let failure = Failure::new(code, Severity::Error, text)
+            .seen(&self.at, ".spec.selector", selector)
+            .hides(words.chain([name]))
+            .explained_by("service.spec.selector");
+        report.fail(pods.iter().take(TOLD).fold(failure, |failure, pod| {
+            failure.seen(&pod.reference(), ".status.phase", pod.text("/status/phase").map(str::to_owned))
+        }));
     }
 
     /// Ports that go to a name which no pod gives to a port of it: connections are refused though endpoints are ready.
@@ -398,12 +392,17 @@ mod tests {
     }
 
     #[test]
-    fn pods_without_an_endpoint_are_told_with_their_phase() {
-        let found = look(&["Service"], &web(), &[pod("a", json!({}))]);
-        assert_eq!(
-            found.report.failures()[0].text,
-            "Service web has no endpoints: its pods are a (without a phase)"
-        );
+    fn pods_are_named_in_the_evidence_and_not_in_the_text_which_stays_when_they_change() {
+        let without = |name: &str| look(&["Service"], &web(), &[pod(name, json!({}))]);
+        let waits = |name: &str| {
+            let slice = slice("s", json!([endpoint(name, json!({"ready": false}))]));
+            look(&["Service"], &web(), &[slice, pod(name, json!({}))])
+        };
+        for (one, other) in [(without("a"), without("b")), (waits("a"), waits("b"))] {
+            let (one, other) = (&one.report.failures()[0], &other.report.failures()[0]);
+            assert_eq!(one.text, other.text);
+            assert_ne!(one.evidence, other.evidence);
+        }
     }
 
     #[test]

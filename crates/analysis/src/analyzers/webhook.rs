@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::analyzer::Analyzer;
 use crate::analyzers::certificate;
-use crate::analyzers::listing::some_of;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object, ObjectRef};
@@ -20,7 +19,7 @@ use crate::view::{Lookup, Typed, View};
 /// The port that is called where none is named.
 const DEFAULT_PORT: i32 = 443;
 
-/// How many pods are told by name.
+/// How many pods are evidence one by one.
 const TOLD: usize = 5;
 
 /// What cannot be known without the Service.
@@ -169,17 +168,20 @@ impl Look<'_> {
         if pods.iter().any(is_ready) {
             return;
         }
-        let names: Vec<String> = pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
         let (code, what) = if pods.is_empty() {
-            ("WebhookWithoutPods", "which has no pods".to_owned())
+            ("WebhookWithoutPods", "which has no pods")
         } else {
-            ("WebhookPodsNotReady", format!("none of whose pods is ready: {}", some_of(&names, TOLD)))
+            ("WebhookPodsNotReady", "none of whose pods is ready")
         };
         let text = format!("{} is called at {service}, {what}", self.who());
-        let hidden = names.iter().map(String::as_str);
         let value = Some(service.path());
-        let failure = self.failure(code, self.severity(), text, field, value).hides(hidden);
-        report.fail(failure.hides(hidden_of(service)));
+        let failure = self.failure(code, self.severity(), text, field, value).hides(hidden_of(service));
+        report.fail(pods.iter().take(TOLD).fold(failure, |failure, pod| {
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            let at = ObjectRef::of::<Pod>(service.namespace.as_deref(), name);
+            let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
+            failure.seen(&at, ".status.phase", phase)
+        }));
     }
 
     fn fail(&self, code: &str, text: String, called: &Called, report: &mut Report) {

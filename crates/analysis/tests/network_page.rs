@@ -1,11 +1,11 @@
-//! The pages of docs/findings name the codes that there are.
+//! The pages of docs/analysis name the codes that there are.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PAGE: &str = "../../docs/findings/network.md";
+const PAGE: &str = "../../docs/analysis/network.md";
 
 /// The files whose failures the page explains.
 const FILES: [&str; 9] = [
