@@ -5,31 +5,43 @@ use crate::analyzer::Analyzer;
 mod certificate;
 mod condition;
 mod config_map;
+mod cron_job;
+mod daemon_set;
 mod deletion;
+mod deployment;
 mod endpoints;
 mod gateway;
 mod gateway_api;
 mod gateway_class;
+mod horizontal_pod_autoscaler;
 mod http_route;
 mod ingress;
+mod job;
 mod json;
 mod listing;
+mod log;
 mod network_policy;
+mod node;
 mod persistent_volume_claim;
 mod pod;
+mod pod_disruption_budget;
 mod pod_maker;
 mod policy_report;
+mod replica_set;
+mod requests;
 mod scaled_object;
 mod security_account;
 mod security_binding;
 mod security_pod;
 mod served;
 mod service;
+mod stateful_set;
 mod storage_claim;
 mod storage_class;
 mod storage_volume;
 mod webhook;
 mod words;
+mod workload;
 
 /// All analyzers there are.
 #[must_use]
@@ -59,6 +71,16 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &storage_volume::StorageVolumeAnalyzer,
         &webhook::MutatingWebhookAnalyzer,
         &webhook::ValidatingWebhookAnalyzer,
+        &cron_job::CronJobAnalyzer,
+        &daemon_set::DaemonSetAnalyzer,
+        &deployment::DeploymentAnalyzer,
+        &horizontal_pod_autoscaler::HorizontalPodAutoscalerAnalyzer,
+        &job::JobAnalyzer,
+        &log::LogAnalyzer,
+        &node::NodeAnalyzer,
+        &pod_disruption_budget::PodDisruptionBudgetAnalyzer,
+        &replica_set::ReplicaSetAnalyzer,
+        &stateful_set::StatefulSetAnalyzer,
     ]
 }
 
