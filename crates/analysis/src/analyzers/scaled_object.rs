@@ -1,23 +1,22 @@
 //! KEDA's ScaledObjects: whether they scale, and what.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::LimitRange;
+use k8s_openapi::api::core::v1::PodSpec;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::analyzer::Analyzer;
 use crate::analyzers::condition::{Rule, judge};
 use crate::analyzers::json::{items, text};
 use crate::analyzers::listing::some_of;
+use crate::analyzers::requests::{has_default, lacks};
 use crate::analyzers::served::known_if_served;
 use crate::event::{self, standing_warnings};
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object, ObjectRef};
 use crate::report::Report;
-use crate::selector::Selector;
-use crate::view::{Typed, View};
+use crate::view::{Typed, Unverified, View};
 
 const GROUP: &str = "keda.sh";
 
@@ -144,6 +143,15 @@ impl Look<'_> {
     /// A share of what the containers ask for can be known only if they ask for something. A limit is a request too, where
     /// nothing else is said; so is a default of the namespace.
     fn requests(&self, target: &Object, report: &mut Report) {
+        const CODE: &str = "ScaledObjectRequestsMissing";
+        // A kind of a vendor's without a pod template asks for nothing that could be missing.
+        let template = target.value().pointer("/spec/template/spec").map(PodSpec::deserialize);
+        let template = match template.transpose() {
+            Ok(template) => template,
+            Err(error) => {
+                return report.doubt(CODE, target.reference(), Unverified::Failed(error.to_string()));
+            }
+        };
         for (n, trigger) in items(self.object.value(), "/spec/triggers") {
             let Some(resource) = text(trigger, "/type").filter(|kind| ["cpu", "memory"].contains(kind))
             else {
@@ -154,22 +162,13 @@ impl Look<'_> {
                 continue;
             }
             let only = text(trigger, "/metadata/containerName");
-            let without: Vec<(usize, &str)> = items(target.value(), "/spec/template/spec/containers")
-                .filter(|(_, container)| only.is_none_or(|only| text(container, "/name") == Some(only)))
-                .filter(|(_, container)| !asks_for(container, resource))
-                .map(|(m, container)| (m, text(container, "/name").unwrap_or("without a name")))
-                .collect();
-            let of_the_pod =
-                target.value().pointer("/spec/template/spec").is_some_and(|pod| asks_for(pod, resource));
-            if without.is_empty() || of_the_pod || self.has_default(resource, report) != Some(false) {
+            let without = lacks(template.as_ref(), resource, only);
+            let namespace = self.object.namespace();
+            if without.is_empty() || has_default(namespace, resource, self.view, CODE, report) != Some(false)
+            {
                 continue;
             }
-            let names: Vec<String> = without
-                .iter()
-                .map(|(_, name)| (*name).to_owned())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect();
+            let names: Vec<String> = without.iter().map(|(_, name)| name.clone()).collect();
             let text = format!(
                 "trigger {resource} of ScaledObject {} needs to know how much {resource} each container of {} asks for; \
                  not said for {}",
@@ -177,28 +176,15 @@ impl Look<'_> {
                 target.reference(),
                 some_of(&names, 5)
             );
-            let failure = Failure::new("ScaledObjectRequestsMissing", Severity::Error, text)
+            let failure = Failure::new(CODE, Severity::Error, text)
                 .seen(&self.at, format!(".spec.triggers[{n}].type"), resource.to_owned())
                 .hides([self.object.name(), target.name()])
                 .explained_by("deployment.spec.template.spec.containers.resources.requests");
-            report.fail(without.iter().fold(failure, |failure, (m, _)| {
-                let path = format!(".spec.template.spec.containers[{m}].resources.requests.{resource}");
+            report.fail(without.iter().fold(failure, |failure, (place, _)| {
+                let path = format!(".spec.template.spec.{place}.resources.requests.{resource}");
                 failure.seen(&target.reference(), path, None)
             }));
         }
-    }
-
-    /// Whether the namespace gives a request to containers that have none.
-    fn has_default(&self, resource: &str, report: &mut Report) -> Option<bool> {
-        let ranges =
-            self.view.list(&GroupKind::of::<LimitRange>(), self.object.namespace(), &Selector::everything());
-        let ranges = report.listed("ScaledObjectRequestsMissing", "LimitRanges", ranges)?;
-        Some(ranges.iter().any(|range| {
-            items(range.value(), "/spec/limits").any(|(_, limit)| {
-                let has = |field: &str| limit.pointer(&format!("/{field}/{resource}")).is_some();
-                text(limit, "/type") == Some("Container") && (has("defaultRequest") || has("default"))
-            })
-        }))
     }
 
     fn authentication(&self, report: &mut Report) {
@@ -233,13 +219,6 @@ impl Look<'_> {
     }
 }
 
-/// Whether a container, or a pod, has a request or a limit for `resource`.
-fn asks_for(container: &Value, resource: &str) -> bool {
-    ["requests", "limits"]
-        .iter()
-        .any(|field| container.pointer(&format!("/resources/{field}/{resource}")).is_some())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -248,7 +227,6 @@ mod tests {
     use super::*;
     use crate::analyzers::testing::{codes, event, look, look_in, object};
     use crate::inventory::Inventory;
-    use crate::view::Unverified;
 
     const NAME: [&str; 1] = ["ScaledObject"];
 
