@@ -11,9 +11,9 @@
 //! | [`report`] | [`Report`]: what an analyzer found, and what it could not verify |
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
 //! | [`analyzers`] | the analyzers, a file each |
-//! | [`evaluate`] | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
+//! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`deletion`] | deletions that are stuck, and what holds them |
-//! | [`event`], [`owner`], [`reference`], [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
+//! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
 //! | [`log_line`], [`scrub`](mod@scrub) | which lines of a log tell of an error; what looks like a secret goes out of them |
 //! | [`schedule`] | cron schedules as the CronJob controller reads them |
 //!
