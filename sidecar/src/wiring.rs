@@ -7,7 +7,7 @@ use asya_handler::{
     Budget, Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
-use asya_telemetry::{Metrics, custom, log, server};
+use asya_telemetry::{ActorMetrics, Metrics, custom, log, server};
 use asya_transport::{Health, Lease, Transport, broker::Opened};
 use futures::future::BoxFuture;
 use tokio::{
@@ -56,8 +56,17 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
     run_beside(settings, handler, None).await
 }
 
+/// What work beside an engine works with: the same as the engine.
+#[derive(Clone)]
+pub struct Means {
+    /// Where it sends.
+    pub transport: Arc<dyn Transport>,
+    /// Where it counts; none where nobody looks.
+    pub metrics: Option<ActorMetrics>,
+}
+
 /// Work of an actor's own beside its engine, begun when the transport is there and dropped when the engine ends.
-pub type Beside = Box<dyn FnOnce(Arc<dyn Transport>) -> BoxFuture<'static, ()> + Send>;
+pub type Beside = Box<dyn FnOnce(Means) -> BoxFuture<'static, ()> + Send>;
 
 /// Runs the sidecar until a signal, around a handler that is not behind a socket, and work beside it.
 ///
@@ -124,7 +133,7 @@ pub async fn run_beside(
     let ended = match transport {
         Some(Opened { transport, close, .. }) => {
             drop(state.health.set(transport.health()));
-            watch_transport(transport.health(), actor);
+            watch_transport(transport.health(), actor.clone());
             if let Lease::Fixed(lease) = transport.lease()
                 && config.timeout > lease
             {
@@ -134,7 +143,8 @@ pub async fn run_beside(
                      longer runs will be repeated"
                 );
             }
-            let beside = beside.map(|beside| tokio::spawn(beside(Arc::clone(&transport))));
+            let means = Means { transport: Arc::clone(&transport), metrics: Some(actor) };
+            let beside = beside.map(|beside| tokio::spawn(beside(means)));
             let engine = Engine::new(config, transport, handler, observers);
             let ended = engine.run(stop.clone()).await.context("the engine ended");
             if let Some(beside) = beside {
@@ -200,11 +210,7 @@ fn on_signals(stop: CancellationToken, terminated: CancellationToken) -> anyhow:
     Ok(())
 }
 
-fn watch_runtime(
-    mut readiness: watch::Receiver<Readiness>,
-    metrics: asya_telemetry::ActorMetrics,
-    limit: Duration,
-) {
+fn watch_runtime(mut readiness: watch::Receiver<Readiness>, metrics: ActorMetrics, limit: Duration) {
     tokio::spawn(async move {
         let late = sleep(limit);
         tokio::pin!(late);
@@ -234,7 +240,7 @@ fn watch_runtime(
 /// A broker that is back within this time, as at every start, is not worth a line.
 const MENDED_SOON: Duration = Duration::from_secs(2);
 
-fn watch_transport(mut health: watch::Receiver<Health>, metrics: asya_telemetry::ActorMetrics) {
+fn watch_transport(mut health: watch::Receiver<Health>, metrics: ActorMetrics) {
     tokio::spawn(async move {
         loop {
             let state = health.borrow_and_update().clone();

@@ -51,6 +51,7 @@ struct Families {
     transport_up: Gauges,
     reports_dropped: Counters,
     final_failed: Counters,
+    deadlines_failed: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +89,7 @@ impl Metrics {
             transport_up: add(registry, &names::TRANSPORT_UP, Gauges::default()),
             reports_dropped: add(registry, &names::REPORTS_DROPPED, Counters::default()),
             final_failed: add(registry, &names::FINAL_REPORTS_FAILED, Counters::default()),
+            deadlines_failed: add(registry, &names::DEADLINES_FAILED, Counters::default()),
         };
         Arc::new(Self { registry: Mutex::new(root), families })
     }
@@ -113,6 +115,7 @@ impl Metrics {
             runtime_ready: families.runtime_ready.get_or_create_owned(&queue),
             reports_dropped: families.reports_dropped.get_or_create_owned(&queue),
             final_failed: families.final_failed.get_or_create_owned(&queue),
+            deadlines_failed: families.deadlines_failed.get_or_create_owned(&queue),
             size_received: families.size.get_or_create_owned(&direction("received")),
             size_sent: families.size.get_or_create_owned(&direction("sent")),
             families,
@@ -159,6 +162,7 @@ pub struct ActorMetrics {
     runtime_ready: Gauge,
     reports_dropped: Counter,
     final_failed: Counter,
+    deadlines_failed: Counter,
     size_received: Histogram,
     size_sent: Histogram,
     families: Families,
@@ -251,6 +255,11 @@ impl ActorMetrics {
     /// The gateway did not take a final report.
     pub fn final_failed(&self) {
         self.final_failed.inc();
+    }
+
+    /// A deadline passed and could not be acted on.
+    pub fn deadline_failed(&self) {
+        self.deadlines_failed.inc();
     }
 
     fn labels(&self, name: &'static str, value: &str) -> Labels {

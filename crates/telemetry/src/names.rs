@@ -101,6 +101,8 @@ metrics! {
         "Progress reports thrown away because the receiver was busy or away";
     #[new x] FINAL_REPORTS_FAILED: Counter "final_reports_failed_total" ["queue"]
         "Final reports of end actors that the gateway did not take";
+    #[new x] DEADLINES_FAILED: Counter "deadlines_failed_total" ["queue"]
+        "Deadlines of fan-in and park that passed and could not be acted on; each is tried again later";
 }
 
 /// Buckets of durations of handlers, in seconds.
