@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asya_envelope::Limits;
-use asya_sidecar::wiring::Means;
+use asya_envelope::{Envelope, Limits};
+use asya_payload::{ClaimError, Claims, Reference, reference::HEADER};
+use asya_sidecar::Means;
 use asya_store::{Store, StoreError, Write, due::Due};
 use asya_telemetry::ActorMetrics;
 use asya_transport::Transport;
@@ -57,6 +58,25 @@ pub(crate) fn limits(transport: &dyn Transport) -> Limits {
     let most = transport.max_message();
     limits.max_envelope = most.map_or(limits.max_envelope, |most| most.min(limits.max_envelope));
     limits
+}
+
+/// An envelope that a sweeper sends itself, its payload put into the payload store if it is large and there is one. One
+/// that is too large for the store stays whole.
+///
+/// # Errors
+/// [`ActError::Unsent`] when the store is away: again, later.
+pub(crate) async fn checked_in(
+    payloads: Option<&Claims>,
+    mut envelope: Envelope,
+) -> Result<Envelope, ActError> {
+    let Some(claims) = payloads.filter(|_| Reference::of(&envelope).is_none()) else { return Ok(envelope) };
+    envelope.headers.remove(HEADER);
+    match claims.check_in(&envelope.id, &envelope.payload).await {
+        Ok(Some(reference)) => reference.stand_in(&mut envelope),
+        Ok(None) | Err(ClaimError::TooLarge { .. }) => {}
+        Err(error) => return Err(ActError::Unsent { id: envelope.id, reason: error.to_string() }),
+    }
+    Ok(envelope)
 }
 
 /// What is to become of an entry that is due.

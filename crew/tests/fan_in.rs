@@ -13,7 +13,7 @@ use asya_envelope::{
     lineage::{Lineage, parts_of},
 };
 use asya_handler::{Code, End, Fault, Handler, Reply, Request};
-use asya_sidecar::wiring::Means;
+use asya_sidecar::Means;
 use asya_store::{Store, StoreError};
 use asya_telemetry::{ActorMetrics, Metrics};
 use asya_transport::{
@@ -84,7 +84,7 @@ impl World {
             happy_end: "happy-end".to_owned(),
             error_end: "error-end".to_owned(),
         };
-        let means = Means { transport: self.local.clone(), metrics };
+        let means = Means { transport: self.local.clone(), metrics, payloads: None };
         Sweeper::new(self.store(), means, Naming::bare(), ways, self.patience)
     }
 

@@ -11,7 +11,7 @@ use asya_crew::{
 };
 use asya_envelope::{Envelope, Naming, Raw, Route};
 use asya_handler::{End, Fault, Handler, Reply, Request};
-use asya_sidecar::wiring::Means;
+use asya_sidecar::Means;
 use asya_store::{Expect, Store, Write, due::Due, testing::on_each_home};
 use asya_transport::{
     Queues as _, Transport,
@@ -55,7 +55,7 @@ impl World {
     }
 
     fn sweeper_to(&self, error_end: &str) -> Sweeper {
-        let means = Means { transport: self.local.clone(), metrics: None };
+        let means = Means { transport: self.local.clone(), metrics: None, payloads: None };
         Sweeper::new(self.store(), means, "park", Naming::bare().queue(error_end))
     }
 

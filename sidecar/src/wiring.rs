@@ -8,7 +8,7 @@ use asya_handler::{
     socket::{SocketConfig, SocketHandler},
 };
 use asya_telemetry::{ActorMetrics, Metrics, custom, log, server};
-use asya_transport::{Health, Lease, Transport, broker::Opened};
+use asya_transport::{Health, Lease, broker::Opened};
 use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Ended, Engine, Observers,
+    Ended, Engine, Means, Observers,
     endpoints::{State, probes},
     gateway::Gateway,
     settings::{Runtime, Settings},
@@ -54,15 +54,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 /// As [`run`].
 pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::Result<()> {
     run_beside(settings, handler, None).await
-}
-
-/// What work beside an engine works with: the same as the engine.
-#[derive(Clone)]
-pub struct Means {
-    /// Where it sends.
-    pub transport: Arc<dyn Transport>,
-    /// Where it counts; none where nobody looks.
-    pub metrics: Option<ActorMetrics>,
 }
 
 /// Work of an actor's own beside its engine, begun when the transport is there and dropped when the engine ends.
@@ -133,7 +124,7 @@ pub async fn run_beside(
     let ended = match transport {
         Some(Opened { transport, close, .. }) => {
             drop(state.health.set(transport.health()));
-            watch_transport(transport.health(), actor.clone());
+            watch_transport(transport.health(), actor);
             if let Lease::Fixed(lease) = transport.lease()
                 && config.timeout > lease
             {
@@ -143,9 +134,8 @@ pub async fn run_beside(
                      longer runs will be repeated"
                 );
             }
-            let means = Means { transport: Arc::clone(&transport), metrics: Some(actor) };
-            let beside = beside.map(|beside| tokio::spawn(beside(means)));
             let engine = Engine::new(config, transport, handler, observers);
+            let beside = beside.map(|beside| tokio::spawn(beside(engine.means())));
             let ended = engine.run(stop.clone()).await.context("the engine ended");
             if let Some(beside) = beside {
                 beside.abort();

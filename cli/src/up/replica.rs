@@ -10,10 +10,7 @@ use asya_handler::{
     Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
-use asya_sidecar::{
-    Engine, Stats,
-    wiring::{Beside, Means},
-};
+use asya_sidecar::{Engine, Stats, wiring::Beside};
 use asya_transport::Transport;
 use tokio::{sync::watch, task::JoinHandle, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -160,8 +157,7 @@ async fn run(
 ) {
     let end_process = CancellationToken::new();
     let process = process.map(|process| tokio::spawn(process.keep(end_process.clone())));
-    let means = Means { transport: ground.broker.transport.clone(), metrics: None };
-    let beside = beside.map(|beside| tokio::spawn(beside(means)));
+    let beside = beside.map(|beside| tokio::spawn(beside(engine.means())));
     // Of the highest level, so that it is there whatever level of lines is shown.
     let span = tracing::error_span!("actor", name = %actor);
     let result = tokio::select! {

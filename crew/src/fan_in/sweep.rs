@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use asya_envelope::{Envelope, ErrorReport, Naming, Raw, Wrapped, headers};
-use asya_sidecar::wiring::Means;
+use asya_payload::Claims;
+use asya_sidecar::Means;
 use asya_store::{Expect, Store, StoreError, Write, due::Due};
 use asya_transport::{Outgoing, Transport};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     actor::ActError,
-    deadlines::{CLAIM, Ending, Look, Step, later, limits},
+    deadlines::{CLAIM, Ending, Look, Step, checked_in, later, limits},
 };
 
 /// Looks for what is due.
@@ -29,6 +30,7 @@ pub struct Sweeper {
 struct Groups {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
+    payloads: Option<Claims>,
     naming: Naming,
     patience: Patience,
     ways: Ways,
@@ -49,7 +51,8 @@ impl Sweeper {
     /// A sweeper of what a fan-in keeps in `store`.
     pub fn new(store: Arc<dyn Store>, means: Means, naming: Naming, ways: Ways, patience: Patience) -> Self {
         let look = Look::new(store.clone(), DUE, &means);
-        Self { look, groups: Groups { store, transport: means.transport, naming, patience, ways } }
+        let Means { transport, payloads, .. } = means;
+        Self { look, groups: Groups { store, transport, payloads, naming, patience, ways } }
     }
 
     /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
@@ -107,6 +110,7 @@ impl Groups {
         let indices: Vec<u64> = all.iter().map(|(index, _)| *index).collect();
         let has_first = all.first().is_some_and(|(_, kept)| kept.first.is_some());
         let (envelope, missing) = joined::partial(key, &group, all, &self.ways.actor)?;
+        let envelope = checked_in(self.payloads.as_ref(), envelope).await?;
         let (id, have) = (envelope.id.clone(), indices.len());
         let goes_on = has_first && self.patience.incomplete == Incomplete::Partial;
         let message = match goes_on.then(|| self.onward(&envelope)).flatten() {

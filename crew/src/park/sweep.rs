@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use asya_envelope::{ErrorReport, Queue, Wrapped};
-use asya_sidecar::wiring::Means;
+use asya_payload::Claims;
+use asya_sidecar::Means;
 use asya_store::{Store, StoreError, due::Due};
 use asya_transport::{Outgoing, Transport};
 use futures::future::BoxFuture;
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     actor::ActError,
-    deadlines::{CLAIM, Ending, Look, Step, later, limits},
+    deadlines::{CLAIM, Ending, Look, Step, checked_in, later, limits},
 };
 
 /// Looks for what is due.
@@ -28,6 +29,7 @@ pub struct Sweeper {
 struct Waiting {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
+    payloads: Option<Claims>,
     actor: String,
     error_end: Queue,
 }
@@ -36,7 +38,8 @@ impl Sweeper {
     /// A sweeper of the actor `actor`; what failed goes to the queue `error_end`.
     pub fn new(store: Arc<dyn Store>, means: Means, actor: impl Into<String>, error_end: Queue) -> Self {
         let look = Look::new(store.clone(), kept::DUE, &means);
-        Self { look, waiting: Waiting { store, transport: means.transport, actor: actor.into(), error_end } }
+        let (Means { transport, payloads, .. }, actor) = (means, actor.into());
+        Self { look, waiting: Waiting { store, transport, payloads, actor, error_end } }
     }
 
     /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
@@ -93,7 +96,7 @@ impl Waiting {
             Err(StoreError::Conflict { .. }) => return Ok(Step::Changed),
             Err(error) => return Err(error.into()),
         }
-        let envelope = kept::parse(&parked.envelope)?;
+        let envelope = checked_in(self.payloads.as_ref(), kept::parse(&parked.envelope)?).await?;
         let message = format!("no event {:?} came until {}", parked.key, parked.until);
         let report = ErrorReport::new(EXPIRED, message, &self.actor, 0, now);
         let (Wrapped::Whole(body) | Wrapped::Excerpt(body)) =
