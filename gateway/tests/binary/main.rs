@@ -7,6 +7,7 @@
 mod dead_queues;
 mod faults;
 mod kills;
+mod large;
 mod replicas;
 mod start;
 mod support;

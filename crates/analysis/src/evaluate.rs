@@ -1,0 +1,50 @@
+//! One object through all its analyzers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::analyzer::Selection;
+use crate::object::{Object, ObjectRef};
+use crate::owner;
+use crate::report::Report;
+use crate::view::{Unverified, View};
+
+/// What the analyzers say of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// The object.
+    pub object: ObjectRef,
+    /// Its uid, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The version that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// The owner at the top, if somebody owns it and something is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ObjectRef>,
+    /// What was found.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// Looks at `object` with those of `selection` that look at its kind.
+#[must_use]
+pub fn evaluate(object: &Object, selection: &Selection, view: &dyn View) -> Evaluation {
+    let mut report = Report::default();
+    let kind = object.kind();
+    for analyzer in selection.of(&kind) {
+        if let Err(malformed) = analyzer.analyze(object, view, &mut report) {
+            report.doubt("*", object.reference(), Unverified::Failed(malformed.to_string()));
+        }
+    }
+    report.sort();
+    let parent = if report.failures().is_empty() { None } else { owner::top(object, view) };
+    Evaluation {
+        object: object.reference(),
+        uid: object.uid().map(str::to_owned),
+        resource_version: object.resource_version().map(str::to_owned),
+        parent,
+        report,
+    }
+}

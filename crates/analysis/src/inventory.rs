@@ -1,0 +1,288 @@
+//! A view of objects in memory: what the caches of a watcher hold, what `asya analyze` fetched, what a test made up.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+
+use crate::kind::GroupKind;
+use crate::object::{Object, ObjectRef};
+use crate::reference::{USERS, named_by};
+use crate::scrub::scrub;
+use crate::selector::Selector;
+use crate::view::{LogTail, Lookup, Read, Unverified, View};
+
+/// Objects of one kind by namespace and name.
+type Named = BTreeMap<(Option<String>, String), Arc<Object>>;
+
+/// Objects in memory. A kind that was never listed is [`Unverified::NotYet`], and what was asked of it is kept to be
+/// fetched: [`Inventory::take_wanted`].
+#[derive(Debug, Default)]
+pub struct Inventory {
+    now: Option<Timestamp>,
+    objects: BTreeMap<GroupKind, Named>,
+    /// Which lists were read, in which scope (none: everywhere), and how that went.
+    listed: BTreeMap<(GroupKind, Option<String>), Result<(), Unverified>>,
+    /// Objects asked for by name, outside of any list.
+    single: BTreeMap<ObjectRef, Lookup<Arc<Object>>>,
+    logs: BTreeMap<LogTail, Lookup<Arc<str>>>,
+    events: BTreeMap<ObjectRef, Named>,
+    users: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
+    wanted: RefCell<BTreeSet<Read>>,
+}
+
+impl Inventory {
+    /// An empty one, at `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { now: Some(now), ..Self::default() }
+    }
+
+    /// These objects as the whole cluster: every kind counts as listed, so that what is not here is not there.
+    #[must_use]
+    pub fn of(objects: impl IntoIterator<Item = Object>) -> Self {
+        let mut inventory = Self::default();
+        for object in objects {
+            inventory.put(object);
+        }
+        inventory.listed.insert((ANY, None), Ok(()));
+        inventory
+    }
+
+    /// Sets the time of the view.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = Some(now);
+    }
+
+    /// Takes the answer to a list of `kind` in `namespace`, or everywhere; what was there of that scope before goes.
+    pub fn put_list(
+        &mut self,
+        kind: &GroupKind,
+        namespace: Option<&str>,
+        list: Result<Vec<Object>, Unverified>,
+    ) {
+        let scope = (kind.clone(), namespace.map(str::to_owned));
+        match list {
+            Ok(objects) => {
+                let here =
+                    |key: &(Option<String>, String)| namespace.is_none() || key.0.as_deref() == namespace;
+                let old: Vec<ObjectRef> = self
+                    .objects
+                    .get(kind)
+                    .into_iter()
+                    .flat_map(BTreeMap::iter)
+                    .filter(|(key, _)| here(key))
+                    .map(|(_, object)| object.reference())
+                    .collect();
+                old.iter().for_each(|object| self.remove(object));
+                objects.into_iter().for_each(|object| self.put(object));
+                self.listed.insert(scope, Ok(()));
+            }
+            Err(why) => {
+                self.listed.insert(scope, Err(why));
+            }
+        }
+    }
+
+    /// Takes the answer about one object, for kinds that are not listed.
+    pub fn put_single(&mut self, object: ObjectRef, answer: Lookup<Object>) {
+        let answer = match answer {
+            Lookup::Found(object) => Lookup::Found(Arc::new(object)),
+            Lookup::NotFound => Lookup::NotFound,
+            Lookup::Unverified(why) => Lookup::Unverified(why),
+        };
+        self.single.insert(object, answer);
+    }
+
+    /// Takes the answer about a log, without what looks like a secret: it goes into snapshots, and from there to others.
+    pub fn put_log(&mut self, log: LogTail, answer: Lookup<String>) {
+        let answer = match answer {
+            Lookup::Found(text) => Lookup::Found(Arc::from(scrub(&text))),
+            Lookup::NotFound => Lookup::NotFound,
+            Lookup::Unverified(why) => Lookup::Unverified(why),
+        };
+        self.logs.insert(log, answer);
+    }
+
+    /// Adds an object, or takes its newer version.
+    pub fn put(&mut self, object: Object) {
+        let reference = object.reference();
+        self.remove(&reference);
+        let object = Arc::new(object);
+        let key = (reference.namespace.clone(), reference.name.clone());
+        if let Some(about) = involved(&object) {
+            self.events.entry(about).or_default().insert(key.clone(), object.clone());
+        }
+        for named in named_by(&object) {
+            self.users.entry(named).or_default().insert(reference.clone());
+        }
+        self.objects.entry(reference.kind).or_default().insert(key, object);
+    }
+
+    /// Takes an object out; one that is not here is fine.
+    pub fn remove(&mut self, object: &ObjectRef) {
+        let key = (object.namespace.clone(), object.name.clone());
+        let Some(old) = self.objects.get_mut(&object.kind).and_then(|objects| objects.remove(&key)) else {
+            return;
+        };
+        if let Some(about) = involved(&old) {
+            drop_from(&mut self.events, &about, |events| events.remove(&key).is_some(), BTreeMap::is_empty);
+        }
+        for named in named_by(&old) {
+            drop_from(&mut self.users, &named, |users| users.remove(object), BTreeSet::is_empty);
+        }
+    }
+
+    /// All objects of `kind`, by namespace and name.
+    pub fn objects(&self, kind: &GroupKind) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.get(kind).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// What was asked for since the last call and could not be answered because nobody fetched it. Asking for it again
+    /// after its `put` gives the answer.
+    #[must_use]
+    pub fn take_wanted(&self) -> BTreeSet<Read> {
+        std::mem::take(&mut self.wanted.borrow_mut())
+    }
+
+    /// Whether the kind is listed where `namespace` is, or why not.
+    fn scope(&self, kind: &GroupKind, namespace: Option<&str>) -> Result<(), Unverified> {
+        let everywhere = self.listed.get(&(kind.clone(), None)).or_else(|| self.listed.get(&(ANY, None)));
+        let here =
+            namespace.and_then(|namespace| self.listed.get(&(kind.clone(), Some(namespace.to_owned()))));
+        match (here, everywhere) {
+            (Some(Ok(())), _) | (_, Some(Ok(()))) => Ok(()),
+            (Some(Err(why)), _) | (None, Some(Err(why))) => Err(why.clone()),
+            (None, None) => Err(Unverified::NotYet),
+        }
+    }
+
+    fn want(&self, read: Read) {
+        self.wanted.borrow_mut().insert(read);
+    }
+}
+
+/// Stands for every kind in [`Inventory::of`]; no kind of Kubernetes is spelt like it.
+const ANY: GroupKind = GroupKind::new("*", "*");
+
+/// What an event is about, if the object is one.
+fn involved(object: &Object) -> Option<ObjectRef> {
+    if !object.kind().is::<Event>() {
+        return None;
+    }
+    let about =
+        |field: &str| object.text(&format!("/involvedObject/{field}")).filter(|text| !text.is_empty());
+    Some(ObjectRef {
+        kind: GroupKind::named(about("apiVersion").unwrap_or_default(), about("kind")?),
+        namespace: about("namespace").map(str::to_owned),
+        name: about("name")?.to_owned(),
+    })
+}
+
+fn drop_from<V>(
+    index: &mut BTreeMap<ObjectRef, V>,
+    key: &ObjectRef,
+    remove: impl FnOnce(&mut V) -> bool,
+    is_empty: impl FnOnce(&V) -> bool,
+) {
+    if let Some(values) = index.get_mut(key) {
+        remove(values);
+        if is_empty(values) {
+            index.remove(key);
+        }
+    }
+}
+
+impl View for Inventory {
+    fn now(&self) -> Timestamp {
+        self.now.unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    fn object(&self, object: &ObjectRef) -> Lookup<Arc<Object>> {
+        let by_kind = self.objects.get(&object.kind);
+        // The owner of a namespaced object may belong to the cluster: its name without a namespace is tried as well.
+        for namespace in [object.namespace.clone(), None] {
+            if let Some(found) = by_kind.and_then(|objects| objects.get(&(namespace, object.name.clone()))) {
+                return Lookup::Found(found.clone());
+            }
+        }
+        match self.scope(&object.kind, object.namespace.as_deref()) {
+            Ok(()) => Lookup::NotFound,
+            Err(why) => match (self.single.get(object), why) {
+                (Some(answer), _) => answer.clone(),
+                (None, Unverified::NotYet) => {
+                    self.want(Read::Object(object.clone()));
+                    Lookup::Unverified(Unverified::NotYet)
+                }
+                (None, why) => Lookup::Unverified(why),
+            },
+        }
+    }
+
+    fn list(
+        &self,
+        kind: &GroupKind,
+        namespace: Option<&str>,
+        selector: &Selector,
+    ) -> Result<Vec<Arc<Object>>, Unverified> {
+        self.scope(kind, namespace).inspect_err(|why| {
+            if *why == Unverified::NotYet {
+                self.want(Read::List(kind.clone(), namespace.map(str::to_owned), selector.clone()));
+            }
+        })?;
+        let here = self.objects(kind).filter(|object| namespace.is_none() || object.namespace() == namespace);
+        Ok(here
+            .filter(|object| selector.is_everything() || selector.matches(&object.labels()))
+            .cloned()
+            .collect())
+    }
+
+    fn users(&self, object: &ObjectRef) -> Result<Vec<ObjectRef>, Unverified> {
+        for kind in &USERS {
+            match self.scope(kind, object.namespace.as_deref()) {
+                // A kind that this cluster does not serve has no objects to name anything.
+                Ok(()) | Err(Unverified::NotInstalled) => {}
+                Err(why) => {
+                    if why == Unverified::NotYet {
+                        self.want(Read::Users(object.clone()));
+                    }
+                    return Err(why);
+                }
+            }
+        }
+        Ok(self.users.get(object).into_iter().flatten().cloned().collect())
+    }
+
+    fn events(&self, about: &ObjectRef, uid: Option<&str>) -> Result<Vec<Arc<Object>>, Unverified> {
+        let kind = GroupKind::of::<Event>();
+        // Events about what belongs to the cluster are kept in the namespace `default`.
+        let namespace = about.namespace.as_deref().unwrap_or("default");
+        self.scope(&kind, Some(namespace)).inspect_err(|why| {
+            if *why == Unverified::NotYet {
+                self.want(Read::Events(about.clone(), uid.map(str::to_owned)));
+            }
+        })?;
+        let mut events: Vec<Arc<Object>> =
+            self.events.get(about).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        // The kubelet writes the name of its node where the uid belongs.
+        events.retain(|event| {
+            match (event.text("/involvedObject/uid").filter(|text| !text.is_empty()), uid) {
+                (Some(of), Some(uid)) => of == uid || of == about.name,
+                _ => true,
+            }
+        });
+        events.sort_by_key(|event| {
+            event.typed::<Event>().ok().and_then(|event| crate::event::last_seen(&event))
+        });
+        Ok(events)
+    }
+
+    fn log(&self, log: &LogTail) -> Lookup<Arc<str>> {
+        self.logs.get(log).cloned().unwrap_or_else(|| {
+            self.want(Read::Log(log.clone()));
+            Lookup::Unverified(Unverified::NotYet)
+        })
+    }
+}

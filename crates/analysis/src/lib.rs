@@ -1,0 +1,51 @@
+//! What is broken in a Kubernetes cluster: analyzers as pure functions over an object and what it depends on.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`kind`] | [`GroupKind`]: a kind without its version |
+//! | [`object`] | [`Object`], as the API server tells it but without secrets, and [`ObjectRef`] |
+//! | [`view`] | [`View`]: what an analyzer may ask about the rest of the cluster |
+//! | [`inventory`] | [`Inventory`]: a view of objects in memory |
+//! | [`snapshot`] | [`Recorder`] and [`Snapshot`]: what one evaluation read, to be repeated elsewhere |
+//! | [`failure`] | [`Failure`], its [`Severity`] and its [`Evidence`] |
+//! | [`report`] | [`Report`]: what an analyzer found, and what it could not verify |
+//! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
+//! | [`analyzers`] | the analyzers, a file each |
+//! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
+//! | [`deletion`] | deletions that are stuck, and what holds them |
+//! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
+//! | [`log_line`], [`scrub`](mod@scrub) | which lines of a log tell of an error; what looks like a secret goes out of them |
+//! | [`schedule`] | cron schedules as the CronJob controller reads them |
+//!
+//! The invariants of this crate: **what could not be read is never reported as missing** (it is a doubt, and a finding
+//! that stands in doubt keeps its last state), and **the same object with the same view gives the same report**.
+
+pub mod analyzer;
+pub mod analyzers;
+pub mod deletion;
+pub mod evaluate;
+pub mod event;
+pub mod failure;
+pub mod inventory;
+pub mod kind;
+pub mod log_line;
+pub mod object;
+pub mod owner;
+pub mod reference;
+pub mod report;
+pub mod schedule;
+pub mod scrub;
+pub mod selector;
+pub mod snapshot;
+pub mod view;
+
+pub use analyzer::{Analyzer, NameTaken, Selection, UnknownAnalyzer};
+pub use evaluate::{Evaluation, evaluate};
+pub use failure::{Evidence, Failure, Severity};
+pub use inventory::Inventory;
+pub use kind::GroupKind;
+pub use object::{Malformed, Object, ObjectRef};
+pub use report::{Doubt, Report};
+pub use selector::Selector;
+pub use snapshot::{Recorder, Snapshot};
+pub use view::{LogTail, Lookup, Read, Typed, Unverified, View};
