@@ -108,7 +108,11 @@ impl Service {
             }
             return Ok(done);
         };
-        let named = matches!(chosen, Chosen::Keys(_));
+        let asked = match &chosen {
+            Chosen::Keys(_) => Asked::Messages,
+            Chosen::Fitting(filter) if filter.actor.is_some() => Asked::Actor,
+            Chosen::Fitting(_) => Asked::Everything,
+        };
         let selections = match chosen {
             Chosen::Keys(keys) => by_actor(keys),
             Chosen::Fitting(filter) => match fitting(queues, &filter).await {
@@ -128,14 +132,16 @@ impl Service {
         tokio::spawn(async move {
             let parts = stream::iter(selections).map(async |(actor, selection)| {
                 let outcome = queues.end(act, &actor, selection.clone()).await;
-                service.audit_queued(&who, act, &actor, &selection, &outcome).await;
+                if !asked.is_nothing(&outcome) {
+                    service.audit_queued(&who, act, &actor, &selection, &outcome).await;
+                }
                 let _ = told.send((actor, selection, outcome));
             });
             parts.buffer_unordered(AT_ONCE).collect::<()>().await;
         });
         let all = async {
             while let Some((actor, selection, outcome)) = heard.recv().await {
-                done.add(&actor, &selection, outcome, named);
+                done.add(&actor, &selection, outcome, asked);
             }
         };
         if timeout(PATIENCE, all).await.is_err() {
@@ -156,10 +162,6 @@ impl Service {
             Act::Replay => "replay",
             Act::Discard => "delete",
         };
-        // Nothing happened.
-        if matches!(outcome, Ok(0)) {
-            return;
-        }
         let mut detail = json!({"source": "broker", "actor": actor});
         match selection {
             Selection::All => detail["letters"] = json!("all"),
@@ -173,27 +175,52 @@ impl Service {
     }
 }
 
+/// What was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Messages by their ids.
+    Messages,
+    /// Those of one actor.
+    Actor,
+    /// Those of all actors, some of which may not have started yet.
+    Everything,
+}
+
+impl Asked {
+    /// Whether nothing was there to be done, as was to be expected.
+    fn is_nothing(self, outcome: &Result<u64, TransportError>) -> bool {
+        match outcome {
+            Ok(count) => *count == 0,
+            Err(TransportError::Unroutable { .. }) => self == Self::Everything,
+            Err(_) => false,
+        }
+    }
+}
+
 impl Done {
-    fn add(&mut self, actor: &str, selection: &Selection, outcome: Result<u64, TransportError>, named: bool) {
-        match (outcome, selection) {
-            (Ok(count), selection) => {
+    fn add(
+        &mut self,
+        actor: &str,
+        selection: &Selection,
+        outcome: Result<u64, TransportError>,
+        asked: Asked,
+    ) {
+        let ids = match selection {
+            Selection::Ids(ids) => &ids[..],
+            Selection::All => &[],
+        };
+        match outcome {
+            Ok(count) => {
                 self.count += count;
-                if let Selection::Ids(ids) = selection {
-                    self.gone += (ids.len() as u64).saturating_sub(count);
-                }
+                self.gone += (ids.len() as u64).saturating_sub(count);
             }
-            // No queue, no message.
-            (Err(TransportError::Unroutable { .. }), Selection::Ids(ids)) => self.gone += ids.len() as u64,
-            (Err(TransportError::Unroutable { .. }), Selection::All) if !named => {}
-            (Err(error), Selection::Ids(ids)) if named => {
+            outcome if asked.is_nothing(&outcome) => {}
+            Err(error) if asked == Asked::Messages => {
                 let reason = error.to_string();
-                self.refused.extend(
-                    ids.iter().map(|id| {
-                        (Key { actor: actor.to_owned(), id: id.clone() }.to_string(), reason.clone())
-                    }),
-                );
+                let key = |id: &String| Key { actor: actor.to_owned(), id: id.clone() }.to_string();
+                self.refused.extend(ids.iter().map(|id| (key(id), reason.clone())));
             }
-            (Err(error), _) => {
+            Err(error) => {
                 self.warnings.push(format!("the dead-letter queue of {actor}, broken off: {error}"));
             }
         }

@@ -151,6 +151,13 @@ async fn messages_go_back_to_their_queue_as_they_are_and_a_second_time_is_harmle
     assert_eq!((&back.body[..], back.meta.attempts), (message("e1", "read").as_bytes(), 0));
     drop((back, consumer));
 
+    // Without the queue that it was on nothing can go back to it, and nothing is said to be gone.
+    let nowhere = post(&app, "/dead-letters/replay", &json!({"ids": ["broker:nobody:1"]})).await.json();
+    assert_eq!((&nowhere["refused"][0]["id"], nowhere.get("gone")), (&json!("broker:nobody:1"), None));
+    let nobody = json!({"filter": {"source": "broker", "actor": "nobody"}});
+    let nobody = post(&app, "/dead-letters/replay", &nobody).await.json();
+    assert!(nobody["warnings"][0].as_str().unwrap().contains("asya-nobody"), "{nobody}");
+
     // Those that fit, then whole queues.
     let fitting = json!({"filter": {"source": "broker", "code": "loop"}});
     assert_eq!(post(&app, "/dead-letters/replay", &fitting).await.json()["replayed"], 1);
@@ -159,7 +166,8 @@ async fn messages_go_back_to_their_queue_as_they_are_and_a_second_time_is_harmle
     assert_eq!((depth(&world, "read").await.dead, depth(&world, "split").await.dead), (0, 0));
     let log = get(&app, "/audit?action=replay").await.json();
     let log = log["entries"].as_array().unwrap();
-    assert_eq!((log.len(), &log[0]["who"], &log[0]["detail"]["count"]), (4, &json!("ann"), &json!(1)));
+    // Four that went, one of the store among them, and two that could not.
+    assert_eq!((log.len(), &log[0]["who"], &log[0]["detail"]["count"]), (6, &json!("ann"), &json!(1)));
     assert_eq!(log[0]["detail"]["source"], "broker");
 }
 
