@@ -4,6 +4,11 @@ use crate::analyzer::Analyzer;
 
 mod config_map;
 mod deletion;
+mod olm;
+mod olm_catalog;
+mod olm_extension;
+mod olm_operator;
+mod olm_subscription;
 mod pod;
 mod security_account;
 mod security_binding;
@@ -20,6 +25,13 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &deletion::ClaimDeletion,
         &deletion::NamespaceDeletion,
         &deletion::VolumeDeletion,
+        &olm_catalog::CatalogSourceAnalyzer,
+        &olm_catalog::ClusterCatalogAnalyzer,
+        &olm_extension::ClusterExtensionAnalyzer,
+        &olm_operator::OperatorGroupAnalyzer,
+        &olm_operator::ServiceVersionAnalyzer,
+        &olm_subscription::InstallPlanAnalyzer,
+        &olm_subscription::SubscriptionAnalyzer,
         &pod::PodAnalyzer,
         &security_account::SecurityAccountAnalyzer,
         &security_binding::SecurityClusterRoleBinding,
