@@ -10,6 +10,10 @@ mod olm_extension;
 mod olm_operator;
 mod olm_subscription;
 mod pod;
+mod prometheus;
+mod prometheus_check;
+mod prometheus_config;
+mod prometheus_relabel;
 mod security_account;
 mod security_binding;
 mod security_pod;
@@ -33,6 +37,8 @@ pub fn all() -> &'static [&'static dyn Analyzer] {
         &olm_subscription::InstallPlanAnalyzer,
         &olm_subscription::SubscriptionAnalyzer,
         &pod::PodAnalyzer,
+        &prometheus_config::PrometheusConfigAnalyzer,
+        &prometheus_relabel::PrometheusRelabelAnalyzer,
         &security_account::SecurityAccountAnalyzer,
         &security_binding::SecurityClusterRoleBinding,
         &security_binding::SecurityRoleBinding,
