@@ -424,6 +424,29 @@ mod tests {
     }
 
     #[test]
+    fn a_report_of_trivy_with_critical_vulnerabilities_is_told_with_its_workload() {
+        let rules = KindRules::trivy().unwrap().remove(0);
+        let selection = Selection::new(&["Pod"], &[], &[]).unwrap();
+        let selection = selection.with(Arc::new(ResourceAnalyzer::new(rules).unwrap())).unwrap();
+        let looked = |critical: u32| {
+            let subject = object(
+                "aquasecurity.github.io/v1alpha1",
+                "VulnerabilityReport",
+                "r",
+                json!({
+                "metadata": {"labels": {"trivy-operator.resource.kind": "ReplicaSet", "trivy-operator.resource.name": "web-1"}},
+                "report": {"artifact": {"repository": "library/nginx", "tag": "1.16"}, "summary": {"criticalCount": critical}}}),
+            );
+            evaluate(&subject, &selection, &Inventory::default())
+        };
+        assert!(codes(&looked(0)).is_empty());
+        assert_eq!(
+            looked(3).report.failures()[0].text,
+            "image library/nginx:1.16 of ReplicaSet shop/web-1 has 3 critical vulnerabilities"
+        );
+    }
+
+    #[test]
     fn odd_objects_are_no_failure() {
         for rest in [
             json!({"status": 7}),

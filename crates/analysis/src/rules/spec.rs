@@ -143,6 +143,14 @@ impl KindRules {
         if errors.is_empty() { Ok(kinds) } else { Err(InvalidRules(errors)) }
     }
 
+    /// The rules for the reports of the Trivy operator.
+    ///
+    /// # Errors
+    /// None: a test reads them.
+    pub fn trivy() -> Result<Vec<Self>, InvalidRules> {
+        Self::parse(include_str!("trivy.yaml"))
+    }
+
     /// The name of the analyzer.
     #[must_use]
     pub fn name(&self) -> String {
@@ -224,17 +232,32 @@ mod tests {
 
     use super::*;
 
+    /// The first YAML in a text or in the comments at the top of a file.
+    fn example(text: &str) -> String {
+        let lines = text.lines().map(|line| line.strip_prefix("//! ").unwrap_or(line));
+        let inside = lines.skip_while(|line| !line.contains("```yaml")).skip(1);
+        inside.take_while(|line| !line.contains("```")).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_rules_of_the_page_and_those_for_trivy_are_read() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/analysis/rules.md");
+        let rules = KindRules::parse(&example(&std::fs::read_to_string(page).unwrap())).unwrap();
+        let names: Vec<String> = rules.iter().map(KindRules::name).collect();
+        assert_eq!(
+            names,
+            [
+                "Resource/Certificate.cert-manager.io",
+                "Resource/Database.example.com",
+                "Resource/Deployment.apps"
+            ]
+        );
+        assert_eq!(KindRules::trivy().unwrap().len(), 4);
+    }
+
     #[test]
     fn the_example_of_the_documentation_is_read_as_yaml_and_as_json() {
-        let documentation = include_str!("mod.rs");
-        let yaml: String = documentation
-            .lines()
-            .skip_while(|line| !line.contains("```yaml"))
-            .skip(1)
-            .take_while(|line| !line.contains("```"))
-            .map(|line| format!("{}\n", line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default()))
-            .collect();
-        let rules = KindRules::parse(&yaml).unwrap();
+        let rules = KindRules::parse(&example(include_str!("mod.rs"))).unwrap();
         assert_eq!(rules[0].name(), "Resource/KafkaTopic.kafka.strimzi.io");
         assert_eq!(rules[0].rules[0].severity, Severity::Warning);
         assert!(rules[0].standard && rules[0].patience_seconds == 300 && rules[0].deletion_seconds == 600);
