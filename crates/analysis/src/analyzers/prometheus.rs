@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use serde_json::Value;
 
 use crate::object::{Object, ObjectRef};
@@ -60,7 +61,7 @@ pub(super) fn configs<'a>(
         return Vec::new();
     }
     let at = object.reference();
-    let users = match view.users(&at) {
+    let mut users = match view.users(&at) {
         Ok(users) => users,
         Err(why) => {
             for code in codes {
@@ -69,6 +70,8 @@ pub(super) fn configs<'a>(
             return Vec::new();
         }
     };
+    // The one that is named in a text should be called the same tomorrow: names of pods and ReplicaSets are not.
+    users.sort_by_key(|user| user.kind.is::<Pod>() || user.kind.is::<ReplicaSet>());
     let mut keys = BTreeSet::new();
     let mut configs = Vec::new();
     for user in users {
