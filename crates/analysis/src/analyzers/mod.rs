@@ -13,6 +13,7 @@ mod pod;
 mod prometheus;
 mod prometheus_check;
 mod prometheus_config;
+mod prometheus_duration;
 mod prometheus_relabel;
 mod security_account;
 mod security_binding;
