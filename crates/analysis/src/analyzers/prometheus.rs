@@ -181,6 +181,9 @@ mod tests {
     use crate::analyzers::testing::object;
     use crate::inventory::Inventory;
 
+    /// A name, the container, its volume, and the keys that are found with whether they are there.
+    type Case<'a> = (&'a str, Value, &'a Value, &'a [(&'a str, bool)]);
+
     fn found(spec: Value) -> Vec<(String, bool)> {
         let map = object(
             "v1",
@@ -204,7 +207,7 @@ mod tests {
         let dir = json!({"name": "v", "mountPath": "/etc/prometheus/"});
         let flag = json!(["--config.file=/etc/prometheus/prometheus.yml"]);
         let yes: &[(&str, bool)] = &[("prometheus.yml", true)];
-        let cases: [(&str, Value, &Value, &[(&str, bool)]); 11] = [
+        let cases: [Case<'_>; 11] = [
             (
                 "by image",
                 container("main", "quay.io/prometheus/prometheus:v3", flag.clone(), dir.clone()),

@@ -112,6 +112,9 @@ mod tests {
     const NAME: &str = "Security/ServiceAccount";
     const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
+    /// A name, the account's name and fields, what else there is, and the codes that are expected.
+    type Case<'a> = (&'a str, &'a str, &'a Value, Vec<Object>, &'a [&'a str]);
+
     fn account(name: &str, rest: Value) -> Object {
         object("v1", "ServiceAccount", name, rest)
     }
@@ -139,7 +142,7 @@ mod tests {
         let none = json!({});
         let off = json!({"automountServiceAccountToken": false});
         let on = json!({"automountServiceAccountToken": true});
-        let cases: [(&str, &str, &Value, Vec<Object>, &[&str]); 11] = [
+        let cases: [Case<'_>; 11] = [
             ("used by nobody", "default", &none, vec![], &[]),
             ("pods use its token", "default", &none, vec![pod(none.clone())], &["DefaultAccountToken"]),
             ("the account gives none", "default", &off, vec![pod(none.clone())], &[]),
