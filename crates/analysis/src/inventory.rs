@@ -13,18 +13,21 @@ use crate::reference::{USERS, named_by};
 use crate::selector::Selector;
 use crate::view::{LogTail, Lookup, Read, Unverified, View};
 
+/// Objects of one kind by namespace and name.
+type Named = BTreeMap<(Option<String>, String), Arc<Object>>;
+
 /// Objects in memory. A kind that was never listed is [`Unverified::NotYet`], and what was asked of it is kept to be
 /// fetched: [`Inventory::take_wanted`].
 #[derive(Debug, Default)]
 pub struct Inventory {
     now: Option<Timestamp>,
-    objects: BTreeMap<GroupKind, BTreeMap<(Option<String>, String), Arc<Object>>>,
+    objects: BTreeMap<GroupKind, Named>,
     /// Which lists were read, in which scope (none: everywhere), and how that went.
     listed: BTreeMap<(GroupKind, Option<String>), Result<(), Unverified>>,
     /// Objects asked for by name, outside of any list.
     single: BTreeMap<ObjectRef, Lookup<Arc<Object>>>,
     logs: BTreeMap<LogTail, Lookup<Arc<str>>>,
-    events: BTreeMap<ObjectRef, BTreeMap<(Option<String>, String), Arc<Object>>>,
+    events: BTreeMap<ObjectRef, Named>,
     users: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
     wanted: RefCell<BTreeSet<Read>>,
 }
