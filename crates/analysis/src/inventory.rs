@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Event;
 use crate::kind::GroupKind;
 use crate::object::{Object, ObjectRef};
 use crate::reference::{USERS, named_by};
+use crate::scrub::scrub;
 use crate::selector::Selector;
 use crate::view::{LogTail, Lookup, Read, Unverified, View};
 
@@ -95,10 +96,10 @@ impl Inventory {
         self.single.insert(object, answer);
     }
 
-    /// Takes the answer about a log.
+    /// Takes the answer about a log, without what looks like a secret: it goes into snapshots, and from there to others.
     pub fn put_log(&mut self, log: LogTail, answer: Lookup<String>) {
         let answer = match answer {
-            Lookup::Found(text) => Lookup::Found(Arc::from(text)),
+            Lookup::Found(text) => Lookup::Found(Arc::from(scrub(&text))),
             Lookup::NotFound => Lookup::NotFound,
             Lookup::Unverified(why) => Lookup::Unverified(why),
         };

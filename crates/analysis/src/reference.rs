@@ -50,7 +50,16 @@ pub fn named_by(object: &Object) -> BTreeSet<ObjectRef> {
     }
     let value = object.value();
     let kind = object.kind();
-    if kind.is::<StatefulSet>() {
+    if kind.is::<Pod>() {
+        // A claim that is made with the pod has both their names; a template has no such claim yet.
+        for volume in items(value.pointer("/spec/volumes")).filter(|volume| volume.get("ephemeral").is_some())
+        {
+            if let Some(volume) = volume.get("name").and_then(Value::as_str) {
+                let claim = Value::String(format!("{}-{volume}", object.name()));
+                names.add::<PersistentVolumeClaim>(Some(&claim));
+            }
+        }
+    } else if kind.is::<StatefulSet>() {
         names.add::<Service>(value.pointer("/spec/serviceName"));
     } else if kind.is::<ServiceAccount>() {
         for field in ["secrets", "imagePullSecrets"] {
@@ -197,6 +206,19 @@ mod tests {
         .unwrap();
         let names: Vec<String> = named_by(&pod).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["ConfigMap shop/leader", "ConfigMap shop/nginx", "ConfigMap shop/tcp"]);
+    }
+
+    #[test]
+    fn a_pod_names_the_claim_that_is_made_with_it_and_a_template_does_not() {
+        let spec =
+            json!({"containers": [], "volumes": [{"name": "scratch", "ephemeral": {}}, {"ephemeral": {}}]});
+        let named = |api: &str, kind: &str, spec: Value| {
+            let object = Object::new(json!({"apiVersion": api, "kind": kind,
+                "metadata": {"name": "web-0", "namespace": "shop"}, "spec": spec}));
+            named_by(&object.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(named("v1", "Pod", spec.clone()), ["PersistentVolumeClaim shop/web-0-scratch"]);
+        assert!(named("apps/v1", "StatefulSet", json!({"template": {"spec": spec}})).is_empty());
     }
 
     #[test]

@@ -177,12 +177,20 @@ impl Look<'_> {
             let Some(users) = report.listed("ClaimPending", format!("users of {}", self.at), users) else {
                 return;
             };
-            // Nobody wants it yet: that is what the class waits for.
-            if !users.iter().any(|user| user.kind.is::<Pod>()) {
+            // Nobody wants it yet, or not for long: that is what the class waits for.
+            if !users.iter().any(|user| user.kind.is::<Pod>() && self.waits(user, report)) {
                 return;
             }
         }
         self.late(&format!("was given no volume of storage class {class}"), report);
+    }
+
+    /// Whether a pod waits for the claim for longer than making a volume takes.
+    fn waits(&self, pod: &ObjectRef, report: &mut Report) -> bool {
+        let found = report.known("ClaimPending", pod, self.view.object(pod)).flatten();
+        found.is_some_and(|pod| {
+            pod.created().is_none_or(|made| self.view.now().duration_since(made) >= PATIENCE)
+        })
     }
 
     /// A claim that waits longer than making a volume takes.
@@ -301,6 +309,22 @@ mod tests {
     fn a_claim_that_waits_for_its_first_consumer_is_no_failure() {
         let subject = pending(json!({"storageClassName": "fast"}));
         assert!(codes(&look(&[NAME], &subject, &[class("WaitForFirstConsumer", "true")])).is_empty());
+    }
+
+    #[test]
+    fn an_old_claim_waits_no_longer_than_the_pod_that_wants_it_now() {
+        let subject = pending(json!({"storageClassName": "fast"}));
+        let since = |created: &str| {
+            let pod = object(
+                "v1",
+                "Pod",
+                "web",
+                json!({"metadata": {"creationTimestamp": created}, "spec": {"containers": [], "volumes": [
+                    {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}}),
+            );
+            codes(&look(&[NAME], &subject, &[class("WaitForFirstConsumer", "false"), pod])).len()
+        };
+        assert_eq!((since("2026-06-01T11:59:00Z"), since("2026-06-01T11:00:00Z")), (0, 1));
     }
 
     #[test]
