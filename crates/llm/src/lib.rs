@@ -1,0 +1,54 @@
+//! Model providers behind one trait, and what belongs around a call: masking, prompts, citations, cache keys.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`model`] | the seam: [`Model`] |
+//! | [`request`], [`message`], [`response`] | what is asked and answered: [`Request`], [`Message`], [`Response`], [`Event`] |
+//! | [`error`] | [`Error`]: what goes wrong, by what the caller can do |
+//! | [`provider`] | [`Provider`]: over HTTP, one attempt per call |
+//! | `dialect` | what OpenAI and those like it, Anthropic, Google and `customrest` speak; pure |
+//! | `sse`, `classify` | server-sent events; refusals of all formats |
+//! | [`guarded`] | [`Guarded`]: concurrency, budget, retries and a circuit breaker around any model |
+//! | [`retry`], [`breaker`], [`budget`], [`estimate`] | its parts; pure |
+//! | [`noop`], [`tape`] | the echo; [`Record`] and [`Replay`] |
+//! | [`settings`], [`k8sgpt`] | from variables, and from `spec.ai` of a K8sGPT resource |
+//! | [`mask`] | names and secrets out of texts, and back into answers |
+//! | [`prompt`], [`citations`], [`cache`] | templates; evidence that an answer cites; what an answer is kept under |
+//!
+//! The invariant of this crate: **no key and no secret leaves it but in the header that it belongs in**: not in `Debug`,
+//! not in an error, not in a recording.
+
+mod backend;
+pub mod breaker;
+pub mod budget;
+pub mod cache;
+pub mod citations;
+mod classify;
+mod dialect;
+pub mod error;
+pub mod estimate;
+pub mod guarded;
+pub mod k8sgpt;
+pub mod mask;
+pub mod message;
+pub mod model;
+pub mod noop;
+pub mod prompt;
+pub mod provider;
+pub mod request;
+pub mod response;
+pub mod retry;
+pub mod settings;
+mod sse;
+pub mod tape;
+
+pub use error::{Error, Kind};
+pub use guarded::{Guard, Guarded};
+pub use message::{Choice, Message, Tool, ToolCall};
+pub use model::Model;
+pub use noop::Noop;
+pub use provider::Provider;
+pub use request::Request;
+pub use response::{Event, Events, Finish, Response, Usage, collect};
+pub use settings::Settings;
+pub use tape::{Record, Replay};
