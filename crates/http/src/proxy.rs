@@ -101,11 +101,17 @@ impl Service<Uri> for Way {
                 Box::pin(async { Ok(connecting.await?) })
             }
             Self::Tunnel(tunnel) => {
-                let connecting = tunnel.call(to);
+                let connecting = tunnel.call(with_port(to));
                 Box::pin(async { Ok(connecting.await?) })
             }
         }
     }
+}
+
+/// The tunnel takes an address without a port for one with 443, whatever its scheme.
+fn with_port(to: Uri) -> Uri {
+    let (Some(host), None, Some("http")) = (to.host(), to.port(), to.scheme_str()) else { return to };
+    format!("http://{host}:80/").parse().unwrap_or(to)
 }
 
 #[cfg(test)]

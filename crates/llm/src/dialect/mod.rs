@@ -201,7 +201,100 @@ pub(crate) fn refused(why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+
+    /// JSON of the words that the formats know, put together wrongly.
+    fn answers() -> impl Strategy<Value = Value> {
+        let words = [
+            "choices",
+            "message",
+            "delta",
+            "content",
+            "tool_calls",
+            "function",
+            "arguments",
+            "index",
+            "id",
+            "name",
+            "finish_reason",
+            "usage",
+            "prompt_tokens",
+            "type",
+            "content_block",
+            "text",
+            "input",
+            "candidates",
+            "parts",
+            "functionCall",
+            "args",
+            "finishReason",
+            "promptFeedback",
+            "usageMetadata",
+            "error",
+            "details",
+            "code",
+            "response",
+            "output",
+            "stopReason",
+            "toolUse",
+        ];
+        let types = [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+            "tool_use",
+            "stop",
+            "STOP",
+            "text",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            prop::sample::select(types.to_vec()).prop_map(Value::from),
+            "\\PC{0,5}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 48, 6, move |inner| {
+            let object =
+                prop::collection::btree_map(prop::sample::select(words.to_vec()), inner.clone(), 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..3).prop_map(Value::from),
+                object.prop_map(|object| json!(object)),
+            ]
+        })
+    }
+
+    fn dialects() -> [Dialect; 4] {
+        [Dialect::OpenAi(openai::OpenAi::default()), Dialect::Anthropic, Dialect::Gemini, Dialect::Rest]
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_and_no_event_breaks_a_reader(answers in prop::collection::vec(answers(), 1..6), odd in "\\PC{0,20}") {
+            for dialect in dialects() {
+                let mut decoder = dialect.decoder();
+                for answer in &answers {
+                    let _ = dialect.response(answer.to_string().as_bytes());
+                    let _ = decoder.push(&Sse { event: String::new(), data: answer.to_string() });
+                }
+                let _ = dialect.response(odd.as_bytes());
+                let _ = decoder.push(&Sse { event: "error".to_owned(), data: odd.clone() });
+                let _ = decoder.finish();
+                let _ = crate::classify::refusal(
+                    hyper::StatusCode::BAD_REQUEST,
+                    &hyper::HeaderMap::new(),
+                    answers[0].to_string().as_bytes(),
+                );
+            }
+        }
+    }
 
     #[test]
     fn an_address_without_a_path_gets_the_version() {
