@@ -25,6 +25,7 @@ pub(crate) enum Speaks {
     Azure,
     Anthropic,
     Gemini,
+    Converse,
     Rest,
     Echo,
 }
@@ -40,7 +41,7 @@ const fn backend(
 }
 
 /// Addresses are those of the providers' documentation; models those of K8sGPT, where it has a default that still works.
-pub(crate) const BACKENDS: [Backend; 15] = [
+pub(crate) const BACKENDS: [Backend; 16] = [
     backend("openai", Speaks::OpenAiItself, Some("https://api.openai.com/v1"), true, Some("gpt-4o-mini")),
     backend("azureopenai", Speaks::Azure, None, true, None),
     backend("openai-compatible", Speaks::OpenAi, None, false, None),
@@ -52,6 +53,13 @@ pub(crate) const BACKENDS: [Backend; 15] = [
     backend("huggingface", Speaks::OpenAi, Some("https://router.huggingface.co/v1"), true, None),
     backend("cohere", Speaks::Cohere, Some("https://api.cohere.ai/compatibility/v1"), true, None),
     backend("bedrockmantle", Speaks::OpenAi, Some("https://bedrock-mantle.{region}.api.aws/v1"), true, None),
+    backend(
+        "amazonbedrock",
+        Speaks::Converse,
+        Some("https://bedrock-runtime.{region}.amazonaws.com"),
+        false,
+        None,
+    ),
     backend("anthropic", Speaks::Anthropic, Some("https://api.anthropic.com/v1"), true, None),
     backend("google", Speaks::Gemini, Some("https://generativelanguage.googleapis.com/v1beta"), true, None),
     backend("customrest", Speaks::Rest, None, false, None),
@@ -59,7 +67,8 @@ pub(crate) const BACKENDS: [Backend; 15] = [
 ];
 
 /// Other names of the same.
-const ALIASES: [(&str, &str); 5] = [
+const ALIASES: [(&str, &str); 6] = [
+    ("amazonbedrockconverse", "amazonbedrock"),
     ("azure", "azureopenai"),
     ("compatible", "openai-compatible"),
     ("gemini", "google"),
@@ -68,15 +77,12 @@ const ALIASES: [(&str, &str); 5] = [
 ];
 
 /// Backends of K8sGPT that are not here, and what to take instead.
-const MISSING: [(&str, &str); 6] = [
-    ("amazonbedrock", BEDROCK),
-    ("amazonbedrockconverse", BEDROCK),
+const MISSING: [(&str, &str); 4] = [
     ("amazonsagemaker", "put an OpenAI-compatible server such as LiteLLM in front of it"),
     ("googlevertexai", "use google with a key of the Gemini API, or put LiteLLM in front of it"),
     ("oci", "put an OpenAI-compatible server such as LiteLLM in front of it"),
     ("ibmwatsonxai", "put an OpenAI-compatible server such as LiteLLM in front of it"),
 ];
-const BEDROCK: &str = "use bedrockmantle with a Bedrock API key, or put LiteLLM in front of it";
 
 /// The backend of this name.
 ///
@@ -106,6 +112,7 @@ impl Backend {
             Speaks::Cohere => Dialect::OpenAi(OpenAi { no_stream_options: true, ..OpenAi::default() }),
             Speaks::Anthropic => Dialect::Anthropic,
             Speaks::Gemini => Dialect::Gemini,
+            Speaks::Converse => Dialect::Converse,
             Speaks::Rest => Dialect::Rest,
             Speaks::Azure | Speaks::Echo => return None,
         })
@@ -125,7 +132,7 @@ mod tests {
             .split_whitespace()
         {
             match find(name) {
-                Ok(backend) => assert_eq!(backend.name, name),
+                Ok(backend) => assert!(name.starts_with(backend.name)),
                 Err(error) => assert!(error.contains("is not built in: ") && error.contains("litellm"), "{error}"),
             }
         }

@@ -148,8 +148,8 @@ mod tests {
                 "spec.ai.backend: the backend \"skynet\" is not known; there are openai",
             ),
             (
-                json!({"backend": "amazonbedrock"}),
-                "spec.ai.backend: the backend \"amazonbedrock\" is not built in",
+                json!({"backend": "amazonsagemaker"}),
+                "spec.ai.backend: the backend \"amazonsagemaker\" is not built in",
             ),
             (json!({}), "spec.ai.secret: is required by the backend \"openai\""),
             (json!({"backend": "localai"}), "spec.ai.model: is required"),

@@ -6,7 +6,8 @@
 //! | [`request`], [`message`], [`response`] | what is asked and answered: [`Request`], [`Message`], [`Response`], [`Event`] |
 //! | [`error`] | [`Error`]: what goes wrong, by what the caller can do |
 //! | [`provider`] | [`Provider`]: over HTTP, one attempt per call |
-//! | `dialect` | what OpenAI and those like it, Anthropic, Google and `customrest` speak; pure |
+//! | `dialect` | what OpenAI and those like it, Anthropic, Google, Bedrock and `customrest` speak; pure |
+//! | `aws` | requests signed with AWS credentials (feature `bedrock`) |
 //! | `sse`, `classify` | server-sent events; refusals of all formats |
 //! | [`guarded`] | [`Guarded`]: concurrency, budget, retries and a circuit breaker around any model |
 //! | [`retry`], [`breaker`], [`budget`], [`estimate`] | its parts; pure |
@@ -18,6 +19,8 @@
 //! The invariant of this crate: **no key and no secret leaves it but in the header that it belongs in**: not in `Debug`,
 //! not in an error, not in a recording.
 
+#[cfg(feature = "bedrock")]
+mod aws;
 mod backend;
 pub mod breaker;
 pub mod budget;

@@ -73,6 +73,9 @@ pub(crate) struct Endpoint {
     pub(crate) proxy: Option<Proxy>,
     pub(crate) defaults: Defaults,
     pub(crate) timeouts: Timeouts,
+    /// Requests are signed with AWS credentials for this region.
+    #[cfg_attr(not(feature = "bedrock"), allow(dead_code, reason = "only what signs reads it"))]
+    pub(crate) signed: Option<String>,
 }
 
 /// A provider over HTTP. One call is one request: retries, limits and budgets are [`Guarded`](crate::Guarded)'s.
@@ -80,6 +83,8 @@ pub(crate) struct Endpoint {
 pub struct Provider {
     endpoint: Endpoint,
     client: Client<Proxied, Full<Bytes>>,
+    #[cfg(feature = "bedrock")]
+    signer: Option<std::sync::Arc<crate::aws::Signer>>,
 }
 
 impl fmt::Debug for Provider {
@@ -111,7 +116,15 @@ impl Provider {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Ok(Self { endpoint, client })
+        #[cfg(feature = "bedrock")]
+        let signer =
+            endpoint.signed.clone().map(|region| std::sync::Arc::new(crate::aws::Signer::new(region)));
+        Ok(Self {
+            endpoint,
+            client,
+            #[cfg(feature = "bedrock")]
+            signer,
+        })
     }
 
     /// Sends the request and waits for the head of a good answer.
@@ -141,14 +154,19 @@ impl Provider {
                 sensitive(&value).ok_or_else(|| bad("the key has characters that no key has".to_owned()))?,
             );
         }
+        let body = Bytes::from(dialect.body(request, defaults, stream).to_string());
         let mut http = http
-            .body(Full::from(dialect.body(request, defaults, stream).to_string()))
+            .body(Full::from(body.clone()))
             .map_err(|error| bad(format!("the address {base:?} cannot be used: {error}")))?;
         for (name, value) in &self.endpoint.headers {
             let value = value.read().map_err(bad)?;
             let parsed = HeaderName::try_from(name.as_str()).ok().zip(sensitive(&value));
             let (name, value) = parsed.ok_or_else(|| bad(format!("the header {name:?} cannot be sent")))?;
             http.headers_mut().insert(name, value);
+        }
+        #[cfg(feature = "bedrock")]
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut http, &body).await?;
         }
         let answer = self.client.request(http).await.map_err(|error| {
             let what = if error.is_connect() { "cannot connect to" } else { "the connection broke to" };
@@ -369,7 +387,7 @@ fn sensitive(value: &str) -> Option<HeaderValue> {
 }
 
 /// An error with its causes: hyper's own text says only "client error".
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

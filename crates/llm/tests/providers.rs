@@ -392,6 +392,47 @@ async fn gemini_is_asked_as_it_documents_and_its_signatures_come_back() {
 }
 
 #[tokio::test]
+async fn bedrock_is_asked_as_it_documents() {
+    let answer = json!({
+        "metrics": {"latencyMs": 551}, "stopReason": "tool_use",
+        "output": {"message": {"role": "assistant", "content": [
+            {"reasoningContent": {"reasoningText": {"text": "…"}}}, {"text": "Let me see."},
+            {"toolUse": {"toolUseId": "call_abc", "name": "get_pod", "input": {"name": "web é"}}}]}},
+        "usage": {"inputTokens": 5, "outputTokens": 12, "totalTokens": 21, "cacheReadInputTokens": 4}
+    });
+    let server = Server::start([Answer::json(200, &answer)]).await;
+    let model = model(&[
+        ("ASYA_LLM_BACKEND", "amazonbedrock"),
+        ("ASYA_LLM_MODEL", "us.anthropic.claude-v1:0"),
+        ("ASYA_LLM_API_KEY", "test-key"),
+        ("ASYA_LLM_BASE_URL", &server.address),
+    ]);
+    let text = "Let me see.".to_owned();
+    let usage = Some(Usage { input: 9, output: 12, cached: 4 });
+    let expected = Response { text, calls: vec![call()], finish: Finish::Calls, usage };
+    assert_eq!(model.complete(&conversation()).await.unwrap(), expected);
+    assert_eq!(collect(model.stream(&conversation()).await.unwrap()).await.unwrap(), expected);
+    let asked = &server.asked()[0];
+    assert_eq!(asked.path, "/model/us.anthropic.claude-v1%3A0/converse");
+    assert_eq!(asked.headers["authorization"], "Bearer test-key");
+    assert_eq!(
+        asked.body,
+        json!({
+            "system": [{"text": "Be brief."}],
+            "messages": [
+                {"role": "user", "content": [{"text": "Why?"}]},
+                {"role": "assistant", "content": [
+                    {"toolUse": {"toolUseId": "call_1", "name": "get_pod", "input": {"name": "web"}}}]},
+                {"role": "user", "content": [{"toolResult": {"toolUseId": "call_1", "status": "success",
+                    "content": [{"text": "CrashLoopBackOff"}]}}]}],
+            "toolConfig": {"toolChoice": {"auto": {}}, "tools": [{"toolSpec": {"name": "get_pod",
+                "description": "Reads a pod", "inputSchema": {"json": tool().parameters}}}]},
+            "inferenceConfig": {"maxTokens": 100, "temperature": 0.5}
+        })
+    );
+}
+
+#[tokio::test]
 async fn customrest_is_asked_as_k8sgpt_asks_it() {
     let answer = json!({"model": "m", "created_at": "2026-01-01T00:00:00Z", "response": "yes"});
     let server = Server::start([Answer::json(200, &answer)]).await;
@@ -421,6 +462,15 @@ async fn refusals_of_models_and_filters_are_refusals() {
         (&anthropic, json!({"content": [], "stop_reason": "refusal"})),
         (&gemini, json!({"promptFeedback": {"blockReason": "SAFETY"}})),
         (&gemini, json!({"candidates": [{"finishReason": "PROHIBITED_CONTENT"}]})),
+        (
+            &vec![
+                ("ASYA_LLM_BACKEND", "amazonbedrock".to_owned()),
+                ("ASYA_LLM_MODEL", "m".to_owned()),
+                ("ASYA_LLM_API_KEY", "k".to_owned()),
+                ("ASYA_LLM_BASE_URL", server.address.clone()),
+            ],
+            json!({"output": {"message": {"content": []}}, "stopReason": "guardrail_intervened"}),
+        ),
     ] {
         server.answer([Answer::json(200, &answer)]);
         let error = of(variables).complete(&Request::ask("", "?")).await.unwrap_err();

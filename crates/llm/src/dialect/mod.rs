@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`openai`] | chat completions: OpenAI, Azure, and all that is compatible |
 //! | [`anthropic`] | Anthropic's messages |
+//! | [`converse`] | Amazon Bedrock's Converse |
 //! | [`gemini`] | Google's generateContent |
 //! | [`rest`] | the plain JSON of K8sGPT's `customrest` |
 
 pub(crate) mod anthropic;
+pub(crate) mod converse;
 pub(crate) mod gemini;
 pub(crate) mod openai;
 pub(crate) mod rest;
@@ -44,6 +46,7 @@ pub(crate) enum Dialect {
     OpenAi(openai::OpenAi),
     Anthropic,
     Gemini,
+    Converse,
     Rest,
 }
 
@@ -63,6 +66,7 @@ impl Dialect {
             Self::OpenAi(openai) => openai.address(base),
             Self::Anthropic => anthropic::address(base),
             Self::Gemini => gemini::address(base, model, stream),
+            Self::Converse => converse::address(base, model),
             Self::Rest => base.to_owned(),
         }
     }
@@ -73,7 +77,7 @@ impl Dialect {
             Self::OpenAi(openai) => openai.key_header(),
             Self::Anthropic => KeyHeader::Named("x-api-key"),
             Self::Gemini => KeyHeader::Named("x-goog-api-key"),
-            Self::Rest => KeyHeader::Bearer,
+            Self::Converse | Self::Rest => KeyHeader::Bearer,
         }
     }
 
@@ -81,13 +85,13 @@ impl Dialect {
     pub(crate) fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Anthropic => &[("anthropic-version", anthropic::VERSION)],
-            Self::OpenAi(_) | Self::Gemini | Self::Rest => &[],
+            Self::OpenAi(_) | Self::Gemini | Self::Converse | Self::Rest => &[],
         }
     }
 
     /// Whether answers can come piece by piece.
     pub(crate) fn streams(&self) -> bool {
-        !matches!(self, Self::Rest)
+        !matches!(self, Self::Converse | Self::Rest)
     }
 
     /// The request's body.
@@ -96,6 +100,7 @@ impl Dialect {
             Self::OpenAi(openai) => openai.body(request, defaults, stream),
             Self::Anthropic => anthropic::body(request, defaults, stream),
             Self::Gemini => gemini::body(request, defaults),
+            Self::Converse => converse::body(request, defaults),
             Self::Rest => rest::body(request, defaults),
         }
     }
@@ -113,6 +118,7 @@ impl Dialect {
             Self::OpenAi(_) => openai::response(&value),
             Self::Anthropic => anthropic::response(&value),
             Self::Gemini => gemini::response(&value),
+            Self::Converse => converse::response(&value),
             Self::Rest => rest::response(&value),
         }
     }
@@ -120,7 +126,7 @@ impl Dialect {
     /// What reads a stream.
     pub(crate) fn decoder(&self) -> Decoder {
         match self {
-            Self::OpenAi(_) | Self::Rest => Decoder::OpenAi(openai::Decoder::default()),
+            Self::OpenAi(_) | Self::Converse | Self::Rest => Decoder::OpenAi(openai::Decoder::default()),
             Self::Anthropic => Decoder::Anthropic(anthropic::Decoder::default()),
             Self::Gemini => Decoder::Gemini(gemini::Decoder::default()),
         }
@@ -271,8 +277,14 @@ mod tests {
         })
     }
 
-    fn dialects() -> [Dialect; 4] {
-        [Dialect::OpenAi(openai::OpenAi::default()), Dialect::Anthropic, Dialect::Gemini, Dialect::Rest]
+    fn dialects() -> [Dialect; 5] {
+        [
+            Dialect::OpenAi(openai::OpenAi::default()),
+            Dialect::Anthropic,
+            Dialect::Gemini,
+            Dialect::Converse,
+            Dialect::Rest,
+        ]
     }
 
     proptest! {

@@ -33,6 +33,8 @@ const DEFAULT_MAX_TOKENS: u32 = 2048;
 const DEFAULT_CONCURRENCY: usize = 4;
 /// The stable version of Azure's API that knows all that is sent.
 const DEFAULT_AZURE_VERSION: &str = "2024-10-21";
+/// The region that AWS's own programs read.
+const AWS_REGION: &str = "AWS_REGION";
 /// A bill's rhythm.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
@@ -152,6 +154,15 @@ fn source(
     if backend.key && key.is_none() {
         reader.wrong(API_KEY, &format!("is required by the backend {:?} (or {API_KEY}_FILE)", backend.name));
     }
+    let signed = if backend.speaks == Speaks::Converse && key.is_none() {
+        if cfg!(not(feature = "bedrock")) {
+            let words = "is required: this program was built without AWS credentials (feature \"bedrock\")";
+            reader.wrong(API_KEY, words);
+        }
+        region(reader, get)
+    } else {
+        None
+    };
     let deployment = get(AZURE_DEPLOYMENT);
     let model = get(MODEL).or(backend.model.map(str::to_owned)).or(deployment.clone());
     let model = reader.required(MODEL, model, |text| Ok(text.to_owned()));
@@ -201,6 +212,7 @@ fn source(
         proxy,
         defaults,
         timeouts,
+        signed,
     })))
 }
 
@@ -230,6 +242,17 @@ fn azure(
     Some(Dialect::OpenAi(OpenAi { azure: Some(azure), completion_tokens, ..OpenAi::default() }))
 }
 
+/// The region, as it stands in addresses and signatures.
+fn region(reader: &mut Reader, get: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let region = |text: &str| {
+        let known =
+            text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if known { Ok(text.to_owned()) } else { Err(format!("{text:?} must be such as us-east-1")) }
+    };
+    // The second is what AWS's own programs read, and what a ServiceAccount with a role gives its pods.
+    reader.required(REGION, get(REGION).or(get(AWS_REGION)), region)
+}
+
 fn base(reader: &mut Reader, get: &impl Fn(&str) -> Option<String>, backend: Backend) -> Option<String> {
     if let Some(text) = get(BASE_URL) {
         return reader.required(BASE_URL, Some(text), address);
@@ -241,12 +264,7 @@ fn base(reader: &mut Reader, get: &impl Fn(&str) -> Option<String>, backend: Bac
     if !base.contains("{region}") {
         return Some(base.to_owned());
     }
-    let region = |text: &str| {
-        let known =
-            text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if known { Ok(text.to_owned()) } else { Err(format!("{text:?} must be such as us-east-1")) }
-    };
-    let region = reader.required(REGION, get(REGION), region)?;
+    let region = region(reader, get)?;
     Some(base.replace("{region}", &region))
 }
 
@@ -313,6 +331,15 @@ mod tests {
                 ],
                 "https://gateway.ai.cloudflare.com/v1/a/g/azure-openai/r/d/chat/completions?api-version=2023-05-15",
             ),
+            (
+                vec![
+                    (BACKEND, "amazonbedrockconverse"),
+                    (MODEL, "us.x.y-v1:0"),
+                    k,
+                    ("AWS_REGION", "us-east-1"),
+                ],
+                "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.x.y-v1%3A0/converse",
+            ),
             (vec![(BACKEND, "anthropic"), (MODEL, "m"), k], "https://api.anthropic.com/v1/messages"),
             (
                 vec![(BACKEND, "google"), (MODEL, "gemini-2.5-flash"), k],
@@ -375,7 +402,8 @@ mod tests {
     fn what_a_backend_needs_is_required() {
         for (pairs, missing) in [
             (vec![(BACKEND, "skynet")], "is not known; there are openai"),
-            (vec![(BACKEND, "amazonbedrock")], "use bedrockmantle"),
+            (vec![(BACKEND, "oci")], "the backend \"oci\" is not built in"),
+            (vec![(BACKEND, "amazonbedrock"), (MODEL, "m"), (API_KEY, "k")], "ASYA_LLM_REGION: is required"),
             (vec![(BACKEND, "anthropic"), (API_KEY, "k")], "ASYA_LLM_MODEL: is required"),
             (vec![(BACKEND, "customrest"), (MODEL, "m")], "ASYA_LLM_BASE_URL: is required"),
             (vec![(BACKEND, "bedrockmantle"), (MODEL, "m"), (API_KEY, "k")], "ASYA_LLM_REGION: is required"),
