@@ -36,8 +36,8 @@ pub(crate) fn inside(value: &Value) -> Error {
     let said = Said::read(value, "");
     let status = said.status.unwrap_or(match said.word.as_str() {
         "authentication_error" | "permission_error" => StatusCode::UNAUTHORIZED,
-        "rate_limit_error" | "rate_limit_exceeded" => StatusCode::TOO_MANY_REQUESTS,
-        "invalid_request_error" | "not_found_error" => StatusCode::BAD_REQUEST,
+        "rate_limit_error" | "rate_limit_exceeded" | "throttlingException" => StatusCode::TOO_MANY_REQUESTS,
+        "invalid_request_error" | "not_found_error" | "validationException" => StatusCode::BAD_REQUEST,
         "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "timeout_error" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -127,7 +127,9 @@ impl<M: Model> Guarded<M> {
     /// Takes note of a failure, and waits if the call is to be made again.
     async fn again(&self, call: &mut Call, made: u32, error: Error) -> Result<(), Error> {
         call.failed(&error);
-        match self.guard.retry.pause(made, &error.kind, rand::random()) {
+        // Once it rests another try of this call would only hide what was wrong.
+        let open = self.state.breaker().is_open();
+        match self.guard.retry.pause(made, &error.kind, rand::random()).filter(|_| !open) {
             Some(pause) => {
                 tracing::debug!(%error, ?pause, made, "a call is made again");
                 sleep(pause).await;

@@ -8,7 +8,7 @@
 //! | [`provider`] | [`Provider`]: over HTTP, one attempt per call |
 //! | `dialect` | what OpenAI and those like it, Anthropic, Google, Bedrock and `customrest` speak; pure |
 //! | `aws` | requests signed with AWS credentials (feature `bedrock`) |
-//! | `sse`, `classify` | server-sent events; refusals of all formats |
+//! | `sse`, `frames`, `classify` | server-sent events; AWS's frames; refusals of all formats |
 //! | [`guarded`] | [`Guarded`]: concurrency, budget, retries and a circuit breaker around any model |
 //! | [`retry`], [`breaker`], [`budget`], [`estimate`] | its parts; pure |
 //! | [`noop`], [`tape`] | the echo; [`Record`] and [`Replay`] |
@@ -30,6 +30,7 @@ mod classify;
 mod dialect;
 pub mod error;
 pub mod estimate;
+mod frames;
 pub mod guarded;
 pub mod k8sgpt;
 pub mod mask;

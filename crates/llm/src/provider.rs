@@ -23,10 +23,10 @@ use crate::{
     classify,
     dialect::{Decoder, Defaults, Dialect, KeyHeader},
     error::{Error, Kind},
+    frames::Frames,
     model::Model,
     request::Request,
     response::{Event, Events, Response},
-    sse::Parser,
 };
 
 /// The largest answer that is read: a model's longest is a few hundred thousand tokens, a megabyte or two.
@@ -138,7 +138,14 @@ impl Provider {
         let address = dialect.address(base, defaults.model(request), stream);
         let mut http = HttpRequest::post(&address)
             .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, if stream { "text/event-stream, application/json" } else { "application/json" })
+            .header(
+                ACCEPT,
+                if stream {
+                    "text/event-stream, application/vnd.amazon.eventstream, application/json"
+                } else {
+                    "application/json"
+                },
+            )
             .header(USER_AGENT, concat!("asya/", env!("CARGO_PKG_VERSION")));
         for (name, value) in dialect.headers() {
             http = http.header(*name, *value);
@@ -230,21 +237,21 @@ impl Model for Provider {
                 // A server that does not stream answers as a whole; Gemini's errors come like this too.
                 return Ok(Begun::Whole(self.endpoint.dialect.response(&read(body).await?)?));
             }
-            if kind_of(&headers) != "text/event-stream" {
+            let Some(frames) = Frames::of(&kind_of(&headers)) else {
                 let body = read(body).await?;
                 json(&headers, &body)?;
                 return Err(Error::malformed("it is no stream"));
-            }
-            Ok(Begun::Stream(body))
+            };
+            Ok(Begun::Stream(frames, body))
         };
         let first = ends.min(Instant::now() + idle);
         let begun = timeout_at(first, begun).await.unwrap_or_else(|_| Err(self.late("no word", idle)));
         match begun.map_err(|error| error.at(&self.endpoint.provider, key.as_deref()))? {
             Begun::Whole(response) => Ok(response.stream()),
-            Begun::Stream(body) => {
+            Begun::Stream(frames, body) => {
                 let pieces = Pieces {
                     body,
-                    parser: Parser::default(),
+                    frames,
                     decoder: self.endpoint.dialect.decoder(),
                     ready: std::collections::VecDeque::new(),
                     read: 0,
@@ -269,13 +276,13 @@ impl Model for Provider {
 
 enum Begun {
     Whole(Response),
-    Stream(Incoming),
+    Stream(Frames, Incoming),
 }
 
 /// A stream that is being read.
 struct Pieces {
     body: Incoming,
-    parser: Parser,
+    frames: Frames,
     decoder: Decoder,
     ready: std::collections::VecDeque<Event>,
     read: usize,
@@ -315,7 +322,7 @@ impl Pieces {
             Error::new(Kind::Timeout, format!("the answer from {base} stopped in the middle"))
         })?;
         let Some(frame) = frame else {
-            let last = self.parser.finish();
+            let last = self.frames.finish();
             if let Some(sse) = last {
                 self.ready.extend(self.decoder.push(&sse)?);
             }
@@ -332,7 +339,7 @@ impl Pieces {
         if self.read > LARGEST {
             return Err(too_large());
         }
-        for sse in self.parser.push(&data) {
+        for sse in self.frames.push(&data)? {
             match self.decoder.push(&sse) {
                 Ok(events) => self.ready.extend(events),
                 Err(error) => {

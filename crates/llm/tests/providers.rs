@@ -1,221 +1,16 @@
-//! Every provider's format over real connections: what is sent, and how answers and streams are read. Answers are those of
-//! the providers' documentation.
+//! Every provider's format over real connections: what is sent, and how answers are read. Answers are those of the
+//! providers' documentation.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod server;
 
-use asya_llm::{
-    Choice, Event, Finish, Kind, Message, Model, Request, Response, Tool, ToolCall, Usage, collect,
-};
-use futures::StreamExt as _;
+use asya_llm::{Finish, Kind, Message, Model, Request, Response, ToolCall, Usage, collect};
 use serde_json::{Value, json};
-use server::{Answer, Server, model};
-
-fn tool() -> Tool {
-    Tool {
-        name: "get_pod".to_owned(),
-        description: "Reads a pod".to_owned(),
-        parameters: json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}),
-    }
-}
-
-/// A conversation with everything in it.
-fn conversation() -> Request {
-    let call = ToolCall {
-        id: "call_1".to_owned(),
-        name: "get_pod".to_owned(),
-        arguments: json!({"name": "web"}),
-        signature: None,
-    };
-    Request {
-        system: "Be brief.".to_owned(),
-        messages: vec![
-            Message::user("Why?"),
-            Message::Assistant { text: String::new(), calls: vec![call] },
-            Message::Tool {
-                call: "call_1".to_owned(),
-                name: "get_pod".to_owned(),
-                text: "CrashLoopBackOff".to_owned(),
-                failed: false,
-            },
-        ],
-        tools: vec![tool()],
-        choice: Choice::Auto,
-        max_tokens: Some(100),
-        temperature: Some(0.5),
-        ..Request::default()
-    }
-}
-
-fn call() -> ToolCall {
-    ToolCall {
-        id: "call_abc".to_owned(),
-        name: "get_pod".to_owned(),
-        arguments: json!({"name": "web é"}),
-        signature: None,
-    }
-}
-
-const OPENAI_STREAM: &str = r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":null}
-
-data: {"choices":[{"index":0,"delta":{"content":"Héllo"},"finish_reason":null}]}
-
-: keep-alive
-
-data: {"choices":[{"index":0,"delta":{"content":" 🌍"},"finish_reason":null}]}
-
-data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_abc","type":"function","function":{"name":"get_pod","arguments":""}}]},"finish_reason":null}]}
-
-data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"name\":"}}]},"finish_reason":null}]}
-
-data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\"web é\"}"}}]},"finish_reason":null}]}
-
-data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}
-
-data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21,"prompt_tokens_details":{"cached_tokens":4}}}
-
-data: [DONE]
-
-"#;
-
-const ANTHROPIC_STREAM: &str = r#"event: message_start
-data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","content":[],"model":"claude","stop_reason":null,"usage":{"input_tokens":5,"cache_read_input_tokens":4,"cache_creation_input_tokens":0,"output_tokens":1}}}
-
-event: content_block_start
-data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
-
-event: ping
-data: {"type": "ping"}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Héllo"}}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" 🌍"}}
-
-event: content_block_stop
-data: {"type":"content_block_stop","index":0}
-
-event: content_block_start
-data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"call_abc","name":"get_pod","input":{}}}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"name\": \"we"}}
-
-event: content_block_delta
-data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"b é\"}"}}
-
-event: content_block_stop
-data: {"type":"content_block_stop","index":1}
-
-event: message_delta
-data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":12}}
-
-event: message_stop
-data: {"type":"message_stop"}
-
-"#;
-
-const GEMINI_STREAM: &str = concat!(
-    r#"data: {"candidates": [{"content": {"parts": [{"text": "thinking", "thought": true}, {"text": "Héllo"}], "role": "model"}, "index": 0}], "modelVersion": "gemini-2.5-flash"}"#,
-    "\r\n\r\n",
-    r#"data: {"candidates": [{"content": {"parts": [{"text": " 🌍"}], "role": "model"}}]}"#,
-    "\r\n\r\n",
-    r#"data: {"candidates": [{"content": {"parts": [{"functionCall": {"id": "call_abc", "name": "get_pod", "args": {"name": "web é"}}}], "role": "model"}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 10, "thoughtsTokenCount": 2, "cachedContentTokenCount": 4, "totalTokenCount": 21}}"#,
-    "\r\n\r\n"
-);
-
-fn backends(server: &Server) -> [(Vec<(&'static str, String)>, &'static str); 3] {
-    let with = |backend: &str| {
-        vec![
-            ("ASYA_LLM_BACKEND", backend.to_owned()),
-            ("ASYA_LLM_MODEL", "m-1".to_owned()),
-            ("ASYA_LLM_API_KEY", "test-key".to_owned()),
-            ("ASYA_LLM_BASE_URL", server.address.clone()),
-            ("ASYA_LLM_TRIES", "1".to_owned()),
-        ]
-    };
-    [(with("openai"), OPENAI_STREAM), (with("anthropic"), ANTHROPIC_STREAM), (with("google"), GEMINI_STREAM)]
-}
-
-fn of(variables: &[(&'static str, String)]) -> asya_llm::Guarded<Box<dyn Model>> {
-    model(&variables.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
-}
-
-#[tokio::test]
-async fn streams_are_read_the_same_wherever_the_network_splits_them() {
-    let server = Server::start([Answer::sse("", 1)]).await;
-    for (variables, stream) in backends(&server) {
-        let model = of(&variables);
-        let other =
-            if stream.contains('\r') { stream.replace("\r\n", "\n") } else { stream.replace('\n', "\r\n") };
-        for (text, sizes) in [(stream, [1, 1000]), (&other, [7, 100_000])] {
-            for size in sizes {
-                server.answer([Answer::sse(text, size)]);
-                let mut events = model.stream(&conversation()).await.unwrap();
-                let mut read = Vec::new();
-                while let Some(event) = events.next().await {
-                    read.push(event.unwrap());
-                }
-                let expected = [
-                    Event::Text("Héllo".to_owned()),
-                    Event::Text(" 🌍".to_owned()),
-                    Event::Call(call()),
-                    Event::Usage(Usage { input: 9, output: 12, cached: 4 }),
-                    Event::End(Finish::Calls),
-                ];
-                assert_eq!(read, expected, "{} in pieces of {size}", variables[0].1);
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_stream_that_is_cut_is_an_error_and_never_an_answer() {
-    let server = Server::start([Answer::sse("", 1)]).await;
-    for (variables, stream) in backends(&server) {
-        let model = of(&variables);
-        // In an event, between two, and in front of the last ones.
-        let end = stream
-            .find("finishReason")
-            .or(stream.find("finish_reason\":\"tool"))
-            .or(stream.find("message_stop"));
-        for cut in [stream.len() / 3, stream.find("\"Héllo").unwrap() + 4, end.unwrap() - 20] {
-            let cut = (0..=cut).rev().find(|at| stream.is_char_boundary(*at)).unwrap();
-            for answer in [Answer::sse(&stream[..cut], 50), Answer::sse(&stream[..cut], 50).breaking()] {
-                server.answer([answer.clone()]);
-                let result = match model.stream(&conversation()).await {
-                    Ok(events) => collect(events).await,
-                    Err(error) => Err(error),
-                };
-                let error = result.unwrap_err();
-                assert!(
-                    matches!(error.kind, Kind::Malformed | Kind::Unavailable { .. }),
-                    "{} at {cut}: {error}",
-                    variables[0].1
-                );
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_error_inside_a_stream_comes_after_the_pieces_before_it() {
-    let server = Server::start([Answer::sse("", 1)]).await;
-    for (variables, stream) in backends(&server) {
-        let begin = stream.find(" 🌍").unwrap();
-        let begin = stream[..begin].rfind("\n\n").or(stream[..begin].rfind("\r\n\r\n")).unwrap();
-        let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded","status":"UNAVAILABLE"}}"#;
-        let text = format!("{}\n\nevent: error\ndata: {error}\n\n", &stream[..begin]);
-        server.answer([Answer::sse(&text, 100_000)]);
-        let mut events = of(&variables).stream(&conversation()).await.unwrap();
-        assert_eq!(events.next().await.unwrap().unwrap(), Event::Text("Héllo".to_owned()));
-        let error = events.next().await.unwrap().unwrap_err();
-        assert_eq!(error.kind, Kind::Unavailable { after: None }, "{error}");
-        assert!(error.to_string().contains("Overloaded"), "{error}");
-        assert!(events.next().await.is_none());
-    }
-}
+use server::{
+    Answer, Server,
+    conversation::{backends, call, conversation, of, tool},
+    model,
+};
 
 #[tokio::test]
 async fn openai_is_asked_as_it_documents() {
@@ -411,7 +206,6 @@ async fn bedrock_is_asked_as_it_documents() {
     let usage = Some(Usage { input: 9, output: 12, cached: 4 });
     let expected = Response { text, calls: vec![call()], finish: Finish::Calls, usage };
     assert_eq!(model.complete(&conversation()).await.unwrap(), expected);
-    assert_eq!(collect(model.stream(&conversation()).await.unwrap()).await.unwrap(), expected);
     let asked = &server.asked()[0];
     assert_eq!(asked.path, "/model/us.anthropic.claude-v1%3A0/converse");
     assert_eq!(asked.headers["authorization"], "Bearer test-key");
@@ -455,7 +249,7 @@ async fn refusals_of_models_and_filters_are_refusals() {
     let openai =
         |message: Value, finish: &str| json!({"choices": [{"message": message, "finish_reason": finish}]});
     let server = Server::start([Answer::json(200, &json!({}))]).await;
-    let [(openai_variables, _), (anthropic, _), (gemini, _)] = backends(&server);
+    let [openai_variables, anthropic, gemini] = backends(&server);
     for (variables, answer) in [
         (&openai_variables, openai(json!({"content": null, "refusal": "I cannot."}), "stop")),
         (&openai_variables, openai(json!({"content": "I"}), "content_filter")),
@@ -481,7 +275,7 @@ async fn refusals_of_models_and_filters_are_refusals() {
 #[tokio::test]
 async fn an_answer_that_is_cut_by_its_bound_says_so() {
     let server = Server::start([Answer::json(200, &json!({}))]).await;
-    let [(openai, _), (anthropic, _), (gemini, _)] = backends(&server);
+    let [openai, anthropic, gemini] = backends(&server);
     for (variables, answer) in [
         (openai, json!({"choices": [{"message": {"content": "I"}, "finish_reason": "length"}]})),
         (anthropic, json!({"content": [{"type": "text", "text": "I"}], "stop_reason": "max_tokens"})),
@@ -499,7 +293,7 @@ async fn an_answer_that_is_cut_by_its_bound_says_so() {
 #[tokio::test]
 async fn compatible_servers_may_leave_out_and_add_what_they_like() {
     let server = Server::start([Answer::json(200, &json!({}))]).await;
-    let [(variables, _), ..] = backends(&server);
+    let [variables, ..] = backends(&server);
     let model = of(&variables);
     // Content in parts, no usage, no ids, arguments as an object, an unknown reason.
     let answer = json!({"choices": [{"finish_reason": "eos", "message": {

@@ -1,5 +1,5 @@
-//! Amazon Bedrock's Converse: one format for all of its models. Its streams are of AWS's own binary framing and are not
-//! read; a stream of this provider is its whole answer.
+//! Amazon Bedrock's Converse: one format for all of its models. Its streams have AWS's binary framing, which the feature
+//! `bedrock` reads; without it a stream of this provider is its whole answer.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,13 @@ use crate::{
     error::Error,
     message::{Choice, Message, ToolCall},
     request::Request,
-    response::{Finish, Response, Usage},
+    response::{Event, Finish, Response, Usage},
 };
 
-pub(crate) fn address(base: &str, model: &str) -> String {
+pub(crate) fn address(base: &str, model: &str, stream: bool) -> String {
     let model = asya_settings::secret::percent_encoded(model);
-    format!("{}/model/{model}/converse", base.trim_end_matches('/'))
+    let what = if stream { "converse-stream" } else { "converse" };
+    format!("{}/model/{model}/{what}", base.trim_end_matches('/'))
 }
 
 pub(crate) fn body(request: &Request, defaults: &Defaults) -> Value {
@@ -97,19 +98,73 @@ pub(crate) fn response(value: &Value) -> Result<Response, Error> {
             });
         }
     }
-    let finish = match text(value, "/stopReason") {
-        reason @ ("guardrail_intervened" | "content_filtered") => return Err(refused(reason)),
-        "max_tokens" | "model_context_window_exceeded" => Finish::Length,
-        "tool_use" => Finish::Calls,
-        _ => Finish::Stop,
-    };
-    let usage = value.get("usage").map(|usage| {
-        let cached = count(usage, "/cacheReadInputTokens");
-        Usage {
-            input: count(usage, "/inputTokens") + cached + count(usage, "/cacheWriteInputTokens"),
-            output: count(usage, "/outputTokens"),
-            cached,
+    let finish = finish(text(value, "/stopReason"))?;
+    Ok(Response { text: words, calls, finish, usage: value.get("usage").map(usage) })
+}
+
+fn finish(reason: &str) -> Result<Finish, Error> {
+    match reason {
+        "guardrail_intervened" | "content_filtered" => Err(refused(reason)),
+        "max_tokens" | "model_context_window_exceeded" => Ok(Finish::Length),
+        "tool_use" => Ok(Finish::Calls),
+        _ => Ok(Finish::Stop),
+    }
+}
+
+fn usage(usage: &Value) -> Usage {
+    let cached = count(usage, "/cacheReadInputTokens");
+    Usage {
+        input: count(usage, "/inputTokens") + cached + count(usage, "/cacheWriteInputTokens"),
+        output: count(usage, "/outputTokens"),
+        cached,
+    }
+}
+
+/// Reads a stream: blocks one after the other, `messageStop`, then `metadata` with the usage.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    reason: Option<String>,
+    /// The call that is being written: id, name, JSON so far.
+    call: Option<(String, String, String)>,
+}
+
+impl Decoder {
+    pub(crate) fn push(&mut self, event: &str, value: &Value) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        match event {
+            "contentBlockStart" => {
+                if let Some(call) = value.pointer("/start/toolUse") {
+                    let (id, name) = (text(call, "/toolUseId"), text(call, "/name"));
+                    self.call = Some((id.to_owned(), name.to_owned(), String::new()));
+                }
+            }
+            "contentBlockDelta" => {
+                let words = text(value, "/delta/text");
+                if !words.is_empty() {
+                    events.push(Event::Text(words.to_owned()));
+                }
+                if let Some((.., json)) = &mut self.call {
+                    json.push_str(text(value, "/delta/toolUse/input"));
+                }
+            }
+            "contentBlockStop" => {
+                if let Some((id, name, json)) = self.call.take() {
+                    events.push(Event::Call(ToolCall::parse(id, name, &json)));
+                }
+            }
+            "messageStop" => self.reason = Some(text(value, "/stopReason").to_owned()),
+            "metadata" => {
+                events.extend(value.get("usage").map(usage).map(Event::Usage));
+                events.extend(self.finish()?);
+            }
+            _ => {}
         }
-    });
-    Ok(Response { text: words, calls, finish, usage })
+        Ok(events)
+    }
+
+    /// The end: of the message with its usage, or of the body.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Event>, Error> {
+        let reason = self.reason.take().ok_or_else(Error::cut)?;
+        Ok(vec![Event::End(finish(&reason)?)])
+    }
 }

@@ -66,7 +66,7 @@ impl Dialect {
             Self::OpenAi(openai) => openai.address(base),
             Self::Anthropic => anthropic::address(base),
             Self::Gemini => gemini::address(base, model, stream),
-            Self::Converse => converse::address(base, model),
+            Self::Converse => converse::address(base, model, stream),
             Self::Rest => base.to_owned(),
         }
     }
@@ -91,7 +91,11 @@ impl Dialect {
 
     /// Whether answers can come piece by piece.
     pub(crate) fn streams(&self) -> bool {
-        !matches!(self, Self::Converse | Self::Rest)
+        match self {
+            Self::OpenAi(_) | Self::Anthropic | Self::Gemini => true,
+            Self::Converse => cfg!(feature = "bedrock"),
+            Self::Rest => false,
+        }
     }
 
     /// The request's body.
@@ -126,19 +130,21 @@ impl Dialect {
     /// What reads a stream.
     pub(crate) fn decoder(&self) -> Decoder {
         match self {
-            Self::OpenAi(_) | Self::Converse | Self::Rest => Decoder::OpenAi(openai::Decoder::default()),
+            Self::Converse => Decoder::Converse(converse::Decoder::default()),
+            Self::OpenAi(_) | Self::Rest => Decoder::OpenAi(openai::Decoder::default()),
             Self::Anthropic => Decoder::Anthropic(anthropic::Decoder::default()),
             Self::Gemini => Decoder::Gemini(gemini::Decoder::default()),
         }
     }
 }
 
-/// Server-sent events in, our events out.
+/// A stream's events in, our events out.
 #[derive(Debug)]
 pub(crate) enum Decoder {
     OpenAi(openai::Decoder),
     Anthropic(anthropic::Decoder),
     Gemini(gemini::Decoder),
+    Converse(converse::Decoder),
 }
 
 impl Decoder {
@@ -147,7 +153,7 @@ impl Decoder {
         if sse.data == openai::DONE {
             return match self {
                 Self::OpenAi(decoder) => decoder.finish(),
-                Self::Anthropic(_) | Self::Gemini(_) => Ok(Vec::new()),
+                Self::Anthropic(_) | Self::Gemini(_) | Self::Converse(_) => Ok(Vec::new()),
             };
         }
         let value: Value = serde_json::from_str(&sse.data)
@@ -159,6 +165,7 @@ impl Decoder {
             Self::OpenAi(decoder) => decoder.push(&value),
             Self::Anthropic(decoder) => decoder.push(&value),
             Self::Gemini(decoder) => decoder.push(&value),
+            Self::Converse(decoder) => decoder.push(&sse.event, &value),
         }
     }
 
@@ -171,6 +178,7 @@ impl Decoder {
             Self::OpenAi(decoder) => decoder.finish(),
             Self::Anthropic(_) => Err(Error::cut()),
             Self::Gemini(decoder) => decoder.finish(),
+            Self::Converse(decoder) => decoder.finish(),
         }
     }
 }

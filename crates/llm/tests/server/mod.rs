@@ -1,6 +1,8 @@
 //! A provider of models on this machine: answers what a script says, as bytes on a real connection.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod conversation;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
