@@ -72,6 +72,19 @@ fn ordinary_words_are_masked_only_where_a_field_says_that_they_are_names() {
 }
 
 #[test]
+fn names_that_a_text_was_made_with_are_masked_in_it_ordinary_or_not() {
+    let masker = masker(&["checkout-api"]);
+    let mut masking = masker.masking();
+    let text = "Deployment default/web: websites of web-web-web, checkout-api and db";
+    let out = masking.naming(text, &["default", "web", "web-web", "db", ""]);
+    let (default, web, db) = (masking.name("default"), masking.name("web"), masking.name("db"));
+    assert!(out.starts_with(&format!("Deployment {default}/{web}: websites of masked-")), "{out}");
+    assert!(out.ends_with(&format!(" and {db}")) && !out.contains("web-") && !out.contains("-web"), "{out}");
+    assert_eq!(masking.unmask(&out), text);
+    assert_eq!(masking.text("the default web"), "the default web", "another text is another text");
+}
+
+#[test]
 fn objects_are_masked_by_their_fields() {
     let object = json!({
         "kind": "Pod",
@@ -227,7 +240,7 @@ proptest! {
     fn what_is_masked_comes_back_exactly(first in texts(), second in texts()) {
         let masker = masker(&NAMES);
         let mut masking = masker.masking();
-        let (one, two) = (masking.text(&first), masking.text(&second));
+        let (one, two) = (masking.text(&first), masking.naming(&second, &["web", "-", "é", "masked"]));
         prop_assert_eq!(masking.unmask(&one), &first[..]);
         prop_assert_eq!(masking.unmask(&two), &second[..]);
         // Both in one answer, with nothing between them.

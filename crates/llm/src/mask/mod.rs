@@ -16,7 +16,7 @@
 //!
 //! **Which names.** All that were given, in any case of ASCII letters, where no letter or digit touches them. Names shorter
 //! than four characters, numbers, English words and terms of Kubernetes are masked only where a field says that they are
-//! names ([`Masking::name`], [`Masking::json`]): replaced in prose, `web` or `default` would leave noise.
+//! names ([`Masking::name`], [`Masking::json`], [`Masking::naming`]): replaced in prose, `web` or `default` would leave noise.
 
 mod secrets;
 mod words;
@@ -144,13 +144,29 @@ impl Masker {
         names
             .find_overlapping_iter(text)
             .map(|found| found.range())
-            .filter(|range| {
-                let before = text[..range.start].chars().next_back();
-                let after = text[range.end..].chars().next();
-                !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
-            })
+            .filter(|range| stands_alone(text, range))
             .collect()
     }
+}
+
+/// Whether no letter and no digit touches this place.
+fn stands_alone(text: &str, range: &Range<usize>) -> bool {
+    let before = text[..range.start].chars().next_back();
+    let after = text[range.end..].chars().next();
+    !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+}
+
+/// Every place where this name stands alone, those that overlap included.
+fn places_of(name: &str, text: &str) -> Vec<Range<usize>> {
+    let first = name.chars().next().map_or(1, char::len_utf8);
+    let mut places = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find(name).map(|at| at + from).filter(|_| !name.is_empty()) {
+        places.push(at..at + name.len());
+        from = at + first;
+    }
+    places.retain(|place| stands_alone(text, place));
+    places
 }
 
 /// The texts of one question, and the way back. It holds what was masked: keep it beside the call and nowhere else.
@@ -177,10 +193,18 @@ impl std::fmt::Debug for Masking<'_> {
 impl Masking<'_> {
     /// A text with names and secrets masked.
     pub fn text(&mut self, text: &str) -> String {
+        self.naming::<&str>(text, &[])
+    }
+
+    /// As [`Masking::text`], and these names as well, ordinary or not: whoever wrote the text put them in from fields that
+    /// hold names. An analyzer's failure says so with its sensitive values.
+    pub fn naming<T: AsRef<str>>(&mut self, text: &str, names: &[T]) -> String {
         // Whatever looks like a mask must not be undone as one.
         let masks = MASK.find_iter(text).map(|found| found.range());
         let mut places: Vec<_> =
             self.masker.names(text).into_iter().chain(masks).map(|range| (range, false)).collect();
+        places
+            .extend(names.iter().flat_map(|name| places_of(name.as_ref(), text)).map(|range| (range, false)));
         places.extend(secrets::find(text).into_iter().map(|range| (range, true)));
         let mut out = String::with_capacity(text.len());
         let mut end = 0;

@@ -291,6 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn every_backend_and_every_variable_is_documented() {
+        let page = include_str!("../../../../docs/models.md");
+        for backend in backend::BACKENDS {
+            assert!(page.contains(&format!("| `{}`", backend.name)), "{}", backend.name);
+        }
+        let names = include_str!("names.rs").lines().filter_map(|line| line.split('"').nth(1));
+        for name in names {
+            // The table names those of one kind by their ends: `ASYA_LLM_BUDGET_CALLS`, `_TOKENS`.
+            let mut ends = name.match_indices('_').map(|(at, _)| &name[at..]);
+            assert!(page.contains(name) || ends.any(|end| page.contains(&format!("`{end}`"))), "{name}");
+        }
+    }
+
+    #[test]
     fn without_a_backend_there_is_no_model() {
         assert!(read(&[(MODEL, "x"), (API_KEY, "y")]).unwrap().is_none());
         assert!(read(&[(BACKEND, "  ")]).unwrap().is_none());
