@@ -12,7 +12,7 @@ use std::{
 use asya_llm::{Event, Kind, Model, Request, collect};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use server::{Answer, Server, model};
+use server::{Answer, Server, model, proxy};
 use tokio::time::Instant;
 
 /// Looks like a key, and must never be seen.
@@ -178,33 +178,10 @@ async fn a_redirect_is_not_followed_with_the_key() {
     assert!(error.to_string().contains("it redirects to http://elsewhere/"), "{error}");
 }
 
-/// A proxy that tunnels everything to `server`; what it was asked first.
-async fn proxy(server: &Server, status: &'static str) -> (String, tokio::task::JoinHandle<String>) {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let to = server.address.trim_start_matches("http://").to_owned();
-    let task = tokio::spawn(async move {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(client.read_u8().await.unwrap());
-        }
-        client.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
-        if status.starts_with("200") {
-            let mut upstream = tokio::net::TcpStream::connect(to).await.unwrap();
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-        }
-        String::from_utf8(head).unwrap()
-    });
-    (address, task)
-}
-
 #[tokio::test]
 async fn a_proxy_is_told_the_providers_name_and_no_key() {
     let server = Server::start([good()]).await;
-    let (address, asked) = proxy(&server, "200 Connection established").await;
+    let (address, asked) = proxy(&server.address, "200 Connection established").await;
     let proxy = format!("http://me:hunter2@{address}");
     // A name that only the proxy can resolve.
     let model = model(&[
@@ -224,7 +201,7 @@ async fn a_proxy_is_told_the_providers_name_and_no_key() {
 #[tokio::test]
 async fn a_proxy_that_refuses_is_told_without_its_password() {
     let server = Server::start([good()]).await;
-    let (address, _asked) = proxy(&server, "407 Proxy Authentication Required").await;
+    let (address, _asked) = proxy(&server.address, "407 Proxy Authentication Required").await;
     let proxy = format!("http://me:hunter2@{address}");
     let more = [("ASYA_LLM_PROXY", proxy.as_str()), ("ASYA_LLM_TRIES", "1")];
     let error = guarded(&server, &more).complete(&ask()).await.unwrap_err();

@@ -163,3 +163,26 @@ pub(crate) fn model(variables: &[(&str, &str)]) -> Guarded<Box<dyn Model>> {
     });
     settings.unwrap().unwrap().build(Account::default()).unwrap()
 }
+
+/// A proxy that tunnels everything to the server at `to`; what it was asked first.
+pub(crate) async fn proxy(to: &str, status: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let to = to.trim_start_matches("http://").to_owned();
+    let task = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        client.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
+        if status.starts_with("200") {
+            let mut upstream = tokio::net::TcpStream::connect(to).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+        }
+        String::from_utf8(head).unwrap()
+    });
+    (address, task)
+}
