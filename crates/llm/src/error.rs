@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Longest text of a provider that is kept: enough for its sentence, not for a page of HTML.
 const MOST: usize = 400;
 
-/// Why there is no answer. Its texts hold no key: see [`Error::at`].
+/// Why there is no answer. Its texts hold no key and nothing that looks like a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {detail}", self.prefix(), self.kind.name())]
 pub struct Error {

@@ -1,4 +1,4 @@
-//! `spec.ai` of a K8sGPT resource as the variables of [`settings`](crate::settings).
+//! `spec.ai` of a K8sGPT resource as the variables of [`settings`].
 
 use std::collections::BTreeMap;
 

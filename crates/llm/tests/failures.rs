@@ -57,17 +57,17 @@ async fn a_pause_in_seconds_is_waited_for_and_then_it_is_answered() {
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     let waited = asked[1].at - asked[0].at;
-    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(8), "{waited:?}");
+    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(20), "{waited:?}");
 }
 
 #[tokio::test]
 async fn a_pause_as_a_date_is_waited_for() {
-    let date = httpdate(SystemTime::now() + Duration::from_secs(2));
+    let date = httpdate(SystemTime::now() + Duration::from_secs(3));
     let server = Server::start([limited().header("retry-after", &date), good()]).await;
     assert_eq!(guarded(&server, &[]).complete(&ask()).await.unwrap().text, "yes");
     let asked = server.asked();
-    // Dates have whole seconds: between one and two are left.
-    assert!(asked[1].at - asked[0].at >= Duration::from_millis(900), "{:?}", asked[1].at - asked[0].at);
+    // Dates have whole seconds: between two and three are left, less what the start took.
+    assert!(asked[1].at - asked[0].at >= Duration::from_secs(1), "{:?}", asked[1].at - asked[0].at);
 }
 
 fn httpdate(at: SystemTime) -> String {
@@ -230,7 +230,7 @@ async fn nobody_there_is_not_available() {
 async fn a_provider_that_hangs_is_left_in_time() {
     let server = Server::start([good()]).await;
     let piece = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
-    let times = [("ASYA_LLM_TIMEOUT", "700ms"), ("ASYA_LLM_IDLE_TIMEOUT", "200ms")];
+    let times = [("ASYA_LLM_TIMEOUT", "2s"), ("ASYA_LLM_IDLE_TIMEOUT", "700ms")];
     let began = Instant::now();
     // The head comes and the body does not end.
     server.answer([Answer::new(200, "application/json", "{").hanging()]);
@@ -258,7 +258,7 @@ async fn a_provider_that_failed_often_rests_and_is_tried_by_one_call() {
     let rest = [
         ("ASYA_LLM_TRIES", "1"),
         ("ASYA_LLM_BREAK_AFTER", "3"),
-        ("ASYA_LLM_BREAK_PAUSE", "300ms"),
+        ("ASYA_LLM_BREAK_PAUSE", "1s"),
         ("ASYA_LLM_CONCURRENCY", "8"),
     ];
     let model = Arc::new(guarded(&server, &rest));
@@ -267,7 +267,7 @@ async fn a_provider_that_failed_often_rests_and_is_tried_by_one_call() {
     }
     assert!(model.is_open());
     let error = model.complete(&ask()).await.unwrap_err();
-    assert!(matches!(error.kind, Kind::Resting { after } if after <= Duration::from_millis(300)), "{error}");
+    assert!(matches!(error.kind, Kind::Resting { after } if after <= Duration::from_secs(1)), "{error}");
     assert_eq!(server.asked().len(), 3);
     let mut slow = good();
     slow.pause = Duration::from_millis(300);

@@ -28,30 +28,31 @@ pattern!(
     PRIVATE_KEY,
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)"
 );
-pattern!(JWT, r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*");
+pattern!(JWT, r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*");
 pattern!(URL_PASSWORD, r#"://[^\s/:@"'<>]*:([^\s"'<>]+)@"#);
 pattern!(URL_TOKEN, r#"://([^\s/:@"'<>]{16,})@"#);
 pattern!(AUTHORIZATION, r"(?i-u)\b(?:bearer|basic)\s+([a-z0-9._~+/=-]{8,})");
 pattern!(
     KNOWN,
-    r"(?x-u)
+    r"(?x-u) \b (?:
       sk-[A-Za-z0-9_-]{16,} | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | glpat-[A-Za-z0-9_-]{16,}
     | xox[abeoprs]-[A-Za-z0-9-]{10,} | (?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16} | AIza[0-9A-Za-z_-]{30,} | hf_[A-Za-z0-9]{20,}
     | gsk_[A-Za-z0-9]{20,} | npm_[A-Za-z0-9]{30,} | dckr_pat_[A-Za-z0-9_-]{20,} | hv[sbr]\.[A-Za-z0-9_-]{20,}
     | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,} | [rs]k_(?:live|test)_[A-Za-z0-9]{16,} | ya29\.[A-Za-z0-9_-]{20,}
-    | AGE-SECRET-KEY-1[A-Z0-9]{50,} | (?:services|workflows)/T[A-Z0-9]{6,}/[A-Za-z0-9/]+"
+    | AGE-SECRET-KEY-1[A-Z0-9]{50,} | (?:services|workflows)/T[A-Z0-9]{6,}/[A-Za-z0-9/]+ )"
 );
 // A word that says "secret", then `=`, `:` and the like, up to the value and its quote.
 pattern!(
     ASSIGNED,
-    r#"(?x)(?i-u: [a-z0-9_.-]* (?: passw(?:or)?d | passphrase | pwd | secret | token | api[_-]?key | access[_-]?key
+    r#"(?x)(?i-u: \b (?: [a-z0-9_.-]* [_.-] )? pass | [a-z0-9_.-]* (?: passw(?:or)?d | passphrase | pwd | secret | token | api[_-]?key | access[_-]?key
         | private[_-]?key | account[_-]?key | credential | authorization ) [a-z0-9_.-]* )
       (["'\\]*) \s* (:=|=>|=|:) [\ \t]* (\\*["'])?"#
 );
 pattern!(
     FLAG,
-    r#"(?i)--?[a-z0-9-]*(?:password|passwd|secret|token|api-?key|access-?key)[a-z0-9-]*[ \t]+["']?([^\s"'-][^\s"']*)"#
+    r#"(?i)(?:^|[\s"'\[])--?[a-z0-9-]*(?:password|passwd|secret|token|api-?key|access-?key)[a-z0-9-]*[ \t]+["']?([^\s"'-][^\s"']*)"#
 );
+pattern!(COOKIE, r"(?i)\b(?:set-)?cookie:[ \t]*([^\r\n]+)");
 pattern!(
     SIGNATURE,
     r"(?i)[?&](?:sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token)=([^\s&]+)"
@@ -59,10 +60,10 @@ pattern!(
 pattern!(RUNS, r"[A-Za-z0-9+/_-]{20,}={0,2}");
 pattern!(
     SECRET_NAME,
-    r"(?i-u)passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential"
+    r"(?i-u)passw(?:or)?d|passphrase|(?:^|[_.-])pass$|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential"
 );
 // Fields whose names say secret and that hold names: of Secrets, of keys in them.
-pattern!(REFERENCE, r"(?i-u)(?:name|ref|file|path|type|policy|class|namespace)s?$");
+pattern!(REFERENCE, r"(?i-u)(?:name|ref|file|path|type|policy|class|namespace|pullsecret)s?$");
 
 /// Whether a field or variable of this name holds a secret.
 pub(super) fn is_secret_field(name: &str) -> bool {
@@ -77,7 +78,7 @@ pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     );
     let group = |pattern: &'static Regex| pattern.captures_iter(text).filter_map(|found| found.get(1));
     found.extend(group(&URL_PASSWORD).filter(|m| !is_port(m.as_str())).map(|m| m.range()));
-    found.extend(group(&URL_TOKEN).chain(group(&SIGNATURE)).map(|m| m.range()));
+    found.extend(group(&URL_TOKEN).chain(group(&SIGNATURE)).chain(group(&COOKIE)).map(|m| m.range()));
     let words = group(&AUTHORIZATION).chain(group(&FLAG));
     found.extend(words.filter(|m| !is_plain(m.as_str())).map(|m| m.range()));
     found.extend(assigned(text));
@@ -102,7 +103,12 @@ fn is_plain(text: &str) -> bool {
 fn assigned(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for key in ASSIGNED.captures_iter(text) {
-        let whole = key.get(0).expect("a match has a whole").end();
+        let whole = key.get(0).expect("a match has a whole");
+        let name = &text[whole.start()..key.get(1).map_or(whole.end(), |behind| behind.start())];
+        if REFERENCE.is_match(name) {
+            continue;
+        }
+        let whole = whole.end();
         let quote = key.get(3).map_or("", |quote| quote.as_str());
         let quoted_key = key.get(1).is_some_and(|quote| !quote.is_empty());
         let rest = &text[whole..];
@@ -243,6 +249,9 @@ mod tests {
             (r#"log: {\"api_key\":\"k y\",\"n\":1}"#, vec!["k y"]),
             ("GET /x?access_token=abc&user=me", vec!["abc"]),
             ("GET /x?token=a&b!c", vec!["a&b!c"]),
+            ("DB_PASS=hunter2 bypass=no pass: x1", vec!["hunter2", "x1"]),
+            ("Cookie: sid=1; theme=dark\nHost: x", vec!["sid=1; theme=dark"]),
+            ("Server=db;SharedAccessKey=abc/d=;Pooling", vec!["abc/d=;Pooling"]),
             ("map[token:abc user:me]", vec!["abc"]),
             ("(secret=abc)", vec!["abc"]),
             ("run --db-password hunter2 --port 5432", vec!["hunter2"]),
@@ -292,6 +301,9 @@ mod tests {
             "2026-11-21T19:20:38.123456789Z",
             "ip-10-0-3-7.eu-west-1.compute.internal",
             "password: ",
+            "pods task-runner-deployment-abcdef and disk-pressure-controller-1 in risk-assessment-service",
+            "volume web-token refresh-controller is waiting",
+            "secretName: my-tls, imagePullSecrets: regcred, passwordFile=/etc/db, tokenPath: /var/run/x",
             "max_tokens: 2048",
         ] {
             assert_eq!(found(text), [""; 0], "{text}");
@@ -300,7 +312,7 @@ mod tests {
 
     #[test]
     fn fields_that_hold_secrets_are_told_from_references_to_them() {
-        for name in ["password", "DB_PASSWORD", "apiKey", "client_secret", "GITHUB_TOKEN"] {
+        for name in ["password", "DB_PASSWORD", "apiKey", "client_secret", "GITHUB_TOKEN", "DB_PASS"] {
             assert!(is_secret_field(name), "{name}");
         }
         for name in
