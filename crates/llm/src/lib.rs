@@ -16,6 +16,31 @@
 //! | [`mask`] | names and secrets out of texts, and back into answers |
 //! | [`prompt`], [`citations`], [`cache`] | templates; evidence that an answer cites; what an answer is kept under |
 //!
+//! ```
+//! use asya_llm::{Model, Settings, budget::Account, citations, mask::Masker, prompt};
+//!
+//! # async fn explain() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::read(|name| (name == "ASYA_LLM_BACKEND").then(|| "noop".to_owned()))?;
+//! let model = settings.ok_or("no model is configured")?.build(Account::default())?;
+//!
+//! let masker = Masker::new(b"32 random bytes of this cluster.", ["checkout-api", "acme-prod"])?;
+//! let mut masking = masker.masking();
+//! let text = masking.naming("Deployment acme-prod/web has no pod: password=hunter2", ["acme-prod", "web"]);
+//! let evidence = prompt::numbered([(".status.conditions".to_owned(), text)]);
+//! let name = format!("{}/{}", masking.name("acme-prod"), masking.name("web"));
+//! let about = prompt::About { analyzer: "Deployment", kind: "Deployment", name: &name, language: "english" };
+//! let question = prompt::Templates::default().prompt(&about, &evidence)?;
+//!
+//! let answer = model.complete(&question.request).await?;
+//! let cited = citations::check(&answer.text, &question.ids);
+//! let shown = masking.unmask_names(&answer.text);
+//! assert!(shown.contains("Deployment acme-prod/web has no pod: password=***"));
+//! # assert!(cited.unknown.is_empty() && !answer.text.contains("web"));
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(explain()).unwrap();
+//! ```
+//!
 //! The invariant of this crate: **no key and no secret leaves it but in the header that it belongs in**: not in `Debug`,
 //! not in an error, not in a recording.
 

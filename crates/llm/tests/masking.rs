@@ -1,6 +1,8 @@
 //! Masking, as a caller sees it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeSet;
+
 use asya_llm::mask::{Masker, redact};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -76,7 +78,7 @@ fn names_that_a_text_was_made_with_are_masked_in_it_ordinary_or_not() {
     let masker = masker(&["checkout-api"]);
     let mut masking = masker.masking();
     let text = "Deployment default/web: websites of web-web-web, checkout-api and db";
-    let out = masking.naming(text, &["default", "web", "web-web", "db", ""]);
+    let out = masking.naming(text, BTreeSet::from(["default", "web", "web-web", "db", ""]));
     let (default, web, db) = (masking.name("default"), masking.name("web"), masking.name("db"));
     assert!(out.starts_with(&format!("Deployment {default}/{web}: websites of masked-")), "{out}");
     assert!(out.ends_with(&format!(" and {db}")) && !out.contains("web-") && !out.contains("-web"), "{out}");
@@ -240,7 +242,7 @@ proptest! {
     fn what_is_masked_comes_back_exactly(first in texts(), second in texts()) {
         let masker = masker(&NAMES);
         let mut masking = masker.masking();
-        let (one, two) = (masking.text(&first), masking.naming(&second, &["web", "-", "é", "masked"]));
+        let (one, two) = (masking.text(&first), masking.naming(&second, ["web", "-", "é", "masked"]));
         prop_assert_eq!(masking.unmask(&one), &first[..]);
         prop_assert_eq!(masking.unmask(&two), &second[..]);
         // Both in one answer, with nothing between them.

@@ -193,18 +193,19 @@ impl std::fmt::Debug for Masking<'_> {
 impl Masking<'_> {
     /// A text with names and secrets masked.
     pub fn text(&mut self, text: &str) -> String {
-        self.naming::<&str>(text, &[])
+        self.naming(text, std::iter::empty::<&str>())
     }
 
     /// As [`Masking::text`], and these names as well, ordinary or not: whoever wrote the text put them in from fields that
     /// hold names. An analyzer's failure says so with its sensitive values.
-    pub fn naming<T: AsRef<str>>(&mut self, text: &str, names: &[T]) -> String {
+    pub fn naming<T: AsRef<str>>(&mut self, text: &str, names: impl IntoIterator<Item = T>) -> String {
         // Whatever looks like a mask must not be undone as one.
         let masks = MASK.find_iter(text).map(|found| found.range());
         let mut places: Vec<_> =
             self.masker.names(text).into_iter().chain(masks).map(|range| (range, false)).collect();
-        places
-            .extend(names.iter().flat_map(|name| places_of(name.as_ref(), text)).map(|range| (range, false)));
+        for name in names {
+            places.extend(places_of(name.as_ref(), text).into_iter().map(|range| (range, false)));
+        }
         places.extend(secrets::find(text).into_iter().map(|range| (range, true)));
         let mut out = String::with_capacity(text.len());
         let mut end = 0;
