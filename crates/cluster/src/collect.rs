@@ -72,6 +72,8 @@ pub struct Unread {
     pub why: Unverified,
     /// What the API server said.
     pub said: String,
+    /// Whether the API server did not understand the question, as a label selector that is none.
+    pub wrong: bool,
     /// Whether these objects themselves were to be looked at: then nobody knows what is wrong with them.
     pub subject: bool,
 }
@@ -247,8 +249,11 @@ impl Collector {
                     "" => served.full_name(),
                     part => format!("{}{part}", served.plural),
                 };
-                let unread = (why != Unverified::NotInstalled)
-                    .then(|| Unread::of(fetch, verb, name, why.clone(), refusal.to_string()));
+                let wrong = matches!(refusal, Refusal::Wrong(_));
+                let unread = (why != Unverified::NotInstalled).then(|| Unread {
+                    wrong,
+                    ..Unread::of(fetch, verb, name, why.clone(), refusal.to_string())
+                });
                 (Got::unverified(fetch, why), unread)
             }
         }
@@ -330,7 +335,7 @@ impl Got {
 
 impl Unread {
     fn of(fetch: &Fetch, verb: &'static str, resource: String, why: Unverified, said: String) -> Self {
-        Self { fetch: fetch.clone(), verb, resource, why, said, subject: false }
+        Self { fetch: fetch.clone(), verb, resource, why, said, wrong: false, subject: false }
     }
 
     /// What it is, in words: `list pods in namespace prod`.

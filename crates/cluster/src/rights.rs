@@ -131,6 +131,7 @@ mod tests {
             said: format!(
                 "{resource} is forbidden: User \"{user}\" cannot {verb} resource \"{resource}\" in API group \"\""
             ),
+            wrong: false,
             subject: false,
         }
     }

@@ -308,3 +308,19 @@ async fn a_list_with_an_object_that_nobody_understands_proves_no_absence() {
     let answer = list::list(&server.api(), served, Some("shop"), "").await;
     assert!(matches!(&answer, Err(Refusal::Failed(why)) if why.contains("metadata.name")), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_selector_that_nobody_understands_is_told_from_a_failure() {
+    let server = Server::start().await;
+    let said = "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt";
+    server.tell(|told| told.once.push_back((PODS.to_owned(), Answer::Status(400, said, None))));
+    let mut collector = server.collector(shop()).await;
+    collector.labels = "a b".to_owned();
+    let found = collector.run(Timestamp::UNIX_EPOCH, &|_| {}).await;
+    assert!(
+        found.unread[0].wrong && found.unread[0].subject && found.unread[0].said == said,
+        "{:?}",
+        found.unread
+    );
+    assert_eq!(server.asked(PODS).len(), 1);
+}
