@@ -103,9 +103,7 @@ async fn what_the_go_operator_made_is_taken_over_where_it_is() -> Result<()> {
     assert!(!map.to_string().contains("the runtime of the Go system"), "the documented name has our runtime");
 
     // Nothing restarts, nothing is lost, nobody fights.
-    let written = operator.writes().await?;
-    tokio::time::sleep(QUIET).await;
-    assert_eq!(operator.writes().await?, written, "{}", operator.log());
+    operator.rests(QUIET).await?;
     assert_eq!(pods(cluster).await?, before, "the pods run on");
     assert_eq!(log.until(2).await, [2]);
     assert_eq!(broker::depth(&stage.queue()).await?, Some(2), "the messages wait as they did");

@@ -3,9 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,6 +20,9 @@ use crate::{
     cluster::{Cluster, eventually},
     process::{program, root},
 };
+
+/// How long a replica may go on writing after what it was told last.
+const REST: Duration = Duration::from_secs(60);
 
 /// One replica of the operator.
 pub struct Operator {
@@ -214,5 +218,22 @@ impl Operator {
     /// When it does not answer.
     pub async fn writes(&self) -> Result<f64> {
         self.metric("asya_operator_api_writes_total", "").await
+    }
+
+    /// Waits until it has sent no write to the API server for so long.
+    ///
+    /// # Errors
+    /// When it does not come to rest within a minute, or does not answer.
+    pub async fn rests(&self, during: Duration) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let before = self.writes().await?;
+            tokio::time::sleep(during).await;
+            let written = self.writes().await? - before;
+            if written == 0.0 {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < REST, "it writes on ({written} in {during:?}):\n{}", self.log());
+        }
     }
 }

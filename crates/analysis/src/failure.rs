@@ -25,7 +25,8 @@ pub enum Severity {
 pub struct Evidence {
     /// The object.
     pub object: ObjectRef,
-    /// The field, as kubectl writes paths: `.status.containerStatuses[0].state.waiting.reason`; of an event: `.message`.
+    /// The field, as kubectl writes paths: `.status.containerStatuses[0].state.waiting.reason`; of an event: `.message`; of a
+    /// pod's log: `.log[CONTAINER]`, before its last restart `.log[CONTAINER].previous`.
     pub path: String,
     /// What it says there; absent where the field is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

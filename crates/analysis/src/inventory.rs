@@ -10,21 +10,25 @@ use k8s_openapi::api::core::v1::Event;
 use crate::kind::GroupKind;
 use crate::object::{Object, ObjectRef};
 use crate::reference::{USERS, named_by};
+use crate::scrub::scrub;
 use crate::selector::Selector;
 use crate::view::{LogTail, Lookup, Read, Unverified, View};
+
+/// Objects of one kind by namespace and name.
+type Named = BTreeMap<(Option<String>, String), Arc<Object>>;
 
 /// Objects in memory. A kind that was never listed is [`Unverified::NotYet`], and what was asked of it is kept to be
 /// fetched: [`Inventory::take_wanted`].
 #[derive(Debug, Default)]
 pub struct Inventory {
     now: Option<Timestamp>,
-    objects: BTreeMap<GroupKind, BTreeMap<(Option<String>, String), Arc<Object>>>,
+    objects: BTreeMap<GroupKind, Named>,
     /// Which lists were read, in which scope (none: everywhere), and how that went.
     listed: BTreeMap<(GroupKind, Option<String>), Result<(), Unverified>>,
     /// Objects asked for by name, outside of any list.
     single: BTreeMap<ObjectRef, Lookup<Arc<Object>>>,
     logs: BTreeMap<LogTail, Lookup<Arc<str>>>,
-    events: BTreeMap<ObjectRef, BTreeMap<(Option<String>, String), Arc<Object>>>,
+    events: BTreeMap<ObjectRef, Named>,
     users: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
     wanted: RefCell<BTreeSet<Read>>,
 }
@@ -92,10 +96,10 @@ impl Inventory {
         self.single.insert(object, answer);
     }
 
-    /// Takes the answer about a log.
+    /// Takes the answer about a log, without what looks like a secret: it goes into snapshots, and from there to others.
     pub fn put_log(&mut self, log: LogTail, answer: Lookup<String>) {
         let answer = match answer {
-            Lookup::Found(text) => Lookup::Found(Arc::from(text)),
+            Lookup::Found(text) => Lookup::Found(Arc::from(scrub(&text))),
             Lookup::NotFound => Lookup::NotFound,
             Lookup::Unverified(why) => Lookup::Unverified(why),
         };

@@ -11,8 +11,10 @@
 //! | [`report`] | [`Report`]: what an analyzer found, and what it could not verify |
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
 //! | [`analyzers`] | the analyzers, a file each |
-//! | [`evaluate`] | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
-//! | [`event`], [`owner`], [`reference`], [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
+//! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
+//! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
+//! | [`log_line`], [`scrub`](mod@scrub) | which lines of a log tell of an error; what looks like a secret goes out of them |
+//! | [`schedule`] | cron schedules as the CronJob controller reads them |
 //!
 //! The invariants of this crate: **what could not be read is never reported as missing** (it is a doubt, and a finding
 //! that stands in doubt keeps its last state), and **the same object with the same view gives the same report**.
@@ -24,10 +26,13 @@ pub mod event;
 pub mod failure;
 pub mod inventory;
 pub mod kind;
+pub mod log_line;
 pub mod object;
 pub mod owner;
 pub mod reference;
 pub mod report;
+pub mod schedule;
+pub mod scrub;
 pub mod selector;
 pub mod snapshot;
 pub mod view;

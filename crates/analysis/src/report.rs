@@ -42,7 +42,6 @@ impl Report {
     }
 
     /// What was found, or nothing with a doubt about `code` if nobody could say. The outer `None` is the doubt.
-    #[expect(clippy::option_option, reason = "none: doubt; some none: not there")]
     pub fn known<T>(&mut self, code: &str, about: impl ToString, lookup: Lookup<T>) -> Option<Option<T>> {
         match lookup {
             Lookup::Found(found) => Some(Some(found)),

@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus};
 
 use crate::analyzer::Analyzer;
+use crate::analyzers::words::{ending, text_or, told_by};
 use crate::event::latest_for;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
@@ -247,33 +248,8 @@ impl Look<'_> {
     }
 }
 
-/// A failure in the words of an event.
-fn told_by(event: &Event, code: &str, object: &ObjectRef, path: &str, value: &str) -> Failure {
-    let message = event.message.clone().unwrap_or_default();
-    let source = ObjectRef::of::<Event>(
-        event.metadata.namespace.as_deref(),
-        event.metadata.name.as_deref().unwrap_or_default(),
-    );
-    Failure::new(code, Severity::Error, message.clone())
-        .seen(object, path, value.to_owned())
-        .seen(&source, ".message", message)
-}
-
 fn out_of_memory(ended: &ContainerStateTerminated) -> bool {
     ended.reason.as_deref() == Some("OOMKilled")
-}
-
-/// How a container ended, in words: `Error, exit code 3`.
-fn ending(ended: &ContainerStateTerminated) -> String {
-    let reason = ended.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or("unknown reason");
-    match ended.signal {
-        Some(signal) if signal != 0 => format!("{reason}, signal {signal}"),
-        _ => format!("{reason}, exit code {}", ended.exit_code),
-    }
-}
-
-fn text_or(message: Option<&str>, otherwise: impl FnOnce() -> String) -> String {
-    message.filter(|message| !message.is_empty()).map_or_else(otherwise, str::to_owned)
 }
 
 #[cfg(test)]
