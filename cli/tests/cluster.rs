@@ -131,6 +131,7 @@ fn every_help_has_examples_and_the_clusters_options() {
         &["resume", "--help"],
         &["purge", "--help"],
         &["doctor", "--help"],
+        &["analyze", "--help"],
     ] {
         let help = text(&run(&place, arguments).stdout);
         for part in ["Examples:", "--context", "--namespace", "--kubeconfig", "Cluster:"] {

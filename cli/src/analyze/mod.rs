@@ -290,6 +290,7 @@ pub(crate) mod testing {
             name: "web".to_owned(),
         };
         let unread = |fetch: Fetch, verb, resource: &str, why, said: &str, subject| Unread {
+            namespace: fetch.namespace().map(str::to_owned),
             fetch,
             verb,
             resource: resource.to_owned(),

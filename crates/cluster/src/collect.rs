@@ -64,6 +64,8 @@ pub struct Progress {
 pub struct Unread {
     /// What.
     pub fetch: Fetch,
+    /// Where; none: everywhere, or what belongs to no namespace, whatever was asked.
+    pub namespace: Option<String>,
     /// The verb of the right that it takes.
     pub verb: &'static str,
     /// What it is about, as roles name it: `pods`, `deployments.apps`, `pods/log`.
@@ -250,7 +252,9 @@ impl Collector {
                     part => format!("{}{part}", served.plural),
                 };
                 let wrong = matches!(refusal, Refusal::Wrong(_));
+                let namespace = fetch.namespace().filter(|_| served.namespaced).map(str::to_owned);
                 let unread = (why != Unverified::NotInstalled).then(|| Unread {
+                    namespace,
                     wrong,
                     ..Unread::of(fetch, verb, name, why.clone(), refusal.to_string())
                 });
@@ -335,13 +339,14 @@ impl Got {
 
 impl Unread {
     fn of(fetch: &Fetch, verb: &'static str, resource: String, why: Unverified, said: String) -> Self {
-        Self { fetch: fetch.clone(), verb, resource, why, said, wrong: false, subject: false }
+        let namespace = fetch.namespace().map(str::to_owned);
+        Self { fetch: fetch.clone(), namespace, verb, resource, why, said, wrong: false, subject: false }
     }
 
     /// What it is, in words: `list pods in namespace prod`.
     #[must_use]
     pub fn words(&self) -> String {
-        let place = match self.fetch.namespace() {
+        let place = match &self.namespace {
             Some(namespace) => format!(" in namespace {namespace}"),
             None => String::new(),
         };

@@ -24,8 +24,7 @@ impl Rights {
     pub fn missing(unread: &[Unread]) -> Self {
         let mut rights = Self::default();
         for unread in unread.iter().filter(|unread| unread.why == Unverified::Forbidden) {
-            let place = unread.fetch.namespace().map(str::to_owned);
-            let resources = rights.missing.entry(place).or_default();
+            let resources = rights.missing.entry(unread.namespace.clone()).or_default();
             resources.entry(unread.resource.clone()).or_default().insert(unread.verb);
             rights.user = rights.user.or_else(|| user(&unread.said));
         }
@@ -125,6 +124,7 @@ mod tests {
     fn forbidden(verb: &'static str, resource: &str, namespace: Option<&str>, user: &str) -> Unread {
         Unread {
             fetch: Fetch::List(GroupKind::new("", "X"), namespace.map(str::to_owned)),
+            namespace: namespace.map(str::to_owned),
             verb,
             resource: resource.to_owned(),
             why: Unverified::Forbidden,

@@ -324,3 +324,28 @@ async fn a_selector_that_nobody_understands_is_told_from_a_failure() {
     );
     assert_eq!(server.asked(PODS).len(), 1);
 }
+
+#[tokio::test]
+async fn an_owner_that_belongs_to_no_namespace_is_read_without_one() {
+    let mut mirror = waiting_pod("mirror");
+    mirror["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "n", "controller": true}]);
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
+    let server = Server::start().await;
+    server.tell(|told| {
+        told.lists.insert(PODS.to_owned(), vec![mirror]);
+        told.lists.insert(EVENTS.to_owned(), vec![mount_event("mirror")]);
+        told.lists.insert("/api/v1/nodes".to_owned(), vec![node]);
+    });
+    let found = collect(&server, shop()).await;
+    assert_eq!(server.asked("/api/v1/nodes"), ["/api/v1/nodes/n1"]);
+    assert_eq!(found.evaluations[0].parent.as_ref().unwrap().name, "n1");
+    server.tell(|told| {
+        told.forbidden.insert("/api/v1/nodes/n1".to_owned(), ("get", "nodes"));
+    });
+    let refused = collect(&server, shop()).await;
+    assert_eq!(refused.evaluations[0].parent.as_ref().unwrap().name, "n1", "known from below");
+    assert_eq!(refused.unread[0].words(), "get nodes");
+    let commands = Rights::missing(&refused.unread).commands();
+    assert!(commands[1].starts_with("kubectl create clusterrolebinding"), "{commands:?}");
+}
