@@ -158,6 +158,7 @@ fn analyzers_are_listed_without_a_cluster_and_a_misspelt_one_is_no_healthy_clust
     for (arguments, words) in [
         (&["analyze", "--filter", "Pods"][..], "\"Pods\""),
         (&["analyze", "--disable", "pod,nonsense"], "\"nonsense\""),
+        (&["analyze", "--filter", "Pod", "--disable", "pod"], "no analyzer is left"),
         (&["analyze", "-A", "-n", "shop"], "--all-namespaces"),
         (&["analyze", "--exclude-namespace", "kube-system"], "--all-namespaces"),
         (&["analyze", "--max-concurrency", "0"], "1..=100"),

@@ -140,6 +140,9 @@ impl Analyze {
         } else {
             Selection::new(&named, &[], &disable).map_err(wrong)?.subjects()
         };
+        if selection.names().next().is_none() {
+            return Err(misconfigured("no analyzer is left: --disable takes away all that would run"));
+        }
         let end = Instant::now() + timeout;
         let cluster = cluster.connect_without_retries(&common).await?;
         let api = Api::new(cluster.client.clone(), Patience { end: Some(end), ..Patience::default() });
