@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the CRD, the JSON schema and the reference page from the types in crates/resources; `make generate` calls it.
+# Writes the CRDs, the JSON schemas and the reference pages from the types in crates/resources; `make generate` calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,12 +8,16 @@ cargo build -q -p asya-resources --features schema --example crd
 program=${CARGO_TARGET_DIR:-target}/debug/examples/crd
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
-"$program" crd >"$new/crd"
-"$program" schema >"$new/schema"
-"$program" reference >"$new/reference"
-{
-    echo "# Made by \`make generate\` from crates/resources; never edited by hand."
-    cat "$new/crd"
-} >crds/asya.sh_asyncactors.yaml
+made="# Made by \`make generate\` from crates/resources; never edited by hand."
+for what in crd schema reference k8sgpt-crd result-crd mutation-crd k8sgpt-schema k8sgpt-reference; do
+    "$program" $what >"$new/$what"
+    case $what in *crd) sed -i "1i $made" "$new/$what" ;; esac
+done
+cp "$new/crd" crds/asya.sh_asyncactors.yaml
 cp "$new/schema" crds/asyncactor.schema.json
 cp "$new/reference" docs/reference/asyncactor.md
+for kind in k8sgpt result mutation; do
+    cp "$new/$kind-crd" "crds/core.k8sgpt.ai_${kind}s.yaml"
+done
+cp "$new/k8sgpt-schema" crds/k8sgpt.schema.json
+cp "$new/k8sgpt-reference" docs/reference/k8sgpt.md

@@ -41,6 +41,14 @@ pub enum ActError {
     /// The dead letter could not be handed over: again, later.
     #[error("dead letter: {0}")]
     Letter(String),
+    /// What goes on could not be sent: again, later.
+    #[error("sending {id:?} on: {reason}")]
+    Unsent {
+        /// Its id.
+        id: String,
+        /// What the transport said.
+        reason: String,
+    },
     /// The envelope is not one that this actor can handle; no later try can succeed.
     #[error("{0}")]
     Unfit(String),
@@ -103,9 +111,11 @@ impl<A: Act> Handler for InProcess<A> {
 
 fn failure(error: &ActError) -> Failure {
     let fault = match error {
-        ActError::Store(_) | ActError::File { .. } | ActError::Objects { .. } | ActError::Letter(_) => {
-            Fault::Infrastructure
-        }
+        ActError::Store(_)
+        | ActError::File { .. }
+        | ActError::Objects { .. }
+        | ActError::Letter(_)
+        | ActError::Unsent { .. } => Fault::Infrastructure,
         ActError::Unfit(_) => Fault::Final,
     };
     Failure::new(Code::Processing, fault, error.to_string())

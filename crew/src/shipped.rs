@@ -142,8 +142,8 @@ impl Work {
                 };
                 let Names { actor, naming, happy_end, error_end } = names;
                 let ways = fan_in::sweep::Ways { actor, happy_end, error_end };
-                let beside: Beside = Box::new(move |transport| {
-                    Box::pin(fan_in::Sweeper::new(store, transport, naming, ways, patience).run())
+                let beside: Beside = Box::new(move |means| {
+                    Box::pin(fan_in::Sweeper::new(store, means, naming, ways, patience).run())
                 });
                 Ok((handler, Some(beside)))
             }
@@ -156,8 +156,8 @@ impl Work {
                     Arc::new(Committed::new(store.clone(), park, PARKING))
                 };
                 let error_end = names.naming.queue(&names.error_end);
-                let beside: Beside = Box::new(move |transport| {
-                    Box::pin(park::Sweeper::new(store, transport, names.actor, error_end).run())
+                let beside: Beside = Box::new(move |means| {
+                    Box::pin(park::Sweeper::new(store, means, names.actor, error_end).run())
                 });
                 Ok((handler, Some(beside)))
             }
@@ -166,8 +166,8 @@ impl Work {
             #[cfg(feature = "schedule")]
             Self::Schedule(plans) => {
                 let store = needed()?;
-                let beside: Beside = Box::new(move |transport| {
-                    let clock = Clock::new(store, transport, names.naming);
+                let beside: Beside = Box::new(move |means| {
+                    let clock = Clock::new(store, means.transport, names.naming);
                     Box::pin(async move {
                         futures::future::join_all(plans.into_iter().map(|plan| clock.run(plan))).await;
                     })

@@ -13,7 +13,9 @@ use asya_envelope::{
     lineage::{Lineage, parts_of},
 };
 use asya_handler::{Code, End, Fault, Handler, Reply, Request};
+use asya_sidecar::Means;
 use asya_store::{Store, StoreError};
+use asya_telemetry::{ActorMetrics, Metrics};
 use asya_transport::{
     Queues as _, Transport,
     local::{Local, LocalOptions},
@@ -73,12 +75,17 @@ impl World {
     }
 
     fn sweeper(&self) -> Sweeper {
+        self.counting_sweeper(None)
+    }
+
+    fn counting_sweeper(&self, metrics: Option<ActorMetrics>) -> Sweeper {
         let ways = Ways {
             actor: "join".to_owned(),
             happy_end: "happy-end".to_owned(),
             error_end: "error-end".to_owned(),
         };
-        Sweeper::new(self.store(), self.local.clone(), Naming::bare(), ways, self.patience)
+        let means = Means { transport: self.local.clone(), metrics, payloads: None };
+        Sweeper::new(self.store(), means, Naming::bare(), ways, self.patience)
     }
 
     async fn sweep(&self, after: SignedDuration) -> usize {
@@ -268,4 +275,30 @@ async fn of_two_sweepers_one_reports_and_a_claim_that_came_to_nothing_is_taken_o
     assert_eq!(world.sweeper().sweep(later).await.unwrap(), 0);
     assert_eq!(world.sweeper().sweep(later + SignedDuration::from_secs(6)).await.unwrap(), 1);
     assert_eq!(world.count("error-end").await, 2);
+}
+
+#[tokio::test]
+async fn groups_that_cannot_go_on_do_not_hold_up_those_that_are_due_after_them() {
+    const STUCK: usize = 200;
+    let world = World::new(Incomplete::Partial).await;
+    for index in 0..STUCK {
+        let mut part = parts(&format!("stuck-{index}"), 2).swap_remove(0);
+        part.route = Route { current: 1, ..Route::new(["split", "join", "nowhere"]) };
+        world.give(&part).await;
+    }
+    world.give(&parts("job", 2)[0]).await;
+    let metrics = Metrics::new("asya_actor");
+    let sweeper = world.counting_sweeper(Some(metrics.actor("join", "local")));
+    let over = Timestamp::now() + OVER;
+    assert_eq!(sweeper.sweep(over).await.unwrap(), 1);
+    assert_eq!(world.take("render").await.id, "job");
+    // Each was tried once, and is not tried again at once.
+    assert_eq!(sweeper.sweep(over).await.unwrap(), 0);
+    let line = format!("asya_actor_deadlines_failed_total{{queue=\"join\"}} {STUCK}\n");
+    assert!(metrics.encode().contains(&line), "{}", metrics.encode());
+    // The queue has come: all go on, each once.
+    world.local.ensure(&Naming::bare().queue("nowhere")).await.unwrap();
+    let later = over + SignedDuration::from_secs(60);
+    assert_eq!(sweeper.sweep(later).await.unwrap(), STUCK);
+    assert_eq!((sweeper.sweep(later).await.unwrap(), world.count("nowhere").await), (0, STUCK as u64));
 }

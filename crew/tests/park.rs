@@ -11,7 +11,8 @@ use asya_crew::{
 };
 use asya_envelope::{Envelope, Naming, Raw, Route};
 use asya_handler::{End, Fault, Handler, Reply, Request};
-use asya_store::{Store, testing::on_each_home};
+use asya_sidecar::Means;
+use asya_store::{Expect, Store, Write, due::Due, testing::on_each_home};
 use asya_transport::{
     Queues as _, Transport,
     local::{Local, LocalOptions},
@@ -50,7 +51,12 @@ impl World {
     }
 
     fn sweeper(&self) -> Sweeper {
-        Sweeper::new(self.store(), self.local.clone(), "park", Naming::bare().queue("error-end"))
+        self.sweeper_to("error-end")
+    }
+
+    fn sweeper_to(&self, error_end: &str) -> Sweeper {
+        let means = Means { transport: self.local.clone(), metrics: None, payloads: None };
+        Sweeper::new(self.store(), means, "park", Naming::bare().queue(error_end))
     }
 
     async fn count(&self, actor: &str) -> u64 {
@@ -197,6 +203,49 @@ async fn early_events_and_what_went_on_are_forgotten() {
             assert_eq!(world.store().list(table, "", 10).await.unwrap(), Vec::new(), "{table}");
         }
         assert_eq!(world.count("error-end").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_ended_does_not_hold_up_what_is_due_after_it() {
+    on_each(async |world| {
+        let now = Timestamp::now();
+        let mut broken = Vec::new();
+        for index in 0..100 {
+            let place = format!("broken-{index}");
+            broken.push(Due::enter("park_due", now.into(), &format!("park_parked:{place}")));
+            let value = Some("{}".into());
+            broken.push(Write { table: "park_parked", key: place, value, expect: Expect::Absent });
+        }
+        world.store().commit(broken).await.unwrap();
+        give(&*world.park, &order("o")).await;
+        let later = now + SignedDuration::from_hours(2);
+        assert_eq!(world.sweeper().sweep(later).await.unwrap(), 1);
+        assert_eq!((world.take("error-end").await.id.as_str(), world.count("error-end").await), ("o", 0));
+        assert_eq!(world.sweeper().sweep(later).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_report_whose_queue_is_missing_is_tried_again_with_growing_pauses() {
+    on_each(async |world| {
+        give(&*world.park, &order("o")).await;
+        let sweeper = world.sweeper_to("nowhere");
+        let mut now = Timestamp::now() + SignedDuration::from_hours(2);
+        for pause in [30, 60, 120, 240, 480, 600, 600] {
+            assert_eq!(sweeper.sweep(now).await.unwrap(), 0);
+            let [entry] = &world.store().list("park_due", "", 10).await.unwrap()[..] else { panic!("one") };
+            let at: i64 = entry.key.split('/').next().unwrap().parse().unwrap();
+            // What the look itself took comes on top.
+            let put_off = at - now.as_millisecond();
+            assert!((pause * 1000..pause * 2000).contains(&put_off), "{put_off} for {pause}");
+            now += SignedDuration::from_millis(put_off);
+        }
+        world.local.ensure(&Naming::bare().queue("nowhere")).await.unwrap();
+        assert_eq!((sweeper.sweep(now).await.unwrap(), world.count("nowhere").await), (1, 1));
+        assert_eq!(world.store().list("park_due", "", 10).await.unwrap(), []);
     })
     .await;
 }

@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
+use asya_payload::{Claims, Event};
 use asya_store::envelopes::{Counts, OutboxDepth, Status};
 use asya_telemetry::{
     gateway as names,
     names::{Name, RUNTIME_BUCKETS},
+    payloads::{PayloadFamilies, PayloadMetrics},
 };
 use jiff::Timestamp;
 use prometheus_client::{
@@ -41,6 +43,7 @@ pub struct Metrics {
     envelopes: Gauges,
     store: Gauge,
     transport: Gauges,
+    payloads: PayloadMetrics,
     tools: Gauge,
     wrong: Gauge,
 }
@@ -74,6 +77,11 @@ impl Metrics {
             envelopes: add(registry, &names::ENVELOPES, Family::default()),
             store: add(registry, &names::STORE_UP, Gauge::default()),
             transport: add(registry, &names::TRANSPORT_UP, Family::default()),
+            payloads: PayloadFamilies::register(
+                registry,
+                [&names::PAYLOADS, &names::PAYLOAD_BYTES, &names::PAYLOAD_FAILURES],
+            )
+            .of(&[]),
             tools: add(registry, &names::TOOLS, Gauge::default()),
             wrong: add(registry, &names::TOOLS_WRONG, Gauge::default()),
             registry: Mutex::new(root),
@@ -123,6 +131,17 @@ impl Metrics {
     /// Whether envelopes can be sent.
     pub fn transport(&self, name: &str, up: bool) {
         self.transport.get_or_create(&vec![("transport", name.to_owned())]).set(i64::from(up));
+    }
+
+    /// These claims, counted.
+    pub fn counting(&self, claims: Claims) -> Claims {
+        let counts = self.payloads.clone();
+        claims.watched(move |event| match event {
+            Event::CheckedIn(bytes) => counts.checked_in(bytes),
+            Event::Fetched(bytes) => counts.fetched(bytes),
+            Event::NotCheckedIn(reason) => counts.not_checked_in(reason),
+            Event::NotFetched(reason) => counts.not_fetched(reason),
+        })
     }
 
     /// How many tools there are, and whether their files are wrong.

@@ -8,6 +8,8 @@ use std::{
 
 use asya_envelope::Queue;
 use asya_handler::{Budget, Capacity, Handler, Readiness};
+use asya_payload::{Claims, Event};
+use asya_telemetry::ActorMetrics;
 use asya_transport::{Consumer, Delivery, Health, Transport, TransportError};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::{
@@ -82,6 +84,9 @@ impl Engine {
             .metrics
             .as_ref()
             .map(|metrics| metrics.actor(config.actor.as_str(), config.transport_name));
+        if let Some(metrics) = &metrics {
+            config.payloads = config.payloads.map(|claims| counted(claims, metrics));
+        }
         let learnt = Credit::new(config.memory_budget, config.max_look_ahead);
         let capacity = *handler.capacity().borrow();
         let memory = config.memory_budget;
@@ -103,6 +108,15 @@ impl Engine {
             abort: CancellationToken::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// What work beside this engine works with.
+    pub fn means(&self) -> Means {
+        Means {
+            transport: Arc::clone(&self.shared.transport),
+            metrics: self.shared.metrics.clone(),
+            payloads: self.shared.config.payloads.clone(),
+        }
     }
 
     /// The engine's counters, to be read at any time.
@@ -141,6 +155,28 @@ impl Engine {
         }
         ended
     }
+}
+
+/// What work beside an engine works with: the same as the engine.
+#[derive(Clone)]
+pub struct Means {
+    /// Where it sends.
+    pub transport: Arc<dyn Transport>,
+    /// Where it counts; none where nobody looks.
+    pub metrics: Option<ActorMetrics>,
+    /// Where large payloads are kept; with a threshold that suits the transport.
+    pub payloads: Option<Claims>,
+}
+
+/// These claims, counted.
+fn counted(claims: Claims, metrics: &ActorMetrics) -> Claims {
+    let counts = metrics.payloads().clone();
+    claims.watched(move |event| match event {
+        Event::CheckedIn(bytes) => counts.checked_in(bytes),
+        Event::Fetched(bytes) => counts.fetched(bytes),
+        Event::NotCheckedIn(reason) => counts.not_checked_in(reason),
+        Event::NotFetched(reason) => counts.not_fetched(reason),
+    })
 }
 
 /// Why reading ended.

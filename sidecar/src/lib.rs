@@ -51,7 +51,7 @@ pub mod wiring;
 mod work;
 
 pub use config::{EngineConfig, Job};
-pub use engine::{Ended, Engine, EngineError};
+pub use engine::{Ended, Engine, EngineError, Means};
 pub use observe::{Ends, Final, Observers, Report, Status};
 pub use retry::RetryPolicy;
 pub use stats::Stats;

@@ -7,8 +7,8 @@ use asya_handler::{
     Budget, Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
-use asya_telemetry::{Metrics, custom, log, server};
-use asya_transport::{Health, Lease, Transport, broker::Opened};
+use asya_telemetry::{ActorMetrics, Metrics, custom, log, server};
+use asya_transport::{Health, Lease, broker::Opened};
 use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Ended, Engine, Observers,
+    Ended, Engine, Means, Observers,
     endpoints::{State, probes},
     gateway::Gateway,
     settings::{Runtime, Settings},
@@ -57,7 +57,7 @@ pub async fn run_with(settings: Settings, handler: Arc<dyn Handler>) -> anyhow::
 }
 
 /// Work of an actor's own beside its engine, begun when the transport is there and dropped when the engine ends.
-pub type Beside = Box<dyn FnOnce(Arc<dyn Transport>) -> BoxFuture<'static, ()> + Send>;
+pub type Beside = Box<dyn FnOnce(Means) -> BoxFuture<'static, ()> + Send>;
 
 /// Runs the sidecar until a signal, around a handler that is not behind a socket, and work beside it.
 ///
@@ -134,8 +134,8 @@ pub async fn run_beside(
                      longer runs will be repeated"
                 );
             }
-            let beside = beside.map(|beside| tokio::spawn(beside(Arc::clone(&transport))));
             let engine = Engine::new(config, transport, handler, observers);
+            let beside = beside.map(|beside| tokio::spawn(beside(engine.means())));
             let ended = engine.run(stop.clone()).await.context("the engine ended");
             if let Some(beside) = beside {
                 beside.abort();
@@ -200,11 +200,7 @@ fn on_signals(stop: CancellationToken, terminated: CancellationToken) -> anyhow:
     Ok(())
 }
 
-fn watch_runtime(
-    mut readiness: watch::Receiver<Readiness>,
-    metrics: asya_telemetry::ActorMetrics,
-    limit: Duration,
-) {
+fn watch_runtime(mut readiness: watch::Receiver<Readiness>, metrics: ActorMetrics, limit: Duration) {
     tokio::spawn(async move {
         let late = sleep(limit);
         tokio::pin!(late);
@@ -234,7 +230,7 @@ fn watch_runtime(
 /// A broker that is back within this time, as at every start, is not worth a line.
 const MENDED_SOON: Duration = Duration::from_secs(2);
 
-fn watch_transport(mut health: watch::Receiver<Health>, metrics: asya_telemetry::ActorMetrics) {
+fn watch_transport(mut health: watch::Receiver<Health>, metrics: ActorMetrics) {
     tokio::spawn(async move {
         loop {
             let state = health.borrow_and_update().clone();

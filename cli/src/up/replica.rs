@@ -157,7 +157,7 @@ async fn run(
 ) {
     let end_process = CancellationToken::new();
     let process = process.map(|process| tokio::spawn(process.keep(end_process.clone())));
-    let beside = beside.map(|beside| tokio::spawn(beside(ground.broker.transport.clone())));
+    let beside = beside.map(|beside| tokio::spawn(beside(engine.means())));
     // Of the highest level, so that it is there whatever level of lines is shown.
     let span = tracing::error_span!("actor", name = %actor);
     let result = tokio::select! {

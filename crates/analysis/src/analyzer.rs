@@ -1,6 +1,7 @@
 //! The seam of the analyzers, and which of them run.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::analyzers;
 use crate::kind::GroupKind;
@@ -11,7 +12,12 @@ use crate::view::View;
 /// Looks at the objects of one kind. A pure function: what it knows, the object and the view told it.
 pub trait Analyzer: Send + Sync {
     /// Its name, as filters have it: mostly the kind.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+
+    /// The name that stands for it and its like in filters: `Storage` for `Storage/StorageClass`.
+    fn group(&self) -> Option<&str> {
+        self.name().split_once('/').map(|(group, _)| group)
+    }
 
     /// The kind it looks at.
     fn subject(&self) -> GroupKind;
@@ -38,57 +44,101 @@ pub struct UnknownAnalyzer {
     pub known: Vec<&'static str>,
 }
 
+/// A name that an analyzer has already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is an analyzer {0:?} already")]
+pub struct NameTaken(pub String);
+
 /// The analyzers that run.
 #[derive(Clone)]
-pub struct Selection(Vec<&'static dyn Analyzer>);
+pub struct Selection {
+    known: Vec<&'static dyn Analyzer>,
+    made: Vec<Arc<dyn Analyzer>>,
+}
 
 impl Selection {
     /// Those that run by default.
     #[must_use]
     pub fn standard() -> Self {
-        Self(analyzers::all().iter().copied().filter(|analyzer| analyzer.by_default()).collect())
+        Self::of_known(|analyzer| analyzer.by_default())
     }
 
     /// Those named by `filters`, or the default ones if it is empty, with `enable` and without `disable`. Names are
-    /// taken in any case.
+    /// taken in any case; one of a group, such as `Security`, stands for all of the group.
     ///
     /// # Errors
     /// [`UnknownAnalyzer`] for a name that none has: a misspelt filter must not look like a healthy cluster.
     pub fn new<S: AsRef<str>>(filters: &[S], enable: &[S], disable: &[S]) -> Result<Self, UnknownAnalyzer> {
         let resolve = |names: &[S]| -> Result<BTreeSet<&'static str>, UnknownAnalyzer> {
-            names.iter().map(|name| named(name.as_ref()).map(Analyzer::name)).collect()
+            let mut all = BTreeSet::new();
+            for name in names {
+                all.extend(named(name.as_ref())?);
+            }
+            Ok(all)
         };
         let (filters, enable, disable) = (resolve(filters)?, resolve(enable)?, resolve(disable)?);
-        let chosen = |analyzer: &&'static dyn Analyzer| {
+        Ok(Self::of_known(|analyzer| {
             let name = analyzer.name();
             let first = if filters.is_empty() { analyzer.by_default() } else { filters.contains(name) };
             (first || enable.contains(name)) && !disable.contains(name)
-        };
-        Ok(Self(analyzers::all().iter().copied().filter(chosen).collect()))
+        }))
+    }
+
+    /// With one more, made at run time: the rules of a custom resource.
+    ///
+    /// # Errors
+    /// [`NameTaken`] if any analyzer has its name, selected or not.
+    pub fn with(mut self, analyzer: Arc<dyn Analyzer>) -> Result<Self, NameTaken> {
+        let name = analyzer.name();
+        let made = self.made.iter().any(|other| other.name().eq_ignore_ascii_case(name));
+        if made || named(name).is_ok() {
+            return Err(NameTaken(name.to_owned()));
+        }
+        self.made.push(analyzer);
+        Ok(self)
     }
 
     /// The kinds that they look at.
     #[must_use]
     pub fn subjects(&self) -> BTreeSet<GroupKind> {
-        self.0.iter().map(|analyzer| analyzer.subject()).collect()
+        self.all().map(Analyzer::subject).collect()
     }
 
     /// Those that look at `kind`.
-    pub fn of<'a>(&'a self, kind: &'a GroupKind) -> impl Iterator<Item = &'static dyn Analyzer> + 'a {
-        self.0.iter().copied().filter(move |analyzer| analyzer.subject() == *kind)
+    pub fn of<'a>(&'a self, kind: &'a GroupKind) -> impl Iterator<Item = &'a dyn Analyzer> {
+        self.all().filter(move |analyzer| analyzer.subject() == *kind)
     }
 
     /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.0.iter().map(|analyzer| analyzer.name())
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all().map(Analyzer::name)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &dyn Analyzer> {
+        let known = self.known.iter().map(|analyzer| *analyzer as &dyn Analyzer);
+        known.chain(self.made.iter().map(AsRef::as_ref))
+    }
+
+    fn of_known(chosen: impl Fn(&dyn Analyzer) -> bool) -> Self {
+        let known = analyzers::all().iter().copied().filter(|analyzer| chosen(*analyzer)).collect();
+        Self { known, made: Vec::new() }
     }
 }
 
-fn named(name: &str) -> Result<&'static dyn Analyzer, UnknownAnalyzer> {
+/// The names of the analyzers that `name` stands for: one, or those of a group.
+fn named(name: &str) -> Result<Vec<&'static str>, UnknownAnalyzer> {
     let all = analyzers::all();
-    all.iter().copied().find(|analyzer| analyzer.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-        UnknownAnalyzer { name: name.to_owned(), known: all.iter().map(|analyzer| analyzer.name()).collect() }
-    })
+    let is = |other: &str| other.eq_ignore_ascii_case(name);
+    let found: Vec<&'static str> = all
+        .iter()
+        .filter(|analyzer| is(analyzer.name()) || analyzer.group().is_some_and(is))
+        .map(|analyzer| analyzer.name())
+        .collect();
+    if found.is_empty() {
+        let known = all.iter().map(|analyzer| analyzer.name()).collect();
+        return Err(UnknownAnalyzer { name: name.to_owned(), known });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -115,6 +165,19 @@ mod tests {
             Selection::new(&none, &none, &none).unwrap().names().count(),
             Selection::standard().names().count()
         );
+    }
+
+    #[test]
+    fn the_name_of_a_group_stands_for_all_of_the_group() {
+        let parts = |name: &str| Selection::new(&[name], &[], &[]).unwrap().names().count();
+        for (group, least) in [("Storage", 3), ("deletion", 3), ("SECURITY", 4)] {
+            let names = Selection::new(&[group], &[], &[]).unwrap();
+            assert!(parts(group) >= least, "{group}");
+            assert!(names.names().all(|name| name.to_lowercase().starts_with(&group.to_lowercase())));
+        }
+        assert_eq!(parts("Storage/StorageClass"), 1, "a part by its own name");
+        let less = Selection::new(&["Storage"], &[], &["Storage/PersistentVolume"]).unwrap();
+        assert_eq!(less.names().count(), parts("Storage") - 1);
     }
 
     #[test]

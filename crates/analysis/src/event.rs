@@ -1,7 +1,18 @@
 //! Events: which is the latest, and how often it happened.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
+
+use crate::object::ObjectRef;
+
+/// Which object an event is.
+#[must_use]
+pub fn reference(event: &Event) -> ObjectRef {
+    let name = event.metadata.name.as_deref().unwrap_or_default();
+    ObjectRef::of::<Event>(event.metadata.namespace.as_deref(), name)
+}
 
 /// When an event happened last. Four fields may say so, by the age of the component that wrote it: the series, the last
 /// timestamp, the event's own time, and, when nothing else is set, the time the object was made.
@@ -27,6 +38,33 @@ pub fn latest_for<'a>(events: &'a [Event], reasons: &[&str]) -> Option<&'a Event
         event.message.as_deref().is_some_and(|message| !message.is_empty())
             && event.reason.as_deref().is_some_and(|reason| reasons.contains(&reason))
     })
+}
+
+/// The warnings that stand: of each reason the latest, unless a later event says that all is well now. That something is
+/// tried again (`EnsuringLoadBalancer`) says nothing yet. By reason.
+#[must_use]
+pub fn standing_warnings(events: &[Event]) -> Vec<&Event> {
+    let is_good = |event: &&Event| event.type_.as_deref() == Some("Normal") && !is_attempt(event);
+    let good = events.iter().filter(is_good).map(last_seen).max();
+    let mut standing: BTreeMap<&str, &Event> = BTreeMap::new();
+    for event in events {
+        let says = event.message.as_deref().is_some_and(|message| !message.is_empty());
+        let since = good.is_none_or(|good| last_seen(event) >= good);
+        if event.type_.as_deref() == Some("Warning") && says && since {
+            let latest = standing.entry(event.reason.as_deref().unwrap_or_default()).or_insert(event);
+            if last_seen(event) >= last_seen(latest) {
+                *latest = event;
+            }
+        }
+    }
+    standing.into_values().collect()
+}
+
+/// Whether the first word of the event's reason says what is being done, rather than what was: `Ensuring…`, `Updating…`.
+fn is_attempt(event: &Event) -> bool {
+    let reason = event.reason.as_deref().unwrap_or_default();
+    let ends = reason.char_indices().skip(1).find(|(_, letter)| letter.is_ascii_uppercase());
+    reason[..ends.map_or(reason.len(), |(at, _)| at)].ends_with("ing")
 }
 
 #[cfg(test)]
@@ -57,5 +95,27 @@ mod tests {
         ];
         assert_eq!(latest(&events, |_| true).unwrap().metadata.name.as_deref(), Some("series"));
         assert_eq!(latest_for(&events, &["Failed"]), None, "none has this reason");
+    }
+
+    #[test]
+    fn a_warning_stands_until_a_good_event_follows() {
+        let at = |kind: &str, reason: &str, time: &str| {
+            event(
+                json!({"metadata": {"name": format!("{reason}.{time}")}, "involvedObject": {}, "type": kind,
+                "reason": reason, "message": "m", "lastTimestamp": time}),
+            )
+        };
+        let events = [
+            at("Warning", "A", "2026-01-01T00:00:01Z"),
+            at("Normal", "Done", "2026-01-01T00:00:02Z"),
+            at("Warning", "B", "2026-01-01T00:00:04Z"),
+            at("Warning", "B", "2026-01-01T00:00:03Z"),
+        ];
+        let standing: Vec<_> =
+            standing_warnings(&events).iter().map(|event| event.metadata.name.clone().unwrap()).collect();
+        assert_eq!(standing, ["B.2026-01-01T00:00:04Z"], "the latest of its reason");
+        assert_eq!(standing_warnings(&events[..1]).len(), 1);
+        let tried = [events[0].clone(), at("Normal", "EnsuringLoadBalancer", "2026-01-01T00:00:02Z")];
+        assert_eq!(standing_warnings(&tried).len(), 1, "an attempt heals nothing");
     }
 }

@@ -12,6 +12,7 @@
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
 //! | [`analyzers`] | the analyzers, a file each |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
+//! | [`deletion`] | deletions that are stuck, and what holds them |
 //! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
 //! | [`log_line`], [`scrub`](mod@scrub) | which lines of a log tell of an error; what looks like a secret goes out of them |
 //! | [`schedule`] | cron schedules as the CronJob controller reads them |
@@ -21,6 +22,7 @@
 
 pub mod analyzer;
 pub mod analyzers;
+pub mod deletion;
 pub mod evaluate;
 pub mod event;
 pub mod failure;
@@ -37,7 +39,7 @@ pub mod selector;
 pub mod snapshot;
 pub mod view;
 
-pub use analyzer::{Analyzer, Selection, UnknownAnalyzer};
+pub use analyzer::{Analyzer, NameTaken, Selection, UnknownAnalyzer};
 pub use evaluate::{Evaluation, evaluate};
 pub use failure::{Evidence, Failure, Severity};
 pub use inventory::Inventory;

@@ -40,8 +40,8 @@ fn pod_spec(object: &Object) -> Option<&Value> {
 }
 
 /// The objects of its namespace that `object` names: ConfigMaps, Secrets, claims and the service account of a pod
-/// template (volumes, projected volumes, environment of every container, of init and ephemeral ones too, pull secrets),
-/// Services and Secrets of an Ingress, Secrets of a service account, the Service of a StatefulSet.
+/// template (volumes, projected volumes, environment of every container, of init and ephemeral ones too, pull secrets,
+/// and ConfigMaps that a flag or variable named for one names), Services and Secrets of an Ingress, Secrets of a service account, the Service of a StatefulSet.
 #[must_use]
 pub fn named_by(object: &Object) -> BTreeSet<ObjectRef> {
     let mut names = Names { namespace: object.namespace(), found: BTreeSet::new() };
@@ -50,7 +50,16 @@ pub fn named_by(object: &Object) -> BTreeSet<ObjectRef> {
     }
     let value = object.value();
     let kind = object.kind();
-    if kind.is::<StatefulSet>() {
+    if kind.is::<Pod>() {
+        // A claim that is made with the pod has both their names; a template has no such claim yet.
+        for volume in items(value.pointer("/spec/volumes")).filter(|volume| volume.get("ephemeral").is_some())
+        {
+            if let Some(volume) = volume.get("name").and_then(Value::as_str) {
+                let claim = Value::String(format!("{}-{volume}", object.name()));
+                names.add::<PersistentVolumeClaim>(Some(&claim));
+            }
+        }
+    } else if kind.is::<StatefulSet>() {
         names.add::<Service>(value.pointer("/spec/serviceName"));
     } else if kind.is::<ServiceAccount>() {
         for field in ["secrets", "imagePullSecrets"] {
@@ -66,6 +75,10 @@ pub fn named_by(object: &Object) -> BTreeSet<ObjectRef> {
     names.found
 }
 
+fn text(value: Option<&Value>) -> Option<&str> {
+    value.and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
 fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
@@ -77,8 +90,19 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn add<K: k8s_openapi::Resource>(&mut self, name: Option<&Value>) {
-        if let Some(name) = name.and_then(Value::as_str).filter(|name| !name.is_empty()) {
+        if let Some(name) = text(name) {
             self.found.insert(ObjectRef::of::<K>(self.namespace, name));
+        }
+    }
+
+    /// A flag or variable that is named for a ConfigMap names one: `--tcp-services-configmap=$(POD_NAMESPACE)/tcp` of
+    /// a controller that reads it through the API. What its namespace says is not looked at: a ConfigMap of this name
+    /// here counts as used rather than a used one as unused.
+    fn told(&mut self, name: &str, value: &str) {
+        let told: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+        if told.to_ascii_lowercase().contains("configmap") {
+            let name = value.rsplit('/').next().unwrap_or_default().trim();
+            self.add::<ConfigMap>(Some(&Value::String(name.to_owned())));
         }
     }
 
@@ -96,6 +120,17 @@ impl Names<'_> {
             for variable in items(container.get("env")) {
                 self.add::<ConfigMap>(variable.pointer("/valueFrom/configMapKeyRef/name"));
                 self.add::<Secret>(variable.pointer("/valueFrom/secretKeyRef/name"));
+                let (name, value) = (variable.get("name"), variable.get("value"));
+                if let (Some(name), Some(value)) = (text(name), text(value)) {
+                    self.told(name, value);
+                }
+            }
+            for list in ["command", "args"] {
+                for flag in items(container.get(list)).filter_map(Value::as_str) {
+                    if let Some((name, value)) = flag.split_once('=') {
+                        self.told(name, value);
+                    }
+                }
             }
         }
         for volume in items(spec.get("volumes")) {
@@ -159,6 +194,31 @@ mod tests {
             );
             assert!(found.iter().all(|named| named.namespace.as_deref() == Some("shop")));
         }
+    }
+
+    #[test]
+    fn a_flag_or_variable_that_is_named_for_a_config_map_names_one() {
+        let pod = Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"},
+            "spec": {"containers": [{"name": "c",
+                "args": ["--configmap=$(POD_NAMESPACE)/nginx", "--tcp-services-config-map=tcp", "--v=2", "--configmap", 7],
+                "env": [{"name": "CONFIG_MAP_NAME", "value": "leader"}, {"name": "MODE", "value": "other"},
+                    {"name": "CONFIGMAP", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}]}}))
+        .unwrap();
+        let names: Vec<String> = named_by(&pod).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["ConfigMap shop/leader", "ConfigMap shop/nginx", "ConfigMap shop/tcp"]);
+    }
+
+    #[test]
+    fn a_pod_names_the_claim_that_is_made_with_it_and_a_template_does_not() {
+        let spec =
+            json!({"containers": [], "volumes": [{"name": "scratch", "ephemeral": {}}, {"ephemeral": {}}]});
+        let named = |api: &str, kind: &str, spec: Value| {
+            let object = Object::new(json!({"apiVersion": api, "kind": kind,
+                "metadata": {"name": "web-0", "namespace": "shop"}, "spec": spec}));
+            named_by(&object.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(named("v1", "Pod", spec.clone()), ["PersistentVolumeClaim shop/web-0-scratch"]);
+        assert!(named("apps/v1", "StatefulSet", json!({"template": {"spec": spec}})).is_empty());
     }
 
     #[test]

@@ -72,11 +72,39 @@ pub enum ClaimError {
     },
 }
 
+impl ClaimError {
+    /// Why, in one word: `missing`, `invalid`, `too_large`, `unavailable`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Invalid(_) => "invalid",
+            Self::TooLarge { .. } => "too_large",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+}
+
+/// Something that claims have done, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A payload of so many bytes was stored, again or for the first time.
+    CheckedIn(u64),
+    /// A payload of so many bytes was read, and is what it should be.
+    Fetched(u64),
+    /// A payload was not stored, for the reason that [`ClaimError::word`] gives. Each try counts.
+    NotCheckedIn(&'static str),
+    /// A payload was not read, or is not what it should be, likewise.
+    NotFetched(&'static str),
+}
+
+type Watcher = Arc<dyn Fn(Event) + Send + Sync>;
+
 /// Checks payloads in and redeems them. Cloning shares the store.
 #[derive(Clone)]
 pub struct Claims {
     store: Arc<dyn PayloadStore>,
     options: Options,
+    watcher: Option<Watcher>,
 }
 
 impl fmt::Debug for Claims {
@@ -91,7 +119,14 @@ impl fmt::Debug for Claims {
 impl Claims {
     /// Claims on a store.
     pub fn new(store: Arc<dyn PayloadStore>, options: Options) -> Self {
-        Self { store, options }
+        Self { store, options, watcher: None }
+    }
+
+    /// The same, telling `watcher` of each thing done, in place of one that was told before. It must not block.
+    #[must_use]
+    pub fn watched(mut self, watcher: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.watcher = Some(Arc::new(watcher));
+        self
     }
 
     /// The same, with a threshold that is not above `most`: what a transport does not take must not be sent whole.
@@ -123,7 +158,9 @@ impl Claims {
             return Ok(None);
         }
         if size > most {
-            return Err(ClaimError::TooLarge { size: size as u64, most });
+            let error = ClaimError::TooLarge { size: size as u64, most };
+            self.tell(Event::NotCheckedIn(error.word()));
+            return Err(error);
         }
         let bytes = payload.as_bytes().clone();
         // Some milliseconds per megabyte: not beside what answers probes.
@@ -141,8 +178,14 @@ impl Claims {
     pub async fn put(&self, reference: &Reference, payload: &Raw) -> Result<(), ClaimError> {
         let key = Key::of(reference);
         let put = timeout(LIMIT, self.store.put(&key, payload.as_bytes().clone())).await;
-        put.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")))
-            .map_err(|reason| self.unavailable(reason))
+        let put = put
+            .unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")))
+            .map_err(|reason| self.unavailable(reason));
+        self.tell(match &put {
+            Ok(()) => Event::CheckedIn(reference.size),
+            Err(error) => Event::NotCheckedIn(error.word()),
+        });
+        put
     }
 
     /// Checks `payload` in for envelope `owner`, if it is large.
@@ -160,6 +203,15 @@ impl Claims {
     /// # Errors
     /// [`ClaimError`]; only of [`ClaimError::Unavailable`] a later try may help.
     pub async fn redeem(&self, id: &str, reference: &Reference) -> Result<Raw, ClaimError> {
+        let got = self.fetch(id, reference).await;
+        self.tell(match &got {
+            Ok(_) => Event::Fetched(reference.size),
+            Err(error) => Event::NotFetched(error.word()),
+        });
+        got
+    }
+
+    async fn fetch(&self, id: &str, reference: &Reference) -> Result<Raw, ClaimError> {
         if let Some(fault) = reference.fault(id) {
             return Err(ClaimError::Invalid(fault));
         }
@@ -190,6 +242,12 @@ impl Claims {
             Raw::parse(bytes).map_err(|error| format!("what the store holds is not JSON: {error}"))
         });
         checked.await.map_err(|error| self.unavailable(error.to_string()))?.map_err(ClaimError::Invalid)
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(watcher) = &self.watcher {
+            watcher(event);
+        }
     }
 
     fn unavailable(&self, reason: impl Into<String>) -> ClaimError {

@@ -22,6 +22,6 @@ pub mod settings;
 pub mod store;
 pub mod sweep;
 
-pub use claims::{ClaimError, Claims, Options};
+pub use claims::{ClaimError, Claims, Event, Options};
 pub use reference::Reference;
 pub use store::{PayloadStore, Swept};

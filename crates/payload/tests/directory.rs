@@ -5,7 +5,7 @@ mod support;
 
 use std::{fs, path::Path, time::Duration};
 
-use asya_payload::{ClaimError, Claims, Options, store::directory};
+use asya_payload::{ClaimError, Claims, Event, Options, store::directory};
 use support::{checked_in, claims, conforms, payload};
 
 fn files(folder: &Path) -> Vec<String> {
@@ -34,6 +34,37 @@ async fn small_payloads_travel_and_too_large_ones_are_refused() {
     assert_eq!(refused, ClaimError::TooLarge { size: 1001, most: 1000 });
     assert_eq!(claims.at_most(10).check_in("a", &payload(98)).await.unwrap().unwrap().size, 100);
     assert_eq!(files(folder.path()).len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_what_was_stored_and_read_and_what_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { threshold: 100, most: 1000, ..Options::default() };
+    let (sender, events) = std::sync::mpsc::channel();
+    let claims = Claims::new(directory(folder.path()).unwrap(), options)
+        .watched(move |event| sender.send(event).unwrap())
+        .at_most(90);
+    assert_eq!(claims.check_in("a", &payload(10)).await.unwrap(), None);
+    let reference = checked_in(&claims, "a", &payload(200)).await;
+    claims.redeem("a", &reference).await.unwrap();
+    claims.check_in("a", &payload(2000)).await.unwrap_err();
+    claims.redeem("b", &reference).await.unwrap_err();
+    fs::remove_dir_all(folder.path().join("a")).unwrap();
+    claims.redeem("a", &reference).await.unwrap_err();
+    fs::write(folder.path().join("a"), "a file where a folder should be").unwrap();
+    claims.put(&reference, &payload(200)).await.unwrap_err();
+    let told: Vec<_> = events.try_iter().collect();
+    assert_eq!(
+        told,
+        [
+            Event::CheckedIn(202),
+            Event::Fetched(202),
+            Event::NotCheckedIn("too_large"),
+            Event::NotFetched("invalid"),
+            Event::NotFetched("missing"),
+            Event::NotCheckedIn("unavailable"),
+        ]
+    );
 }
 
 #[cfg(unix)]

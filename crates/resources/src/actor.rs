@@ -27,7 +27,7 @@ pub struct AsyncActor {
 }
 
 /// The part of Kubernetes' object metadata that matters here.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The actor's name.
     #[serde(default)]
@@ -133,7 +133,7 @@ fn is_everything(allow: &[String]) -> bool {
     allow == everything()
 }
 
-fn read<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
     let mut value = value.clone();
     without_null(&mut value);
     serde_json::from_value(value)

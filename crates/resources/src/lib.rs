@@ -1,4 +1,5 @@
-//! Kubernetes resources of the platform as plain serde types: `AsyncActor`, group `asya.sh`, version `v1alpha1`.
+//! Kubernetes resources of the platform as plain serde types: `AsyncActor`, group `asya.sh`, version `v1alpha1`, and the
+//! kinds of cluster analysis.
 //!
 //! | module | holds |
 //! |---|---|
@@ -9,6 +10,7 @@
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
 //! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
 //! | [`word`], [`conditions`] | [`Word`] and the condition types: what they mean, what to do |
+//! | [`k8sgpt`] | the kinds of cluster analysis: `K8sGPT`, `Result`, `Mutation` |
 //! | [`rules`] | what a schema cannot say, once as CEL and once as a function |
 //! | [`mod@check`] | everything that is wrong with a manifest, at once, each with its path |
 //! | `schema` | the CRD, the JSON schema and the reference page, made from all these; feature `schema` |
@@ -20,6 +22,7 @@ pub mod actor;
 pub mod bounds;
 pub mod check;
 pub mod conditions;
+pub mod k8sgpt;
 pub mod platform;
 pub mod policy;
 mod quantity;

@@ -1,6 +1,6 @@
 //! What an operator says about an actor.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// What an operator says about an actor. All of it is optional; what is absent was not seen yet.
@@ -163,20 +163,25 @@ pub struct DeletionStatus {
     pub unreachable_since: Option<String>,
 }
 
+/// What can be read of the status of an object: a field of another form is left out, and not all the others with it.
+pub(crate) fn readable<T: DeserializeOwned + Default>(object: &Value) -> T {
+    let Some(status) = object.get("status").and_then(Value::as_object) else { return T::default() };
+    if let Ok(whole) = serde_json::from_value(Value::Object(status.clone())) {
+        return whole;
+    }
+    let mut readable = status.clone();
+    readable.retain(|key, value| {
+        let alone = serde_json::json!({ key: value });
+        serde_json::from_value::<T>(alone).is_ok()
+    });
+    serde_json::from_value(Value::Object(readable)).unwrap_or_default()
+}
+
 impl AsyncActorStatus {
     /// Reads the status of an object as the API server has it. What another version of the operator wrote in another
     /// way is left out, so that an old status never stops a reconcile.
     pub fn read(object: &Value) -> Self {
-        let Some(status) = object.get("status").and_then(Value::as_object) else { return Self::default() };
-        if let Ok(whole) = serde_json::from_value(Value::Object(status.clone())) {
-            return whole;
-        }
-        let mut readable = status.clone();
-        readable.retain(|key, value| {
-            let alone = serde_json::json!({ key: value });
-            serde_json::from_value::<Self>(alone).is_ok()
-        });
-        serde_json::from_value(Value::Object(readable)).unwrap_or_default()
+        readable(object)
     }
 
     /// The condition of a type, if it was ever set.

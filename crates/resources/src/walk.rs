@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Delay, Problem, Severity, Step,
+    k8sgpt::{self, schedule, sink, stamp},
     policy::{DELAY_PATTERN, WORKERS_PATTERN},
     quantity::{QUANTITY_PATTERN, is_quantity},
 };
@@ -14,10 +15,23 @@ use crate::{
 static SCHEMA: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(crate::JSON_SCHEMA).expect("the schema is JSON"));
 
-/// Every place where a manifest differs from the schema.
+/// That of a `K8sGPT`.
+static ANALYSIS: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(k8sgpt::JSON_SCHEMA).expect("the schema is JSON"));
+
+/// Every place where a manifest of an actor differs from the schema.
 pub(crate) fn schema(manifest: &Value) -> Vec<Problem> {
+    compared(manifest, &SCHEMA)
+}
+
+/// Every place where a manifest of a `K8sGPT` differs from the schema.
+pub(crate) fn analysis(manifest: &Value) -> Vec<Problem> {
+    compared(manifest, &ANALYSIS)
+}
+
+fn compared(manifest: &Value, schema: &Value) -> Vec<Problem> {
     let mut walk = Walk::default();
-    walk.value(manifest, &SCHEMA);
+    walk.value(manifest, schema);
     walk.problems
 }
 
@@ -86,6 +100,17 @@ impl Walk {
         if let Some(most) = schema["maxLength"].as_u64().filter(|most| text.chars().count() as u64 > *most) {
             self.error(format!("must have at most {most} characters"));
         }
+        let wanted = match schema["pattern"].as_str() {
+            Some(schedule::INTERVAL_PATTERN) if schedule::interval(text).is_none() => {
+                "a time such as 90s, 10m or 1h"
+            }
+            Some(sink::NAME_PATTERN) if !sink::is_name(text) => {
+                "a-z, 0-9 and '-', with '-' neither first nor last"
+            }
+            Some(stamp::PATTERN) if !stamp::is_moment(text) => "a point in time such as 2026-12-31T00:00:00Z",
+            _ => return,
+        };
+        self.error(format!("must be {wanted}, not {}", shown(value)));
     }
 
     fn list(&mut self, items: &[Value], schema: &Value) {
@@ -107,6 +132,7 @@ impl Walk {
                 Some(_) if value.is_null() => {}
                 Some(field) => walk.value(value, field),
                 None if *others == Value::Bool(false) => walk.unknown(name, fields),
+                None if value.is_null() => {}
                 None => walk.value(value, others),
             });
         }
@@ -239,9 +265,17 @@ mod tests {
         }
         let mut found = Vec::new();
         collect(&SCHEMA, &mut found);
+        collect(&ANALYSIS, &mut found);
         found.sort();
         found.dedup();
-        let mut known = [DELAY_PATTERN, WORKERS_PATTERN, QUANTITY_PATTERN];
+        let mut known = [
+            DELAY_PATTERN,
+            WORKERS_PATTERN,
+            QUANTITY_PATTERN,
+            schedule::INTERVAL_PATTERN,
+            sink::NAME_PATTERN,
+            stamp::PATTERN,
+        ];
         known.sort_unstable();
         assert_eq!(found, known);
     }

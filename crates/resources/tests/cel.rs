@@ -1,6 +1,6 @@
 //! What the CRD's rules ask of a server: nothing that Kubernetes 1.29, the oldest that is supported, does not have.
 
-use asya_resources::rules::validations;
+use asya_resources::{k8sgpt::rules::RULES, rules::validations};
 
 /// Functions and macros of the rules, each with the first Kubernetes whose CRDs know it.
 const KNOWN: [(&str, &str); 7] = [
@@ -33,14 +33,16 @@ fn called(code: &str) -> Vec<&str> {
 #[test]
 fn rules_use_only_functions_that_the_oldest_supported_server_has() {
     let mut seen = 0;
-    for validation in validations() {
-        let code = code(&validation.rule);
+    let rules =
+        validations().map(|validation| validation.rule).chain(RULES.iter().map(|rule| rule.cel.to_owned()));
+    for rule in rules {
+        let code = code(&rule);
         for name in called(&code) {
-            assert!(KNOWN.iter().any(|(known, _)| *known == name), "{name} in {}", validation.rule);
+            assert!(KNOWN.iter().any(|(known, _)| *known == name), "{name} in {rule}");
             seen += 1;
         }
         for newer in [".?", "[?", "optional."] {
-            assert!(!code.contains(newer), "{newer} in {}", validation.rule);
+            assert!(!code.contains(newer), "{newer} in {rule}");
         }
     }
     assert!(seen > 20, "only {seen} calls were found");

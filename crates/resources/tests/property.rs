@@ -3,8 +3,11 @@
 
 mod generated;
 
-use asya_resources::{AsyncActor, AsyncActorStatus, Severity, check};
-use generated::{anything, manifest};
+use asya_resources::{
+    AsyncActor, AsyncActorStatus, Severity, check,
+    k8sgpt::{self, K8sGpt, K8sGptStatus, ResultStatus, rules, warnings},
+};
+use generated::{anything, manifest, spec};
 use proptest::{prelude::*, strategy::ValueTree};
 use serde_json::json;
 
@@ -29,6 +32,31 @@ proptest! {
     }
 
     #[test]
+    fn an_analysis_without_an_error_can_be_read(spec in spec(k8sgpt::JSON_SCHEMA)) {
+        let manifest = json!({
+            "apiVersion": k8sgpt::API_VERSION, "kind": k8sgpt::KIND, "metadata": { "name": "a" }, "spec": spec,
+        });
+        if rules::check(&manifest).is_empty() {
+            let read = K8sGpt::read(&manifest);
+            prop_assert!(read.is_ok(), "{}\n{manifest:#}", read.unwrap_err());
+            let read = read.unwrap();
+            warnings(&read.spec);
+            // And what was read is right, and stays the same when it is written.
+            let written = serde_json::to_value(&read).unwrap();
+            prop_assert_eq!(rules::report(&rules::check(&written)), "", "{}", written);
+            prop_assert_eq!(K8sGpt::read(&written).unwrap(), read);
+        }
+    }
+
+    #[test]
+    fn any_status_of_an_analysis_is_read_as_far_as_it_can_be(status in anything(), other in anything()) {
+        let object = json!({ "status": { "findings": status, "conditions": other, "lastRun": "now", "contentHash": "a" } });
+        prop_assert_eq!(K8sGptStatus::read(&object).last_run, Some("now".to_owned()));
+        prop_assert_eq!(ResultStatus::read(&object).content_hash, Some("a".to_owned()));
+        K8sGptStatus::read(&json!({ "status": status }));
+    }
+
+    #[test]
     fn any_status_is_read_as_far_as_it_can_be(status in anything(), replicas in anything()) {
         let object = json!({ "status": { "replicas": replicas, "conditions": status, "status": "Running" } });
         prop_assert_eq!(AsyncActorStatus::read(&object).status, Some("Running".to_owned()));
@@ -47,5 +75,22 @@ fn the_generated_manifests_are_often_right() {
         })
         .count();
     eprintln!("{right} of 500 generated manifests are right");
+    assert!((25..475).contains(&right), "{right} of 500");
+}
+
+#[test]
+fn the_generated_analyses_are_often_right() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = spec(k8sgpt::JSON_SCHEMA);
+    let right = (0..500)
+        .filter(|_| {
+            let spec = strategy.new_tree(&mut runner).unwrap().current();
+            let manifest = json!({
+                "apiVersion": k8sgpt::API_VERSION, "kind": k8sgpt::KIND, "metadata": { "name": "a" }, "spec": spec,
+            });
+            rules::check(&manifest).is_empty()
+        })
+        .count();
+    eprintln!("{right} of 500 generated analyses are right");
     assert!((25..475).contains(&right), "{right} of 500");
 }

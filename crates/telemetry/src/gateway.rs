@@ -22,6 +22,12 @@ crate::names::metrics! {
         "1 when the database answers";
     #[new x] TRANSPORT_UP: Gauge "transport_up" ["transport"]
         "1 when envelopes can be sent";
+    #[new x] PAYLOADS: Counter "payloads_total" ["direction"]
+        "Large payloads put into the payload store and read from it: checked_in, fetched";
+    #[new x] PAYLOAD_BYTES: Counter "payload_bytes_total" ["direction"]
+        "Their bytes: checked_in, fetched";
+    #[new x] PAYLOAD_FAILURES: Counter "payload_failures_total" ["direction", "reason"]
+        "Tries to put one in or to read one that failed: missing, invalid, too_large, unavailable";
     #[new x] TOOLS: Gauge "tools" []
         "Tools that can be called";
     #[new x] TOOLS_WRONG: Gauge "tools_wrong" []

@@ -6,6 +6,7 @@
 //! | [`names`] | every metric's name, labels and meaning, in one table |
 //! | [`gateway`], [`operator`] | the same of the gateway and of the operator |
 //! | [`metrics`] | [`Metrics`], [`ActorMetrics`]: the metrics of one process, and one actor's share of them |
+//! | [`payloads`] | counters of large payloads, for actors and the gateway |
 //! | [`custom`] | metrics that an operator declares by `ASYA_CUSTOM_METRICS` |
 //! | [`server`] | `/metrics`, `/healthz`, `/readyz`, `/health` |
 //! | [`trace`] | W3C trace context, continued from hop to hop |
@@ -22,6 +23,7 @@ pub mod names;
 pub mod operator;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+pub mod payloads;
 pub mod server;
 pub mod trace;
 

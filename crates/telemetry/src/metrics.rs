@@ -15,7 +15,10 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::names::{self, Name};
+use crate::{
+    names::{self, Name},
+    payloads::{PayloadFamilies, PayloadMetrics},
+};
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
@@ -51,6 +54,8 @@ struct Families {
     transport_up: Gauges,
     reports_dropped: Counters,
     final_failed: Counters,
+    payloads: PayloadFamilies,
+    deadlines_failed: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +93,11 @@ impl Metrics {
             transport_up: add(registry, &names::TRANSPORT_UP, Gauges::default()),
             reports_dropped: add(registry, &names::REPORTS_DROPPED, Counters::default()),
             final_failed: add(registry, &names::FINAL_REPORTS_FAILED, Counters::default()),
+            payloads: PayloadFamilies::register(
+                registry,
+                [&names::PAYLOADS, &names::PAYLOAD_BYTES, &names::PAYLOAD_FAILURES],
+            ),
+            deadlines_failed: add(registry, &names::DEADLINES_FAILED, Counters::default()),
         };
         Arc::new(Self { registry: Mutex::new(root), families })
     }
@@ -113,6 +123,8 @@ impl Metrics {
             runtime_ready: families.runtime_ready.get_or_create_owned(&queue),
             reports_dropped: families.reports_dropped.get_or_create_owned(&queue),
             final_failed: families.final_failed.get_or_create_owned(&queue),
+            payloads: families.payloads.of(&queue),
+            deadlines_failed: families.deadlines_failed.get_or_create_owned(&queue),
             size_received: families.size.get_or_create_owned(&direction("received")),
             size_sent: families.size.get_or_create_owned(&direction("sent")),
             families,
@@ -159,6 +171,8 @@ pub struct ActorMetrics {
     runtime_ready: Gauge,
     reports_dropped: Counter,
     final_failed: Counter,
+    payloads: PayloadMetrics,
+    deadlines_failed: Counter,
     size_received: Histogram,
     size_sent: Histogram,
     families: Families,
@@ -253,6 +267,16 @@ impl ActorMetrics {
         self.final_failed.inc();
     }
 
+    /// Large payloads that were put into the payload store or read from it.
+    pub fn payloads(&self) -> &PayloadMetrics {
+        &self.payloads
+    }
+
+    /// A deadline passed and could not be acted on.
+    pub fn deadline_failed(&self) {
+        self.deadlines_failed.inc();
+    }
+
     fn labels(&self, name: &'static str, value: &str) -> Labels {
         vec![("queue", self.actor.clone()), (name, value.to_owned())]
     }
@@ -270,6 +294,8 @@ mod tests {
         actor.sent("asya-next", "routing", 10, Duration::from_millis(2));
         actor.processed("success");
         actor.released(Duration::from_millis(7));
+        actor.payloads().checked_in(300_000);
+        actor.payloads().not_fetched("missing");
         let text = metrics.encode();
         for line in [
             r#"asya_actor_messages_received_total{queue="ocr",transport="rabbitmq"} 1"#,
@@ -277,6 +303,9 @@ mod tests {
             r#"asya_actor_messages_sent_total{destination_queue="asya-next",message_type="routing"} 1"#,
             r#"asya_actor_queue_send_duration_seconds_bucket{le="0.0025",destination_queue="asya-next",transport="rabbitmq"} 1"#,
             r#"asya_actor_envelope_size_bytes_bucket{le="1000.0",direction="received"} 1"#,
+            r#"asya_actor_payloads_total{queue="ocr",direction="checked_in"} 1"#,
+            r#"asya_actor_payload_bytes_total{queue="ocr",direction="checked_in"} 300000"#,
+            r#"asya_actor_payload_failures_total{queue="ocr",direction="fetched",reason="missing"} 1"#,
             "asya_actor_active_messages 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
@@ -292,6 +321,7 @@ mod tests {
         actor.failed("timeout");
         actor.retried("timeout");
         actor.runtime_error("timeout");
+        actor.payloads().not_fetched("missing");
         actor.sent("asya-next", "routing", 1, Duration::ZERO);
         let text = metrics.encode();
         for name in names::ALL {

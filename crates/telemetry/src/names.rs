@@ -101,6 +101,14 @@ metrics! {
         "Progress reports thrown away because the receiver was busy or away";
     #[new x] FINAL_REPORTS_FAILED: Counter "final_reports_failed_total" ["queue"]
         "Final reports of end actors that the gateway did not take";
+    #[new x] PAYLOADS: Counter "payloads_total" ["queue", "direction"]
+        "Large payloads put into the payload store and read from it: checked_in, fetched";
+    #[new x] PAYLOAD_BYTES: Counter "payload_bytes_total" ["queue", "direction"]
+        "Their bytes: checked_in, fetched";
+    #[new x] PAYLOAD_FAILURES: Counter "payload_failures_total" ["queue", "direction", "reason"]
+        "Tries to put one in or to read one that failed: missing, invalid, too_large, unavailable";
+    #[new x] DEADLINES_FAILED: Counter "deadlines_failed_total" ["queue"]
+        "Deadlines of fan-in and park that passed and could not be acted on; each is tried again later";
 }
 
 /// Buckets of durations of handlers, in seconds.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use asya_envelope::{Envelope, ErrorReport, Naming, Raw, Wrapped, headers};
+use asya_payload::Claims;
+use asya_sidecar::Means;
 use asya_store::{Expect, Store, StoreError, Write, due::Due};
 use asya_transport::{Outgoing, Transport};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::{
@@ -14,13 +17,20 @@ use super::{
 };
 use crate::{
     actor::ActError,
-    deadlines::{AT_ONCE, CLAIM, later, limits, rest},
+    deadlines::{CLAIM, Ending, Look, Step, checked_in, later, limits},
 };
 
 /// Looks for what is due.
 pub struct Sweeper {
+    look: Look,
+    groups: Groups,
+}
+
+/// Ends groups.
+struct Groups {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
+    payloads: Option<Claims>,
     naming: Naming,
     patience: Patience,
     ways: Ways,
@@ -39,85 +49,68 @@ pub struct Ways {
 
 impl Sweeper {
     /// A sweeper of what a fan-in keeps in `store`.
-    pub fn new(
-        store: Arc<dyn Store>,
-        transport: Arc<dyn Transport>,
-        naming: Naming,
-        ways: Ways,
-        patience: Patience,
-    ) -> Self {
-        Self { store, transport, naming, patience, ways }
+    pub fn new(store: Arc<dyn Store>, means: Means, naming: Naming, ways: Ways, patience: Patience) -> Self {
+        let look = Look::new(store.clone(), DUE, &means);
+        let Means { transport, payloads, .. } = means;
+        Self { look, groups: Groups { store, transport, payloads, naming, patience, ways } }
     }
 
     /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
     pub async fn run(self) {
-        loop {
-            rest(self.sweep(Timestamp::now()).await).await;
-        }
+        self.look.run(&self.groups).await;
     }
 
-    /// Ends what is due at `now`; returns how much it has ended. A group that cannot be ended does not hold the others.
+    /// Ends what is due at `now`; returns how much it has ended. A group that cannot be ended is put off and does not
+    /// hold the others.
     ///
     /// # Errors
-    /// Those of the store, and of the transport.
+    /// Those of the store.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, ActError> {
-        let (mut ended, mut failed) = (0, None);
-        for due in Due::by(&*self.store, DUE, now.into(), AT_ONCE).await? {
-            match self.end(&due, now).await {
-                Ok(true) => ended += 1,
-                Ok(false) => {}
-                Err(error) => failed = Some(error),
-            }
-        }
-        failed.map_or(Ok(ended), Err)
+        Ok(self.look.once(&self.groups, now).await?.ended)
     }
+}
 
-    async fn end(&self, due: &Due, now: Timestamp) -> Result<bool, ActError> {
-        let mut writes = match kept::group(&*self.store, &due.key).await? {
-            // The entry is of an earlier deadline.
-            Some((group, _)) if group.until.is_none_or(|until| until > now) => Vec::new(),
-            Some((group, version)) if group.done.is_some() || group.closed.is_some() => {
-                vec![kept::delete(GROUPS, due.key.clone(), Expect::Version(version))]
-            }
-            Some((group, version)) => match self.give_up(&due.key, group, version, now).await? {
-                Some(writes) => writes,
-                None => return Ok(false),
-            },
-            None => Vec::new(),
-        };
-        // First, for the group may be entered anew at the same time.
-        writes.insert(0, Due::remove(DUE, due.at, &due.key));
-        match self.store.commit(writes).await {
-            Ok(()) => Ok(true),
-            // Somebody was faster; the next look says what is left.
-            Err(StoreError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+impl Ending for Groups {
+    fn end<'a>(&'a self, due: &'a Due, now: Timestamp) -> BoxFuture<'a, Result<Step, ActError>> {
+        Box::pin(async move {
+            Ok(match kept::group(&*self.store, &due.key).await? {
+                // The entry is of an earlier deadline.
+                Some((group, _)) if group.until.is_none_or(|until| until > now) => Step::End(Vec::new()),
+                Some((group, version)) if group.done.is_some() || group.closed.is_some() => {
+                    Step::End(vec![kept::delete(GROUPS, due.key.clone(), Expect::Version(version))])
+                }
+                Some((group, version)) => self.give_up(&due.key, group, version, now).await?,
+                None => Step::End(Vec::new()),
+            })
+        })
     }
+}
 
-    /// Reports a group whose time is over; the writes that close it, or `None` if another sweeper does it.
+impl Groups {
+    /// Reports a group whose time is over.
     async fn give_up(
         &self,
         key: &str,
         mut group: Group,
         version: u64,
         now: Timestamp,
-    ) -> Result<Option<Vec<Write>>, ActError> {
-        if group.expiring.is_some_and(|until| until > now) {
-            return Ok(None);
+    ) -> Result<Step, ActError> {
+        if let Some(until) = group.expiring.filter(|until| *until > now) {
+            return Ok(Step::Taken(until));
         }
         // From here on no part is added, so that a second sweeper after a crash sends the same.
         group.expiring = Some(later(now, CLAIM));
         let claim = kept::put(GROUPS, key.to_owned(), &group, Expect::Version(version));
         match self.store.commit(vec![claim]).await {
             Ok(()) => {}
-            Err(StoreError::Conflict { .. }) => return Ok(None),
+            Err(StoreError::Conflict { .. }) => return Ok(Step::Changed),
             Err(error) => return Err(error.into()),
         }
         let all = kept::parts(&*self.store, key, MAX_PARTS).await?;
         let indices: Vec<u64> = all.iter().map(|(index, _)| *index).collect();
         let has_first = all.first().is_some_and(|(_, kept)| kept.first.is_some());
         let (envelope, missing) = joined::partial(key, &group, all, &self.ways.actor)?;
+        let envelope = checked_in(self.payloads.as_ref(), envelope).await?;
         let (id, have) = (envelope.id.clone(), indices.len());
         let goes_on = has_first && self.patience.incomplete == Incomplete::Partial;
         let message = match goes_on.then(|| self.onward(&envelope)).flatten() {
@@ -125,7 +118,7 @@ impl Sweeper {
             None => self.failed(&envelope, have, missing, &group, now),
         };
         let published = self.transport.publish(message, None).await;
-        published.map_err(|error| ActError::Letter(error.to_string()))?;
+        published.map_err(|error| ActError::Unsent { id: id.clone(), reason: error.to_string() })?;
         tracing::warn!(id, have, missing, goes_on, "a fan-in was incomplete at its deadline");
 
         let mut writes: Vec<Write> = joined::forgotten(key, indices.iter().copied()).collect();
@@ -134,7 +127,7 @@ impl Sweeper {
         let keep = self.patience.timeout.max(self.patience.retention);
         writes.extend(due(&mut group, key, later(now, keep)));
         writes.push(kept::put(GROUPS, key.to_owned(), &group, Expect::Version(version + 1)));
-        Ok(Some(writes))
+        Ok(Step::End(writes))
     }
 
     /// What has come, to the next actor; `None` if it is too large for that.

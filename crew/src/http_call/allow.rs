@@ -2,7 +2,10 @@
 //!
 //! A server is allowed by its name or by its address. What an allowed name leads to is looked at as well, each time it
 //! is resolved, and the connection goes to the address that was looked at: a name that leads to this machine, into its
-//! network or to a cloud's metadata is refused unless the address is listed too.
+//! network or to a cloud's metadata is refused unless the address is listed too. Of one server less is asked: that of
+//! the settings' own URL may be in a private network, for whoever writes a URL of a Service means it. It may not be this
+//! machine, unless it is called `localhost`, nor what answers on a link or for a cloud: there no name of a server leads
+//! but by somebody else's doing.
 
 use std::{
     fmt,
@@ -10,10 +13,15 @@ use std::{
 };
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 /// The address at which Azure's machines find their host: a public one by its number.
 const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
+/// Metadata of Alibaba's machines, among the addresses of carriers.
+const ALIBABA_METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+/// Beginnings of private addresses of IPv6 behind which AWS and Google keep their metadata.
+const CLOUDS_OWN: [(u16, u16); 2] = [(0xfd00, 0x0ec2), (0xfd20, 0x00ce)];
 
 /// What is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +30,8 @@ pub struct Allow {
     networks: Vec<IpNet>,
     /// Address and port that the settings name themselves.
     own: Option<(IpAddr, u16)>,
+    /// The server that they name by a name.
+    home: Option<Origin>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,12 +82,13 @@ impl Allow {
         if errors.is_empty() { Ok(allow) } else { Err(errors) }
     }
 
-    /// Allows the server of this URL, and if it is an address that address.
+    /// Allows the server of the settings' own URL: that address, or that name with the private network that it leads to.
     pub fn add(&mut self, url: &Url) {
         let port = url.port_or_known_default();
         match url.host() {
             Some(Host::Domain(name)) => {
                 self.names.push(Name { pattern: Pattern::Exact(name.to_ascii_lowercase()), port });
+                self.home = Some(url.origin());
             }
             Some(Host::Ipv4(address)) => self.own = port.map(|port| (address.into(), port)),
             Some(Host::Ipv6(address)) => self.own = port.map(|port| (address.to_canonical(), port)),
@@ -116,18 +127,39 @@ impl Allow {
         Err(NotAllowed(format!("the address {address} is not in ASYA_HTTP_ALLOW")))
     }
 
+    /// True for the server of the settings' own URL, if it has a name: scheme, name and port.
+    pub fn is_home(&self, url: &Url) -> bool {
+        self.home.as_ref() == Some(&url.origin())
+    }
+
+    /// True if there is such a server.
+    pub fn has_home(&self) -> bool {
+        self.home.is_some()
+    }
+
     /// Whether a connection may go to an address that an allowed name leads to.
     pub fn address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         is_public(address) || self.listed(address)
     }
 
-    /// The addresses of a name to which a connection may go.
+    /// Whether a connection to the server of the settings' own URL may go to an address that its name leads to.
+    fn address_of_home(&self, name: &str, address: IpAddr) -> bool {
+        let here = name == "localhost" || name.ends_with(".localhost");
+        let address = address.to_canonical();
+        self.address(address) || is_private_network(address) || (here && address.is_loopback())
+    }
+
+    /// The addresses of a name to which a connection may go; `home`: to the server of the settings' own URL.
     ///
     /// # Errors
     /// If there are none among those that were found.
-    pub fn addresses(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, NotAllowed> {
-        let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| self.address(*address));
+    pub fn addresses(&self, name: &str, found: Vec<IpAddr>, home: bool) -> Result<Vec<IpAddr>, NotAllowed> {
+        let fits = |address: &IpAddr| match home {
+            true => self.address_of_home(name, *address),
+            false => self.address(*address),
+        };
+        let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(fits);
         match bad.first() {
             Some(address) if good.is_empty() => Err(NotAllowed(format!(
                 "{name} leads to {address}, which is not a public address and not in ASYA_HTTP_ALLOW"
@@ -226,6 +258,23 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         (0x2001, 0 | 0xdb8) => false,
         // Global unicast is all that is public.
         _ => a & 0xe000 == 0x2000,
+    }
+}
+
+/// Whether an address is one of a private network, where servers are, and none at which a cloud answers questions about
+/// the machine.
+fn is_private_network(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            // What carriers have for themselves is what many clusters give to their pods.
+            let shared = a == 100 && (64..128).contains(&b);
+            (address.is_private() || shared) && address != ALIBABA_METADATA
+        }
+        IpAddr::V6(address) => {
+            let [a, b, ..] = address.segments();
+            a & 0xfe00 == 0xfc00 && !CLOUDS_OWN.contains(&(a, b))
+        }
     }
 }
 
@@ -338,7 +387,48 @@ mod tests {
             assert!(!allow.address(address(other)), "{other}");
         }
         let mixed = vec![address("127.0.0.1"), address("8.8.8.8")];
-        assert_eq!(allow.addresses("a", mixed).unwrap(), [address("8.8.8.8")]);
-        assert!(allow.addresses("a", vec![address("127.0.0.1")]).is_err());
+        assert_eq!(allow.addresses("a", mixed, false).unwrap(), [address("8.8.8.8")]);
+        assert!(allow.addresses("a", vec![address("127.0.0.1")], false).is_err());
+    }
+
+    #[test]
+    fn the_server_of_the_settings_may_be_in_a_private_network_and_nowhere_worse() {
+        let mut allow = Allow::parse("*").unwrap();
+        assert!(!allow.has_home());
+        allow.add(&url("http://prices.shop.svc:8080/x"));
+        for (text, home) in [
+            ("http://PRICES.shop.svc:8080/y", true),
+            ("http://prices.shop.svc:8081/", false),
+            ("https://prices.shop.svc:8080/", false),
+            ("http://other.shop.svc:8080/", false),
+        ] {
+            assert_eq!(allow.is_home(&url(text)), home, "{text}");
+        }
+        let leads = |name: &str, to: &str, home| allow.addresses(name, vec![address(to)], home).is_ok();
+        for private in ["10.96.0.7", "172.16.0.1", "192.168.1.1", "100.64.0.9", "fd12:3456::1", "8.8.8.8"] {
+            assert!(leads("prices.shop.svc", private, true), "{private}");
+        }
+        for worse in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "169.254.170.23",
+            "::ffff:169.254.169.254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fe80::1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            assert!(!leads("prices.shop.svc", worse, true), "{worse}");
+        }
+        // Another name, or the same one at another port.
+        assert!(!leads("prices.shop.svc", "10.96.0.7", false));
+        assert!(leads("localhost", "127.0.0.1", true) && leads("api.localhost", "::1", true));
+        assert!(!leads("localhost", "127.0.0.1", false) && !leads("notlocalhost", "127.0.0.1", true));
     }
 }

@@ -31,9 +31,14 @@ use super::allow::{Allow, NotAllowed};
 const NEUTRAL: [HeaderName; 4] =
     [header::ACCEPT, header::CONTENT_TYPE, header::USER_AGENT, HeaderName::from_static("idempotency-key")];
 
+type Connections = Pool<connector::Resolving<Guard>, Full<Bytes>>;
+
 /// What exchanges. Connections are kept for the next one.
 pub(super) struct Client {
-    pool: Pool<connector::Resolving<Guard>, Full<Bytes>>,
+    pool: Connections,
+    /// To the server of the settings' own URL, whose name may lead into a private network. Apart from the others,
+    /// because whoever resolves a name does not see the port.
+    home: Option<Connections>,
     allow: Arc<Allow>,
     redirects: u32,
     max_answer: usize,
@@ -84,9 +89,15 @@ impl Client {
         tls: bool,
     ) -> Result<Self, String> {
         let allow = Arc::new(allow);
-        let connector = connector::resolving(Guard(allow.clone()), authorities, tls)?;
-        let pool = Pool::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(Self { pool, allow, redirects, max_answer })
+        let connections = |home: bool| {
+            let guard = Guard { allow: Arc::clone(&allow), home };
+            let connector = connector::resolving(guard, authorities, tls)?;
+            Ok::<_, String>(
+                Pool::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
+            )
+        };
+        let home = allow.has_home().then(|| connections(true)).transpose()?;
+        Ok(Self { pool: connections(false)?, home, allow, redirects, max_answer })
     }
 
     /// Asks, and follows where the answers lead. Cancel safe: dropped, it ends the connection.
@@ -94,8 +105,12 @@ impl Client {
         let origin = call.url.origin();
         let Call { mut method, mut url, mut headers, mut body } = call;
         let mut left = self.redirects;
+        // Until it leads elsewhere: no other server sends requests into the private network.
+        let mut at_home = true;
         loop {
             self.allow.url(&url)?;
+            at_home &= self.allow.is_home(&url);
+            let connections = self.home.as_ref().filter(|_| at_home).unwrap_or(&self.pool);
             if url.origin() != origin {
                 headers = headers.into_iter().filter_map(neutral).collect();
             }
@@ -105,7 +120,7 @@ impl Client {
             let mut request = Request::new(Full::new(body.clone()));
             (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri);
             request.headers_mut().clone_from(&headers);
-            let answer = self.pool.request(request).await.map_err(|error| broken(&error))?;
+            let answer = connections.request(request).await.map_err(|error| broken(&error))?;
             let Some(next) = self.redirects.checked_sub(1).and_then(|_| target(&answer, &url)) else {
                 return self.read(answer).await;
             };
@@ -207,7 +222,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Resolves names, and gives only addresses that are allowed.
 #[derive(Clone)]
-pub(super) struct Guard(Arc<Allow>);
+pub(super) struct Guard {
+    allow: Arc<Allow>,
+    /// For connections to the server of the settings' own URL.
+    home: bool,
+}
 
 type Resolved = Result<std::vec::IntoIter<SocketAddr>, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -221,11 +240,11 @@ impl tower::Service<Name> for Guard {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let allow = self.0.clone();
+        let Self { allow, home } = self.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            let good = allow.addresses(name.as_str(), found)?;
+            let good = allow.addresses(name.as_str(), found, home)?;
             // The port is the URL's.
             let good: Vec<_> = good.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
             Ok(good.into_iter())

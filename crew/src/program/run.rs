@@ -85,11 +85,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 /// The work beside, and that of removing old payloads where this actor is to do it.
 fn swept(sidecar: &Sidecar, sweep: bool, own: Option<Beside>) -> Option<Beside> {
     let Some(claims) = sidecar.engine.payloads.clone().filter(|_| sweep) else { return own };
-    Some(Box::new(move |transport| {
+    Some(Box::new(move |means| {
         Box::pin(async move {
             let own = async {
                 if let Some(own) = own {
-                    own(transport).await;
+                    own(means).await;
                 }
             };
             futures::future::join(own, claims.sweeper()).await;

@@ -82,6 +82,8 @@ export interface Update {
   actors?: string[];
   current?: number;
   step?: "received" | "processing" | "completed";
+  /** It came after the end and changes nothing; not in streams. */
+  late?: boolean;
   attempt: number;
   duration_ms?: number;
   at: string;

@@ -173,7 +173,9 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
     let tools = read_tools(settings.config.as_deref(), &mut background)?;
     let auth = Arc::new(parts::auth(&settings.access, Arc::clone(&metrics), &mut background)?);
     let (store, folder) = open_store(&settings.database).await?;
-    let service = Service::new(store, tools, settings.rules.clone());
+    let mut rules = settings.rules.clone();
+    rules.payloads = rules.payloads.map(|claims| metrics.counting(claims));
+    let service = Service::new(store, tools, rules);
     let guard = Arc::new(Guard {
         places: Semaphore::new(settings.max_requests),
         streams: Arc::new(Semaphore::new(settings.max_streams)),

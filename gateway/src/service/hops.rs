@@ -40,42 +40,39 @@ pub struct Hop {
     pub status: HopStatus,
 }
 
-/// The hops that these updates tell of, in their order. Reports that overtake each other belong to one hop.
+/// The hops that these updates tell of, in the order of the route. Reports that overtake each other, or the end of the
+/// envelope, belong to one hop.
 pub fn hops(updates: &[Update]) -> Vec<Hop> {
     let mut hops: Vec<Hop> = Vec::new();
     for update in updates {
-        // What the last actor reports after the end of the envelope is not kept: it has handled it none the less.
+        let late = update.is_late();
+        // The last actor has handled an envelope that succeeded, whether or not it gets to say so.
         if update.status == Status::Succeeded
+            && !late
             && let Some(last) = hops.last_mut().filter(|hop| hop.ended.is_none())
         {
             last.end(HopStatus::Completed, update);
         }
-        let failed = update.status == Status::Failed;
+        let failed = update.status == Status::Failed && !late;
         let Some(actor) = update.actor.as_deref().filter(|_| failed || update.step.is_some()) else {
             continue;
         };
         // Who reports the failure need not know the place.
-        let same = |hop: &&mut Hop| hop.actor == actor && (failed || hop.current == update.current);
-        let at = match hops.iter_mut().rev().find(same) {
-            Some(hop) => hop,
-            None => {
-                hops.push(Hop {
-                    actor: actor.to_owned(),
-                    current: update.current,
-                    started: update.at,
-                    ended: None,
-                    duration: None,
-                    attempts: 1,
-                    status: HopStatus::Received,
-                });
-                hops.last_mut().expect("one was pushed")
-            }
-        };
+        let same = |hop: &Hop| hop.actor == actor && (failed || hop.current == update.current);
+        let at = hops.iter().rposition(same).unwrap_or_else(|| {
+            let behind = |hop: &Hop| hop.current > update.current && update.current.is_some();
+            let place = hops.iter().position(behind).unwrap_or(hops.len());
+            hops.insert(place, Hop::begun(actor, update));
+            place
+        });
+        let at = &mut hops[at];
         at.attempts = at.attempts.max(update.attempt);
         match update.step {
             // What had been handled there was not what failed: the envelope was cancelled, or too late, behind it.
             _ if failed && at.ended.is_some() => {}
             _ if failed => at.end(HopStatus::Failed, update),
+            // Where the envelope failed, it failed, whatever the handler says of it later.
+            _ if at.status == HopStatus::Failed => {}
             Some(Step::Completed) => at.end(HopStatus::Completed, update),
             Some(Step::Processing) if at.ended.is_none() => at.status = HopStatus::Processing,
             _ => {}
@@ -85,6 +82,18 @@ pub fn hops(updates: &[Update]) -> Vec<Hop> {
 }
 
 impl Hop {
+    fn begun(actor: &str, update: &Update) -> Self {
+        Self {
+            actor: actor.to_owned(),
+            current: update.current,
+            started: update.at,
+            ended: None,
+            duration: None,
+            attempts: 1,
+            status: HopStatus::Received,
+        }
+    }
+
     fn end(&mut self, status: HopStatus, update: &Update) {
         self.status = status;
         self.ended = Some(update.at);

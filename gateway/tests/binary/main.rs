@@ -6,6 +6,7 @@
 
 mod faults;
 mod kills;
+mod large;
 mod replicas;
 mod start;
 mod support;

@@ -85,7 +85,7 @@ fn columns() -> Value {
 }
 
 /// Takes away what only editors know.
-fn for_server(schema: &mut Value) {
+pub(super) fn for_server(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
     node.remove("errorMessage");
     for child in

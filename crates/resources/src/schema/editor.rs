@@ -15,32 +15,62 @@ pub fn schema() -> Value {
         let container = &mut pod["properties"][list]["items"]["properties"];
         container["env"]["items"] = env["items"].clone();
     }
-    close(&mut spec);
-    let labels = |what: &str| json!({ "type": "object", "description": what, "additionalProperties": { "type": "string" } });
-    json!({
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": KIND,
-        "description": "A Python handler with a queue in front of it, scaled by the queue's depth.",
-        "type": "object",
-        "required": ["apiVersion", "kind", "metadata", "spec"],
-        "additionalProperties": false,
-        "properties": {
-            "apiVersion": { "type": "string", "enum": [API_VERSION] },
-            "kind": { "type": "string", "enum": [KIND] },
-            "metadata": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {
-                    "name": { "type": "string", "description": "Name of the actor: what routes call it." },
-                    "namespace": { "type": "string", "description": "Namespace that it lives in." },
-                    "labels": labels("Labels of the actor itself. The pods have theirs in workload.template."),
-                    "annotations": labels("Annotations of the actor itself."),
+    let document = Document {
+        api_version: API_VERSION,
+        kind: KIND,
+        description: "A Python handler with a queue in front of it, scaled by the queue's depth.",
+        name: "Name of the actor: what routes call it.",
+        labels: "Labels of the actor itself. The pods have theirs in workload.template.",
+        annotations: "Annotations of the actor itself.",
+        status: "What the operator says about the actor.",
+        required: &["apiVersion", "kind", "metadata", "spec"],
+    };
+    document.schema(spec)
+}
+
+/// What the schemas of two kinds differ in, besides their spec.
+pub(super) struct Document {
+    pub(super) api_version: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) description: &'static str,
+    pub(super) name: &'static str,
+    pub(super) labels: &'static str,
+    pub(super) annotations: &'static str,
+    pub(super) status: &'static str,
+    pub(super) required: &'static [&'static str],
+}
+
+impl Document {
+    /// The schema of a manifest with a spec that is in the API server's dialect.
+    pub(super) fn schema(&self, mut spec: Value) -> Value {
+        close(&mut spec);
+        let Self { api_version, kind, description, name, labels, annotations, status, required } = self;
+        let map = |what: &str| json!({ "type": "object", "description": what, "additionalProperties": { "type": "string" } });
+        json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "title": kind,
+            "description": description,
+            "type": "object",
+            "required": required,
+            "additionalProperties": false,
+            "properties": {
+                "apiVersion": { "type": "string", "enum": [api_version] },
+                "kind": { "type": "string", "enum": [kind] },
+                "metadata": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {
+                        "name": { "type": "string", "description": name },
+                        "namespace": { "type": "string", "description": "Namespace that it lives in." },
+                        "labels": map(labels),
+                        "annotations": map(annotations),
+                    },
                 },
+                "spec": spec,
+                "status": { "type": "object", "description": status },
             },
-            "spec": spec,
-            "status": { "type": "object", "description": "What the operator says about the actor." },
-        },
-    })
+        })
+    }
 }
 
 /// From the API server's dialect to what editors know.

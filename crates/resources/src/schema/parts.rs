@@ -67,6 +67,11 @@ pub(crate) fn open(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
+/// A list of objects of Kubernetes, each kept as it came.
+pub(crate) fn open_list(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": open(generator) })
+}
+
 /// A positive number whose lower bound is a rule, because a rule can say what to do.
 pub(crate) fn checked_by_rule(schema: &mut Schema) {
     schema.remove("minimum");

@@ -52,7 +52,7 @@ pub fn page() -> Result<String, fmt::Error> {
 }
 
 /// A section for an object with declared fields, then for those in it; a word for one that another is like.
-fn object<'a>(
+pub(super) fn object<'a>(
     page: &mut String,
     known: &mut Vec<(String, &'a Value)>,
     path: &str,
@@ -81,6 +81,7 @@ fn object<'a>(
     for (name, field) in fields {
         object(page, known, &format!("{path}.{name}"), field)?;
         object(page, known, &format!("{path}.{name}[]"), &field["items"])?;
+        object(page, known, &format!("{path}.{name}.*"), &field["additionalProperties"])?;
     }
     Ok(())
 }

@@ -103,7 +103,11 @@ fn flowing(text: &str) -> String {
 pub(super) fn add_rule(schema: &mut Value, validation: &Validation) {
     let mut node = schema;
     for key in validation.at.split('.').filter(|key| !key.is_empty()) {
-        node = &mut node["properties"][key];
+        let (name, is_list) = key.strip_suffix("[]").map_or((key, false), |name| (name, true));
+        node = &mut node["properties"][name];
+        if is_list {
+            node = &mut node["items"];
+        }
     }
     let node = node.as_object_mut().expect("a rule stands at a part that the schema has");
     let mut rule = json!({ "rule": validation.rule, "message": validation.message });

@@ -45,7 +45,8 @@ impl Follow {
     }
 
     /// The next update, in order, each once; `None` after the one that ended the envelope, or at once when the envelope
-    /// has ended before and everything was seen, or when it does not exist. Cancel safe.
+    /// has ended before and everything was seen, or when it does not exist. Late ones ([`Update::is_late`]) are left
+    /// out. Cancel safe.
     ///
     /// # Errors
     /// Those of the store. The next call tries again from the same place.
@@ -53,6 +54,9 @@ impl Follow {
         loop {
             if let Some(update) = self.waiting.pop_front() {
                 self.seen = update.seq;
+                if update.is_late() {
+                    continue;
+                }
                 self.ended |= update.status.is_final();
                 return Ok(Some(update));
             }

@@ -81,7 +81,7 @@ pub enum Reported {
     Applied(f64),
     /// It came late or again: the envelope had moved on before, to this percentage.
     Late(f64),
-    /// The envelope has ended; nothing was kept.
+    /// The envelope had ended before, like this, and stays so; the report is in its history.
     Ended(Status),
     /// There is no such envelope.
     Unknown,
@@ -171,18 +171,16 @@ pub(crate) async fn report(
     now: Timestamp,
 ) -> Result<Reported, StoreError> {
     let Some((before, seq)) = tracked::hold(session, id).await? else { return Ok(Reported::Unknown) };
-    if before.status.is_final() {
-        return Ok(Reported::Ended(before.status));
-    }
+    let ended = before.status.is_final();
     let after = Position::after(&before, seq, report);
     let index = report.index().min(after.actors.len());
     let message = report.message.as_deref().map(|text| bounds::text(text).to_owned());
     let logged = Update {
-        status: Status::Running,
+        status: if ended { before.status } else { Status::Running },
         message: message.clone(),
-        percent: Some(after.percent),
+        percent: (!ended).then_some(after.percent),
         actor: report.actor.clone().or_else(|| after.actors.get(index).cloned()),
-        actors: (after.actors != before.actors).then(|| after.actors.clone()),
+        actors: (!ended && after.actors != before.actors).then(|| after.actors.clone()),
         current: Some(index),
         step: Some(report.step),
         attempt: report.attempt,
@@ -191,6 +189,10 @@ pub(crate) async fn report(
         ..Update::new(id, now)
     };
     update::append(session, &logged).await?;
+    if ended {
+        // The final report has overtaken it. What was done is told; the envelope stays as it ended.
+        return Ok(Reported::Ended(before.status));
+    }
     session
         .execute(
             "UPDATE envelopes SET status = 'running', message = ?2, route_actors = ?3, total_actors = ?4, \

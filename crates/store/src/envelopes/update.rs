@@ -48,6 +48,13 @@ pub struct Update {
 }
 
 impl Update {
+    /// True for the report of a sidecar that came after the end of the envelope. It belongs to the history and changes
+    /// nothing: it carries the state in which the envelope had ended and no progress, and streams, which close with
+    /// the end, do not tell it.
+    pub fn is_late(&self) -> bool {
+        self.status.is_final() && self.step.is_some()
+    }
+
     pub(crate) fn new(id: &str, at: Timestamp) -> Self {
         Self {
             seq: 0,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use asya_store::{
     StoreError,
-    envelopes::{Cancelled, Creation, Ended, Ending, NewChild, NewEnvelope, Reported, Status, Step, codes},
+    envelopes::{
+        Cancelled, Creation, Ended, Ending, NewChild, NewEnvelope, Reported, Status, Step, Update, codes,
+    },
 };
 
 use crate::support::{at, envelope, failed, json, names, on_each, report, succeeded};
@@ -40,6 +42,48 @@ async fn an_envelope_that_has_ended_stays_as_it_ended() {
         assert_eq!((summary.status, summary.percent, summary.completed), (Status::Succeeded, 100.0, 3));
         assert_eq!((summary.ended, summary.updated), (Some(at(2)), at(2)));
         assert_eq!(summary.message.as_deref(), Some("Envelope completed successfully"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reports_that_the_end_has_overtaken_are_in_the_history_and_nowhere_else() {
+    on_each(async |store, _| {
+        for (id, ending) in [("1", succeeded("1")), ("2", failed("x"))] {
+            store.create(&envelope(id), at(0)).await.unwrap();
+            store.report(id, &report(0, Step::Received), at(1)).await.unwrap();
+            store.end(id, &ending, at(2)).await.unwrap();
+            let ended = store.get(id).await.unwrap().unwrap();
+            let end = store.updates_since(id, 0, 100).await.unwrap().pop().unwrap();
+            let mut completed = report(1, Step::Completed);
+            completed.actors = names(&["a", "b", "x", "y", "z"]);
+            completed.duration = Some(Duration::from_millis(42));
+            for late in [report(0, Step::Completed), report(1, Step::Received), completed] {
+                let reported = store.report(id, &late, at(3)).await.unwrap();
+                assert_eq!(reported, Reported::Ended(ended.summary.status));
+            }
+            assert_eq!(store.get(id).await.unwrap().unwrap(), ended);
+            let history = store.updates_since(id, end.seq, 100).await.unwrap();
+            assert!(!end.is_late() && history.iter().all(Update::is_late));
+            let told: Vec<_> =
+                history.iter().map(|late| (late.actor.as_deref(), late.step, late.at)).collect();
+            let (done, received) = (Some(Step::Completed), Some(Step::Received));
+            assert_eq!(
+                told,
+                [(Some("a"), done, at(3)), (Some("b"), received, at(3)), (Some("b"), done, at(3))]
+            );
+            assert_eq!((history[2].duration, history[2].percent), (Some(Duration::from_millis(42)), None));
+            assert_eq!((history[2].status, &history[2].actors), (ended.summary.status, &None));
+            // A stream ends with the end, and who comes back after it hears nothing.
+            let mut follow = store.follow(id, 0);
+            let mut last = None;
+            while let Some(update) = follow.next().await.unwrap() {
+                last = Some(update);
+            }
+            assert_eq!(last, Some(end.clone()));
+            assert_eq!(store.follow(id, end.seq).next().await.unwrap(), None);
+            assert_eq!(store.follow(id, history[1].seq).next().await.unwrap(), None);
+        }
     })
     .await;
 }

@@ -269,3 +269,35 @@ async fn a_deadline_is_written_with_its_record_and_found_when_due() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_entry_that_is_put_off_makes_room_for_later_ones_and_counts_its_tries() {
+    on_each(async |store, _| {
+        let records = store.records();
+        let time = |secs: u64| std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + secs);
+        for (key, at) in [("stuck", 1), ("later", 2)] {
+            records.commit(vec![Due::enter("off_due", time(at), key)]).await.unwrap();
+        }
+        let first = async |at: u64| {
+            let due = Due::by(&*records, "off_due", time(at), 1).await.unwrap();
+            due.into_iter().next().unwrap()
+        };
+        for (at, to) in [(5, 10), (12, 20)] {
+            let stuck = first(at).await;
+            assert_eq!(stuck.key, "stuck");
+            records.commit(stuck.put_off("off_due", time(to), stuck.tries + 1).into()).await.unwrap();
+            if at == 5 {
+                let later = first(at).await;
+                assert_eq!((later.key.as_str(), later.tries), ("later", 0));
+                records.commit(vec![Due::remove("off_due", later.at, "later")]).await.unwrap();
+            }
+        }
+        assert_eq!(Due::by(&*records, "off_due", time(19), 10).await.unwrap(), []);
+        let stuck = first(20).await;
+        assert_eq!((stuck.at, stuck.tries), (time(20), 2));
+        // To the time that it has: it stays.
+        records.commit(stuck.put_off("off_due", stuck.at, 3).into()).await.unwrap();
+        assert_eq!(first(20).await.tries, 3);
+    })
+    .await;
+}

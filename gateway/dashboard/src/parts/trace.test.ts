@@ -24,3 +24,10 @@ test("the same actor twice in a route has two lines", () => {
   const hops = [hop("a", 0, 10, 20), hop("a", 2, 50, 60)];
   expect(shown(envelope("succeeded", ["a", "b", "a"], hops)).map(([actor]) => actor)).toEqual(["a", "b", "a"]);
 });
+
+test("a hop that was reported after the end has its place and fits on the scale", () => {
+  const hops = [hop("a", 0, 10, 20), hop("b", 1, 105, 130)];
+  const one = envelope("succeeded", ["a", "b"], hops);
+  expect(shown(one)).toEqual([["a", 10, 20], ["b", 105, 130]]);
+  expect(lines(one, 100).total).toBe(130);
+});

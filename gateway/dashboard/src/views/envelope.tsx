@@ -22,10 +22,12 @@ const EVERY_MS = 5000;
 const REFRESH_MS = 300;
 /** Older updates are not kept on the page. */
 const UPDATES = 500;
+/** How long after the stream's end it is asked for reports that the end has overtaken: they are seconds behind, if they come. */
+const LATE_MS = 60_000;
 
 const isFinal = (status: string): boolean => status === "succeeded" || status === "failed";
 
-/** History and what comes, live. */
+/** History and what comes, live; then what comes after the end. */
 function useUpdates(id: string, onNews: () => void): Update[] {
   const [updates, setUpdates] = useState<Update[]>([]);
   const news = useRef(onNews);
@@ -41,18 +43,26 @@ function useUpdates(id: string, onNews: () => void): Update[] {
       setUpdates((before) => [...before, ...batch].slice(-UPDATES));
       news.current();
     };
-    void follow(
-      id,
-      0,
-      (update) => {
-        waiting.push(update);
-        timer ??= setTimeout(flush, REFRESH_MS);
-      },
-      controller.signal,
-    );
+    let last: Update | undefined;
+    const add = (update: Update): void => {
+      last = update;
+      waiting.push(update);
+      timer ??= setTimeout(flush, REFRESH_MS);
+    };
+    let pause: ReturnType<typeof setTimeout> | undefined;
+    const late = async (until: number): Promise<void> => {
+      if (controller.signal.aborted || !last || !isFinal(last.status)) return;
+      // An error is no reason to say something: the page's other calls do.
+      const more = await api.updates(id, last.seq, controller.signal).catch(() => null);
+      if (controller.signal.aborted) return;
+      more?.updates.forEach(add);
+      if (Date.now() < until) pause = setTimeout(() => void late(until), EVERY_MS);
+    };
+    void follow(id, 0, add, controller.signal).then(() => late(Date.now() + LATE_MS));
     return () => {
       controller.abort();
       clearTimeout(timer);
+      clearTimeout(pause);
     };
   }, [id]);
   return updates;
@@ -244,6 +254,7 @@ function Log({ updates, start, active, kept }: { updates: Update[]; start: strin
                 <td>{update.actor ?? ""}</td>
                 <td>
                   {update.step ?? update.status}
+                  {update.late && <span class="faint"> · after the end</span>}
                   {(update.error ?? update.message) && <span class="faint"> · {update.error ?? update.message}</span>}
                 </td>
                 <td class="num right">{update.percent === undefined ? "" : `${Math.round(update.percent)}%`}</td>

@@ -55,6 +55,9 @@ pub struct Update {
     /// What a sidecar reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
+    /// True for a report that came after the end: it is told here, not in streams, and changes nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// Which run of the handler; 0 if unknown.
     pub attempt: u32,
     /// How long the handler took, in milliseconds.
@@ -72,6 +75,7 @@ impl Update {
     /// The update; without contents for those who may not see them.
     pub fn new(update: envelopes::Update, contents: bool) -> Self {
         Self {
+            late: update.is_late(),
             seq: update.seq,
             id: update.id,
             status: update.status.into(),

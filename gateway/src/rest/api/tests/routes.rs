@@ -63,12 +63,53 @@ async fn an_envelope_is_sent_looked_at_and_listed() {
     assert_eq!(get(&app, "/envelopes?status=failed").await.json()["envelopes"], json!([]));
     assert_eq!(get(&app, "/counts").await.json()["running"], 1);
 
-        // What the last actor reports behind the end is not taken any more; it has handled the envelope.
+        // The last actor has handled the envelope, even if it never gets to say so.
         let end = Ending::Succeeded { result: None, stored_at: None };
         world.service.finish(&TRUSTED, "order/7", &end).await.unwrap();
         let hops = &get(&app, "/envelopes/order%2F7").await.json()["hops"];
         assert_eq!((&hops[1]["actor"], &hops[1]["status"]), (&json!("read"), &json!("completed")));
         assert!(hops[1]["ended_at"].is_string());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reports_that_the_end_has_overtaken_are_told_as_the_way_of_the_envelope() {
+    on_each(async |world| {
+        let app = app(&world, &[Role::Admin]);
+        for status in ["succeeded", "failed"] {
+            let new = json!({"id": status, "route": "split, read", "payload": 1});
+            assert_eq!(post(&app, "/envelopes", &new).await.status, StatusCode::ACCEPTED);
+            let path = format!("/envelopes/{status}");
+            if status == "succeeded" {
+                let end = Ending::Succeeded { result: None, stored_at: None };
+                world.service.finish(&TRUSTED, status, &end).await.unwrap();
+            } else {
+                world.service.progress(&TRUSTED, status, &step(Step::Received, 1)).await.unwrap();
+                post(&app, &format!("{path}/cancel"), &json!({})).await;
+            }
+            let ended = get(&app, &path).await.json();
+            assert_eq!(ended["status"], status);
+            // The second actor's first.
+            for (at, current) in
+                [(Step::Received, 1), (Step::Received, 0), (Step::Completed, 0), (Step::Completed, 1)]
+            {
+                world.service.progress(&TRUSTED, status, &step(at, current)).await.unwrap();
+            }
+            let mut now = get(&app, &path).await.json();
+            let hops = now["hops"].take();
+            let told: Vec<_> = hops.as_array().unwrap().iter().map(|hop| &hop["actor"]).collect();
+            assert_eq!(told, ["split", "read"]);
+            assert_eq!((&hops[0]["status"], &hops[0]["duration_ms"]), (&json!("completed"), &json!(42)));
+            let second = if status == "failed" { "failed" } else { "completed" };
+            assert_eq!(hops[1]["status"], second);
+            let mut before = ended;
+            before["hops"].take();
+            assert_eq!(now, before, "nothing else has changed");
+            let updates = get(&app, &format!("{path}/updates")).await.json();
+            let late = updates["updates"].as_array().unwrap().iter().filter(|update| update["late"] == true);
+            assert_eq!(late.count(), 4);
+        }
     })
     .await;
 }

@@ -1,148 +1,16 @@
 //! http-call against real servers on this machine: what is asked, what goes on, and where it does not go.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod servers;
+mod support;
 
-use asya_crew::{
-    http_call::{HttpCall, Settings},
-    shipped::Variables,
-};
-use asya_envelope::{Envelope, Raw, Route};
-use asya_handler::{Code, End, Failure, Fault, Handler, Reply, Request};
-use axum::{
-    body::{Body, to_bytes},
-    extract::{Request as Asked, State},
-    response::{IntoResponse as _, Response},
-};
-use serde_json::{Value, json};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-/// A request as the server saw it.
-#[derive(Clone, Debug)]
-struct Seen {
-    method: String,
-    target: String,
-    headers: axum::http::HeaderMap,
-    body: String,
-}
+use asya_crew::http_call::HttpCall;
+use asya_handler::{Code, End, Fault};
+use serde_json::json;
 
-impl Seen {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-}
-
-/// A server that answers as the path says.
-struct Server {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let router = axum::Router::new().fallback(answer).with_state(seen.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, seen }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-async fn answer(State(notes): State<Arc<Mutex<Vec<Seen>>>>, asked: Asked) -> Response {
-    let (parts, body) = asked.into_parts();
-    let body = to_bytes(body, 1 << 20).await.unwrap();
-    notes.lock().unwrap().push(Seen {
-        method: parts.method.to_string(),
-        target: parts.uri.to_string(),
-        headers: parts.headers,
-        body: String::from_utf8(body.into()).unwrap(),
-    });
-    let path = parts.uri.path().to_owned();
-    let mut steps = path.split('/').skip(1);
-    let number = |text: Option<&str>| text.unwrap().parse::<u16>().unwrap();
-    match steps.next() {
-        Some("status") => {
-            (axum::http::StatusCode::from_u16(number(steps.next())).unwrap(), "no").into_response()
-        }
-        Some("wait") => (
-            axum::http::StatusCode::from_u16(number(steps.next())).unwrap(),
-            [("retry-after", steps.next().unwrap().to_owned())],
-        )
-            .into_response(),
-        Some("to") => {
-            let status = axum::http::StatusCode::from_u16(number(steps.next())).unwrap();
-            (status, [("location", parts.uri.query().unwrap().to_owned())]).into_response()
-        }
-        Some("hang") => std::future::pending().await,
-        Some("big") => "x".repeat(5000).into_response(),
-        // Without a length, so that only reading tells.
-        Some("stream") => {
-            let pieces = (0..50).map(|_| Ok::<_, std::io::Error>("x".repeat(1000)));
-            Body::from_stream(futures::stream::iter(pieces)).into_response()
-        }
-        Some("broken") => {
-            let pieces = [Ok("half"), Err(std::io::Error::other("it broke"))];
-            Body::from_stream(futures::stream::iter(pieces)).into_response()
-        }
-        _ => ([("content-type", "application/json"), ("x-rate", "7")], r#"{"n":1.00}"#).into_response(),
-    }
-}
-
-fn settings(values: &[(&str, &str)], base: &Path) -> Settings {
-    let find =
-        |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    Settings::read(&Variables { find: &find, base }).unwrap()
-}
-
-fn actor(values: &[(&str, &str)]) -> impl Handler {
-    HttpCall::new(settings(values, Path::new("/"))).unwrap()
-}
-
-fn envelope(payload: Value) -> Envelope {
-    Envelope::new("job 7", Route::new(["call", "next"]), Raw::of(&payload))
-}
-
-async fn run(actor: &dyn Handler, envelope: &Envelope, attempt: u32) -> End {
-    let request = Request {
-        envelope: envelope.clone(),
-        body: envelope.encode(),
-        actor: "call".to_owned(),
-        attempt,
-        timeout: Duration::from_secs(20),
-    };
-    match actor.handle(request).recv().await {
-        Some(Reply::End(end)) => end,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn call(values: &[(&str, &str)], payload: Value) -> End {
-    run(&actor(values), &envelope(payload), 1).await
-}
-
-fn payload(end: End) -> String {
-    let End::Done(items) = end else { panic!("{end:?}") };
-    let [item] = &items[..] else { panic!("one item") };
-    item.payload.as_str().to_owned()
-}
-
-fn failure(end: End) -> Failure {
-    let End::Failed(failure) = end else { panic!("{end:?}") };
-    failure
-}
+use crate::support::{Server, actor, call, envelope, failure, payload, run, settings};
 
 #[tokio::test]
 async fn the_payload_is_posted_and_the_answer_goes_on() {
@@ -293,41 +161,6 @@ async fn redirects_are_followed_as_browsers_do_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_redirect_goes_to_allowed_servers_only_and_takes_no_secrets_there() {
-    let (server, other) = (Server::start().await, Server::start().await);
-    let url = server.url(&format!("/to/307?{}", other.url("/end")));
-    let headers = r#"{"Authorization": "Bearer hidden", "X-Own": "x", "Content-Type": "text/plain"}"#;
-    let values = [("ASYA_HTTP_ENDPOINT", url.as_str()), ("ASYA_HTTP_HEADERS", headers)];
-    let failed = failure(call(&values, json!("t")).await);
-    assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final));
-    assert_eq!((server.seen().len(), other.seen().len()), (1, 0));
-    assert_eq!(server.seen()[0].header("authorization"), Some("Bearer hidden"));
-
-    let allowed = [&values[..], &[("ASYA_HTTP_ALLOW", "127.0.0.0/8")]].concat();
-    payload(call(&allowed, json!("t")).await);
-    let seen = other.seen().pop().unwrap();
-    assert_eq!((seen.header("authorization"), seen.header("x-own")), (None, None));
-    assert_eq!((seen.header("content-type"), seen.body.as_str()), (Some("text/plain"), "t"));
-}
-
-#[tokio::test]
-async fn a_name_that_leads_to_this_machine_is_refused_unless_its_address_is_listed() {
-    let server = Server::start().await;
-    let url = format!("http://localhost:{}/", server.address.port());
-    let failed = failure(call(&[("ASYA_HTTP_ENDPOINT", &url)], json!(1)).await);
-    assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final), "{failed}");
-    assert!(failed.message.contains("localhost leads to"), "{failed}");
-    assert_eq!(server.seen().len(), 0);
-    payload(call(&[("ASYA_HTTP_ENDPOINT", &url), ("ASYA_HTTP_ALLOW", "127.0.0.1, ::1")], json!(1)).await);
-    // A redirect from an allowed server is looked at just so.
-    let redirect = server.url(&format!("/to/302?{url}"));
-    let allow = format!("localhost:{}", server.address.port());
-    let failed =
-        failure(call(&[("ASYA_HTTP_ENDPOINT", &redirect), ("ASYA_HTTP_ALLOW", &allow)], json!(1)).await);
-    assert!(failed.message.contains("localhost leads to"), "{failed}");
-}
-
-#[tokio::test]
 async fn a_payload_chooses_what_the_settings_let_it_choose() {
     let server = Server::start().await;
     let (url, chosen) = (server.url("/"), server.url("/chosen"));
@@ -351,33 +184,6 @@ async fn a_payload_chooses_what_the_settings_let_it_choose() {
     // Not asked to choose, the member is one like any other.
     payload(call(&values[..1], json!({"request": {"url": chosen}})).await);
     assert_eq!(server.seen().pop().unwrap().target, "/");
-}
-
-#[tokio::test]
-async fn a_payload_leads_to_no_other_server_and_secrets_stay_with_theirs() {
-    let (server, other) = (Server::start().await, Server::start().await);
-    let (url, away) = (server.url("/"), other.url("/"));
-    let values = [
-        ("ASYA_HTTP_ENDPOINT", url.as_str()),
-        ("ASYA_HTTP_HEADERS", r#"{"Authorization": "Bearer hidden", "X-Own": "x"}"#),
-        ("ASYA_HTTP_FROM_PAYLOAD", "url,headers"),
-    ];
-    for refused in
-        [away.as_str(), "http://169.254.169.254/latest/meta-data", "http://[::1]/", "file:///etc/passwd"]
-    {
-        let failed = failure(call(&values, json!({"request": {"url": refused}})).await);
-        assert_eq!((failed.code, failed.fault), (Code::Rejected, Fault::Final), "{refused}: {failed}");
-    }
-    let allowed = [&values[..], &[("ASYA_HTTP_ALLOW", "127.0.0.1")]].concat();
-    payload(call(&allowed, json!({"request": {"url": away}})).await);
-    let seen = other.seen().pop().unwrap();
-    assert_eq!((seen.header("authorization"), seen.header("x-own")), (None, Some("x")));
-    for bad in
-        [json!({"headers": {"Host": "x"}}), json!({"headers": {"x": "a\r\nb: c"}}), json!({"url": "no"})]
-    {
-        let failed = failure(call(&values, json!({"request": bad})).await);
-        assert_eq!((failed.code, failed.fault), (Code::Validation, Fault::Final), "{bad}");
-    }
 }
 
 #[tokio::test]
