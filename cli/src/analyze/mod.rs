@@ -68,7 +68,7 @@ pub(crate) struct Report {
     pub(crate) place: Place,
     pub(crate) time: Timestamp,
     /// The analyzers that ran.
-    pub(crate) analyzers: Vec<&'static str>,
+    pub(crate) analyzers: Vec<String>,
     /// The worst first, then by kind, namespace and name.
     pub(crate) findings: Vec<Finding>,
     /// What could not be verified, by reason.
@@ -92,7 +92,7 @@ impl Report {
     pub(crate) fn new(
         place: Place,
         time: Timestamp,
-        analyzers: Vec<&'static str>,
+        analyzers: Vec<String>,
         collected: Collected,
         least: Severity,
     ) -> Self {
@@ -332,7 +332,13 @@ pub(crate) mod testing {
 
     pub(crate) fn report() -> Report {
         let time = "2026-06-01T12:00:00Z".parse().expect("a time");
-        let mut report = Report::new(place(), time, vec!["Node", "Pod"], collected(), Severity::Info);
+        let mut report = Report::new(
+            place(),
+            time,
+            vec!["Node".to_owned(), "Pod".to_owned()],
+            collected(),
+            Severity::Info,
+        );
         report.requests = 9;
         report
     }
@@ -344,7 +350,7 @@ pub(crate) mod testing {
         collected.evaluations.truncate(2);
         collected.evaluations.iter_mut().for_each(|evaluation| evaluation.report = Found::default());
         let time = "2026-06-01T12:00:00Z".parse().expect("a time");
-        Report::new(place(), time, vec!["Pod"], collected, Severity::Info)
+        Report::new(place(), time, vec!["Pod".to_owned()], collected, Severity::Info)
     }
 }
 

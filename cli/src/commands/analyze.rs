@@ -156,7 +156,7 @@ impl Analyze {
             anyhow::anyhow!("{} does not say which kinds it serves: {refusal}", cluster.server)
         })?;
         let logs = selection.names().any(|name| name == LOG);
-        let analyzers = selection.names().collect();
+        let analyzers = selection.names().map(str::to_owned).collect();
         let collector = Collector {
             api,
             catalogue,
