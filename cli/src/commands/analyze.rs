@@ -275,8 +275,10 @@ fn notes(collector: &Collector, collected: &Collected) -> Vec<String> {
 /// Prints the analyzers that there are.
 fn list(output: Output) {
     let of = |kind: &GroupKind| kind.to_string();
+    let mut all = analyzers::all().to_vec();
+    all.sort_by_key(|analyzer| analyzer.name());
     if output == Output::Json {
-        for analyzer in analyzers::all() {
+        for analyzer in all {
             let (name, by_default) = (analyzer.name(), analyzer.by_default());
             output.line(
                 &serde_json::json!({"name": name, "kind": of(&analyzer.subject()), "default": by_default}),
@@ -285,7 +287,7 @@ fn list(output: Output) {
         }
         return;
     }
-    let rows: Vec<Vec<String>> = analyzers::all()
+    let rows: Vec<Vec<String>> = all
         .iter()
         .map(|analyzer| {
             let default = if analyzer.by_default() { "yes" } else { "" };
