@@ -11,6 +11,7 @@
 //! | [`report`] | [`Report`]: what an analyzer found, and what it could not verify |
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
 //! | [`analyzers`] | the analyzers, a file each |
+//! | [`rules`] | the analyzer of any other kind, by rules as data |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`deletion`] | deletions that are stuck, and what holds them |
 //! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
@@ -33,6 +34,7 @@ pub mod object;
 pub mod owner;
 pub mod reference;
 pub mod report;
+pub mod rules;
 pub mod schedule;
 pub mod scrub;
 pub mod selector;
