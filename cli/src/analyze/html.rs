@@ -10,8 +10,8 @@ use super::{Finding, Report, counted, number, word};
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--line:#8884;--dim:#8889;--critical:#b3132b;--error:#c2410c;--warning:#a16207;--info:#2563eb}\
-@media(prefers-color-scheme:dark){:root{--critical:#ff6b81;--error:#fb923c;--warning:#facc15;--info:#60a5fa}}\
+:root{color-scheme:light dark;--line:#8884;--dim:#595959;--critical:#b3132b;--error:#c2410c;--warning:#a16207;--info:#2563eb}\
+@media(prefers-color-scheme:dark){:root{--dim:#adadad;--critical:#ff6b81;--error:#fb923c;--warning:#facc15;--info:#60a5fa}}\
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}\
 article{border:1px solid var(--line);border-left-width:4px;border-radius:4px;padding:.6rem .9rem;margin:.6rem 0}\
