@@ -349,3 +349,101 @@ async fn an_owner_that_belongs_to_no_namespace_is_read_without_one() {
     let commands = Rights::missing(&refused.unread).commands();
     assert!(commands[1].starts_with("kubectl create clusterrolebinding"), "{commands:?}");
 }
+
+/// A workload whose pull secret may or may not be there.
+fn daemon_set() -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": "shop"},
+        "spec": {"selector": {"matchLabels": {"app": "agent"}},
+            "template": {"spec": {"containers": [], "imagePullSecrets": [{"name": "registry"}]}}},
+        "status": {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}})
+}
+
+#[tokio::test]
+async fn no_secret_is_read_unless_it_is_asked_for_and_then_only_the_one_that_is_named() {
+    let server = Server::start().await;
+    let secrets = "/api/v1/namespaces/shop/secrets";
+    server.tell(|told| {
+        told.lists.insert("/apis/apps/v1/namespaces/shop/daemonsets".to_owned(), vec![daemon_set()]);
+        told.lists.insert(secrets.to_owned(), vec![]);
+    });
+    let mut collector = server.collector(shop()).await;
+    collector.selection = asya_analysis::Selection::new(&["DaemonSet"], &[], &[]).unwrap();
+    let unread = collector.run(Timestamp::UNIX_EPOCH, &|_| {}).await;
+    assert!(server.asked(secrets).is_empty());
+    assert_eq!(unread.evaluations[0].report.doubts()[0].why, Unverified::NotRead);
+    assert!(
+        codes(&unread.evaluations).is_empty() && unread.unread.is_empty(),
+        "a setting is no missing right"
+    );
+    collector.secrets = true;
+    let read = collector.run(Timestamp::UNIX_EPOCH, &|_| {}).await;
+    assert_eq!(server.asked(secrets), [format!("{secrets}/registry")]);
+    assert_eq!(codes(&read.evaluations), ["PullSecretMissing"]);
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_there_is_no_doubt_and_one_that_may_not_be_read_is() {
+    let mut restarted = pod("web".to_owned());
+    restarted["spec"] = json!({"containers": [{"name": "c"}]});
+    restarted["status"] = json!({"phase": "Running", "containerStatuses": [{"name": "c", "image": "i", "imageID": "",
+        "ready": true, "restartCount": 1, "state": {"running": {}}}]});
+    let server = Server::start().await;
+    let path = format!("{PODS}/web/log?container=c&tailLines=100&limitBytes=262144");
+    let log = |answer: Answer, before: Answer| {
+        server.tell(|told| {
+            told.lists.insert(PODS.to_owned(), vec![restarted.clone()]);
+            told.once.push_back((format!("{path}&previous=true"), before));
+            told.once.push_back((path.clone(), answer));
+        });
+    };
+    let none = "previous terminated container \"c\" in pod \"web\" not found";
+    let mut collector = server.collector(shop()).await;
+    collector.selection = asya_analysis::Selection::new(&["Log"], &[], &[]).unwrap();
+    collector.logs = true;
+    log(Answer::Text(200, "all is well\nERROR no connection to db\n"), Answer::Status(400, none, None));
+    let found = collector.run(Timestamp::UNIX_EPOCH, &|_| {}).await;
+    assert_eq!(codes(&found.evaluations), ["LogErrors"]);
+    assert!(found.evaluations[0].report.doubts().is_empty(), "{:?}", found.evaluations[0].report.doubts());
+    log(
+        Answer::Status(
+            403,
+            "pods \"web\" is forbidden: User \"alice\" cannot get resource \"pods/log\"",
+            None,
+        ),
+        Answer::Status(400, none, None),
+    );
+    let refused = collector.run(Timestamp::UNIX_EPOCH, &|_| {}).await;
+    assert_eq!(refused.evaluations[0].report.doubts()[0].why, Unverified::Forbidden);
+    assert_eq!(refused.unread[0].words(), "get pods/log in namespace shop");
+    collector.logs = false;
+    let asked = server.asked(&path).len();
+    let off = collector.run(Timestamp::UNIX_EPOCH, &|_| {}).await;
+    assert_eq!(off.evaluations[0].report.doubts()[0].why, Unverified::NotRead);
+    assert_eq!(server.asked(&path).len(), asked, "no log is read");
+}
+
+#[tokio::test]
+async fn documentation_is_read_once_for_a_group_and_only_from_this_server() {
+    let server = Server::start().await;
+    let catalogue = Catalogue::read(&server.api()).await.unwrap();
+    let wanted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    let index = r#"{"paths": {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1?hash=1"},
+        "apis/apps/v1": {"serverRelativeURL": "https://elsewhere.invalid/x"}}}"#;
+    let document = r#"{"components": {"schemas": {"pod": {"x-kubernetes-group-version-kind": [
+        {"group": "", "kind": "Pod", "version": "v1"}], "properties": {"spec": {"description": "What it shall be."},
+        "status": {"description": "What it is."}}}}}}"#;
+    server.tell(|told| {
+        told.once.push_back(("/openapi/v3/api/v1".to_owned(), Answer::Text(200, document)));
+        told.once.push_back(("/openapi/v3".to_owned(), Answer::Text(200, index)));
+    });
+    let fields = wanted(&["pod.spec", "pod.status", "pod.gone", "deployment.spec", "nonsense.spec"]);
+    let found = asya_cluster::Fields::read(&server.api(), &catalogue, &fields).await.unwrap();
+    assert_eq!(
+        (found.of("pod.spec"), found.of("pod.status")),
+        (Some("What it shall be."), Some("What it is."))
+    );
+    assert_eq!((found.of("pod.gone"), found.of("deployment.spec")), (None, None));
+    assert_eq!(server.asked("/openapi").len(), 2);
+    let none = asya_cluster::Fields::read(&server.api(), &catalogue, &wanted(&["nonsense.spec"])).await;
+    assert!(none.is_ok() && server.asked("/openapi").len() == 2, "nothing is asked for nothing");
+}

@@ -45,12 +45,13 @@ pub(crate) enum Answer {
 }
 
 /// The kinds that it serves: path, kind, plural, namespaced.
-const KINDS: [(&str, &str, &str, &str, bool); 7] = [
+const KINDS: [(&str, &str, &str, &str, bool); 8] = [
     ("", "v1", "Pod", "pods", true),
     ("", "v1", "Event", "events", true),
     ("", "v1", "Node", "nodes", false),
     ("", "v1", "Secret", "secrets", true),
     ("apps", "v1", "ReplicaSet", "replicasets", true),
+    ("apps", "v1", "DaemonSet", "daemonsets", true),
     ("apps", "v1", "Deployment", "deployments", true),
     ("batch", "v1", "Job", "jobs", true),
 ];
