@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{commands, output::Output};
+use crate::{
+    commands,
+    output::{Format, Output},
+};
 
 /// Exit codes, shown at the end of each help page.
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed, 64 wrong command line, manifest or environment, 130 interrupted.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 problems found (analyze), 64 wrong command line, manifest or environment, 130 \
+    interrupted.";
 
 /// Actors on message queues: run them on this machine, send to them, look at their queues.
 #[derive(Debug, Parser)]
@@ -21,10 +24,13 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Common {
     /// What is printed: text for people, or one JSON object per line
-    #[arg(long, short, global = true, value_enum, default_value_t)]
+    #[arg(id = "output", long, short, global = true, value_parser = Format::common(), default_value = "human")]
+    pub(crate) format: Format,
+    /// The same for commands that know no more than the two.
+    #[arg(skip)]
     pub(crate) output: Output,
     /// The queue file [default: .asya/queue.db here or in a parent directory]
     #[arg(long, global = true, env = "ASYA_LOCAL_PATH", value_name = "FILE")]
@@ -90,6 +96,8 @@ pub(crate) enum Command {
     /// Explain the state of an actor on the cluster, and what to do next
     #[command(subcommand)]
     Explain(commands::explain::Explain),
+    /// Show what is broken in a cluster
+    Analyze(Box<commands::analyze::Analyze>),
     /// Show what the pods of an actor print, or everything about one envelope
     Logs(commands::logs::Logs),
     /// Stop actors: no replica runs, messages wait in their queues
@@ -120,6 +128,16 @@ pub(crate) enum Command {
 }
 
 impl Cli {
+    /// Reads the command line of this process.
+    ///
+    /// # Errors
+    /// What the parser has to say: help, the version, or an error.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut cli = Self::try_parse()?;
+        cli.common.output = cli.common.format.into();
+        Ok(cli)
+    }
+
     /// Runs the command; the number is the exit code.
     pub(crate) async fn run(self) -> anyhow::Result<u8> {
         let Self { common, command } = self;
@@ -139,6 +157,7 @@ impl Cli {
             Command::Init(init) => init.run(&common),
             Command::Doctor(doctor) => commands::interruptible(doctor.run(common)).await,
             Command::Explain(explain) => commands::interruptible(explain.run(common)).await,
+            Command::Analyze(analyze) => commands::interruptible(analyze.run(common)).await,
             Command::Logs(logs) => logs.run(common).await,
             Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
             Command::Resume(resume) => commands::interruptible(resume.run(common)).await,

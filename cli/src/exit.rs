@@ -8,6 +8,8 @@ use crate::output::Output;
 pub(crate) const OK: u8 = 0;
 /// Something did not work: a failed envelope, an invalid manifest, a missing queue.
 pub(crate) const FAILED: u8 = 1;
+/// The command did its work, and what it looked for is there: `asya analyze` found problems.
+pub(crate) const FOUND: u8 = 2;
 /// The command line, a manifest or the environment is wrong; nothing was done (`EX_USAGE` of sysexits).
 pub(crate) const CONFIGURATION: u8 = 64;
 /// Interrupted before it was done (128 + SIGINT, as shells have it).

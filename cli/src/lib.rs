@@ -9,6 +9,7 @@
 //! | `gateway` | a gateway's `/api/v1` |
 //! | `profile` | named places to work on |
 //! | `cluster` | the Kubernetes cluster that a command works on |
+//! | `analyze` | what is broken in a cluster, as text, JSON, SARIF and HTML |
 //! | `migrate` | what a team that comes from the Go system must know |
 //! | `follow` | how envelopes ended |
 //! | `up` | single-machine mode |
@@ -17,6 +18,7 @@
 //! | `former` | the command lines of the Go system's client |
 //! | `output`, `exit` | what is printed, and the exit codes |
 
+mod analyze;
 mod args;
 mod bridge;
 mod broker;
@@ -52,7 +54,7 @@ async fn run() -> std::process::ExitCode {
     if let Some(code) = former::run().await {
         return code;
     }
-    let cli = match <args::Cli as clap::Parser>::try_parse() {
+    let cli = match args::Cli::read() {
         Ok(cli) => cli,
         Err(error) => return commands::usage(&error),
     };

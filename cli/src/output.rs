@@ -6,6 +6,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 /// The form of what a command prints.
@@ -16,6 +17,56 @@ pub(crate) enum Output {
     Human,
     /// One JSON object per line.
     Json,
+}
+
+/// What `--output` takes: the two forms that every command has, and those that only a report has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+    /// Static Analysis Results Interchange Format, for tools that collect findings.
+    Sarif,
+    /// A page for a browser.
+    Html,
+}
+
+impl Format {
+    /// `human` and `json`, which every command has.
+    pub(crate) fn common() -> impl TypedValueParser<Value = Self> {
+        Self::of([
+            PossibleValue::new("human").alias("text").help("For people"),
+            PossibleValue::new("json").help("One JSON object per line"),
+        ])
+    }
+
+    /// The forms of a report.
+    pub(crate) fn report() -> impl TypedValueParser<Value = Self> {
+        Self::of([
+            PossibleValue::new("text").alias("human").help("For people"),
+            PossibleValue::new("json").help("One JSON object"),
+            PossibleValue::new("sarif").help("SARIF 2.1.0, for tools that collect findings"),
+            PossibleValue::new("html").help("A page for a browser, in one file"),
+        ])
+    }
+
+    fn of<const N: usize>(values: [PossibleValue; N]) -> impl TypedValueParser<Value = Self> {
+        PossibleValuesParser::new(values).map(|value| match value.as_str() {
+            "json" => Self::Json,
+            "sarif" => Self::Sarif,
+            "html" => Self::Html,
+            _ => Self::Text,
+        })
+    }
+}
+
+impl From<Format> for Output {
+    /// How errors and notes beside a report are told.
+    fn from(format: Format) -> Self {
+        if format == Format::Json { Self::Json } else { Self::Human }
+    }
 }
 
 impl Output {

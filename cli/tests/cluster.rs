@@ -43,6 +43,7 @@ fn without_a_kubeconfig_every_command_says_how_to_name_one() {
         &["resume", "--all"],
         &["purge", "ocr", "-n", "prod"],
         &["doctor", "--cluster"],
+        &["analyze"],
     ] {
         let output = run(&place, arguments);
         let told = text(&output.stderr);
@@ -130,10 +131,43 @@ fn every_help_has_examples_and_the_clusters_options() {
         &["resume", "--help"],
         &["purge", "--help"],
         &["doctor", "--help"],
+        &["analyze", "--help"],
     ] {
         let help = text(&run(&place, arguments).stdout);
         for part in ["Examples:", "--context", "--namespace", "--kubeconfig", "Cluster:"] {
             assert!(help.contains(part), "{arguments:?} has no {part}:\n{help}");
         }
+    }
+}
+
+#[test]
+fn analyzers_are_listed_without_a_cluster_and_a_misspelt_one_is_no_healthy_cluster() {
+    let place = Place::with("ocr", NOTHING, "");
+    let listed = run(&place, &["analyze", "--list-filters"]);
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+    assert!(text(&listed.stdout).lines().any(|line| line.starts_with("Pod ")), "{}", text(&listed.stdout));
+    // The option of all commands stands before this one's, too.
+    for arguments in
+        [&["-o", "json", "analyze", "--list-filters"][..], &["analyze", "--list-filters", "-o", "json"]]
+    {
+        let output = run(&place, arguments);
+        let told = text(&output.stdout);
+        let first: serde_json::Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        assert!(first["name"].is_string() && first["default"].is_boolean(), "{told}");
+    }
+    for (arguments, words) in [
+        (&["analyze", "--filter", "Pods"][..], "\"Pods\""),
+        (&["analyze", "--disable", "pod,nonsense"], "\"nonsense\""),
+        (&["analyze", "--filter", "Pod", "--disable", "pod"], "no analyzer is left"),
+        (&["analyze", "-A", "-n", "shop"], "--all-namespaces"),
+        (&["analyze", "--exclude-namespace", "kube-system"], "--all-namespaces"),
+        (&["analyze", "--max-concurrency", "0"], "1..=100"),
+        (&["analyze", "--output", "xml"], "sarif, html"),
+        (&["explain", "actor", "ocr", "--output", "sarif"], "human, json"),
+    ] {
+        let output = run(&place, arguments);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {told}");
+        assert!(told.contains(words), "{arguments:?}: {told}");
     }
 }

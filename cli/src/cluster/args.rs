@@ -55,11 +55,20 @@ impl ClusterArgs {
     /// # Errors
     /// No kubeconfig or no such context: a wrong environment. An API server that does not answer within [`REACHABLE`].
     pub(crate) async fn connect(&self, common: &Common) -> anyhow::Result<Cluster> {
-        self.with_profile(common)?.connected().await
+        self.with_profile(common)?.connected(true).await
     }
 
-    async fn connected(&self) -> anyhow::Result<Cluster> {
+    /// The same by a client that asks once, for a caller that knows itself what is worth asking again.
+    ///
+    /// # Errors
+    /// As [`ClusterArgs::connect`].
+    pub(crate) async fn connect_without_retries(&self, common: &Common) -> anyhow::Result<Cluster> {
+        self.with_profile(common)?.connected(false).await
+    }
+
+    async fn connected(&self, retries: bool) -> anyhow::Result<Cluster> {
         let (mut config, context) = self.config().await?;
+        config.default_retry = retries;
         config.connect_timeout = Some(REACHABLE);
         let agent = concat!("asya/", env!("CARGO_PKG_VERSION"));
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod analyze;
 pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod completion;

@@ -36,7 +36,7 @@ async fn parsed<T: Parser>(run: impl AsyncFnOnce(T) -> anyhow::Result<u8>) -> Ex
 /// What holds for commands that know no options of `asya`.
 fn common() -> Common {
     let profile = std::env::var("ASYA_PROFILE").ok().filter(|name| !name.is_empty());
-    Common { output: Output::Human, queue_file: None, transport: None, profile }
+    Common { profile, ..Common::default() }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub struct Malformed {
 }
 
 /// An object of the cluster. Made only by [`Object::new`], which takes out what must not travel: the values of a Secret
-/// (its keys stay), the managed fields, and the annotation in which kubectl keeps a copy of the whole.
+/// (its keys stay), the managed fields but for the time of the last change, and the annotation in which kubectl keeps a copy of the whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Object(Value);
@@ -84,7 +84,10 @@ impl Object {
             }
         }
         if let Some(metadata) = value.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
+            let changed = metadata.remove("managedFields").as_ref().and_then(last_change);
+            if let Some(time) = changed {
+                metadata.insert("managedFields".to_owned(), serde_json::json!([{"time": time}]));
+            }
             if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
                 annotations.remove(LAST_APPLIED);
             }
@@ -170,6 +173,12 @@ impl Object {
         self.text("/metadata/deletionTimestamp")?.parse().ok()
     }
 
+    /// When it was last changed, without what its controller writes into the status; none if the API server does not say.
+    #[must_use]
+    pub fn changed(&self) -> Option<Timestamp> {
+        self.text("/metadata/managedFields/0/time")?.parse().ok()
+    }
+
     /// The string at `pointer` (RFC 6901).
     #[must_use]
     pub fn text(&self, pointer: &str) -> Option<&str> {
@@ -200,6 +209,15 @@ impl Object {
     }
 }
 
+/// The latest time in managed fields other than those of a subresource, as text.
+fn last_change(managed: &Value) -> Option<String> {
+    let entries = managed.as_array().into_iter().flatten();
+    let own =
+        entries.filter(|entry| entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty));
+    let times = own.filter_map(|entry| entry.get("time")?.as_str());
+    times.max_by_key(|time| time.parse::<Timestamp>().ok()).map(str::to_owned)
+}
+
 impl<'de> Deserialize<'de> for Object {
     /// By way of [`Object::new`]: a Secret in a message loses its values too.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -227,6 +245,22 @@ mod tests {
         assert!(object.typed::<Secret>().unwrap().data.unwrap().contains_key("password"));
         let received: Object = serde_json::from_value(secret).unwrap();
         assert_eq!(received, object, "what comes in a message too");
+    }
+
+    #[test]
+    fn of_the_managed_fields_the_time_of_the_last_change_stays() {
+        let object = Object::new(
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "managedFields": [
+            {"manager": "kubectl", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}},
+            {"manager": "helm", "time": "2026-01-02T00:00:00Z"}, {"manager": "old"}, 7,
+            {"manager": "kubelet", "time": "2026-01-03T00:00:00Z", "subresource": "status"}]}}),
+        )
+        .unwrap();
+        assert_eq!(object.changed(), "2026-01-02T00:00:00Z".parse().ok(), "not the status's");
+        assert!(!serde_json::to_string(&object).unwrap().contains("f:spec"));
+        let received: Object = serde_json::from_value(object.value().clone()).unwrap();
+        assert_eq!(received, object, "it stays in a message");
+        assert!(object.typed::<Pod>().is_ok());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub const USERS: [GroupKind; 9] = [
 ];
 
 /// The pod template of each kind that has one.
-fn pod_spec(object: &Object) -> Option<&Value> {
+pub(crate) fn pod_spec(object: &Object) -> Option<&Value> {
     let kind = object.kind();
     let pointer = if kind.is::<Pod>() {
         "/spec"
@@ -79,7 +79,7 @@ fn text(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+pub(crate) fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 

@@ -1,19 +1,22 @@
 //! The service account `default`, which every pod of a namespace gets that asks for none: it should hold nothing.
 
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
+use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject};
+use serde_json::Value;
 
 use crate::analyzer::Analyzer;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object, ObjectRef};
+use crate::owner;
 use crate::report::Report;
 use crate::selector::Selector;
 use crate::view::{Typed, View};
 
 /// Looks at service accounts named `default`. That pods run with it is no failure: every pod that names no account does.
-/// It is one if the account holds rights, and worth knowing if pods are given its token for nothing. Bindings to the
-/// group of all accounts of the namespace are not counted: they mean everybody, on purpose.
+/// It is one if a RoleBinding beside it gives it rights, and worth knowing if pods are given its token for nothing.
+/// ClusterRoleBindings and bindings of other namespaces tell it themselves: there are too many to read for each account.
+/// Bindings to the group of all accounts of the namespace are not counted: they mean everybody, on purpose.
 pub(crate) struct SecurityAccountAnalyzer;
 
 impl Analyzer for SecurityAccountAnalyzer {
@@ -40,29 +43,19 @@ impl Analyzer for SecurityAccountAnalyzer {
 }
 
 fn bound(object: &Object, view: &dyn View, report: &mut Report) {
-    let code = "DefaultAccountBound";
-    let everything = Selector::everything();
-    let here = view.all::<RoleBinding>(object.namespace(), &everything);
-    let everywhere = view.all::<ClusterRoleBinding>(None, &everything);
-    let here = report.listed(code, "RoleBindings", here).unwrap_or_default();
-    let everywhere = report.listed(code, "ClusterRoleBindings", everywhere).unwrap_or_default();
-    let here = here.into_iter().map(|binding| {
-        let name = binding.metadata.name.unwrap_or_default();
-        (ObjectRef::of::<RoleBinding>(object.namespace(), &name), binding.role_ref, binding.subjects)
-    });
-    let everywhere = everywhere.into_iter().map(|binding| {
-        let name = binding.metadata.name.unwrap_or_default();
-        (ObjectRef::of::<ClusterRoleBinding>(None, &name), binding.role_ref, binding.subjects)
-    });
-    for (binding, role, subjects) in here.chain(everywhere) {
+    let list = view.all::<RoleBinding>(object.namespace(), &Selector::everything());
+    let bindings = report.listed("DefaultAccountBound", "RoleBindings", list).unwrap_or_default();
+    for binding in bindings {
         let ours = |subject: &Subject| {
-            let namespace = subject.namespace.as_deref().or(binding.namespace.as_deref());
+            let namespace = subject.namespace.as_deref().or(object.namespace());
             subject.kind == "ServiceAccount"
                 && subject.name == object.name()
                 && namespace == object.namespace()
         };
-        if let Some(n) = subjects.unwrap_or_default().iter().position(ours) {
-            report.fail(holds(object, &binding, &role, n));
+        if let Some(n) = binding.subjects.unwrap_or_default().iter().position(ours) {
+            let name = binding.metadata.name.unwrap_or_default();
+            let at = ObjectRef::of::<RoleBinding>(object.namespace(), &name);
+            report.fail(holds(object, &at, &binding.role_ref, n));
         }
     }
 }
@@ -85,16 +78,15 @@ fn token(object: &Object, account: &ServiceAccount, view: &dyn View, report: &mu
     let Some(users) = report.listed(code, format!("users of {at}"), view.users(&at)) else { return };
     let mounted = account.automount_service_account_token.unwrap_or(true);
     for user in users.iter().filter(|user| user.kind.is::<Pod>()) {
-        let lookup = view.get::<Pod>(user.namespace.as_deref(), &user.name);
-        let Some(pod) = report.known(code, user, lookup) else { return };
-        let own = pod.and_then(|pod| pod.spec).map(|spec| spec.automount_service_account_token);
-        if own.is_some_and(|own| own.unwrap_or(mounted)) {
-            // Pods come and go: one of them is named as an example, the evidence is the account's.
+        let Some(Some(pod)) = report.known(code, user, view.object(user)) else { continue };
+        let own = pod.value().pointer("/spec/automountServiceAccountToken").and_then(Value::as_bool);
+        if own.unwrap_or(mounted) {
+            // Pods come and go: the owner of one is named as an example, and the evidence is the account's.
+            let example = owner::top(&pod, view).unwrap_or_else(|| user.clone());
             let text = format!(
-                "pods are given the token of service account {}, for example {}: it tells who they are to the API \
-                 server, which few pods need",
+                "pods are given the token of service account {}, for example those of {example}: it tells who they are \
+                 to the API server, which few pods need",
                 at.path(),
-                user.name
             );
             let value = account.automount_service_account_token.map(|mounted| mounted.to_string());
             report.fail(
@@ -110,15 +102,18 @@ fn token(object: &Object, account: &ServiceAccount, view: &dyn View, report: &mu
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::analyzers::testing::{cluster_object, codes, look, look_in, object};
+    use crate::analyzers::testing::{codes, look, look_in, object};
     use crate::inventory::Inventory;
     use crate::view::Unverified;
 
     const NAME: &str = "Security/ServiceAccount";
     const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+    /// A name, the account's name and fields, what else there is, and the codes that are expected.
+    type Case<'a> = (&'a str, &'a str, &'a Value, Vec<Object>, &'a [&'a str]);
 
     fn account(name: &str, rest: Value) -> Object {
         object("v1", "ServiceAccount", name, rest)
@@ -144,12 +139,10 @@ mod tests {
         let foreign = json!({"kind": "ServiceAccount", "name": "default", "namespace": "bank"});
         let group = json!({"kind": "Group", "name": "system:serviceaccounts:shop"});
         let role = |subject: &Value| object(RBAC, "RoleBinding", "b", binding(subject.clone()));
-        let cluster =
-            |subject: &Value| cluster_object(RBAC, "ClusterRoleBinding", "b", binding(subject.clone()));
         let none = json!({});
         let off = json!({"automountServiceAccountToken": false});
         let on = json!({"automountServiceAccountToken": true});
-        let cases: [(&str, &str, &Value, Vec<Object>, &[&str]); 12] = [
+        let cases: [Case<'_>; 11] = [
             ("used by nobody", "default", &none, vec![], &[]),
             ("pods use its token", "default", &none, vec![pod(none.clone())], &["DefaultAccountToken"]),
             ("the account gives none", "default", &off, vec![pod(none.clone())], &[]),
@@ -157,8 +150,7 @@ mod tests {
             ("the pod's word counts", "default", &off, vec![pod(on)], &["DefaultAccountToken"]),
             ("another account", "robot", &none, vec![pod(json!({"serviceAccountName": "robot"}))], &[]),
             ("bound here", "default", &off, vec![role(&ours)], &["DefaultAccountBound"]),
-            ("bound in the cluster", "default", &off, vec![cluster(&ours)], &["DefaultAccountBound"]),
-            ("its namesake is bound", "default", &off, vec![cluster(&foreign)], &[]),
+            ("its namesake is bound", "default", &off, vec![role(&foreign)], &[]),
             ("all accounts are bound", "default", &off, vec![role(&group)], &[]),
             (
                 "no subjects",
@@ -189,19 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn bindings_that_may_not_be_listed_are_in_doubt_and_the_others_still_count() {
-        let subject = account("default", json!({"automountServiceAccountToken": false}));
-        let mine = object(
-            RBAC,
-            "RoleBinding",
-            "b",
-            binding(json!({"kind": "ServiceAccount", "name": "default",
-            "namespace": "shop"})),
-        );
-        let mut inventory = Inventory::of([subject.clone(), mine]);
-        inventory.put_list(&GroupKind::of::<ClusterRoleBinding>(), None, Err(Unverified::Forbidden));
+    fn what_may_not_be_read_is_in_doubt_and_the_rest_still_counts() {
+        let subject = account("default", json!({}));
+        let mut inventory = Inventory::of([subject.clone(), pod(json!({}))]);
+        inventory.put_list(&GroupKind::of::<RoleBinding>(), None, Err(Unverified::Forbidden));
         let found = look_in(&[NAME], &subject, &inventory);
-        assert_eq!(codes(&found), ["DefaultAccountBound"]);
-        assert_eq!(found.report.doubts().len(), 1);
+        assert_eq!(codes(&found), ["DefaultAccountToken"]);
+        assert_eq!(found.report.doubtful().into_iter().collect::<Vec<_>>(), ["DefaultAccountBound"]);
+    }
+
+    #[test]
+    fn the_example_is_what_made_the_pod_and_stays_the_same() {
+        let mut value = pod(json!({})).value().clone();
+        value["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u"}]);
+        let found = look(&[NAME], &account("default", json!({})), &[Object::new(value).unwrap()]);
+        assert!(found.report.failures()[0].text.contains("StatefulSet.apps shop/db"));
     }
 }

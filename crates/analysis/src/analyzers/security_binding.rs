@@ -83,7 +83,10 @@ fn look(object: &Object, role: &RoleRef, subjects: &[Subject], view: &dyn View, 
                     name.to_owned(),
                 ));
             }
-            ("ServiceAccount", name) => account(object, subject.namespace.as_deref(), name, n, view, report),
+            ("ServiceAccount", name) => {
+                let namespace = subject.namespace.as_deref().or(object.namespace());
+                account(object, role, namespace, name, n, view, report);
+            }
             _ => {}
         }
     }
@@ -131,22 +134,31 @@ fn rules_of<R>(
 
 fn account(
     object: &Object,
+    role: &RoleRef,
     namespace: Option<&str>,
     name: &str,
     n: usize,
     view: &dyn View,
     report: &mut Report,
 ) {
+    let at = object.reference();
+    let path = format!(".subjects[{n}].name");
+    // Of its own namespace the account tells it: it knows of all bindings there.
+    if name == "default" && namespace != object.namespace() {
+        let text = format!(
+            "{at} gives {} {} to every pod of namespace {} that names no service account",
+            role.kind,
+            role.name,
+            namespace.unwrap_or_default()
+        );
+        let failure = Failure::new("BindingToDefaultAccount", Severity::Warning, text);
+        report.fail(failure.seen(&at, path.clone(), name.to_owned()));
+    }
     let code = "BindingAccountMissing";
-    let account = ObjectRef::of::<ServiceAccount>(namespace.or(object.namespace()), name);
+    let account = ObjectRef::of::<ServiceAccount>(namespace, name);
     if let Some(None) = report.known(code, &account, view.object(&account)) {
-        let at = object.reference();
         let text = format!("{at} gives rights to {account}, which does not exist: whoever makes it has them");
-        report.fail(Failure::new(code, Severity::Info, text).seen(
-            &at,
-            format!(".subjects[{n}].name"),
-            name.to_owned(),
-        ));
+        report.fail(Failure::new(code, Severity::Info, text).seen(&at, path, name.to_owned()));
     }
 }
 
@@ -263,6 +275,28 @@ mod tests {
         }
         let lost = look(&["Security"], &object(RBAC, "RoleBinding", "b", spec("Role", user())), &[]);
         assert_eq!(codes(&lost), ["BindingRoleMissing"]);
+    }
+
+    #[test]
+    fn a_binding_for_the_default_account_of_another_namespace_is_told() {
+        let default = |namespace: &str| {
+            let rest = json!({"metadata": {"namespace": namespace}});
+            object("v1", "ServiceAccount", "default", rest)
+        };
+        let subject =
+            |namespace: &str| json!({"kind": "ServiceAccount", "name": "default", "namespace": namespace});
+        let role = [
+            object(RBAC, "Role", "r", json!({})),
+            cluster_object(RBAC, "ClusterRole", "r", json!({})),
+            default("shop"),
+            default("bank"),
+        ];
+        let here = |namespace: &str| object(RBAC, "RoleBinding", "b", spec("Role", subject(namespace)));
+        let everywhere =
+            cluster_object(RBAC, "ClusterRoleBinding", "b", spec("ClusterRole", subject("shop")));
+        assert!(codes(&look(&["Security"], &here("shop"), &role)).is_empty(), "the account tells it");
+        assert_eq!(codes(&look(&["Security"], &here("bank"), &role)), ["BindingToDefaultAccount"]);
+        assert_eq!(codes(&look(&["Security"], &everywhere, &role)), ["BindingToDefaultAccount"]);
     }
 
     #[test]
