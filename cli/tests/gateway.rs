@@ -15,6 +15,11 @@ use std::{
     thread,
 };
 
+use asya_envelope::Naming;
+use asya_transport::{
+    Outcome, Outgoing, Queues, Transport,
+    local::{Local, LocalOptions},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::{Place, Up, lines, text, until};
@@ -443,4 +448,61 @@ fn what_is_no_gateway_or_none_at_all_is_told_with_the_next_step() {
     assert!(!out.contains(['\u{9b}', '\u{202e}']), "{out:?}");
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(line["description"], "\u{9b}31m");
+}
+
+/// Puts messages on the dead-letter queue of an actor that does not run.
+async fn die(place: &Place, actor: &str, reasons: &[&str]) {
+    let local = Local::open(&place.path().join(".asya/queue.db"), LocalOptions::default()).unwrap();
+    let queue = Naming::bare().queue(actor);
+    local.ensure(&queue).await.unwrap();
+    let mut consumer = local.consume(&queue, 1.try_into().unwrap()).await.unwrap();
+    for (number, reason) in reasons.iter().enumerate() {
+        let body =
+            json!({"id": format!("e{number}"), "route": {"actors": [actor], "current": 0}, "payload": 1});
+        let body = body.to_string().into();
+        local.publish(Outgoing { queue: queue.clone(), body }, None).await.unwrap();
+        let delivery = consumer.next().await.unwrap();
+        delivery.settle(Outcome::DeadLetter { reason: (*reason).to_owned() }).await.unwrap();
+    }
+}
+
+#[test]
+fn what_is_on_a_dead_letter_queue_is_listed_shown_replayed_and_dropped_through_the_gateway() {
+    let (place, _up, url) = start(&[]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(die(&place, "gone", &["poison: e0", "loop: e1", "loop: e2", ""]));
+    let at = |arguments: &[&str]| place.run(&[arguments, &["--gateway", &url]].concat());
+    let json = |arguments: &[&str], code| {
+        lines(told(&at(&[arguments, &["-o", "json"]].concat()), code).0.as_bytes())
+    };
+    let (list, _) = told(&at(&["dlq", "list", "gone"]), 0);
+    assert!(list.starts_with("SOURCE") && list.contains("moved it here by itself"), "{list}");
+    assert_eq!(json(&["dlq", "list", "gone", "--source", "store"], 0).len(), 0);
+    let letters = json(&["dlq", "list", "gone", "--source", "broker"], 0);
+    assert_eq!(letters.len(), 4);
+    let poison = letters.iter().find(|letter| letter["code"] == "poison").unwrap();
+    let id = poison["id"].as_str().unwrap();
+    let (shown, _) = told(&at(&["dlq", "show", id]), 0);
+    assert!(shown.contains("source:   broker\nenvelope: e0\n"), "{shown}");
+
+    let (_, error) = told(&at(&["dlq", "replay", id, "--payload", "2"]), 64);
+    assert!(error.contains("goes back as it is"), "{error}");
+    assert_eq!(json(&["dlq", "replay", id], 0)[0]["replayed"], 1);
+    // What is gone is no harm, and not what was asked for.
+    assert_eq!(json(&["dlq", "replay", id], 1)[0]["replayed"], 0);
+    // Without a word about the broker's, those of the store are meant.
+    assert_eq!(json(&["dlq", "drop", "gone", "--all"], 0)[0]["dropped"], 0);
+    let looping = ["dlq", "drop", "gone", "--all", "--source", "broker", "--code", "loop"];
+    assert_eq!(json(&looping, 0)[0]["dropped"], 2);
+    assert_eq!(json(&["dlq", "replay", "gone", "--all", "--source", "all"], 0)[0]["replayed"], 1);
+    assert_eq!(json(&["dlq", "list", "gone"], 0).len(), 0);
+    let (_, error) = told(&at(&["dlq", "list", "nobody"]), 0);
+    assert!(error.contains("note: the dead-letter queue of nobody cannot be looked at"), "{error}");
+
+    let (_, error) = told(&at(&["dlq", "list", "--source", "queue"]), 64);
+    assert!(error.contains("[possible values: store, broker, all]"), "{error}");
+    let (_, error) = told(&at(&["dlq", "drop", id, "--source", "broker"]), 64);
+    assert!(error.contains("--all"), "{error}");
+    let (_, error) = told(&place.run(&["dlq", "list", "gone", "--source", "broker"]), 64);
+    assert!(error.contains("--source chooses among the dead letters of a gateway"), "{error}");
 }

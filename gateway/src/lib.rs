@@ -12,6 +12,7 @@
 //! | [`rest`] | HTTP |
 //! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
 //! | [`dashboard`] | the page |
+//! | [`dead_queues`] | the brokers' own dead-letter queues |
 //! | [`outbox`] | publishes what the store holds to be published |
 //! | [`sweep`] | deadlines and retention |
 
@@ -20,6 +21,7 @@ pub mod app;
 pub mod args;
 pub mod auth;
 pub mod dashboard;
+pub mod dead_queues;
 pub mod mcp;
 pub mod metrics;
 pub mod outbox;

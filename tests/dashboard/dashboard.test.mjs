@@ -231,6 +231,45 @@ describe("failures", () => {
       assert.deepEqual(groups.map(({ actor }) => actor), ["ocr"]);
     }));
 
+  test("what is on the broker's dead-letter queue is looked at, put back and discarded", () =>
+    on("#/failures", async (page) => {
+      gateway.die("merge-03", [
+        ["from-broker", "poison: delivered 20 times"],
+        ["looping", "loop: published 999 times"],
+        [null, ""],
+      ]);
+      await page.locator(".group.on-broker", { hasText: "3" }).waitFor();
+      await page.locator(".group", { hasText: "asya-merge-03-dlq" }).click();
+      const letter = page.locator(".letter", { hasText: "from-broker" });
+      await letter.getByText("poison").waitFor();
+      assert.equal(await page.locator(".letter .source", { hasText: "broker" }).count(), 3);
+      await page.getByText("moved it here by itself").waitFor();
+      await page.shot("failures-broker-light");
+      await letter.getByRole("button", { name: "Replay…" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("The message").getByText('"from-broker"').first().waitFor();
+      assert.equal(await dialog.getByLabel("Payload, JSON").count(), 0);
+      await page.shot("replay-broker-light");
+      await dialog.getByRole("button", { name: "Put back" }).click();
+      await page.locator(".toast", { hasText: "1 message put back" }).waitFor();
+      await letter.waitFor({ state: "detached" });
+      const queued = async () => (await gateway.api("GET", "api/v1/actors")).actors.find(({ name }) => name === "merge-03");
+      await until("it is on its queue", async () => (await queued()).queued === 1);
+      await page.getByLabel("Choose all shown").check();
+      await page.getByRole("button", { name: "Discard 2…" }).click();
+      await dialog.getByLabel("Yes, delete").check();
+      await dialog.getByRole("button", { name: "Discard" }).click();
+      await page.locator(".toast", { hasText: "2 messages discarded" }).waitFor();
+      await page.getByRole("heading", { name: "Nothing fits" }).waitFor();
+      const { entries } = await gateway.api("GET", "api/v1/audit?limit=2");
+      assert.deepEqual(entries.map(({ action, detail }) => [action, detail.source, detail.actor]), [
+        ["delete", "broker", "merge-03"],
+        ["replay", "broker", "merge-03"],
+      ]);
+      await page.at("#/failures?source=broker&actor=nobody");
+      await page.getByRole("alert").getByText("the dead-letter queue of nobody cannot be looked at").waitFor();
+    }));
+
   test("everything is replayed or deleted only by somebody who says so twice", () =>
     on("#/failures", async (page) => {
       await page.getByRole("button", { name: /Replay all \d+…/ }).click();

@@ -34,13 +34,14 @@ export async function until(what, condition) {
 }
 
 export class Gateway {
+  /** With these tools: a list of them, or the text of a file. */
   static async start({ tools, envelopes = 0, env = {} }) {
     const gateway = new Gateway();
     gateway.folder = mkdtempSync(join(tmpdir(), "asya-dashboard-"));
     gateway.port = await freePort();
     gateway.url = `http://127.0.0.1:${gateway.port}/`;
     const at = (name) => join(gateway.folder, name);
-    if (tools.length > 0) writeFileSync(at("tools.yaml"), JSON.stringify({ tools }));
+    if (tools.length > 0) writeFileSync(at("tools.yaml"), typeof tools === "string" ? tools : JSON.stringify({ tools }));
     gateway.env = {
       PATH: process.env.PATH,
       ASYA_GATEWAY_BIND: "127.0.0.1",
@@ -97,6 +98,23 @@ export class Gateway {
   queue(actor) {
     const make = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('INSERT INTO queues (name) VALUES (?)', (sys.argv[2],)); d.commit()";
     run("python3", ["-c", make, join(this.folder, "queue.db"), `asya-${actor}`], process.env);
+  }
+
+  /** Messages on the dead-letter queue of an actor, with the reasons that its sidecar wrote; `null` is no envelope. */
+  die(actor, letters) {
+    const make = [
+      "import json, sqlite3, sys, time",
+      "d = sqlite3.connect(sys.argv[1]); queue = 'asya-' + sys.argv[2]",
+      "d.execute('INSERT OR IGNORE INTO queues (name) VALUES (?)', (queue,))",
+      "(row,) = d.execute('SELECT id FROM queues WHERE name = ?', (queue,)).fetchone()",
+      "for body, reason in json.loads(sys.argv[3]):",
+      "    id = d.execute('INSERT INTO bodies (body) VALUES (?)', (body.encode(),)).lastrowid",
+      "    d.execute('INSERT INTO dead VALUES (?, ?, ?, 0, ?)', (id, row, reason, time.time_ns() // 1000))",
+      "d.commit()",
+    ].join("\n");
+    const envelope = (id) => JSON.stringify({ id, route: { actors: [actor], current: 0 }, payload: { of: id } });
+    const rows = letters.map(([id, reason]) => [id === null ? "not even JSON" : envelope(id), reason]);
+    run("python3", ["-c", make, join(this.folder, "queue.db"), actor, JSON.stringify(rows)], process.env);
   }
 
   /** A sidecar's report. */

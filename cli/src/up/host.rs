@@ -99,6 +99,7 @@ impl Host {
             transport: broker.transport.clone(),
             name: broker.name,
             actors: Arc::new(Fleet { rows, naming: broker.naming.clone(), transport: broker.name }),
+            dead_letters: broker.dead.clone(),
         };
         let gateway = match run::start(settings, queues, stop.clone()).await {
             Ok(gateway) => gateway,

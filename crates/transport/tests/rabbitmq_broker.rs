@@ -7,11 +7,14 @@
 
 mod rabbitmq;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use asya_envelope::Queue;
 use asya_transport::{
-    DeadLetters, Outcome, Queues, Transport, TransportError, Unsettled,
+    DeadLetters, Outcome, Queues, Selection, Transport, TransportError, Unsettled,
     rabbitmq::{QueueType, Rabbitmq, RabbitmqConfig},
 };
 use futures::future::join_all;
@@ -361,5 +364,60 @@ async fn what_is_given_back_between_acknowledged_deliveries_is_not_acknowledged_
     let again = next(&mut consumer).await;
     assert_eq!(again.body.as_ref(), b"returned");
     done(again).await;
+    client.delete(&queue).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_or_a_replay_of_dead_letters_that_is_cut_off_loses_none() {
+    const COUNT: u64 = 2_000;
+    let Some(url) = server("ASYA_TEST_RABBITMQ_URL") else { return };
+    let client = connect(&url).await;
+    let queue = fresh_queue();
+    client.ensure(&queue).await.unwrap();
+    let dead = queue.dead_letter();
+    let (_connection, channel) = stranger(&url).await;
+    for n in 0..COUNT {
+        let (options, body) = (BasicPublishOptions::default(), n.to_string());
+        let properties = BasicProperties::default();
+        channel
+            .basic_publish("".into(), dead.as_str().into(), options, body.as_bytes(), properties)
+            .await
+            .unwrap();
+    }
+    eventually(SOON, "all are dead", async || client.depth(&queue).await.unwrap().dead == COUNT).await;
+    for replay in [false, true] {
+        let cable = Cable::lay(&url).await;
+        let cut_off = connect(&cable.url).await;
+        let worked = tokio::spawn({
+            let queue = queue.clone();
+            async move {
+                if replay {
+                    cut_off.replay(&queue, Selection::All).await.map(drop)
+                } else {
+                    cut_off.list(&queue, COUNT as usize).await.map(drop)
+                }
+            }
+        });
+        eventually(SOON, "it is under way", async || client.depth(&queue).await.unwrap().dead < COUNT).await;
+        cable.cut().await;
+        drop(tokio::time::timeout(SOON, worked).await);
+        eventually(SOON, "what was in hand is back", async || {
+            let depth = client.depth(&queue).await.unwrap();
+            depth.ready + depth.dead >= COUNT
+        })
+        .await;
+    }
+    let depth = client.depth(&queue).await.unwrap();
+    // Between the publisher's confirmation and the removal there is one at a time.
+    assert!(depth.ready + depth.dead <= COUNT + 1, "{depth:?}");
+    let left = client.list(&queue, 2 * COUNT as usize).await.unwrap();
+    let mut bodies: BTreeSet<_> = left.into_iter().map(|letter| letter.body).collect();
+    let mut consumer = consume(&client, &queue, 100).await;
+    for _ in 0..depth.ready {
+        let delivery = next(&mut consumer).await;
+        bodies.insert(delivery.body.clone());
+        done(delivery).await;
+    }
+    assert_eq!(bodies.len() as u64, COUNT);
     client.delete(&queue).await.unwrap();
 }

@@ -120,13 +120,14 @@ export interface Tool {
 
 export interface Letter {
   id: string;
-  envelope: string;
+  /** What is on a broker's queue need not be an envelope. */
+  envelope?: string;
   actor: string;
   code: string;
   error: string;
   attempts: number;
-  source: string;
-  since: string;
+  source: "store" | "broker";
+  since?: string;
   body?: Json;
   replayed_as?: string;
 }
@@ -141,6 +142,8 @@ export interface Group {
 }
 
 export interface LetterFilter {
+  /** Where they are; the store's are meant when nothing is said. */
+  source?: "broker";
   actor?: string;
   code?: string;
   q?: string;
@@ -157,6 +160,16 @@ export interface Replayed {
   refused: { id: string; reason: string }[];
   /** There are more that fit: the gateway replays a bounded number at a time. */
   more: boolean;
+  /** Of a broker's queues: those that were not there any more. */
+  gone?: number;
+  warnings?: string[];
+}
+
+export interface LetterPage {
+  letters: Letter[];
+  next?: string | null;
+  /** What of the broker's queues could not be looked at, and why. */
+  warnings?: string[];
 }
 
 export interface Sent {
@@ -236,7 +249,8 @@ export function url(path: string, query: Query = {}): string {
   return `${BASE}${path}${text && `?${text}`}`;
 }
 
-async function call<T>(method: string, path: string, query?: Query, body?: unknown, signal?: AbortSignal): Promise<T> {
+/** Of a broker's queues a 503 says that the broker is away, not the gateway: the caller tells. */
+async function call<T>(method: string, path: string, query?: Query, body?: unknown, signal?: AbortSignal, ofBroker = false): Promise<T> {
   const patience = AbortSignal.timeout(PATIENCE_MS);
   let response: Response;
   try {
@@ -258,7 +272,7 @@ async function call<T>(method: string, path: string, query?: Query, body?: unkno
   }
   if (!response.ok) {
     const problem = await problemOf(response);
-    told(problem);
+    if (!(ofBroker && response.status === 503)) told(problem);
     throw problem;
   }
   told(null);
@@ -296,13 +310,13 @@ export const api = {
   callTool: (name: string, args: Json) =>
     call<Sent>("POST", `/tools/${encodeURIComponent(name)}`, { wait: 0 }, { arguments: args }),
   letters: (filter: LetterFilter, after: string | undefined, limit: number, signal?: AbortSignal) =>
-    call<{ letters: Letter[]; next?: string | null }>("GET", "/dead-letters", { ...filter, after, limit }, undefined, signal),
+    call<LetterPage>("GET", "/dead-letters", { ...filter, after, limit }, undefined, signal),
   letter: (id: string, signal?: AbortSignal) =>
-    call<Letter>("GET", `/dead-letters/${encodeURIComponent(id)}`, {}, undefined, signal),
+    call<Letter>("GET", `/dead-letters/${encodeURIComponent(id)}`, {}, undefined, signal, id.startsWith("broker:")),
   groups: (signal?: AbortSignal) => call<{ groups: Group[] }>("GET", "/dead-letters/groups", {}, undefined, signal),
   replay: (chosen: Selection, edits: { payload?: Json; route?: string[] }) =>
     call<Replayed>("POST", "/dead-letters/replay", {}, { ...chosen, ...edits }),
-  discard: (chosen: Selection) => call<{ deleted: number }>("POST", "/dead-letters/delete", {}, chosen),
+  discard: (chosen: Selection) => call<{ deleted: number; warnings?: string[] }>("POST", "/dead-letters/delete", {}, chosen),
   audit: (after: string | undefined, limit: number, signal?: AbortSignal) =>
     call<{ entries: AuditEntry[]; next?: string | null }>("GET", "/audit", { after, limit }, undefined, signal),
 };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Schema } from "./api";
-import { draft, fields, readAll } from "./schema";
+import { draft, fields, readAll, within } from "./schema";
 
 const schema: Schema = {
   type: "object",
@@ -39,4 +39,11 @@ test("each wrong field is named by its path", () => {
   const { errors } = filled({ pages: "1.5", tags: "[", order: { weight: "heavy" } });
   expect(Object.keys(errors).sort()).toEqual(["order.id", "order.weight", "pages", "tags", "url"]);
   expect(filled({ url: "x", order: { id: "1" }, pages: "0" }).errors).toEqual({ pages: "is below 1" });
+});
+
+test("what is wrong inside a value that is typed as one text is said with its path", () => {
+  const errors = { "guests.0.name": "missing required parameter: guests.0.name", "guests.1.age": "\"old\" is not an integer", name: "is required" };
+  expect(within(errors, "guests")).toBe('missing required parameter: guests.0.name; guests.1.age: "old" is not an integer');
+  expect(within(errors, "guest")).toBeUndefined();
+  expect(within(errors, "name")).toBeUndefined();
 });

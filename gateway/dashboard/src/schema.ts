@@ -136,3 +136,10 @@ export function readAll(all: Field[], drafts: Record<string, Draft>): { value: R
   }
   return { value, errors };
 }
+
+/** What is wrong inside a value that is typed as one text: the gateway names it by its path, as in `guests.0.name`. */
+export function within(errors: Record<string, string>, path: string): string | undefined {
+  const inside = Object.entries(errors).filter(([name]) => name.startsWith(`${path}.`));
+  const said = inside.map(([name, reason]) => (reason.includes(name) ? reason : `${name}: ${reason}`));
+  return said.length > 0 ? said.join("; ") : undefined;
+}

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use asya_envelope::Naming;
 use asya_store::{EnvelopeStore, envelopes::Retention};
-use asya_transport::{Broker, Health, Transport, TransportError};
+use asya_transport::{Broker, DeadLetters, Health, Transport, TransportError};
 use futures::future::BoxFuture;
 use tokio::{
     sync::{oneshot, watch},
@@ -39,6 +39,8 @@ pub enum Queues {
         name: &'static str,
         /// What actors there are on it.
         actors: Arc<dyn Source>,
+        /// What nobody could handle there.
+        dead_letters: Arc<dyn DeadLetters>,
     },
 }
 
@@ -166,7 +168,7 @@ async fn connected(queues: Queues, metrics: &Metrics, late: &Late) -> Result<Con
             metrics.transport(name, false);
             // Nothing is received here, so that no handler's time is to be covered.
             let opened = broker.connect(Duration::ZERO, FIRST_PAUSE, |_| {}).await?;
-            late.found(opened.queues);
+            late.found(opened.queues, opened.dead_letters);
             Ok((opened.transport, name, opened.close))
         }
     }

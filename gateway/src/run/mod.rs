@@ -20,6 +20,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context;
 use asya_store::EnvelopeStore;
 use asya_telemetry::log;
+use asya_transport::DeadLetters;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     actors::{Depths, Routed, Source},
     app, args,
+    dead_queues::DeadQueues,
     metrics::Metrics,
     rest::guard::{Guard, Stopping},
     server,
@@ -187,16 +189,24 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
     background.watch(&service, metrics);
     background.sweep(&service, settings.retention);
     let late = Late::default();
-    let actors: Arc<dyn Source> = match &queues {
-        Queues::Open { actors, .. } => Arc::new(Routed::new(Arc::clone(actors), service.tool_changes())),
-        Queues::Connect(broker) => Arc::new(Depths::new(
-            service.tool_changes(),
-            Arc::new(late.clone()),
-            settings.naming.clone(),
-            broker.name(),
-            settings.rules.namespace.clone(),
-        )),
+    let (actors, dead): (Arc<dyn Source>, Arc<dyn DeadLetters>) = match &queues {
+        Queues::Open { actors, dead_letters, .. } => {
+            let actors = Routed::new(Arc::clone(actors), service.tool_changes());
+            (Arc::new(actors), Arc::clone(dead_letters))
+        }
+        Queues::Connect(broker) => {
+            let actors = Depths::new(
+                service.tool_changes(),
+                Arc::new(late.clone()),
+                settings.naming.clone(),
+                broker.name(),
+                settings.rules.namespace.clone(),
+            );
+            (Arc::new(actors), Arc::new(late.clone()))
+        }
     };
+    let dead = DeadQueues::new(dead, Arc::clone(&actors), settings.naming.clone());
+    let service = service.with_dead_queues(dead);
     background.publish(&service, queues, settings.naming.clone(), &guard.metrics, late);
     let export = spans::export(settings.otlp.as_deref());
     let parts = app::Parts {

@@ -7,6 +7,7 @@
 //! | `payloads` | large payloads, which are kept beside the queues |
 //! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
 //! | [`callback`] | what sidecars report |
+//! | [`queued`] | dead letters on the brokers' own queues |
 //! | [`hops`] | [`Hop`](hops::Hop): the actors that an envelope has been at |
 //! | [`error`] | [`Error`]: why a use case was refused |
 //!
@@ -18,6 +19,7 @@ pub mod error;
 pub mod hops;
 pub mod look;
 mod payloads;
+pub mod queued;
 pub mod send;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub use error::Error;
 
 use crate::{
     auth::{Principal, Role},
+    dead_queues::DeadQueues,
     tools::ToolSet,
 };
 
@@ -81,12 +84,13 @@ pub struct Service {
     store: EnvelopeStore,
     tools: watch::Receiver<Arc<ToolSet>>,
     rules: Arc<Rules>,
+    dead_queues: Option<Arc<DeadQueues>>,
 }
 
 impl Service {
     /// The use cases over a store, with these tools as they change.
     pub fn new(store: EnvelopeStore, tools: watch::Receiver<Arc<ToolSet>>, rules: Rules) -> Self {
-        Self { store, tools, rules: Arc::new(rules) }
+        Self { store, tools, rules: Arc::new(rules), dead_queues: None }
     }
 
     /// The store, for outbox and sweeps.

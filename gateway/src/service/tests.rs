@@ -27,7 +27,9 @@ use super::{
     send::{Draft, Edits, Extras},
 };
 use crate::{
+    actors::Depths,
     auth::{Principal, Role, Roles},
+    dead_queues::DeadQueues,
     outbox::Outbox,
     tools::{ToolSet, config::File, tool::assemble},
 };
@@ -36,7 +38,7 @@ const TRUSTED: Reporter = Reporter { namespace: None };
 
 pub(crate) struct World {
     pub(crate) service: Service,
-    transport: Arc<Local>,
+    pub(crate) transport: Arc<Local>,
     _folder: TempDir,
 }
 
@@ -60,7 +62,11 @@ fn world_on(store: EnvelopeStore, folder: TempDir) -> World {
     let (_, tools) = watch::channel(Arc::new(tools));
     let rules = Rules { namespace: Some("team".to_owned()), ..Rules::default() };
     let transport = Local::open(&folder.path().join("queue.db"), LocalOptions::default()).unwrap();
-    World { service: Service::new(store, tools, rules), transport, _folder: folder }
+    let (naming, namespace) = (Naming::bare(), rules.namespace.clone());
+    let actors = Depths::new(tools.clone(), transport.clone(), naming.clone(), "local", namespace);
+    let service = Service::new(store, tools, rules);
+    let service = service.with_dead_queues(DeadQueues::new(transport.clone(), Arc::new(actors), naming));
+    World { service, transport, _folder: folder }
 }
 
 impl World {

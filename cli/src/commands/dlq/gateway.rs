@@ -9,7 +9,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::{Dlq, Fitting, Selected};
+use super::{Dlq, Fitting, Selected, Source};
 use crate::{
     args::Common,
     commands::send::input,
@@ -18,7 +18,7 @@ use crate::{
         Client, GatewayError,
         client::{query, segment, verbatim},
     },
-    output::{Output, json_line, print, safe, short, table},
+    output::{Output, json_line, note, print, safe, short, table},
 };
 
 /// Longest page that gateways give.
@@ -30,17 +30,20 @@ const SHOWN: usize = 80;
 struct Page {
     letters: Vec<Box<RawValue>>,
     next: Option<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Letter {
     id: String,
-    envelope: String,
+    source: String,
+    envelope: Option<String>,
     actor: String,
     code: String,
     error: String,
     attempts: u32,
-    since: String,
+    since: Option<String>,
     replayed_as: Option<String>,
     body: Option<Box<RawValue>>,
 }
@@ -62,9 +65,12 @@ struct Group {
 
 #[derive(Deserialize)]
 struct Replayed {
+    replayed: u64,
     ids: Vec<String>,
     refused: Vec<Refused>,
     more: bool,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,12 +82,16 @@ struct Refused {
 #[derive(Deserialize)]
 struct Deleted {
     deleted: u64,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 pub(super) async fn run(what: Dlq, common: &Common, client: &Client) -> anyhow::Result<u8> {
     match what {
-        Dlq::List { actor, limit, replayed, fitting, gateway: _ } => {
-            list(common, client, &fitting.members(actor)?, limit, replayed).await
+        Dlq::List { actor, limit, replayed, source, fitting, gateway: _ } => {
+            let mut fitting = fitting.members(actor)?;
+            fitting.insert("source".to_owned(), source.unwrap_or(Source::All).name().into());
+            list(common, client, &fitting, limit, replayed).await
         }
         Dlq::Groups { .. } => groups(common, client).await,
         Dlq::Show { letter, gateway: _ } => {
@@ -111,10 +121,11 @@ pub(super) async fn run(what: Dlq, common: &Common, client: &Client) -> anyhow::
             let body = selected.of_gateway()?;
             let done: Deleted =
                 client.post("/api/v1/dead-letters/delete", &body).await.map_err(GatewayError::told)?;
-            let Deleted { deleted } = done;
+            let Deleted { deleted, warnings } = done;
+            warn(common, &warnings);
             common.output.line(&json!({"dropped": deleted}), || format!("dropped {deleted}"));
             let missing = !selected.all && deleted < selected.names.len() as u64;
-            Ok(if missing { exit::FAILED } else { exit::OK })
+            Ok(if missing || !warnings.is_empty() { exit::FAILED } else { exit::OK })
         }
     }
 }
@@ -152,7 +163,11 @@ impl Selected {
             [actor] => Some(actor.clone()),
             _ => return Err(misconfigured("either ids or --all says which dead letters are meant")),
         };
-        Ok(Map::from_iter([("filter".to_owned(), self.fitting.members(actor)?.into())]))
+        let mut fitting = self.fitting.members(actor)?;
+        if let Some(source) = self.source {
+            fitting.insert("source".to_owned(), source.name().into());
+        }
+        Ok(Map::from_iter([("filter".to_owned(), fitting.into())]))
     }
 }
 
@@ -180,6 +195,7 @@ async fn list(
     replayed: bool,
 ) -> anyhow::Result<u8> {
     let (mut rows, mut left, mut after) = (Vec::new(), limit, None::<String>);
+    let (mut unseen, mut more) = (false, false);
     while left > 0 {
         let page = left.min(PAGE).to_string();
         let mut pairs: Vec<_> = fitting.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -187,30 +203,40 @@ async fn list(
         pairs.push(("replayed", replayed.then_some("true")));
         let path = format!("/api/v1/dead-letters{}", query(&pairs));
         let page: Page = client.get(&path).await.map_err(GatewayError::told)?;
-        left = left.saturating_sub(page.letters.len());
-        for raw in &page.letters {
+        warn(common, &page.warnings);
+        unseen |= !page.warnings.is_empty();
+        // Those of the brokers' queues come beside a page of the store.
+        let shown = page.letters.len().min(left);
+        let cut = shown < page.letters.len();
+        left -= shown;
+        for raw in &page.letters[..shown] {
             if common.output == Output::Json {
                 print(&verbatim(raw));
                 continue;
             }
             let letter: Letter = serde_json::from_str(raw.get())?;
             let reason = format!("{}: {}", letter.code, letter.error);
-            let cells = [letter.actor, letter.id, letter.envelope, letter.attempts.to_string(), letter.since];
+            let (envelope, since) = (letter.envelope.unwrap_or_default(), letter.since.unwrap_or_default());
+            let cells =
+                [letter.source, letter.actor, letter.id, envelope, letter.attempts.to_string(), since];
             let cells = cells.iter().map(|cell| safe(cell).into_owned());
             rows.push(cells.chain([safe(&short(&reason, SHOWN)).into_owned()]).collect());
         }
         after = page.next;
+        more = cut || after.is_some();
         if after.is_none() || page.letters.is_empty() {
             break;
         }
     }
     if common.output == Output::Human {
-        if rows.is_empty() {
-            eprintln!("no dead letters");
+        if !rows.is_empty() {
+            print(&table(&["SOURCE", "ACTOR", "ID", "ENVELOPE", "ATTEMPTS", "SINCE", "REASON"], &rows));
+        } else if unseen {
+            eprintln!("no dead letters where they could be looked for");
         } else {
-            print(&table(&["ACTOR", "ID", "ENVELOPE", "ATTEMPTS", "SINCE", "REASON"], &rows));
+            eprintln!("no dead letters");
         }
-        if after.is_some() {
+        if more {
             eprintln!("there are more: --limit");
         }
     }
@@ -253,13 +279,15 @@ async fn show(common: &Common, client: &Client, id: &str) -> anyhow::Result<u8> 
         return Ok(exit::OK);
     }
     let letter: Letter = serde_json::from_str(raw.get())?;
+    let unknown = || "not known".to_owned();
+    let (envelope, since) = (letter.envelope.unwrap_or_else(unknown), letter.since.unwrap_or_else(unknown));
     let replayed = letter.replayed_as.map_or_else(String::new, |id| format!("\nreplayed: {id}"));
     let body = letter
         .body
         .map_or_else(|| "who asks may not see what was in it".to_owned(), |body| json_line(body.get()));
     let text = format!(
-        "dead letter {} of {}\nenvelope: {}\ncode:     {}\nreason:   {}\nattempts: {}\nsince:    {}{replayed}\n\n{body}",
-        letter.id, letter.actor, letter.envelope, letter.code, letter.error, letter.attempts, letter.since
+        "dead letter {} of {}\nsource:   {}\nenvelope: {envelope}\ncode:     {}\nreason:   {}\nattempts: {}\nsince:    {since}{replayed}\n\n{body}",
+        letter.id, letter.actor, letter.source, letter.code, letter.error, letter.attempts
     );
     print(&safe(&text));
     Ok(exit::OK)
@@ -272,32 +300,38 @@ async fn replay(
     selected: &Selected,
     body: &BTreeMap<String, Box<RawValue>>,
 ) -> anyhow::Result<u8> {
-    let (mut ids, mut refused) = (Vec::new(), BTreeMap::new());
+    let (mut replayed, mut ids, mut refused, mut unsure) = (0, Vec::new(), BTreeMap::new(), false);
     loop {
         let done = client.post("/api/v1/dead-letters/replay", body).await;
         let done: Replayed = done.map_err(|error| {
-            let before = if ids.is_empty() {
-                String::new()
-            } else {
-                format!("{} were replayed before it: ", ids.len())
-            };
+            let before =
+                if replayed == 0 { String::new() } else { format!("{replayed} were replayed before it: ") };
             error.told().context(format!("{before}replaying"))
         })?;
-        let sent = done.ids.len();
+        replayed += done.replayed;
         ids.extend(done.ids);
         refused.extend(done.refused.into_iter().map(|refused| (refused.id, refused.reason)));
+        warn(common, &done.warnings);
+        unsure |= !done.warnings.is_empty();
         // What is refused stays, and would be refused again.
-        if !done.more || sent == 0 || !selected.all {
+        if !done.more || done.replayed == 0 || !selected.all {
             break;
         }
     }
-    let line = json!({"replayed": ids.len(), "ids": ids, "refused": refused});
+    let line = json!({"replayed": replayed, "ids": ids, "refused": refused});
     common.output.line(&line, || {
-        let mut lines = vec![format!("replayed {}", ids.len())];
+        let mut lines = vec![format!("replayed {replayed}")];
         lines.extend(ids.iter().map(|id| format!("  as {id}")));
         lines.extend(refused.iter().map(|(id, reason)| format!("  not {id}: {reason}")));
         safe(&lines.join("\n")).into_owned()
     });
-    let missing = !selected.all && ids.len() < selected.names.len();
-    Ok(if missing || !refused.is_empty() { exit::FAILED } else { exit::OK })
+    let missing = !selected.all && replayed < selected.names.len() as u64;
+    Ok(if missing || unsure || !refused.is_empty() { exit::FAILED } else { exit::OK })
+}
+
+/// Says what a gateway could not do on the brokers' queues.
+fn warn(common: &Common, warnings: &[String]) {
+    for warning in warnings {
+        note(common.output, &safe(warning));
+    }
 }

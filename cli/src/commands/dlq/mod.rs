@@ -3,7 +3,7 @@
 mod gateway;
 mod queues;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
     args::Common,
@@ -16,13 +16,14 @@ const LISTED: usize = 100;
 
 /// Look after dead letters: messages that nobody could handle
 ///
-/// Those of the queues, or those of a gateway, where error-end puts what failed: with --gateway, ASYA_GATEWAY or a profile.
+/// Those of the queues, or those of a gateway: with --gateway, ASYA_GATEWAY or a profile. A gateway has what error-end stored,
+/// and looks at the brokers' own dead-letter queues.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples, queues:\n  asya dlq list\n  asya dlq show ocr 17\n  asya dlq replay ocr --all\n  asya dlq drop ocr 17 18\n\n\
     Examples, a gateway:\n  asya dlq groups --gateway http://127.0.0.1:8089\n  asya dlq list ocr --code timeout --since 1h --profile prod\n  \
     asya dlq show ID\n  asya dlq replay ID --payload @mended.json --route split,ocr\n  asya dlq replay ocr --all --code timeout\n  \
-    asya dlq drop ID ID"
+    asya dlq replay ocr --all --source broker\n  asya dlq drop ID ID"
 )]
 pub(crate) enum Dlq {
     /// List dead letters; oldest first, of a gateway newest first
@@ -35,6 +36,9 @@ pub(crate) enum Dlq {
         /// Of a gateway: those too that have been replayed
         #[arg(long)]
         replayed: bool,
+        /// Of a gateway: where they are [default: all]
+        #[arg(long, value_name = "PLACE")]
+        source: Option<Source>,
         #[command(flatten)]
         fitting: Fitting,
         #[command(flatten)]
@@ -85,8 +89,33 @@ pub(crate) struct Selected {
     /// All of the actor; of a gateway all that fit
     #[arg(long)]
     all: bool,
+    /// Of a gateway, with --all: where they are [default: store]
+    #[arg(long, value_name = "PLACE", requires = "all")]
+    source: Option<Source>,
     #[command(flatten)]
     fitting: Fitting,
+}
+
+/// Where a gateway looks for dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Source {
+    /// In its store, where error-end puts them
+    Store,
+    /// On the broker's own dead-letter queues
+    Broker,
+    /// In both
+    All,
+}
+
+impl Source {
+    /// As the gateway calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Broker => "broker",
+            Self::All => "all",
+        }
+    }
 }
 
 /// What dead letters of a gateway have to fulfil.

@@ -4,7 +4,7 @@ use asya_envelope::{Queue, envelope::salvage_id};
 use asya_transport::{DeadLetter, Selection};
 use serde_json::{Value, json};
 
-use super::{Dlq, Selected, gateway_only};
+use super::{Dlq, Selected, Source, gateway_only};
 use crate::{
     args::Common,
     broker::Broker,
@@ -14,8 +14,9 @@ use crate::{
 
 pub(super) async fn run(what: Dlq, common: &Common) -> anyhow::Result<u8> {
     match what {
-        Dlq::List { actor, limit, replayed, fitting, gateway: _ } => {
+        Dlq::List { actor, limit, replayed, source, fitting, gateway: _ } => {
             fitting.nothing()?;
+            no_source(source)?;
             if replayed {
                 return Err(gateway_only("--replayed chooses"));
             }
@@ -69,6 +70,7 @@ impl Selected {
     /// The actor, and which of its letters.
     fn of_queue(&self) -> anyhow::Result<(&str, Selection)> {
         self.fitting.nothing()?;
+        no_source(self.source)?;
         let Some((actor, ids)) = self.names.split_first() else {
             return Err(misconfigured("--all needs the actor whose dead letters are meant"));
         };
@@ -81,6 +83,11 @@ impl Selected {
             ))),
         }
     }
+}
+
+/// Queues are one place.
+fn no_source(source: Option<Source>) -> anyhow::Result<()> {
+    if source.is_some() { Err(gateway_only("--source chooses")) } else { Ok(()) }
 }
 
 fn settled(common: &Common, selected: &Selected, verb: &str, count: u64) -> anyhow::Result<u8> {

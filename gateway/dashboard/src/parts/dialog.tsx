@@ -85,6 +85,8 @@ export function Act(props: {
 /** A failure as one text for a person. */
 export function message(problem: unknown): string {
   if (!(problem instanceof Problem)) return problem instanceof Error ? problem.message : String(problem);
-  const fields = problem.fields.map(({ field, reason }) => (field ? `${field}: ${reason}` : reason)).join("; ");
-  return fields && !problem.message.includes(fields) ? `${problem.message} (${fields})` : problem.message;
+  // What the sentence says already is not said twice.
+  const news = problem.fields.filter(({ reason }) => !problem.message.includes(reason));
+  const fields = news.map(({ field, reason }) => (field && !reason.includes(field) ? `${field}: ${reason}` : reason)).join("; ");
+  return fields ? `${problem.message} (${fields})` : problem.message;
 }

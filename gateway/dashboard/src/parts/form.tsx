@@ -1,6 +1,6 @@
 // A form made of fields: one control per kind, with its description and what is wrong with it.
 
-import type { Draft, Field } from "../schema";
+import { within, type Draft, type Field } from "../schema";
 
 interface Props {
   field: Field;
@@ -13,7 +13,7 @@ interface Props {
 export function FieldInput(props: Props) {
   const { field, path, value, errors, onChange } = props;
   const id = `field-${path}`;
-  const error = errors[path];
+  const error = errors[path] ?? (field.kind === "json" ? within(errors, path) : undefined);
   if (field.kind === "object") {
     const members = typeof value === "object" ? value : {};
     return (

@@ -1,11 +1,13 @@
-// Sending dead letters again, with or without changes, and discarding them. Both ask first.
+// Sending dead letters again, with or without changes, and discarding them. Both ask first. What is on a broker's queue
+// goes back as it is.
 
 import { useEffect, useState } from "preact/hooks";
-import { api, may, type Letter, type LetterFilter, type Replayed, type Selection } from "../api";
+import { api, may, type Json, type Letter, type LetterFilter, type Replayed, type Selection } from "../api";
 import { plural, shortId } from "../format";
 import { useSession } from "../live";
 import { Act, message } from "../parts/dialog";
 import { EditFields, readEdits, type Edits } from "../parts/edit";
+import { JsonBox } from "../parts/json";
 import { say } from "../parts/toast";
 import { original } from "../letter";
 import { link } from "../router";
@@ -23,12 +25,19 @@ function selection(target: Target): Selection {
   return "ids" in target ? { ids: target.ids } : { filter: target.filter };
 }
 
+/** Whether it is on the broker's own queues. A list has letters of one place. */
+function onBroker(target: Target): boolean {
+  if ("letter" in target) return target.letter.source === "broker";
+  return "ids" in target ? target.ids.some((id) => id.startsWith("broker:")) : target.filter.source === "broker";
+}
+
 function named(target: Target): string {
-  if ("letter" in target) return shortId(target.letter.envelope);
-  if ("ids" in target) return plural(target.ids.length, "failure");
+  const what = onBroker(target) ? "message" : "failure";
+  if ("letter" in target) return target.letter.envelope ? shortId(target.letter.envelope) : "a message that is no envelope";
+  if ("ids" in target) return plural(target.ids.length, what);
   const words = [target.filter.actor && `of ${target.filter.actor}`, target.filter.code, target.filter.q && `with “${target.filter.q}”`];
   const which = words.filter(Boolean).join(", ");
-  const many = target.total === null ? "all failures" : plural(target.total, "failure");
+  const many = target.total === null ? `all ${what}s` : plural(target.total, what);
   return which ? `${many} ${which}` : target.total === null ? many : `all ${many}`;
 }
 
@@ -41,7 +50,10 @@ interface Props {
 export function Replay({ target, onClose, onDone }: Props) {
   const { info } = useSession();
   const one = "letter" in target ? target.letter : null;
-  const editable = may(info, "payload");
+  const broker = onBroker(target);
+  const seen = may(info, "payload");
+  const editable = seen && !broker;
+  const [body, setBody] = useState<Json | undefined>(undefined);
   const [edits, setEdits] = useState<Edits>({ route: "", payload: "" });
   const [before, setBefore] = useState<Edits | null>(one && editable ? null : edits);
   const [note, setNote] = useState("");
@@ -49,11 +61,12 @@ export function Replay({ target, onClose, onDone }: Props) {
   const [done, setDone] = useState<Replayed | null>(null);
 
   useEffect(() => {
-    if (!one || !editable) return;
+    if (!one || !seen) return;
     const controller = new AbortController();
     api
       .letter(one.id, controller.signal)
       .then((letter) => {
+        if (broker) return setBody(letter.body);
         const first = original(letter.body);
         const found = {
           route: first?.route.join(", ") ?? "",
@@ -85,11 +98,17 @@ export function Replay({ target, onClose, onDone }: Props) {
       sum.replayed += part.replayed;
       sum.ids.push(...part.ids);
       sum.refused.push(...part.refused);
+      sum.gone = (sum.gone ?? 0) + (part.gone ?? 0);
+      sum.warnings = [...(sum.warnings ?? []), ...(part.warnings ?? [])];
       if (!part.more || part.replayed === 0 || !("filter" in target)) break;
     }
     onDone();
-    if (sum.refused.length > 0) return setDone(sum);
+    if (sum.refused.length > 0 || sum.gone || sum.warnings?.length) return setDone(sum);
     const [id] = sum.ids;
+    if (broker) {
+      say(`${plural(sum.replayed, "message")} put back`, one?.envelope ? link("envelopes", one.envelope) : undefined);
+      return onClose();
+    }
     say(`${plural(sum.replayed, "envelope")} sent again`, sum.ids.length === 1 && id ? link("envelopes", id) : link("envelopes"));
     onClose();
   };
@@ -98,8 +117,15 @@ export function Replay({ target, onClose, onDone }: Props) {
     return (
       <Act title="Replay" action="Close" run={async () => onClose()} onClose={onClose}>
         <p>
-          {plural(done.replayed, "envelope")} sent again, {plural(done.refused.length, "failure")} refused:
+          {broker ? `${plural(done.replayed, "message")} put back` : `${plural(done.replayed, "envelope")} sent again`}
+          {done.gone ? `, ${plural(done.gone, "message")} not there any more` : ""}
+          {done.refused.length > 0 ? `, ${plural(done.refused.length, "failure")} refused:` : "."}
         </p>
+        {(done.warnings ?? []).map((warning) => (
+          <p key={warning} class="problem" role="alert">
+            {warning}
+          </p>
+        ))}
         <ul class="refused">
           {done.refused.slice(0, 20).map(({ id, reason }) => (
             <li key={id}>
@@ -112,13 +138,18 @@ export function Replay({ target, onClose, onDone }: Props) {
   return (
     <Act
       title={`Replay ${named(target)}`}
-      action={"filter" in target || "ids" in target ? "Replay" : "Send again"}
+      action={"filter" in target || "ids" in target ? "Replay" : broker ? "Put back" : "Send again"}
       wide={one !== null}
       disabled={wrong}
       run={run}
       onClose={onClose}
     >
-      {one ? (
+      {broker ? (
+        <p class="failed-why">
+          {one ? "It goes" : "Each goes"} back to the queue that it was on, as it is, with fresh counters, and leaves the dead-letter queue when the
+          broker has confirmed that: none is lost. A replay that is cut off may send one twice.
+        </p>
+      ) : one ? (
         <p class="failed-why">
           Failed at <b>{one.actor}</b> with <span class="code">{one.code}</span> after {plural(one.attempts, "run")}. It is sent again as a new
           envelope, from the actor where it failed on{otherRoute ? ", along the new route" : ""}.
@@ -127,7 +158,9 @@ export function Replay({ target, onClose, onDone }: Props) {
         <p>Each is sent again as a new envelope, from the actor where it failed on, with the payload that it had there.</p>
       )}
       {note && <p class="problem">{note}</p>}
-      {one ? (
+      {broker ? (
+        body !== undefined && <JsonBox name="The message" value={body} />
+      ) : one ? (
         editable ? (
           <EditFields edits={edits} onChange={setEdits} />
         ) : (
@@ -143,7 +176,7 @@ export function Replay({ target, onClose, onDone }: Props) {
       {everything && (
         <label class="check">
           <input type="checkbox" checked={sure} onChange={(event) => setSure(event.currentTarget.checked)} />
-          Yes, every failure of every actor
+          Yes, every {broker ? "message" : "failure"} of every actor
         </label>
       )}
     </Act>
@@ -160,8 +193,8 @@ export function Discard({ target, onClose, onDone }: Props) {
       disabled={!sure}
       onClose={onClose}
       run={async () => {
-        const { deleted } = await api.discard(selection(target));
-        say(`${plural(deleted, "failure")} discarded`);
+        const { deleted, warnings } = await api.discard(selection(target));
+        say([`${plural(deleted, onBroker(target) ? "message" : "failure")} discarded`, ...(warnings ?? [])].join("; "));
         onDone();
         onClose();
       }}

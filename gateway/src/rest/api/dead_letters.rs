@@ -1,7 +1,6 @@
 //! Dead letters: what failed: list, group, replay, delete.
 
-use asya_envelope::Raw;
-use asya_store::envelopes::{self as stored, DeadFilter};
+use asya_store::envelopes::DeadFilter;
 use axum::{Json, extract::State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,105 +11,30 @@ use super::{
     Api, Refusal,
     envelope::{Route, raw},
     input::{Body, Name, Object, Query, Who, present},
+    letter::{DeadLetter, Places, WholeLetter},
     page::{self, Limit, Place},
     refusal::{Any, Known, Taking},
 };
 use crate::{
-    rest::wire::verbatim,
+    dead_queues::{Act, Key},
     service::{
         change::{MAX_REPLAYS, Replayed},
+        queued::{Chosen as Queued, Done},
         send::Edits,
     },
 };
 
-/// Where a dead letter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Source {
-    /// In the gateway's store, where `error-end` puts it.
-    Store,
-}
-
-/// What failed. What is not known is missing.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DeadLetter {
-    /// Its key.
-    id: String,
-    /// Where it is.
-    source: Source,
-    /// The envelope that failed.
-    envelope: String,
-    /// The actor it failed at.
-    actor: String,
-    /// Why, as a code.
-    #[schema(example = "processing_error")]
-    code: String,
-    /// Why, for a person.
-    error: String,
-    /// Runs of the handler that were tried.
-    attempts: u32,
-    /// What the classification said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
-    detail: Option<Box<RawValue>>,
-    /// When it was stored.
-    #[schema(value_type = String, format = DateTime)]
-    since: Timestamp,
-    /// The envelope that was sent in its stead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replayed_as: Option<String>,
-    /// When it was replayed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    replayed: Option<Timestamp>,
-}
-
-impl From<stored::DeadLetter> for DeadLetter {
-    fn from(letter: stored::DeadLetter) -> Self {
-        Self {
-            id: letter.id,
-            source: Source::Store,
-            envelope: letter.envelope,
-            actor: letter.actor,
-            code: letter.code,
-            error: letter.error,
-            attempts: letter.attempts,
-            detail: verbatim(letter.detail),
-            since: letter.since,
-            replayed_as: letter.replayed_as,
-            replayed: letter.replayed,
-        }
-    }
-}
-
-/// A dead letter with what was in it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct WholeLetter {
-    /// What lists show too.
-    #[serde(flatten)]
-    letter: DeadLetter,
-    /// The error envelope; a text if it is no JSON. For those who may see contents.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
-    body: Option<Box<RawValue>>,
-}
-
-impl From<stored::DeadLetter> for WholeLetter {
-    fn from(mut letter: stored::DeadLetter) -> Self {
-        let body = std::mem::take(&mut letter.body);
-        let text = || Raw::of(&String::from_utf8_lossy(&body));
-        let shown = (!body.is_empty()).then(|| Raw::parse(body.clone()).unwrap_or_else(|_| text()));
-        Self { letter: letter.into(), body: verbatim(shown) }
-    }
-}
-
 /// A page of dead letters, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LetterPage {
-    /// The letters, without what was in them.
+    /// The letters, without what was in them. Those of the brokers' queues come first, all on the first page: of a queue
+    /// the oldest 200 at most, and `limit` in all, beside as many of the store.
     letters: Vec<DeadLetter>,
-    /// What `after` of the next page is; `null` on the last one.
+    /// What `after` of the next page is; `null` on the last one. The brokers' queues have no pages.
     next: Option<String>,
+    /// What could not be looked at on the brokers' queues, and why; what is there and not listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Which dead letters: those that fulfil all of it.
@@ -126,9 +50,10 @@ pub(super) struct Wanted {
     q: Option<String>,
     /// Of this envelope.
     envelope: Option<String>,
-    /// Where it is.
-    #[param(inline)]
-    source: Option<Source>,
+    /// Where it is. Without `actor`, only those of the brokers' queues are looked at that are not known to be empty.
+    #[serde(default)]
+    #[param(inline, value_type = Option<Places>, default = "store")]
+    source: Places,
     /// Stored at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
@@ -148,7 +73,8 @@ pub(super) struct Wanted {
     limit: Limit,
 }
 
-/// List dead letters, newest first.
+/// List dead letters, newest first. With `source` `broker` or `all` the messages on the brokers' own dead-letter queues too:
+/// they are looked at and stay, which costs something on SQS (docs/api.md). Brokers that cannot be looked at are `warnings`.
 #[utoipa::path(get, path = "/dead-letters", operation_id = "listDeadLetters", tag = "dead letters", params(Wanted),
     responses((status = 200, description = "A page", body = LetterPage), Any))]
 pub(super) async fn list(
@@ -157,14 +83,22 @@ pub(super) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<LetterPage>, Refusal> {
     let Wanted { actor, code, q, envelope, source, since, until, replayed, after, limit } = wanted;
-    // The only place that is listed here.
-    let Source::Store = source.unwrap_or(Source::Store);
     let filter = DeadFilter { ids: Vec::new(), envelope, actor, code, text: q, from: since, until, replayed };
-    let page = api.service.dead_letters(&who, &filter, after.map(|place| place.0).as_ref(), limit.0).await?;
-    Ok(Json(LetterPage {
-        letters: page.letters.into_iter().map(DeadLetter::from).collect(),
-        next: page.next.as_ref().map(page::encoded),
-    }))
+    let mut answer = LetterPage { letters: Vec::new(), next: None, warnings: Vec::new() };
+    if source.broker() && after.is_none() {
+        let found = api.service.queued_letters(&who, &filter, limit.0).await?;
+        answer.letters.extend(found.letters.into_iter().map(DeadLetter::from));
+        answer.warnings = found.warnings;
+    } else if !source.store() {
+        return Err(Refusal::field("after", "the brokers' dead-letter queues have no pages"));
+    }
+    if source.store() {
+        let after = after.map(|place| place.0);
+        let page = api.service.dead_letters(&who, &filter, after.as_ref(), limit.0).await?;
+        answer.letters.extend(page.letters.into_iter().map(DeadLetter::from));
+        answer.next = page.next.as_ref().map(page::encoded);
+    }
+    Ok(Json(answer))
 }
 
 /// Failures of one actor with one code.
@@ -209,7 +143,8 @@ pub(super) async fn groups(State(api): State<Api>, Who(who): Who) -> Result<Json
     Ok(Json(Groups { groups: groups.collect() }))
 }
 
-/// Look at a dead letter. What was in it needs the role `payload`.
+/// Look at a dead letter, in the store or, by `broker:ACTOR:ID`, on a broker's queue, where it stays. What was in it needs
+/// the role `payload`.
 #[utoipa::path(get, path = "/dead-letters/{id}", operation_id = "getDeadLetter", tag = "dead letters",
     params(("id" = String, Path, description = "The letter")),
     responses((status = 200, description = "The letter", body = WholeLetter), Known))]
@@ -218,7 +153,10 @@ pub(super) async fn get(
     Who(who): Who,
     Name(id): Name,
 ) -> Result<Json<WholeLetter>, Refusal> {
-    Ok(Json(api.service.dead_letter(&who, &id).await?.into()))
+    Ok(Json(match Key::parse(&id) {
+        Some(key) => api.service.queued_letter(&who, &key).await?.into(),
+        None => api.service.dead_letter(&who, &id).await?.into(),
+    }))
 }
 
 /// Which dead letters are meant: these, or all that fit.
@@ -257,6 +195,11 @@ pub(super) struct Replay {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fitting {
+    /// Where they are. Of the brokers' queues all are meant that are there when it begins, if nothing but `source` and
+    /// `actor` is said; else those that fit among the oldest 200 of each.
+    #[serde(default)]
+    #[schema(value_type = Option<Places>, default = "store")]
+    source: Places,
     /// Failed at this actor.
     actor: Option<String>,
     /// With this code.
@@ -273,15 +216,29 @@ pub(super) struct Fitting {
     until: Option<Timestamp>,
 }
 
+/// Which letters are meant, by where they are.
+struct Meant {
+    stored: Option<DeadFilter>,
+    queued: Option<Queued>,
+}
+
 /// Nothing is done to letters that nobody named.
-fn chosen(ids: Option<Vec<String>>, filter: Option<Object<Fitting>>) -> Result<DeadFilter, Refusal> {
+fn chosen(ids: Option<Vec<String>>, filter: Option<Object<Fitting>>) -> Result<Meant, Refusal> {
     match (ids, filter) {
         (Some(ids), None) if (1..=MAX_REPLAYS).contains(&ids.len()) => {
-            Ok(DeadFilter { ids, ..DeadFilter::default() })
+            let keys: Vec<_> = ids.iter().filter_map(|id| Key::parse(id)).collect();
+            let ids: Vec<_> = ids.into_iter().filter(|id| Key::parse(id).is_none()).collect();
+            Ok(Meant {
+                stored: (!ids.is_empty()).then(|| DeadFilter { ids, ..DeadFilter::default() }),
+                queued: (!keys.is_empty()).then_some(Queued::Keys(keys)),
+            })
         }
         (Some(_), None) => Err(Refusal::field("ids", format!("1 to {MAX_REPLAYS} ids are taken"))),
-        (None, Some(Object(Fitting { actor, code, q, envelope, since, until }))) => {
-            Ok(DeadFilter { envelope, actor, code, text: q, from: since, until, ..DeadFilter::default() })
+        (None, Some(Object(Fitting { source, actor, code, q, envelope, since, until }))) => {
+            let filter =
+                DeadFilter { envelope, actor, code, text: q, from: since, until, ..DeadFilter::default() };
+            let queued = source.broker().then(|| Queued::Fitting(filter.clone()));
+            Ok(Meant { stored: source.store().then_some(filter), queued })
         }
         _ => Err(Refusal::field("ids", "either `ids` or `filter` says which letters are meant")),
     }
@@ -291,13 +248,24 @@ fn chosen(ids: Option<Vec<String>>, filter: Option<Object<Fitting>>) -> Result<D
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReplayedLetters {
     /// How many were sent again.
-    replayed: usize,
-    /// The new envelopes.
+    replayed: u64,
+    /// The new envelopes, of letters of the store. Messages of the brokers' queues go back as they are.
     ids: Vec<String>,
     /// Letters that could not be sent again; they stay.
     refused: Vec<RefusedLetter>,
-    /// Whether there are more than one call replays: call again.
+    /// Whether there are more in the store than one call replays: call again.
     more: bool,
+    /// How many of the brokers' queues were not there any more: somebody has replayed or deleted them, or has them in hand.
+    #[serde(skip_serializing_if = "is_zero")]
+    gone: u64,
+    /// What could not be done on the brokers' queues, and why; what is not done yet and goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A letter that could not be sent again.
@@ -309,18 +277,28 @@ struct RefusedLetter {
     reason: String,
 }
 
+fn refused(refused: Vec<(String, String)>) -> impl Iterator<Item = RefusedLetter> {
+    refused.into_iter().map(|(id, reason)| RefusedLetter { id, reason })
+}
+
 impl From<Replayed> for ReplayedLetters {
     fn from(done: Replayed) -> Self {
         Self {
-            replayed: done.sent.len(),
+            replayed: done.sent.len() as u64,
             ids: done.sent.into_iter().map(|(_, sent)| sent.id).collect(),
-            refused: done.refused.into_iter().map(|(id, reason)| RefusedLetter { id, reason }).collect(),
+            refused: refused(done.refused).collect(),
             more: done.more,
+            gone: 0,
+            warnings: Vec::new(),
         }
     }
 }
 
-/// Send dead letters again, the oldest first, at most 1000. Needs the role `admin`.
+/// Send dead letters again, at most 1000 of the store, the oldest first. Needs the role `admin`.
+///
+/// A letter of the store becomes a new envelope. A message on a broker's dead-letter queue goes back to the queue that it was
+/// on, as it is, with fresh counters: it leaves the dead-letter queue when the broker has confirmed it there, so that none is
+/// lost. Doing it again is safe; a replay that was cut off may send a message once more.
 #[utoipa::path(post, path = "/dead-letters/replay", operation_id = "replayDeadLetters", tag = "dead letters", request_body = Replay,
     responses((status = 200, description = "What was done", body = ReplayedLetters), Taking))]
 pub(super) async fn replay(
@@ -328,10 +306,29 @@ pub(super) async fn replay(
     Who(who): Who,
     Body(Replay { ids, filter, payload, route }): Body<Replay>,
 ) -> Result<Json<ReplayedLetters>, Refusal> {
-    let filter = chosen(ids, filter)?;
+    let Meant { stored, queued } = chosen(ids, filter)?;
+    if queued.is_some() && (payload.is_some() || route.is_some()) {
+        let field = if payload.is_some() { "payload" } else { "route" };
+        let reason =
+            "what is on a broker's dead-letter queue goes back as it is: leave payload and route out";
+        return Err(Refusal::field(field, reason));
+    }
     let edits =
         Edits { payload: payload.as_deref().map(raw), route: route.map(|route| route.0), current: None };
-    Ok(Json(api.service.replay_letters(&who, &filter, &edits, MAX_REPLAYS).await?.into()))
+    let mut answer = match stored {
+        Some(filter) => api.service.replay_letters(&who, &filter, &edits, MAX_REPLAYS).await?,
+        None => Replayed::default(),
+    }
+    .into();
+    if let Some(queued) = queued {
+        let done = api.service.end_queued(&who, Act::Replay, queued).await?;
+        let ReplayedLetters { replayed, refused: not, gone, warnings, .. } = &mut answer;
+        *replayed += done.count;
+        *gone = done.gone;
+        not.extend(refused(done.refused));
+        *warnings = done.warnings;
+    }
+    Ok(Json(answer))
 }
 
 /// What was deleted.
@@ -339,6 +336,9 @@ pub(super) async fn replay(
 pub(super) struct Deleted {
     /// How many.
     deleted: u64,
+    /// What could not be done on the brokers' queues, and why; what is not done yet and goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Delete dead letters for good. Needs the role `admin`.
@@ -349,6 +349,17 @@ pub(super) async fn delete(
     Who(who): Who,
     Body(Chosen { ids, filter }): Body<Chosen>,
 ) -> Result<Json<Deleted>, Refusal> {
-    let filter = chosen(ids, filter)?;
-    Ok(Json(Deleted { deleted: api.service.delete_letters(&who, &filter).await? }))
+    let Meant { stored, queued } = chosen(ids, filter)?;
+    let mut answer = Deleted { deleted: 0, warnings: Vec::new() };
+    if let Some(filter) = stored {
+        answer.deleted += api.service.delete_letters(&who, &filter).await?;
+    }
+    if let Some(queued) = queued {
+        let Done { count, refused, warnings, .. } =
+            api.service.end_queued(&who, Act::Discard, queued).await?;
+        answer.deleted += count;
+        answer.warnings = warnings;
+        answer.warnings.extend(refused.into_iter().map(|(id, reason)| format!("{id} stays: {reason}")));
+    }
+    Ok(Json(answer))
 }

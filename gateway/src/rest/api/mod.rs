@@ -7,6 +7,7 @@
 //! | [`streams`] | follow one: server-sent events, WebSocket |
 //! | [`tools`] | what can be called, and calls |
 //! | [`dead_letters`] | what failed: list, group, replay, delete |
+//! | `letter` | their JSON shape |
 //! | [`audit`] | who did what |
 //! | [`actors`] | what actors there are |
 //! | [`info`] | what this gateway is and who asks |
@@ -24,6 +25,7 @@ pub mod envelope;
 pub mod envelopes;
 pub mod info;
 pub mod input;
+mod letter;
 pub mod openapi;
 mod page;
 pub mod refusal;
