@@ -18,12 +18,27 @@ pub enum Kind {
     Park,
     /// Calls an HTTP endpoint.
     HttpCall,
+    /// Watches a cluster and sends what has to be looked at.
+    K8sWatch,
+    /// Looks at an object of a cluster.
+    K8sAnalyze,
+    /// Keeps what is wrong in a cluster, until it is healed.
+    Findings,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::HappyEnd, Self::ErrorEnd, Self::FanIn, Self::Schedule, Self::Park, Self::HttpCall];
+    pub const ALL: [Self; 9] = [
+        Self::HappyEnd,
+        Self::ErrorEnd,
+        Self::FanIn,
+        Self::Schedule,
+        Self::Park,
+        Self::HttpCall,
+        Self::K8sWatch,
+        Self::K8sAnalyze,
+        Self::Findings,
+    ];
 
     /// Its name on the command line, and that of its actor unless another is given.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +49,9 @@ impl Kind {
             Self::Schedule => "schedule",
             Self::Park => "park",
             Self::HttpCall => "http-call",
+            Self::K8sWatch => "k8s-watch",
+            Self::K8sAnalyze => "k8s-analyze",
+            Self::Findings => "findings",
         }
     }
 

@@ -9,12 +9,15 @@
 //! | [`record`] | where ends are recorded: tables of the state store, or a directory |
 //! | `schedule`, [`park`] | sends and holds envelopes by time; keeps them until an event |
 //! | `http_call` | calls an HTTP endpoint per envelope |
+//! | `analysis` | the steps of the cluster analysis |
 //! | [`shipped`] | those that are told what to do by settings of their own, from their settings |
 //!
 //! The invariant of this crate: **every id that enters ends in exactly one record**, written in the transaction that
 //! settles its last delivery where the transport has one. End actors send to nobody but a fan-in that waits.
 
 pub mod actor;
+#[cfg(feature = "analysis")]
+pub mod analysis;
 pub mod committed;
 mod deadlines;
 pub mod end;

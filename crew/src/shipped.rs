@@ -8,6 +8,10 @@ use asya_settings::units;
 use asya_sidecar::wiring::Beside;
 use asya_store::Store;
 
+#[cfg(feature = "watch")]
+use crate::analysis::watch;
+#[cfg(feature = "analysis")]
+use crate::analysis::{Analyze, Findings, findings};
 #[cfg(feature = "http-call")]
 use crate::http_call::{self, HttpCall};
 #[cfg(feature = "schedule")]
@@ -18,6 +22,17 @@ use crate::{
     fan_in,
     park::{self, Park},
 };
+
+/// Objects that are looked at at the same time: pure work, so no more than there are processors to be expected.
+#[cfg(feature = "analysis")]
+const ANALYZING: usize = 4;
+/// Observations that are kept at the same time; those of one object exclude each other by the store.
+#[cfg(feature = "analysis")]
+const KEEPING: usize = 16;
+/// How long something must be wrong before anybody is told, unless settings say otherwise: what a pod passes through at
+/// its start is over by then.
+#[cfg(feature = "analysis")]
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Envelopes that park works on at the same time; those of one key exclude each other by the store.
 const PARKING: usize = 16;
@@ -50,6 +65,15 @@ pub enum Work {
     /// Calls an endpoint.
     #[cfg(feature = "http-call")]
     HttpCall(Box<http_call::Settings>),
+    /// Watches a cluster.
+    #[cfg(feature = "watch")]
+    K8sWatch(watch::Settings),
+    /// Looks at objects of a cluster.
+    #[cfg(feature = "analysis")]
+    K8sAnalyze,
+    /// Keeps what is wrong in a cluster; tells nobody before it has been wrong for so long.
+    #[cfg(feature = "analysis")]
+    Findings(Duration),
 }
 
 /// Where an actor's state is.
@@ -100,7 +124,19 @@ impl Work {
             Kind::HttpCall => {
                 http_call::Settings::read(variables).map(|settings| Some(Self::HttpCall(Box::new(settings))))
             }
-            #[cfg(not(all(feature = "schedule", feature = "http-call")))]
+            #[cfg(feature = "watch")]
+            Kind::K8sWatch => watch::Settings::read(variables).map(|settings| Some(Self::K8sWatch(settings))),
+            #[cfg(feature = "analysis")]
+            Kind::K8sAnalyze => Ok(Some(Self::K8sAnalyze)),
+            #[cfg(feature = "analysis")]
+            Kind::Findings => {
+                let grace = variables.get("ASYA_FINDINGS_GRACE").map(|text| units::duration(&text));
+                grace
+                    .unwrap_or(Ok(GRACE))
+                    .map(|grace| Some(Self::Findings(grace)))
+                    .map_err(|error| vec![format!("ASYA_FINDINGS_GRACE: {error}")])
+            }
+            #[cfg(not(all(feature = "schedule", feature = "http-call", feature = "watch")))]
             kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
         }
     }
@@ -116,6 +152,12 @@ impl Work {
             Self::Schedule(_) => None,
             #[cfg(feature = "http-call")]
             Self::HttpCall(_) => None,
+            #[cfg(feature = "watch")]
+            Self::K8sWatch(_) => None,
+            #[cfg(feature = "analysis")]
+            Self::K8sAnalyze => None,
+            #[cfg(feature = "analysis")]
+            Self::Findings(_) => Some("findings keeps there what is wrong"),
         }
     }
 
@@ -176,6 +218,29 @@ impl Work {
             }
             #[cfg(feature = "http-call")]
             Self::HttpCall(settings) => Ok((Arc::new(HttpCall::new(*settings)?), None)),
+            #[cfg(feature = "watch")]
+            Self::K8sWatch(settings) => {
+                let (handler, again) = watch::Again::handler();
+                let beside: Beside =
+                    Box::new(move |means| Box::pin(watch::run(settings, names.naming, means, again)));
+                Ok((Arc::new(handler), Some(beside)))
+            }
+            #[cfg(feature = "analysis")]
+            Self::K8sAnalyze => Ok((Arc::new(Analyze::handler(ANALYZING)), None)),
+            #[cfg(feature = "analysis")]
+            Self::Findings(grace) => {
+                let store = needed()?;
+                let findings = Findings::new(store.clone(), grace);
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(InProcess::new(findings, KEEPING))
+                } else {
+                    Arc::new(Committed::new(store.clone(), findings, KEEPING))
+                };
+                let beside: Beside = Box::new(move |means| {
+                    Box::pin(findings::Sweeper::new(store, means, names.naming, grace).run())
+                });
+                Ok((handler, Some(beside)))
+            }
         }
     }
 }

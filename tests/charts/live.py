@@ -174,14 +174,17 @@ def report_ready(cluster: Cluster) -> None:
 
 
 class Kubelet:
-    """Runs the pods of a namespace as processes, with the real sidecar."""
+    """Runs the pods of a namespace as processes, with the real programs."""
 
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path, **programs: str) -> None:
+        """`programs` are by the names of their containers; without any it is the sidecar."""
         self.log = folder / "kubelet.log"
+        named = programs or {"asya-sidecar": "asya-sidecar"}
+        commands = [f"--command={name}={OPERATOR.with_name(program)}" for name, program in named.items()]
         self.process = subprocess.Popen(
             [
                 *(OPERATOR.with_name("minikubelet"), "--kubeconfig", cluster.kubeconfig, "--namespace", namespace),
-                *("--node", namespace, "--command", f"asya-sidecar={OPERATOR.with_name('asya-sidecar')}"),
+                *("--node", namespace, *commands),
             ],
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),

@@ -86,6 +86,16 @@ impl Inventory {
         }
     }
 
+    /// Takes how listing a kind everywhere went, without its objects.
+    pub(crate) fn mark(&mut self, kind: &GroupKind, listed: Result<(), Unverified>) {
+        self.listed.insert((kind.clone(), None), listed);
+    }
+
+    /// The object of just this namespace and name.
+    pub(crate) fn found(&self, object: &ObjectRef) -> Option<Arc<Object>> {
+        self.objects.get(&object.kind)?.get(&(object.namespace.clone(), object.name.clone())).cloned()
+    }
+
     /// Takes the answer about one object, for kinds that are not listed.
     pub fn put_single(&mut self, object: ObjectRef, answer: Lookup<Object>) {
         let answer = match answer {
@@ -168,7 +178,7 @@ impl Inventory {
 const ANY: GroupKind = GroupKind::new("*", "*");
 
 /// What an event is about, if the object is one.
-fn involved(object: &Object) -> Option<ObjectRef> {
+pub(crate) fn involved(object: &Object) -> Option<ObjectRef> {
     if !object.kind().is::<Event>() {
         return None;
     }

@@ -13,6 +13,9 @@
 //! | [`analyzers`] | the analyzers, a file each |
 //! | [`rules`] | the analyzer of any other kind, by rules as data |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
+//! | [`finding`] | [`Finding`]: what is wrong with one object, until it is healed |
+//! | [`message`] | what the actors of the analysis send each other |
+//! | [`planner`] | [`Planner`]: which objects must be looked at when something changed |
 //! | [`deletion`] | deletions that are stuck, and what holds them |
 //! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
 //! | [`log_line`], [`scrub`](mod@scrub) | which lines of a log tell of an error; what looks like a secret goes out of them |
@@ -27,11 +30,14 @@ pub mod deletion;
 pub mod evaluate;
 pub mod event;
 pub mod failure;
+pub mod finding;
 pub mod inventory;
 pub mod kind;
 pub mod log_line;
+pub mod message;
 pub mod object;
 pub mod owner;
+pub mod planner;
 pub mod reference;
 pub mod report;
 pub mod rules;
@@ -44,9 +50,11 @@ pub mod view;
 pub use analyzer::{Analyzer, NameTaken, Selection, UnknownAnalyzer};
 pub use evaluate::{Evaluation, evaluate};
 pub use failure::{Evidence, Failure, Severity};
+pub use finding::{Change, Finding, Lifecycle, Observation, Sequence};
 pub use inventory::Inventory;
 pub use kind::GroupKind;
 pub use object::{Malformed, Object, ObjectRef};
+pub use planner::{Looked, Planner, Step};
 pub use report::{Doubt, Report};
 pub use selector::Selector;
 pub use snapshot::{Recorder, Snapshot};

@@ -8,6 +8,7 @@
 //! | [`fetch`] | [`Fetch`]: what is read at once, and how the questions of analyzers become few of these |
 //! | [`collect`] | [`Collector`]: reads what the analyzers look at, and then what they ask for, until they ask no more |
 //! | [`scope`] | [`Scope`]: which namespaces are meant |
+//! | [`watch`] | [`Watch`]: a cluster kept in memory and looked at whenever something of it changes |
 //! | [`rights`] | which rights were missing, and the commands that give them |
 //! | [`fields`] | what the API server's own documentation says of a field |
 //!
@@ -22,6 +23,7 @@ pub mod fields;
 pub mod list;
 pub mod rights;
 pub mod scope;
+pub mod watch;
 
 pub use api::{Api, Patience, Refusal};
 pub use catalogue::{Catalogue, Served};
@@ -30,3 +32,4 @@ pub use fetch::Fetch;
 pub use fields::Fields;
 pub use rights::Rights;
 pub use scope::Scope;
+pub use watch::{Watch, WatchOptions};

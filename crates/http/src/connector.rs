@@ -82,6 +82,42 @@ fn read(file: &Path) -> Result<rustls::RootCertStore, String> {
     Ok(roots)
 }
 
+/// What connects, through a proxy or not.
+#[cfg(feature = "proxy")]
+pub type Proxied = hyper_rustls::HttpsConnector<crate::proxy::Way>;
+
+/// What connects to any address, through `proxy` if there is one. Servers are trusted whose certificates an authority in
+/// the PEM file `authorities` has signed, else as the system says. `connect` bounds the time that one address may take.
+///
+/// # Errors
+/// A sentence, if `base` needs TLS and no trusted certificates are found.
+#[cfg(feature = "proxy")]
+pub fn proxied(
+    base: &str,
+    authorities: Option<&Path>,
+    proxy: Option<&crate::proxy::Proxy>,
+    connect: std::time::Duration,
+) -> Result<Proxied, String> {
+    let builder = rustls::ClientConfig::builder_with_provider(ring().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = match authorities {
+        Some(file) => builder.with_root_certificates(read(file)?),
+        // Without https in sight the system's certificates need not be read.
+        None if !base.starts_with("https://") => {
+            builder.with_root_certificates(rustls::RootCertStore::empty())
+        }
+        None => hyper_rustls::ConfigBuilderExt::with_native_roots(builder)
+            .map_err(|error| format!("no trusted certificates: {error}"))?,
+    };
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(connect));
+    http.set_nodelay(true);
+    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(config.with_no_client_auth());
+    Ok(builder.https_or_http().enable_http1().wrap_connector(crate::proxy::Way::new(http, proxy)))
+}
+
 #[cfg(feature = "https")]
 fn trusting(roots: rustls::RootCertStore) -> Result<Connector, String> {
     let config = rustls::ClientConfig::builder_with_provider(ring().into())

@@ -3,8 +3,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`connector`] | how connections are made, and whom they trust |
+//! | [`proxy`] | connections through an HTTP proxy (feature `proxy`) |
 
 pub mod connector;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 
 use std::{path::Path, time::Duration};
 

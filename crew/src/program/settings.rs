@@ -186,7 +186,13 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
     match kind {
         Kind::HappyEnd => sidecar.engine.happy_end = name,
         Kind::ErrorEnd => sidecar.engine.error_end = name,
-        Kind::FanIn | Kind::Schedule | Kind::Park | Kind::HttpCall => {}
+        Kind::FanIn
+        | Kind::Schedule
+        | Kind::Park
+        | Kind::HttpCall
+        | Kind::K8sWatch
+        | Kind::K8sAnalyze
+        | Kind::Findings => {}
     }
     sidecar
 }

@@ -18,6 +18,8 @@ const DEFAULT_MODE: i32 = 0o644;
 /// # Errors
 /// In the kubelet's words, for the event `FailedMount`.
 pub(crate) async fn materialise(pod: &Pod, root: &Path, claims: &Path, objects: &Objects) -> Result<()> {
+    // Where its containers run, also when it has no volume.
+    tokio::fs::create_dir_all(root).await?;
     for volume in volumes(pod) {
         let folder = folder(volume, root, claims);
         fill(volume, &folder, objects)

@@ -1,0 +1,454 @@
+//! A finding: what is wrong with one object, from when it is seen until it is healed.
+//!
+//! A pure state machine: [`Finding::take`] has the stored state, one observation and the time, and says what the next
+//! state is and which change that was. Whoever stores it does so by compare-and-set on the sequence.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::evaluate::Evaluation;
+use crate::failure::{Failure, Severity};
+use crate::object::ObjectRef;
+
+/// The order of observations of one cluster: the run of its watcher, then the number within the run. A later run, as a
+/// new leader starts one, is newer than anything of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Sequence {
+    /// When the run of the watcher began, in milliseconds of the Unix epoch.
+    pub run: u64,
+    /// The number within the run, from 1.
+    pub number: u64,
+}
+
+/// What was seen of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Observation {
+    /// Its analyzers looked at it.
+    Evaluated(Evaluation),
+    /// It is gone: the API server said so.
+    Gone(ObjectRef),
+}
+
+impl Observation {
+    /// The object.
+    #[must_use]
+    pub const fn object(&self) -> &ObjectRef {
+        match self {
+            Self::Evaluated(evaluation) => &evaluation.object,
+            Self::Gone(object) => object,
+        }
+    }
+}
+
+/// Where a finding stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Lifecycle {
+    /// Seen, and not yet for as long as the grace period asks: a rollout may be on its way. Nobody is told.
+    Pending,
+    /// Seen for long enough, for the first time.
+    Created,
+    /// What is wrong is not what it was.
+    Updated,
+    /// As it was when it was looked at last.
+    Historical,
+    /// Well, or the object is gone. Kept for a while, so that a late and older observation does not open it.
+    Resolved,
+}
+
+/// What is wrong with one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The cluster, as its watcher is called.
+    pub cluster: String,
+    /// The object.
+    pub object: ObjectRef,
+    /// The owner at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ObjectRef>,
+    /// What is wrong; of a resolved finding, what was, if anything.
+    pub failures: Vec<Failure>,
+    /// What makes it the same finding: see [`fingerprint`].
+    pub fingerprint: String,
+    /// Where it stands.
+    pub lifecycle: Lifecycle,
+    /// When it was seen first since it was last healed.
+    pub first_seen: Timestamp,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+    /// The newest observation that was taken.
+    pub sequence: Sequence,
+}
+
+/// What an observation changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// Nothing: it is older than what was taken already, or nothing is wrong and nothing was.
+    Nothing,
+    /// Something is wrong since less than the grace period. Look again at this time, with [`Finding::due`].
+    Waiting(Timestamp),
+    /// A finding is open that was not.
+    Opened,
+    /// What is wrong is not what it was.
+    Changed,
+    /// It is as it was.
+    Seen,
+    /// It is healed.
+    Resolved,
+}
+
+impl Finding {
+    /// The state after `observation` of `cluster`, or none if it is too old to change anything.
+    ///
+    /// An observation that is not newer than what was taken changes nothing. What could not be verified keeps its last
+    /// state: a failure whose code is in doubt stays, and only failures that were looked for and not found go.
+    #[must_use]
+    pub fn take(
+        stored: Option<&Self>,
+        cluster: &str,
+        observation: &Observation,
+        sequence: Sequence,
+        now: Timestamp,
+        grace: SignedDuration,
+    ) -> (Option<Self>, Change) {
+        if stored.is_some_and(|stored| stored.sequence >= sequence) {
+            return (None, Change::Nothing);
+        }
+        let open = stored.filter(|stored| stored.lifecycle != Lifecycle::Resolved);
+        let (failures, parent) = match observation {
+            Observation::Gone(_) => (Vec::new(), None),
+            Observation::Evaluated(evaluation) => (merged(open, evaluation), evaluation.parent.clone()),
+        };
+        let object = observation.object().clone();
+        if failures.is_empty() {
+            return Self::healed(stored, cluster, object, sequence, now);
+        }
+        let parent = parent.or_else(|| open.and_then(|open| open.parent.clone()));
+        let fingerprint = fingerprint(cluster, &object, &failures);
+        let first_seen = open.map_or(now, |open| open.first_seen);
+        let (lifecycle, change) = match open {
+            Some(open) if open.lifecycle != Lifecycle::Pending => {
+                if open.fingerprint == fingerprint {
+                    (Lifecycle::Historical, Change::Seen)
+                } else {
+                    (Lifecycle::Updated, Change::Changed)
+                }
+            }
+            _ => match shown_at(first_seen, grace) {
+                at if at <= now => (Lifecycle::Created, Change::Opened),
+                at => (Lifecycle::Pending, Change::Waiting(at)),
+            },
+        };
+        let cluster = cluster.to_owned();
+        let next = Self {
+            cluster,
+            object,
+            parent,
+            failures,
+            fingerprint,
+            lifecycle,
+            first_seen,
+            last_seen: now,
+            sequence,
+        };
+        (Some(next), change)
+    }
+
+    /// The state of a pending finding when its grace period is over, or none if it is not pending or not yet due. Takes
+    /// no observation, so the sequence stays.
+    #[must_use]
+    pub fn due(&self, now: Timestamp, grace: SignedDuration) -> Option<Self> {
+        let due = self.lifecycle == Lifecycle::Pending && shown_at(self.first_seen, grace) <= now;
+        due.then(|| Self { lifecycle: Lifecycle::Created, ..self.clone() })
+    }
+
+    /// The worst of what is wrong.
+    #[must_use]
+    pub fn severity(&self) -> Option<Severity> {
+        self.failures.iter().map(|failure| failure.severity).max()
+    }
+
+    /// An object that is well is kept too, with the sequence: without it a late and older answer that it is broken would
+    /// open a finding that nothing closes.
+    fn healed(
+        stored: Option<&Self>,
+        cluster: &str,
+        object: ObjectRef,
+        sequence: Sequence,
+        now: Timestamp,
+    ) -> (Option<Self>, Change) {
+        let Some(stored) = stored else {
+            let (cluster, failures, lifecycle) = (cluster.to_owned(), Vec::new(), Lifecycle::Resolved);
+            let (fingerprint, first_seen, last_seen) = (String::new(), now, now);
+            let well = Self {
+                cluster,
+                object,
+                parent: None,
+                failures,
+                fingerprint,
+                lifecycle,
+                first_seen,
+                last_seen,
+                sequence,
+            };
+            return (Some(well), Change::Nothing);
+        };
+        let change = match stored.lifecycle {
+            Lifecycle::Resolved | Lifecycle::Pending => Change::Nothing,
+            Lifecycle::Created | Lifecycle::Updated | Lifecycle::Historical => Change::Resolved,
+        };
+        (Some(Self { lifecycle: Lifecycle::Resolved, sequence, last_seen: now, ..stored.clone() }), change)
+    }
+}
+
+/// The failures that were found, and those of before that nobody could look for.
+fn merged(open: Option<&Finding>, evaluation: &Evaluation) -> Vec<Failure> {
+    let doubtful = evaluation.report.doubtful();
+    let mut failures = evaluation.report.failures().to_vec();
+    let found: BTreeSet<String> = failures.iter().map(|failure| failure.code.clone()).collect();
+    let kept = open.into_iter().flat_map(|open| &open.failures).filter(|before| {
+        !found.contains(&before.code) && (doubtful.contains("*") || doubtful.contains(before.code.as_str()))
+    });
+    failures.extend(kept.cloned());
+    failures.sort();
+    failures
+}
+
+fn shown_at(first_seen: Timestamp, grace: SignedDuration) -> Timestamp {
+    first_seen.saturating_add(grace).unwrap_or(Timestamp::MAX)
+}
+
+/// What makes a finding the same finding: SHA-256, as hex, over cluster, object and, in one order, code and text of each
+/// failure, where a text counts without its numbers. So "2 of 3 ready" is the same as "1 of 3 ready", and an exit code or
+/// an age in a message does not make a new finding; another image or another missing Secret does. Evidence, severity and
+/// the answer of a model do not count.
+#[must_use]
+pub fn fingerprint(cluster: &str, object: &ObjectRef, failures: &[Failure]) -> String {
+    let parts: BTreeSet<(&str, String)> =
+        failures.iter().map(|failure| (failure.code.as_str(), without_numbers(&failure.text))).collect();
+    let mut hash = Sha256::new();
+    for part in [
+        cluster,
+        &object.kind.group,
+        &object.kind.kind,
+        object.namespace.as_deref().unwrap_or_default(),
+        &object.name,
+    ] {
+        add(&mut hash, part);
+    }
+    for (code, text) in &parts {
+        add(&mut hash, code);
+        add(&mut hash, text);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Length first: no two lists of parts run into the same bytes.
+fn add(hash: &mut Sha256, part: &str) {
+    hash.update(part.len().to_be_bytes());
+    hash.update(part.as_bytes());
+}
+
+/// The text with each word that is a number, with or without a unit or punctuation around it, as `#`. A digit in a name,
+/// as in `web-2` or `v1.4`, stays.
+fn without_numbers(text: &str) -> String {
+    let number = |word: &str| {
+        let bare = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+        let unit = bare.trim_start_matches(|letter: char| {
+            letter.is_ascii_digit() || matches!(letter, '.' | ':' | '/' | '-')
+        });
+        bare.starts_with(|letter: char| letter.is_ascii_digit())
+            && matches!(
+                unit,
+                "" | "%" | "s" | "m" | "h" | "d" | "ms" | "x" | "Ki" | "Mi" | "Gi" | "Ti" | "m0s"
+            )
+    };
+    let words: Vec<&str> =
+        text.split_whitespace().map(|word| if number(word) { "#" } else { word }).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use k8s_openapi::api::core::v1::Pod;
+
+    use super::*;
+    use crate::report::Report;
+    use crate::view::Unverified;
+
+    const NONE: SignedDuration = SignedDuration::ZERO;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    const fn sequence(number: u64) -> Sequence {
+        Sequence { run: 1, number }
+    }
+
+    fn pod() -> ObjectRef {
+        ObjectRef::of::<Pod>(Some("shop"), "web")
+    }
+
+    fn seen(failures: &[(&str, &str)], doubts: &[&str]) -> Observation {
+        let mut report = Report::default();
+        for (code, text) in failures {
+            report.fail(Failure::new(code, Severity::Error, *text));
+        }
+        for code in doubts {
+            report.doubt(code, "something", Unverified::Failed("500".to_owned()));
+        }
+        Observation::Evaluated(Evaluation {
+            object: pod(),
+            uid: None,
+            resource_version: None,
+            parent: None,
+            report,
+        })
+    }
+
+    fn step(stored: &mut Option<Finding>, observation: &Observation, number: u64) -> Change {
+        let (next, change) = Finding::take(
+            stored.as_ref(),
+            "here",
+            observation,
+            sequence(number),
+            at(number.cast_signed()),
+            NONE,
+        );
+        if next.is_some() {
+            *stored = next;
+        }
+        change
+    }
+
+    #[test]
+    fn a_finding_opens_once_stays_changes_and_heals() {
+        let mut stored = None;
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 1), Change::Nothing);
+        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 2), Change::Opened);
+        for number in 3..6 {
+            assert_eq!(
+                step(&mut stored, &seen(&[("A", "a")], &[]), number),
+                Change::Seen,
+                "identical passes"
+            );
+        }
+        assert_eq!(step(&mut stored, &seen(&[("A", "a"), ("B", "b")], &[]), 6), Change::Changed);
+        assert_eq!(stored.as_ref().unwrap().first_seen, at(2));
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 7), Change::Resolved);
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 8), Change::Nothing, "healed once");
+        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 9), Change::Opened);
+        assert_eq!(stored.unwrap().first_seen, at(9), "a new one");
+    }
+
+    #[test]
+    fn a_late_and_older_answer_neither_closes_nor_opens() {
+        let mut stored = None;
+        step(&mut stored, &seen(&[("A", "a")], &[]), 5);
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 4), Change::Nothing);
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 5), Change::Nothing, "the same again");
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 6), Change::Resolved);
+        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 5), Change::Nothing);
+        assert_eq!(stored.unwrap().lifecycle, Lifecycle::Resolved);
+    }
+
+    #[test]
+    fn an_object_that_is_well_is_not_opened_by_an_older_answer() {
+        let mut stored = None;
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 2), Change::Nothing);
+        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 1), Change::Nothing);
+        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 3), Change::Opened);
+    }
+
+    #[test]
+    fn a_new_run_of_the_watcher_is_newer_than_all_of_the_last() {
+        let stored = Finding::take(
+            None,
+            "here",
+            &seen(&[("A", "a")], &[]),
+            Sequence { run: 1, number: 900 },
+            at(1),
+            NONE,
+        )
+        .0;
+        let first_of_next = Sequence { run: 2, number: 1 };
+        assert_eq!(
+            Finding::take(stored.as_ref(), "here", &seen(&[], &[]), first_of_next, at(2), NONE).1,
+            Change::Resolved
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_verified_keeps_its_last_state() {
+        let mut stored = None;
+        step(&mut stored, &seen(&[("A", "a"), ("B", "b")], &[]), 1);
+        assert_eq!(step(&mut stored, &seen(&[], &["A", "B"]), 2), Change::Seen, "forbidden closes nothing");
+        assert_eq!(
+            step(&mut stored, &seen(&[], &["*"]), 3),
+            Change::Seen,
+            "nor does an object that cannot be understood"
+        );
+        assert_eq!(
+            step(&mut stored, &seen(&[], &["A"]), 4),
+            Change::Changed,
+            "B was looked for and is healed"
+        );
+        assert_eq!(stored.as_ref().unwrap().failures.len(), 1);
+        assert_eq!(step(&mut stored, &seen(&[], &[]), 5), Change::Resolved);
+        let mut none = None;
+        assert_eq!(step(&mut none, &seen(&[], &["A"]), 1), Change::Nothing, "a doubt opens nothing");
+    }
+
+    #[test]
+    fn an_object_that_is_gone_has_no_finding_whatever_is_in_doubt() {
+        let mut stored = None;
+        step(&mut stored, &seen(&[("A", "a")], &[]), 1);
+        assert_eq!(step(&mut stored, &Observation::Gone(pod()), 2), Change::Resolved);
+    }
+
+    #[test]
+    fn nobody_is_told_before_the_grace_period_is_over() {
+        let grace = SignedDuration::from_secs(60);
+        let (pending, change) =
+            Finding::take(None, "here", &seen(&[("A", "a")], &[]), sequence(1), at(0), grace);
+        let pending = pending.unwrap();
+        assert_eq!(change, Change::Waiting(at(60)));
+        assert_eq!(pending.due(at(59), grace), None);
+        assert_eq!(pending.due(at(60), grace).unwrap().lifecycle, Lifecycle::Created);
+        let again =
+            Finding::take(Some(&pending), "here", &seen(&[("A", "a")], &[]), sequence(2), at(61), grace);
+        assert_eq!(again.1, Change::Opened, "an observation after it opens it too");
+        let (healed, change) =
+            Finding::take(Some(&pending), "here", &seen(&[], &[]), sequence(2), at(30), grace);
+        assert_eq!(change, Change::Nothing, "a rollout that went well tells nobody");
+        assert_eq!(healed.unwrap().due(at(90), grace), None);
+    }
+
+    #[test]
+    fn numbers_do_not_make_a_new_finding_and_names_do() {
+        let of = |text: &str| fingerprint("here", &pod(), &[Failure::new("A", Severity::Error, text)]);
+        assert_eq!(of("2 of 3 replicas ready"), of("1 of 3 replicas ready"));
+        assert_eq!(
+            of("back-off 40s restarting (exit code 1)"),
+            of("back-off 5m0s restarting (exit code 137)")
+        );
+        assert_ne!(of("image shop/web:v1.4 not found"), of("image shop/web:v1.5 not found"));
+        assert_ne!(of("secret db-1 not found"), of("secret db-2 not found"));
+        let two = [Failure::new("A", Severity::Error, "a"), Failure::new("B", Severity::Error, "b")];
+        let turned = [two[1].clone(), two[0].clone()];
+        assert_eq!(
+            fingerprint("here", &pod(), &two),
+            fingerprint("here", &pod(), &turned),
+            "order does not count"
+        );
+        assert_ne!(fingerprint("here", &pod(), &two), fingerprint("there", &pod(), &two), "the cluster does");
+    }
+}

@@ -1,0 +1,259 @@
+//! A cluster kept in memory and looked at whenever something of it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use asya_analysis::reference::USERS;
+use asya_analysis::{GroupKind, Object, ObjectRef, Planner, Read, Selection, Step, Unverified};
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event as CoreEvent, Secret};
+use kube::core::{ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{Config, Error, Event, watcher};
+use kube::{Api, Client};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::catalogue::{Catalogue, Served};
+
+/// Changes on their way from the watches to the planner; with more the watches wait, and the API server keeps them.
+const UNDER_WAY: usize = 1024;
+
+/// How long the first lists may take before it is looked at what is there: a kind whose list hangs must not hold up the
+/// others.
+const FIRST_LISTS: Duration = Duration::from_secs(30);
+
+/// How a cluster is watched.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchOptions {
+    /// How long changes of one object are collected.
+    pub debounce: Duration,
+    /// How often everything is told again, changed or not.
+    pub resync: Duration,
+    /// Whether Secrets are watched, for their names and keys. The right that this needs gives their contents too.
+    pub secrets: bool,
+}
+
+impl Default for WatchOptions {
+    /// Collects for 200 ms, tells everything every ten minutes, and leaves Secrets alone.
+    fn default() -> Self {
+        Self { debounce: Duration::from_millis(200), resync: Duration::from_secs(600), secrets: false }
+    }
+}
+
+/// What a watch of one kind has seen.
+enum Seen {
+    Listed(GroupKind, Result<Vec<Object>, Unverified>),
+    Put(Box<Object>),
+    Gone(ObjectRef),
+}
+
+/// One cluster under watch: an informer per kind that is looked at or that somebody asks for while looking.
+pub struct Watch {
+    client: Client,
+    catalogue: Catalogue,
+    options: WatchOptions,
+    planner: Planner,
+    informers: JoinSet<()>,
+    /// The kinds that are watched, or cannot be.
+    begun: BTreeSet<GroupKind>,
+    /// The kinds that were not listed yet.
+    unlisted: BTreeSet<GroupKind>,
+    seen: (mpsc::Sender<Seen>, mpsc::Receiver<Seen>),
+    again: Arc<Notify>,
+}
+
+impl Watch {
+    /// Will watch what `selection` looks at, as `catalogue` says it is served.
+    #[must_use]
+    pub fn new(client: Client, catalogue: Catalogue, selection: Selection, options: WatchOptions) -> Self {
+        let subjects = selection.subjects();
+        let mut watch = Self {
+            client,
+            catalogue,
+            options,
+            planner: Planner::new(selection, options.debounce),
+            informers: JoinSet::new(),
+            begun: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
+            seen: mpsc::channel(UNDER_WAY),
+            again: Arc::default(),
+        };
+        subjects.into_iter().for_each(|kind| watch.begin(kind));
+        watch
+    }
+
+    /// Tells everything again, changed or not, whenever `again` is notified.
+    #[must_use]
+    pub fn again(mut self, again: Arc<Notify>) -> Self {
+        self.again = again;
+        self
+    }
+
+    /// Watches until nobody listens to `told`. Cancel safe: what was told and not received is lost with the receiver.
+    pub async fn run(mut self, told: mpsc::Sender<Step>) {
+        let first_look = Instant::now() + FIRST_LISTS;
+        let mut resync = Instant::now() + self.options.resync;
+        loop {
+            let ready = self.unlisted.is_empty() || Instant::now() >= first_look;
+            if ready {
+                while let Some(step) = self.planner.next(Timestamp::now()) {
+                    if told.send(step).await.is_err() {
+                        return;
+                    }
+                }
+                for read in self.planner.inventory().take_wanted() {
+                    self.follow(read);
+                }
+            }
+            let wakes = if ready { self.wakes().min(resync) } else { first_look };
+            tokio::select! {
+                seen = self.seen.1.recv() => if let Some(seen) = seen { self.take(seen) },
+                () = sleep_until(wakes) => {}
+                () = self.again.notified() => resync = Instant::now(),
+                () = told.closed() => return,
+            }
+            // What has come meanwhile, before it is looked at anything.
+            while let Ok(seen) = self.seen.1.try_recv() {
+                self.take(seen);
+            }
+            if Instant::now() >= resync {
+                self.planner.resync(Timestamp::now());
+                resync = Instant::now() + self.options.resync;
+            }
+        }
+    }
+
+    fn take(&mut self, seen: Seen) {
+        let now = Timestamp::now();
+        match seen {
+            Seen::Listed(kind, list) => {
+                self.unlisted.remove(&kind);
+                self.planner.listed(&kind, list, now);
+            }
+            Seen::Put(object) => self.planner.put(*object, now),
+            Seen::Gone(object) => self.planner.remove(&object, now),
+        }
+    }
+
+    /// Watches the kinds that answer a question.
+    fn follow(&mut self, read: Read) {
+        match read {
+            Read::Object(object) => self.begin(object.kind),
+            Read::List(kind, ..) => self.begin(kind),
+            Read::Users(_) => USERS.into_iter().for_each(|kind| self.begin(kind)),
+            Read::Events(..) => self.begin(GroupKind::of::<CoreEvent>()),
+            // A log has no watch; analyzers of logs have nothing to say here.
+            Read::Log(_) => {}
+        }
+    }
+
+    /// Begins to watch a kind, once.
+    fn begin(&mut self, kind: GroupKind) {
+        if !self.begun.insert(kind.clone()) {
+            return;
+        }
+        let served = if kind.is::<Secret>() && !self.options.secrets {
+            Err(Unverified::NotRead)
+        } else {
+            self.catalogue.find(&kind).cloned()
+        };
+        match served {
+            Ok(served) => {
+                tracing::debug!(kind = %kind, "watching");
+                self.unlisted.insert(kind.clone());
+                self.informers.spawn(inform(self.client.clone(), kind, served, self.seen.0.clone()));
+            }
+            Err(why) => self.planner.listed(&kind, Err(why), Timestamp::now()),
+        }
+    }
+
+    fn wakes(&self) -> Instant {
+        let Some(at) = self.planner.wakes() else { return Instant::now() + self.options.resync };
+        let wait = at.duration_since(Timestamp::now());
+        Instant::now() + Duration::try_from(wait).unwrap_or_default()
+    }
+}
+
+/// Lists and watches one kind, for ever: by pages and with bookmarks, from a new list where the API server no longer
+/// knows what came last, and after a pause that grows where it fails.
+async fn inform(client: Client, kind: GroupKind, served: Served, seen: mpsc::Sender<Seen>) {
+    let resource = ApiResource {
+        group: served.group.clone(),
+        version: served.version.clone(),
+        api_version: served.api_version(),
+        kind: served.kind.clone(),
+        plural: served.plural.clone(),
+    };
+    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let mut events = pin!(watcher(api, Config::default()).default_backoff());
+    let (mut list, mut refused) = (BTreeMap::new(), None);
+    let mut known = false;
+    while let Some(event) = events.next().await {
+        let news = match event {
+            Ok(Event::Init) => {
+                list.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                if let Some(object) = whole(object, &served) {
+                    list.insert(object.reference(), object);
+                }
+                continue;
+            }
+            Ok(Event::InitDone) => {
+                (known, refused) = (true, None);
+                Seen::Listed(kind.clone(), Ok(std::mem::take(&mut list).into_values().collect()))
+            }
+            Ok(Event::Apply(object)) => match whole(object, &served) {
+                Some(object) => Seen::Put(Box::new(object)),
+                None => continue,
+            },
+            Ok(Event::Delete(object)) => match whole(object, &served) {
+                Some(object) => Seen::Gone(object.reference()),
+                None => continue,
+            },
+            Err(error) => {
+                let why = unverified(&error);
+                tracing::warn!(kind = %kind, %error, "watch failed, trying again");
+                // What was seen before stays as it was seen, unless the right to see it is gone. Said once.
+                if (known && why != Unverified::Forbidden) || refused.as_ref() == Some(&why) {
+                    continue;
+                }
+                refused = Some(why.clone());
+                Seen::Listed(kind.clone(), Err(why))
+            }
+        };
+        if seen.send(news).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// An object as the analyzers take it. Those of a list do not say their kind.
+fn whole(object: DynamicObject, served: &Served) -> Option<Object> {
+    let mut value = serde_json::to_value(object).ok()?;
+    let fields = value.as_object_mut()?;
+    fields.insert("apiVersion".to_owned(), served.api_version().into());
+    fields.insert("kind".to_owned(), served.kind.clone().into());
+    Object::new(value).inspect_err(|error| tracing::warn!(%error, "left out")).ok()
+}
+
+fn unverified(error: &Error) -> Unverified {
+    let status = match error {
+        Error::InitialListFailed(kube::Error::Api(status))
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        Error::WatchError(status) => Some(status.code),
+        _ => None,
+    };
+    match status {
+        Some(401 | 403) => Unverified::Forbidden,
+        Some(404) => Unverified::NotInstalled,
+        _ => Unverified::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,229 @@
+//! What is wrong, from when it is seen until it is healed.
+//!
+//! One record per object, changed by compare-and-set: of two answers about it the newer one stays, whichever comes first.
+//! The record also says what the last answer changed. Where queue and store are not one transaction a message may come
+//! again after its change was written; then it is sent on again, under the same id.
+//!
+//! A finding in its grace period keeps the envelope that brought it. A [`Sweeper`] opens it when the period is over and
+//! sends that envelope on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use asya_analysis::message::{Observed, Transition};
+use asya_analysis::{Change, Finding, Lifecycle};
+use asya_envelope::{Envelope, Naming};
+use asya_handler::{End, Fate, Request};
+use asya_payload::Claims;
+use asya_sidecar::Means;
+use asya_store::{Expect, Store, StoreError, Write, due::Due};
+use asya_transport::{Outgoing, Transport};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{onward, read};
+use crate::actor::{Act, ActError};
+use crate::deadlines::{Ending, Look, Step, as_entered, checked_in, later};
+
+/// The records: by cluster, kind, namespace and name, so that those of a cluster are one range.
+pub const FINDINGS: &str = "analysis_findings";
+/// When a grace period is over, and when an object that is well is forgotten.
+const DUE: &str = "analysis_due";
+/// How long it is remembered that an object is well: an older answer that is still on its way must not open a finding.
+const KEEP_RESOLVED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A finding and what the newest observation changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// The finding.
+    pub finding: Finding,
+    /// What the newest observation changed.
+    pub change: Change,
+    /// The envelope that waits for the end of the grace period, and goes on then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waits: Option<Box<RawValue>>,
+}
+
+/// The actor `findings`: an [`Observed`] comes; what changed goes on as a [`Transition`], and what did not ends here.
+pub struct Findings {
+    store: Arc<dyn Store>,
+    grace: SignedDuration,
+}
+
+impl Findings {
+    /// The actor's decisions; what it writes is to be committed by whoever calls it. Something that is wrong for less
+    /// than `grace` is told to nobody.
+    pub fn new(store: Arc<dyn Store>, grace: Duration) -> Self {
+        Self { store, grace: signed(grace) }
+    }
+
+    async fn take(&self, envelope: &Envelope, now: Timestamp) -> Result<End, ActError> {
+        let observed: Observed = read(envelope, "an answer of k8s-analyze")?;
+        let key = key(&observed);
+        let (kept, version) = get(&*self.store, &key).await?.unzip();
+        if let Some(again) = kept.as_ref().filter(|kept| kept.finding.sequence == observed.sequence) {
+            return Ok(platform(told(envelope, again), Vec::new()));
+        }
+        let stored = kept.as_ref().map(|kept| &kept.finding);
+        let Observed { cluster, sequence, observation } = &observed;
+        let (next, change) = Finding::take(stored, cluster, observation, *sequence, now, self.grace);
+        let Some(finding) = next else { return Ok(platform(None, Vec::new())) };
+        let mut writes = Vec::new();
+        let waits = match change {
+            Change::Waiting(at) => {
+                writes.push(Due::enter(DUE, as_entered(at).into(), &key));
+                Some(boxed(envelope)?)
+            }
+            Change::Seen => kept.and_then(|kept| kept.waits),
+            Change::Resolved | Change::Nothing
+                if stored.is_some_and(|stored| stored.lifecycle != Lifecycle::Resolved) =>
+            {
+                writes.push(Due::enter(DUE, later(now, KEEP_RESOLVED).into(), &key));
+                None
+            }
+            Change::Opened | Change::Changed | Change::Resolved | Change::Nothing => None,
+        };
+        let kept = Kept { finding, change, waits };
+        writes.push(put(&key, &kept, version)?);
+        Ok(platform(told(envelope, &kept), writes))
+    }
+}
+
+impl Act for Findings {
+    fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>> {
+        Box::pin(async move { self.take(&request.envelope, Timestamp::now()).await })
+    }
+}
+
+/// Opens what was wrong for as long as the grace period, and forgets what is well.
+pub struct Sweeper {
+    look: Look,
+    waiting: Waiting,
+}
+
+struct Waiting {
+    store: Arc<dyn Store>,
+    transport: Arc<dyn Transport>,
+    payloads: Option<Claims>,
+    naming: Naming,
+    grace: SignedDuration,
+}
+
+impl Sweeper {
+    /// A sweeper of the findings in `store`; `grace` is that of the actor.
+    pub fn new(store: Arc<dyn Store>, means: Means, naming: Naming, grace: Duration) -> Self {
+        let look = Look::new(store.clone(), DUE, &means);
+        let Means { transport, payloads, .. } = means;
+        Self { look, waiting: Waiting { store, transport, payloads, naming, grace: signed(grace) } }
+    }
+
+    /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
+    pub async fn run(self) {
+        self.look.run(&self.waiting).await;
+    }
+
+    /// Opens and forgets what is due at `now`; returns how many.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn sweep(&self, now: Timestamp) -> Result<usize, ActError> {
+        Ok(self.look.once(&self.waiting, now).await?.ended)
+    }
+}
+
+impl Ending for Waiting {
+    fn end<'a>(&'a self, due: &'a Due, now: Timestamp) -> BoxFuture<'a, Result<Step, ActError>> {
+        Box::pin(async move {
+            let Some((mut kept, mut version)) = get(&*self.store, &due.key).await? else {
+                return Ok(Step::End(Vec::new()));
+            };
+            let forgotten =
+                kept.finding.last_seen.saturating_add(signed(KEEP_RESOLVED)).unwrap_or(Timestamp::MAX);
+            if kept.finding.lifecycle == Lifecycle::Resolved && as_entered(forgotten) <= now {
+                let key = due.key.clone();
+                return Ok(Step::End(vec![Write {
+                    table: FINDINGS,
+                    key,
+                    value: None,
+                    expect: Expect::Version(version),
+                }]));
+            }
+            if let Some(opened) = kept.finding.due(now, self.grace) {
+                // Written before it is sent: of two sweepers one goes on, and an end in between is found again by the
+                // envelope that still waits.
+                (kept.finding, kept.change) = (opened, Change::Opened);
+                match self.store.commit(vec![put(&due.key, &kept, Some(version))?]).await {
+                    Ok(()) => version += 1,
+                    Err(StoreError::Conflict { .. }) => return Ok(Step::Changed),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let Some(waits) = kept.waits.take().filter(|_| kept.finding.lifecycle != Lifecycle::Pending)
+            else {
+                return Ok(Step::End(Vec::new()));
+            };
+            let envelope = Envelope::parse(Bytes::copy_from_slice(waits.get().as_bytes()))
+                .map_err(|error| ActError::Unfit(error.to_string()))?;
+            self.send(&envelope, &kept).await?;
+            Ok(Step::End(vec![put(&due.key, &kept, Some(version))?]))
+        })
+    }
+}
+
+impl Waiting {
+    async fn send(&self, envelope: &Envelope, kept: &Kept) -> Result<(), ActError> {
+        let transition = Transition { change: Change::Opened, finding: kept.finding.clone() };
+        let onward = onward(envelope, &transition);
+        // A route that ends with the findings: nobody is to be told.
+        let Some(queue) = onward.route.current_actor().map(|actor| self.naming.queue(actor)) else {
+            return Ok(());
+        };
+        let onward = checked_in(self.payloads.as_ref(), onward).await?;
+        let message = Outgoing { queue, body: onward.encode() };
+        let sent = self.transport.publish(message, None).await;
+        sent.map_err(|error| ActError::Unsent { id: onward.id.clone(), reason: error.to_string() })
+    }
+}
+
+/// The key of what an observation is about.
+fn key(observed: &Observed) -> String {
+    let object = observed.observation.object();
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    format!("{}/{}/{namespace}/{}", observed.cluster, object.kind, object.name)
+}
+
+/// The envelope that tells of a change, if it was one that others should know.
+fn told(envelope: &Envelope, kept: &Kept) -> Option<Envelope> {
+    matches!(kept.change, Change::Opened | Change::Changed | Change::Resolved).then(|| {
+        let transition = Transition { change: kept.change, finding: kept.finding.clone() };
+        onward(envelope, &transition)
+    })
+}
+
+fn platform(envelope: Option<Envelope>, writes: Vec<Write>) -> End {
+    End::Platform { envelopes: envelope.into_iter().collect(), writes, fate: Fate::GoesOn }
+}
+
+async fn get(store: &dyn Store, key: &str) -> Result<Option<(Kept, u64)>, ActError> {
+    let Some(record) = store.get(FINDINGS, key).await? else { return Ok(None) };
+    let kept = serde_json::from_slice(&record.value)
+        .map_err(|error| ActError::Unfit(format!("record {FINDINGS}/{key} cannot be read: {error}")))?;
+    Ok(Some((kept, record.version)))
+}
+
+fn put(key: &str, kept: &Kept, version: Option<u64>) -> Result<Write, ActError> {
+    let value = serde_json::to_vec(kept).map_err(|error| ActError::Unfit(error.to_string()))?;
+    let expect = version.map_or(Expect::Absent, Expect::Version);
+    Ok(Write { table: FINDINGS, key: key.to_owned(), value: Some(Bytes::from(value)), expect })
+}
+
+fn boxed(envelope: &Envelope) -> Result<Box<RawValue>, ActError> {
+    serde_json::from_slice(&envelope.encode()).map_err(|error| ActError::Unfit(error.to_string()))
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}

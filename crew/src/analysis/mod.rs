@@ -1,0 +1,36 @@
+//! The actors of the cluster analysis, each a step on a queue.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `watch` | watches a cluster and sends what has to be looked at (feature `watch`) |
+//! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
+//! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
+//!
+//! What they send each other is [`asya_analysis::message`].
+
+pub mod analyze;
+pub mod findings;
+#[cfg(feature = "watch")]
+pub mod watch;
+
+pub use analyze::Analyze;
+pub use findings::Findings;
+
+use asya_envelope::{Envelope, Raw};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::actor::ActError;
+
+/// The payload as what it should be. What it is not is said with the place of the fault.
+fn read<T: DeserializeOwned>(envelope: &Envelope, what: &str) -> Result<T, ActError> {
+    serde_json::from_slice(envelope.payload.as_bytes())
+        .map_err(|error| ActError::Unfit(format!("the payload is not {what}: {error}")))
+}
+
+/// The envelope at its next actor, with this payload.
+fn onward(envelope: &Envelope, payload: &impl Serialize) -> Envelope {
+    let mut onward = envelope.clone();
+    onward.route = envelope.route.advanced();
+    onward.payload = Raw::of(payload);
+    onward
+}

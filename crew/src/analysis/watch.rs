@@ -1,0 +1,237 @@
+//! Watches a cluster and sends each object that has to be looked at, with what its analyzers read.
+//!
+//! A source: what it sends comes from the cluster and not from its queue. A message to its queue makes it send everything
+//! again. One of it per cluster; a second one does no harm but to say everything twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use asya_analysis::message::{Subject, Task};
+use asya_analysis::{Selection, Sequence, Step};
+use asya_cluster::{Api, Catalogue, Patience, Watch, WatchOptions};
+use asya_envelope::{Envelope, Naming, Queue, Raw, Route};
+use asya_handler::{End, Fate, Request};
+use asya_settings::units;
+use asya_sidecar::Means;
+use asya_transport::Outgoing;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+use crate::InProcess;
+use crate::actor::{Act, ActError};
+use crate::deadlines::checked_in;
+use crate::shipped::Variables;
+
+/// Objects that were looked at and are not sent yet. Few: what waits in the planner instead is looked at once, however
+/// often it changes.
+const UNSENT: usize = 16;
+/// Pause before the cluster or the broker is tried again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How the cluster is called in findings.
+    pub cluster: String,
+    /// Where what it sends goes.
+    pub route: Vec<String>,
+    /// Names of analyzers; empty: those that run by default.
+    pub analyzers: Vec<String>,
+    /// How changes of one object are collected, in milliseconds.
+    pub debounce: Duration,
+    /// How often everything is sent again.
+    pub resync: Duration,
+    /// Whether Secrets are watched.
+    pub secrets: bool,
+}
+
+impl Settings {
+    /// Reads `ASYA_WATCH_…`.
+    ///
+    /// # Errors
+    /// All that is wrong, one sentence each.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, Vec<String>> {
+        let mut errors = Vec::new();
+        let list = |name: &str| -> Option<Vec<String>> {
+            let text = variables.get(name)?;
+            Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        };
+        let mut time =
+            |name: &str, otherwise: Duration| match variables.get(name).map(|text| units::duration(&text)) {
+                None => otherwise,
+                Some(Ok(given)) => given,
+                Some(Err(error)) => {
+                    errors.push(format!("{name}: {error}"));
+                    otherwise
+                }
+            };
+        let usual = WatchOptions::default();
+        let debounce = time("ASYA_WATCH_DEBOUNCE", usual.debounce);
+        let resync = time("ASYA_WATCH_RESYNC", usual.resync);
+        if resync < SHORTEST_RESYNC {
+            errors.push(format!(
+                "ASYA_WATCH_RESYNC: at least {SHORTEST_RESYNC:?}; changes are seen without it"
+            ));
+        }
+        let cluster = variables.get("ASYA_WATCH_CLUSTER").unwrap_or_else(|| "default".to_owned());
+        if cluster.contains('/') {
+            errors.push(format!(
+                "ASYA_WATCH_CLUSTER: {cluster:?} has a slash, which separates the parts of a finding's key"
+            ));
+        }
+        let route = list("ASYA_WATCH_ROUTE").unwrap_or_else(|| ROUTE.map(str::to_owned).to_vec());
+        if route.is_empty() {
+            errors.push("ASYA_WATCH_ROUTE: names no actor".to_owned());
+        }
+        let analyzers = list("ASYA_WATCH_ANALYZERS").unwrap_or_default();
+        if let Err(unknown) = Selection::new(&analyzers, &[], &[]) {
+            errors.push(format!("ASYA_WATCH_ANALYZERS: {unknown}"));
+        }
+        let secrets = match variables.get("ASYA_WATCH_SECRETS").as_deref() {
+            None | Some("none") => false,
+            Some("metadata") => true,
+            Some(other) => {
+                errors.push(format!("ASYA_WATCH_SECRETS: {other:?} is neither none nor metadata"));
+                false
+            }
+        };
+        if errors.is_empty() {
+            Ok(Self { cluster, route, analyzers, debounce, resync, secrets })
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// Where what is seen goes, unless settings say otherwise.
+const ROUTE: [&str; 2] = ["k8s-analyze", "findings"];
+/// A shorter one is a poll by another name.
+const SHORTEST_RESYNC: Duration = Duration::from_secs(60);
+
+/// The actor `k8s-watch`: a message to it makes it send everything again.
+pub struct Again(Arc<Notify>);
+
+impl Again {
+    /// The actor, and what it wakes.
+    pub fn handler() -> (InProcess<Self>, Arc<Notify>) {
+        let again = Arc::new(Notify::new());
+        (InProcess::new(Self(again.clone()), 1), again)
+    }
+}
+
+impl Act for Again {
+    fn act(&self, _request: Request) -> BoxFuture<'_, Result<End, ActError>> {
+        self.0.notify_one();
+        Box::pin(async {
+            Ok(End::Platform { envelopes: Vec::new(), writes: Vec::new(), fate: Fate::GoesOn })
+        })
+    }
+}
+
+/// Watches the cluster of the environment (a kubeconfig, or the pod's own service account) and sends, for ever. Where
+/// cluster or broker are away it tries again. Cancel safe: what was seen and not sent is sent at the next start, because
+/// then everything is.
+pub async fn run(settings: Settings, naming: Naming, means: Means, again: Arc<Notify>) {
+    loop {
+        if let Err(reason) = watch(&settings, &naming, &means, &again).await {
+            tracing::warn!(reason, "the cluster cannot be watched, trying again");
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn watch(
+    settings: &Settings,
+    naming: &Naming,
+    means: &Means,
+    again: &Arc<Notify>,
+) -> Result<(), String> {
+    let client = kube::Client::try_default().await.map_err(|error| error.to_string())?;
+    let api = Api::new(client.clone(), Patience::default());
+    let catalogue = Catalogue::read(&api).await.map_err(|error| error.to_string())?;
+    let selection = Selection::new(&settings.analyzers, &[], &[]).map_err(|error| error.to_string())?;
+    let Settings { debounce, resync, secrets, .. } = *settings;
+    let options = WatchOptions { debounce, resync, secrets };
+    let (sender, mut told) = mpsc::channel(UNSENT);
+    // Ends with the receiver: a change that nobody sends must not be taken as told.
+    let watch = Watch::new(client, catalogue, selection, options).again(again.clone()).run(sender);
+    let send = async {
+        let run = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        let mut number = 0;
+        while let Some(step) = told.recv().await {
+            number += 1;
+            send(settings, naming, means, Sequence { run, number }, step).await;
+        }
+    };
+    tracing::info!(cluster = settings.cluster, "watching the cluster");
+    futures::future::join(watch, send).await;
+    Ok(())
+}
+
+/// Sends one step, as often as it takes: the next one waits meanwhile.
+async fn send(settings: &Settings, naming: &Naming, means: &Means, sequence: Sequence, step: Step) {
+    let subject = match step {
+        Step::Look(looked) => Subject::Look { object: Box::new(looked.object), snapshot: looked.snapshot },
+        Step::Gone(object) => Subject::Gone(object),
+    };
+    let cluster = settings.cluster.clone();
+    let id = format!("{cluster}-{}-{}", sequence.run, sequence.number);
+    let task = Task { cluster, sequence, analyzers: settings.analyzers.clone(), subject };
+    let envelope = Envelope::new(id, Route::new(settings.route.clone()), Raw::of(&task));
+    let Some(first) = envelope.route.current_actor() else { return };
+    let queue = naming.queue(first);
+    while let Err(error) = publish(means, &queue, &envelope).await {
+        tracing::warn!(id = envelope.id, %error, "not sent, trying again");
+        sleep(PAUSE).await;
+    }
+}
+
+async fn publish(means: &Means, queue: &Queue, envelope: &Envelope) -> Result<(), ActError> {
+    let envelope = checked_in(means.payloads.as_ref(), envelope.clone()).await?;
+    let message = Outgoing { queue: queue.clone(), body: envelope.encode() };
+    let sent = means.transport.publish(message, None).await;
+    sent.map_err(|error| ActError::Unsent { id: envelope.id, reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(given: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+        let find =
+            |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Settings::read(&Variables { find: &find, base: Path::new("/") })
+    }
+
+    #[test]
+    fn nothing_has_to_be_said() {
+        let settings = read(&[]).expect("defaults");
+        assert_eq!(
+            (settings.cluster.as_str(), settings.route, settings.secrets),
+            ("default", ROUTE.map(str::to_owned).to_vec(), false)
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let errors = read(&[
+            ("ASYA_WATCH_CLUSTER", "a/b"),
+            ("ASYA_WATCH_ROUTE", ","),
+            ("ASYA_WATCH_ANALYZERS", "Pod,Pods"),
+            ("ASYA_WATCH_SECRETS", "yes"),
+            ("ASYA_WATCH_DEBOUNCE", "soon"),
+            ("ASYA_WATCH_RESYNC", "1s"),
+        ])
+        .expect_err("mistakes");
+        for name in ["CLUSTER", "ROUTE", "ANALYZERS", "SECRETS", "DEBOUNCE", "RESYNC"] {
+            assert!(
+                errors.iter().any(|error| error.starts_with(&format!("ASYA_WATCH_{name}"))),
+                "{name} in {errors:?}"
+            );
+        }
+    }
+}

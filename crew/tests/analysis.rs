@@ -1,0 +1,225 @@
+//! The steps of the cluster analysis on a real store and a real queue file: from a change of an object to what is told.
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+use std::{sync::Arc, time::Duration};
+
+use asya_analysis::{
+    Change, Object, Planner, Selection, Sequence, Step,
+    message::{Subject, Task, Transition},
+};
+use asya_crew::{
+    analysis::{Analyze, Findings, findings::Sweeper},
+    committed::Committed,
+};
+use asya_envelope::{Envelope, Naming, Raw, Route};
+use asya_handler::{End, Fault, Handler, Reply, Request};
+use asya_sidecar::Means;
+use asya_store::{Store, testing::on_each_home};
+use asya_transport::{
+    Queues as _, Transport as _,
+    local::{Local, LocalOptions},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A watcher's part without a cluster, and the actors behind it.
+struct World {
+    _folder: tempfile::TempDir,
+    local: Arc<Local>,
+    store: Arc<dyn Store>,
+    analyze: Box<dyn Handler>,
+    findings: Box<dyn Handler>,
+    grace: Duration,
+    planner: Planner,
+    number: u64,
+}
+
+async fn on_each(grace: Duration, test: impl AsyncFn(World)) {
+    test(World::on(None, grace).await).await;
+    on_each_home(async |home| test(World::on(Some(home.open().await.records()), grace).await).await).await;
+}
+
+impl World {
+    async fn on(store: Option<Arc<dyn Store>>, grace: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::open(&folder.path().join("queues.db"), LocalOptions::default()).unwrap();
+        local.ensure(&Naming::bare().queue("notify")).await.unwrap();
+        let store = store.unwrap_or_else(|| local.store());
+        let findings = Box::new(Committed::new(store.clone(), Findings::new(store.clone(), grace), 4));
+        let planner = Planner::new(Selection::standard(), Duration::ZERO);
+        let analyze = Box::new(Analyze::handler(4));
+        Self { _folder: folder, local, store, analyze, findings, grace, planner, number: 0 }
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        let means = Means { transport: self.local.clone(), metrics: None, payloads: None };
+        Sweeper::new(self.store.clone(), means, Naming::bare(), self.grace)
+    }
+
+    /// What the watcher sends when a pod waits for this reason, or is well.
+    fn pod(&mut self, waits: Option<&str>) -> Envelope {
+        let state = waits
+            .map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason, "message": "m"}}));
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"containers": []}, "status": {"phase": "Running", "containerStatuses": [{"name": "c", "image": "i",
+                "imageID": "", "ready": waits.is_none(), "restartCount": 0, "state": state}]}});
+        self.planner.put(Object::new(pod).unwrap(), Timestamp::now());
+        let Some(Step::Look(looked)) = self.planner.next(Timestamp::MAX) else { panic!("nothing to tell") };
+        self.number += 1;
+        let task = Task {
+            cluster: "here".to_owned(),
+            sequence: Sequence { run: 1, number: self.number },
+            analyzers: Vec::new(),
+            subject: Subject::Look { object: Box::new(looked.object), snapshot: looked.snapshot },
+        };
+        let route = Route::new(["k8s-analyze", "findings", "notify"]);
+        Envelope::new(format!("change-{}", self.number), route, Raw::of(&task))
+    }
+
+    /// What comes out of both actors.
+    async fn through(&self, envelope: &Envelope) -> Option<Transition> {
+        let analyzed = sent(ask(&*self.analyze, envelope).await).unwrap();
+        assert_eq!(analyzed.route.current_actor(), Some("findings"));
+        self.found(&analyzed).await
+    }
+
+    async fn found(&self, analyzed: &Envelope) -> Option<Transition> {
+        let envelope = sent(ask(&*self.findings, analyzed).await)?;
+        assert_eq!(envelope.route.current_actor(), Some("notify"));
+        Some(serde_json::from_slice(envelope.payload.as_bytes()).unwrap())
+    }
+}
+
+async fn ask(actor: &dyn Handler, envelope: &Envelope) -> End {
+    let request = Request {
+        envelope: envelope.clone(),
+        body: envelope.encode(),
+        actor: "test".to_owned(),
+        attempt: 1,
+        timeout: Duration::from_secs(10),
+    };
+    match actor.handle(request).recv().await {
+        Some(Reply::End(end)) => end,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sent(end: End) -> Option<Envelope> {
+    let End::Platform { mut envelopes, .. } = end else { panic!("{end:?}") };
+    assert!(envelopes.len() <= 1);
+    envelopes.pop()
+}
+
+fn codes(transition: &Transition) -> Vec<&str> {
+    transition.finding.failures.iter().map(|failure| failure.code.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_breaks_is_told_once_and_once_more_when_it_is_well() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        let opened = world.through(&broken).await.unwrap();
+        assert_eq!((opened.change, codes(&opened)), (Change::Opened, vec!["ImagePullFails"]));
+        world.planner.resync(Timestamp::now());
+        let again = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&again).await, None, "the same again");
+        let changed = world.pod(Some("CrashLoopBackOff"));
+        assert_eq!(world.through(&changed).await.unwrap().change, Change::Changed);
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await.unwrap().change, Change::Resolved);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_is_sent_on_again_and_an_older_one_is_not() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        let first = world.through(&broken).await.unwrap();
+        assert_eq!(world.through(&broken).await.unwrap(), first, "delivered twice");
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await.unwrap().change, Change::Resolved);
+        assert_eq!(world.through(&broken).await, None, "it comes late, and the pod is well");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_answers_at_the_same_time_leave_the_newer() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        let well = world.pod(None);
+        let (older, newer) = (ask(&*world.analyze, &broken).await, ask(&*world.analyze, &well).await);
+        let (older, newer) = (sent(older).unwrap(), sent(newer).unwrap());
+        let (first, second) = tokio::join!(world.found(&older), world.found(&newer));
+        // Either order is right: opened and resolved, or neither.
+        assert_eq!(first.is_some(), second.is_some());
+        let worse = world.pod(Some("CrashLoopBackOff"));
+        assert_eq!(world.through(&worse).await.unwrap().change, Change::Opened, "it was well");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_grace_period_opens_what_is_still_broken() {
+    on_each(MINUTE, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&broken).await, None);
+        let now = Timestamp::now();
+        assert_eq!(world.sweeper().sweep(now).await.unwrap(), 0);
+        let later = now + SignedDuration::from_secs(61);
+        assert_eq!(world.sweeper().sweep(later).await.unwrap(), 1);
+        assert_eq!(world.sweeper().sweep(later).await.unwrap(), 0, "once");
+        let queue = Naming::bare().queue("notify");
+        let mut deliveries = world.local.consume(&queue, 1.try_into().unwrap()).await.unwrap();
+        let delivery =
+            tokio::time::timeout(Duration::from_secs(10), deliveries.next()).await.unwrap().unwrap();
+        let envelope = Envelope::parse(delivery.body.clone()).unwrap();
+        let told: Transition = serde_json::from_slice(envelope.payload.as_bytes()).unwrap();
+        assert_eq!((told.change, envelope.id.as_str()), (Change::Opened, "change-1"));
+        assert_eq!(world.local.depth(&queue).await.unwrap().ready, 0);
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await.unwrap().change, Change::Resolved);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_well_before_the_grace_period_is_over_is_never_told() {
+    on_each(MINUTE, async |mut world| {
+        let broken = world.pod(Some("ContainerCreating"));
+        assert_eq!(world.through(&broken).await, None);
+        let broken = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&broken).await, None);
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await, None);
+        let day = SignedDuration::from_hours(25);
+        assert!(world.sweeper().sweep(Timestamp::now() + day).await.unwrap() > 0, "and is forgotten");
+        assert_eq!(world.local.depth(&Naming::bare().queue("notify")).await.unwrap().ready, 0);
+        assert!(world.store.list("analysis_findings", "", 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_task_is_refused_for_good_with_its_fault() {
+    on_each(Duration::ZERO, async |world| {
+        for (actor, payload, fault) in [
+            (&world.analyze, json!({"cluster": "here"}), "sequence"),
+            (&world.analyze, json!([1]), "task"),
+            (
+                &world.findings,
+                json!({"cluster": "here", "sequence": {"run": 1, "number": 1}}),
+                "answer of k8s-analyze",
+            ),
+        ] {
+            let envelope = Envelope::new("bad", Route::new(["a", "b"]), Raw::of(&payload));
+            let End::Failed(failure) = ask(&**actor, &envelope).await else { panic!("accepted {payload}") };
+            assert_eq!(failure.fault, Fault::Final);
+            assert!(failure.message.contains(fault), "{}", failure.message);
+        }
+    })
+    .await;
+}
