@@ -86,6 +86,9 @@ fn result(report: &Report, finding: &Finding, failure: &Failure, codes: &[&str])
     if let Some(parent) = &finding.parent {
         properties["parentObject"] = parent.to_string().into();
     }
+    if let Some(explanation) = &finding.explanation {
+        properties["explanation"] = explanation.text.clone().into();
+    }
     if let Some(documentation) = report.documentation(failure) {
         properties["documentation"] = documentation.into();
     }
