@@ -247,8 +247,8 @@ fn unverified(error: &Error) -> Unverified {
     let status = match error {
         Error::InitialListFailed(kube::Error::Api(status))
         | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
-        Error::WatchError(status) => Some(status.code),
+        | Error::WatchFailed(kube::Error::Api(status))
+        | Error::WatchError(status) => Some(status.code),
         _ => None,
     };
     match status {
