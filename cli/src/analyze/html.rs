@@ -58,7 +58,7 @@ pub(crate) fn html(report: &Report) -> String {
         article(&mut page, report, finding);
     }
     list(&mut page, "Could not look", &report.errors);
-    list(&mut page, "Not looked at", &report.notes);
+    list(&mut page, "Notes", &report.notes);
     let open: Vec<String> = report
         .open
         .iter()

@@ -81,7 +81,7 @@ pub(crate) struct Report {
     pub(crate) open: Vec<Open>,
     /// Kinds that were to be looked at and could not be listed: nobody knows what is wrong with their objects.
     pub(crate) errors: Vec<String>,
-    /// Kinds that somebody named and that were not looked at, with the reason.
+    /// What else one must know: kinds that were not looked at, findings that were not explained.
     pub(crate) notes: Vec<String>,
     /// Rights that were missing.
     pub(crate) rights: Rights,

@@ -40,7 +40,7 @@ pub(crate) fn sarif(report: &Report) -> Value {
     let told = |level: &str, text: String| json!({"level": level, "message": {"text": text}});
     let mut notifications: Vec<Value> =
         report.errors.iter().map(|error| told("error", format!("could not look: {error}"))).collect();
-    notifications.extend(report.notes.iter().map(|note| told("note", format!("not looked at: {note}"))));
+    notifications.extend(report.notes.iter().map(|note| told("note", note.clone())));
     notifications.extend(report.open.iter().map(|open| {
         told("warning", format!("could not verify {}: {}: {}", open.count, open.why, open.about.join(", ")))
     }));

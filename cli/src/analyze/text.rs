@@ -41,7 +41,7 @@ pub(crate) fn text(report: &Report, colour: bool) -> String {
         lines.push(format!("could not look: {}", safe(error)));
     }
     for note in &report.notes {
-        lines.push(format!("not looked at: {}", safe(note)));
+        lines.push(format!("note: {}", safe(note)));
     }
     open(report, &mut lines);
     lines.join("\n")

@@ -299,12 +299,14 @@ fn notes(collector: &Collector, collected: &Collected) -> Vec<String> {
     let mut notes = Vec::new();
     let skipped: Vec<_> = collected.skipped.iter().collect();
     if !skipped.is_empty() {
-        notes
-            .push(format!("{}: no part of a namespace; -A looks at them, and --filter too", listed(skipped)));
+        notes.push(format!(
+            "not looked at: {}: no part of a namespace; -A looks at them, and --filter too",
+            listed(skipped)
+        ));
     }
     let absent: Vec<_> = collected.absent.iter().filter(|kind| collector.named.contains(*kind)).collect();
     if !absent.is_empty() {
-        notes.push(format!("{}: not installed in this cluster", listed(absent)));
+        notes.push(format!("not looked at: {}: not installed in this cluster", listed(absent)));
     }
     notes
 }
