@@ -162,6 +162,9 @@ fn analyzers_are_listed_without_a_cluster_and_a_misspelt_one_is_no_healthy_clust
         (&["analyze", "-A", "-n", "shop"], "--all-namespaces"),
         (&["analyze", "--exclude-namespace", "kube-system"], "--all-namespaces"),
         (&["analyze", "--max-concurrency", "0"], "1..=100"),
+        (&["analyze", "--explain"], "ASYA_LLM_BACKEND"),
+        (&["analyze", "--explain", "--prompts", "nowhere"], "--prompts: nowhere"),
+        (&["analyze", "--language", "german"], "--explain"),
         (&["analyze", "--output", "xml"], "sarif, html"),
         (&["explain", "actor", "ocr", "--output", "sarif"], "human, json"),
     ] {

@@ -58,7 +58,7 @@ pub(crate) fn html(report: &Report) -> String {
         article(&mut page, report, finding);
     }
     list(&mut page, "Could not look", &report.errors);
-    list(&mut page, "Not looked at", &report.notes);
+    list(&mut page, "Notes", &report.notes);
     let open: Vec<String> = report
         .open
         .iter()
@@ -89,6 +89,17 @@ fn article(page: &mut String, report: &Report, finding: &Finding) {
     );
     for failure in &finding.failures {
         failed(page, report, failure);
+    }
+    if let Some(explanation) = &finding.explanation {
+        let _ =
+            write!(page, "<h3>{} says</h3><p>{}</p>", escape(&report.provider), escape(&explanation.text));
+        if !explanation.made_up.is_empty() {
+            let made_up = escape(&explanation.made_up.join(", "));
+            let _ = write!(
+                page,
+                "<p><b class=\"warning\">It cites evidence that does not exist: {made_up}</b></p>"
+            );
+        }
     }
     page.push_str("</article>\n");
 }

@@ -25,8 +25,8 @@ pub(crate) fn json(report: &Report) -> Value {
         .map(|open| json!({"why": open.why, "reason": open.why.to_string(), "count": open.count, "about": open.about}))
         .collect();
     json!({
-        // As the reference has it; no model was asked.
-        "provider": "",
+        // As the reference has it.
+        "provider": report.provider,
         "errors": errors,
         "status": if findings.is_empty() { "OK" } else { "ProblemDetected" },
         "problems": report.problems(),
@@ -46,12 +46,14 @@ pub(crate) fn json(report: &Report) -> Value {
 }
 
 fn result(report: &Report, finding: &Finding) -> Value {
-    let Finding { object, uid, resource_version, parent, severity, failures, doubts } = finding;
+    let Finding { object, uid, resource_version, parent, severity, failures, doubts, explanation } = finding;
+    let made_up = explanation.as_ref().map(|explanation| explanation.made_up.clone()).unwrap_or_default();
     json!({
         "kind": object.kind.kind,
         "name": object.path(),
         "error": failures.iter().map(|failure| error(report, failure)).collect::<Vec<_>>(),
-        "details": "",
+        "details": explanation.as_ref().map_or("", |explanation| &explanation.text),
+        "madeUpCitations": made_up,
         "parentObject": parent.as_ref().map(parent_object).unwrap_or_default(),
         "object": object,
         "uid": uid,

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | this | [`Report`]: everything that one run found, sorted and counted |
+//! | [`explain`] | what a model says of the findings |
 //! | [`text`] | for people |
 //! | [`json`] | for programs; the fields of K8sGPT's JSON are among it |
 //! | [`sarif`] | for tools that collect findings |
@@ -11,6 +12,7 @@
 //! The invariant: **what could not be looked at is told in every form**, and text from the cluster steers neither a
 //! terminal nor a browser.
 
+pub(crate) mod explain;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod sarif;
@@ -21,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use asya_analysis::{Doubt, Failure, ObjectRef, Severity, Unverified};
 use asya_cluster::{Collected, Fields, Rights};
 use jiff::Timestamp;
+
+use self::explain::Explanation;
 
 /// Examples of what could not be verified that are named; the rest is only counted.
 const NAMED: usize = 5;
@@ -51,6 +55,8 @@ pub(crate) struct Finding {
     /// The worst first; never empty.
     pub(crate) failures: Vec<Failure>,
     pub(crate) doubts: Vec<Doubt>,
+    /// What a model says of it.
+    pub(crate) explanation: Option<Explanation>,
 }
 
 /// Things that could not be verified for one reason.
@@ -75,7 +81,7 @@ pub(crate) struct Report {
     pub(crate) open: Vec<Open>,
     /// Kinds that were to be looked at and could not be listed: nobody knows what is wrong with their objects.
     pub(crate) errors: Vec<String>,
-    /// Kinds that somebody named and that were not looked at, with the reason.
+    /// What else one must know: kinds that were not looked at, findings that were not explained.
     pub(crate) notes: Vec<String>,
     /// Rights that were missing.
     pub(crate) rights: Rights,
@@ -85,6 +91,10 @@ pub(crate) struct Report {
     pub(crate) requests: u64,
     /// What the API server says of fields.
     pub(crate) fields: Fields,
+    /// The names and namespaces of all objects that were looked at.
+    pub(crate) names: BTreeSet<String>,
+    /// Who explained the findings; empty: nobody was asked.
+    pub(crate) provider: String,
 }
 
 impl Report {
@@ -106,6 +116,10 @@ impl Report {
         errors.sort();
         let objects = collected.evaluations.len();
         let open = open(collected.evaluations.iter().flat_map(|evaluation| evaluation.report.doubts()));
+        let mut names = BTreeSet::new();
+        for object in collected.evaluations.iter().map(|evaluation| &evaluation.object) {
+            names.extend(object.namespace.clone().into_iter().chain([object.name.clone()]));
+        }
         let mut findings: Vec<Finding> = Vec::new();
         for evaluation in collected.evaluations {
             let mut failures: Vec<Failure> = evaluation
@@ -125,6 +139,7 @@ impl Report {
                 parent: evaluation.parent,
                 severity,
                 failures,
+                explanation: None,
             });
         }
         findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.object.cmp(&b.object)));
@@ -140,6 +155,8 @@ impl Report {
             objects,
             requests: 0,
             fields: Fields::default(),
+            names,
+            provider: String::new(),
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn sarif(report: &Report) -> Value {
     let told = |level: &str, text: String| json!({"level": level, "message": {"text": text}});
     let mut notifications: Vec<Value> =
         report.errors.iter().map(|error| told("error", format!("could not look: {error}"))).collect();
-    notifications.extend(report.notes.iter().map(|note| told("note", format!("not looked at: {note}"))));
+    notifications.extend(report.notes.iter().map(|note| told("note", note.clone())));
     notifications.extend(report.open.iter().map(|open| {
         told("warning", format!("could not verify {}: {}: {}", open.count, open.why, open.about.join(", ")))
     }));
@@ -85,6 +85,9 @@ fn result(report: &Report, finding: &Finding, failure: &Failure, codes: &[&str])
     let mut properties = json!({"severity": word(failure.severity), "evidence": evidence});
     if let Some(parent) = &finding.parent {
         properties["parentObject"] = parent.to_string().into();
+    }
+    if let Some(explanation) = &finding.explanation {
+        properties["explanation"] = explanation.text.clone().into();
     }
     if let Some(documentation) = report.documentation(failure) {
         properties["documentation"] = documentation.into();

@@ -21,6 +21,17 @@ pub(crate) fn text(report: &Report, colour: bool) -> String {
         for failure in &finding.failures {
             failed(report, failure, finding, &mut lines);
         }
+        if let Some(explanation) = &finding.explanation {
+            lines.push(format!("    {} says:", safe(&report.provider)));
+            lines.extend(
+                safe(&explanation.text).lines().map(|line| format!("      {line}").trim_end().to_owned()),
+            );
+            if !explanation.made_up.is_empty() {
+                let made_up = explanation.made_up.join(", ");
+                lines
+                    .push(format!("      beware: it cites evidence that does not exist: {}", safe(&made_up)));
+            }
+        }
     }
     if !report.findings.is_empty() {
         lines.push(String::new());
@@ -30,7 +41,7 @@ pub(crate) fn text(report: &Report, colour: bool) -> String {
         lines.push(format!("could not look: {}", safe(error)));
     }
     for note in &report.notes {
-        lines.push(format!("not looked at: {}", safe(note)));
+        lines.push(format!("note: {}", safe(note)));
     }
     open(report, &mut lines);
     lines.join("\n")
@@ -163,6 +174,24 @@ you may not list events in namespace pay; an administrator lets you by:
   kubectl create clusterrole asya-analyze --verb=list --resource=events
   kubectl create rolebinding asya-analyze -n pay --clusterrole=asya-analyze --user=alice";
         assert_eq!(text(&report(), false), expected);
+    }
+
+    #[test]
+    fn what_a_model_says_is_told_after_what_is_known_and_steers_nothing() {
+        let mut report = report();
+        "noop".clone_into(&mut report.provider);
+        report.findings[0].explanation = Some(crate::analyze::explain::Explanation {
+            text: "Problem: down [e1] [e9]\n\u{1b}[2JSolution: wait".to_owned(),
+            made_up: vec!["e9".to_owned()],
+        });
+        let told = text(&report, false);
+        assert!(
+            told.contains(
+                "    noop says:\n      Problem: down [e1] [e9]\n      \\u{1b}[2JSolution: wait\n      beware: it cites \
+                 evidence that does not exist: e9\n"
+            ),
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! `asya analyze`.
 
-use std::{collections::BTreeSet, io::IsTerminal as _, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use asya_analysis::{GroupKind, Selection, Severity, analyzers};
 use asya_cluster::{Api, Catalogue, Collected, Collector, Fields, Patience, Progress, Refusal, Scope};
+use asya_llm::prompt::Templates;
 use asya_resources::Delay;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +17,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    analyze::{Place, Report, html, json, sarif, text},
+    analyze::{Place, Report, explain::Explainer, html, json, sarif, text},
     args::Common,
     cluster::{Cluster, ClusterArgs},
     exit::{self, misconfigured},
@@ -24,7 +30,7 @@ const LOG: &str = "Log";
 /// Show what is broken in a cluster
 ///
 /// Looks once at the objects of a cluster, and at what they depend on, and says what is wrong with them. It only reads,
-/// asks no model, and needs nothing installed in the cluster.
+/// needs nothing installed in the cluster, and asks a model only with --explain.
 #[derive(Debug, Args)]
 #[command(
     after_help = "What may not be read is told as not verified, with the commands that give the right to read it.\n\n\
@@ -32,6 +38,7 @@ const LOG: &str = "Log";
     command line or environment, 130 interrupted.\n\n\
     Examples:\n  asya analyze -n shop\n  asya analyze -A --exclude-namespace kube-system --severity error\n  \
     asya analyze --filter Pod,Service --selector app=web\n  asya analyze -A --output sarif > cluster.sarif\n  \
+    ASYA_LLM_BACKEND=ollama asya analyze -n shop --explain\n  \
     asya analyze --list-filters"
 )]
 pub(crate) struct Analyze {
@@ -68,6 +75,15 @@ pub(crate) struct Analyze {
     /// Add what the API server's documentation says of a field
     #[arg(long)]
     with_doc: bool,
+    /// Ask a model what each finding means and what to do: the one that ASYA_LLM_BACKEND names; names are masked
+    #[arg(long)]
+    explain: bool,
+    /// The language of its answers
+    #[arg(long, value_name = "NAME", default_value = "english", requires = "explain")]
+    language: String,
+    /// A directory of templates for its questions, KIND.md, put over the built-in ones
+    #[arg(long, value_name = "DIRECTORY", requires = "explain")]
+    prompts: Option<PathBuf>,
     /// For all of it; what was not read by then is told as not verified
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     timeout: Duration,
@@ -123,6 +139,9 @@ impl Analyze {
             severity,
             secrets,
             with_doc,
+            explain,
+            language,
+            prompts,
             timeout,
             max_concurrency,
             cluster,
@@ -143,6 +162,7 @@ impl Analyze {
         if selection.names().next().is_none() {
             return Err(misconfigured("no analyzer is left: --disable takes away all that would run"));
         }
+        let explainer = explain.then(|| explainer(&language, prompts.as_deref())).transpose()?;
         let end = Instant::now() + timeout;
         let cluster = cluster.connect_without_retries(&common).await?;
         let api = Api::new(cluster.client.clone(), Patience { end: Some(end), ..Patience::default() });
@@ -196,6 +216,14 @@ impl Analyze {
             }
         }
         report.requests = collector.api.asked();
+        if let Some(explainer) = explainer
+            && !report.findings.is_empty()
+        {
+            let name = explainer.name();
+            let said = |done, total| shown.say(&format!("asking {name}: {done} of {total}"));
+            said(0, report.findings.len());
+            explainer.explain(&mut report, end, said).await;
+        }
         shown.clear();
         print(&match format {
             Format::Text => text::text(&report, colours()),
@@ -205,6 +233,15 @@ impl Analyze {
         });
         Ok(code(&report))
     }
+}
+
+/// The model that the environment names, asked by the built-in templates and those of a directory.
+fn explainer(language: &str, prompts: Option<&Path>) -> anyhow::Result<Explainer> {
+    let mut templates = Templates::default();
+    if let Some(directory) = prompts {
+        templates.read(directory).map_err(|wrong| misconfigured(format!("--prompts: {wrong}")))?;
+    }
+    Explainer::new(|name| std::env::var(name).ok(), language, templates).map_err(misconfigured)
 }
 
 /// How it ends: what was found counts more than what could not be looked at.
@@ -262,12 +299,14 @@ fn notes(collector: &Collector, collected: &Collected) -> Vec<String> {
     let mut notes = Vec::new();
     let skipped: Vec<_> = collected.skipped.iter().collect();
     if !skipped.is_empty() {
-        notes
-            .push(format!("{}: no part of a namespace; -A looks at them, and --filter too", listed(skipped)));
+        notes.push(format!(
+            "not looked at: {}: no part of a namespace; -A looks at them, and --filter too",
+            listed(skipped)
+        ));
     }
     let absent: Vec<_> = collected.absent.iter().filter(|kind| collector.named.contains(*kind)).collect();
     if !absent.is_empty() {
-        notes.push(format!("{}: not installed in this cluster", listed(absent)));
+        notes.push(format!("not looked at: {}: not installed in this cluster", listed(absent)));
     }
     notes
 }
