@@ -197,7 +197,7 @@ async fn one_command_watches_a_cluster_and_posts_what_breaks_and_what_heals() ->
     std::fs::write(folder.path().join("actors.yaml"), own)?;
     let log = std::fs::File::create(folder.path().join("log"))?;
     let mut up = Command::new(program("asya")?)
-        .args(["up", "--gateway", "off"])
+        .args(["up", "--gateway", "off", "."])
         .current_dir(folder.path())
         .env("KUBECONFIG", &cluster.kubeconfig)
         .stdout(log.try_clone()?)
