@@ -16,7 +16,7 @@ use kube::runtime::watcher::{Config, Error, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::catalogue::{Catalogue, Served};
 
@@ -26,6 +26,9 @@ const UNDER_WAY: usize = 1024;
 /// How long the first lists may take before it is looked at what is there: a kind whose list hangs must not hold up the
 /// others.
 const FIRST_LISTS: Duration = Duration::from_secs(30);
+
+/// Pause before a kind is listed again whose right is missing.
+const REFUSED: Duration = Duration::from_secs(15);
 
 /// How a cluster is watched.
 #[derive(Debug, Clone, Copy)]
@@ -190,47 +193,90 @@ async fn inform(client: Client, kind: GroupKind, served: Served, seen: mpsc::Sen
         plural: served.plural.clone(),
     };
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let mut events = pin!(watcher(api, Config::default()).default_backoff());
-    let (mut list, mut refused) = (BTreeMap::new(), None);
-    let mut known = false;
-    while let Some(event) = events.next().await {
-        let news = match event {
-            Ok(Event::Init) => {
-                list.clear();
-                continue;
-            }
-            Ok(Event::InitApply(object)) => {
-                if let Some(object) = whole(object, &served) {
-                    list.insert(object.reference(), object);
-                }
-                continue;
-            }
-            Ok(Event::InitDone) => {
-                (known, refused) = (true, None);
-                Seen::Listed(kind.clone(), Ok(std::mem::take(&mut list).into_values().collect()))
-            }
-            Ok(Event::Apply(object)) => match whole(object, &served) {
-                Some(object) => Seen::Put(Box::new(object)),
-                None => continue,
-            },
-            Ok(Event::Delete(object)) => match whole(object, &served) {
-                Some(object) => Seen::Gone(object.reference()),
-                None => continue,
-            },
-            Err(error) => {
-                let why = unverified(&error);
-                tracing::warn!(kind = %kind, %error, "watch failed, trying again");
-                // What was seen before stays as it was seen, unless the right to see it is gone. Said once.
-                if (known && why != Unverified::Forbidden) || refused.as_ref() == Some(&why) {
+    let mut informer = Informer { kind, served, known: false, refused: None };
+    // From a new list after each refusal: only a list says that what was in doubt is known again.
+    while informer.follow(api.clone(), &seen).await {
+        sleep(REFUSED).await;
+    }
+}
+
+/// One kind under watch.
+struct Informer {
+    kind: GroupKind,
+    served: Served,
+    /// It was listed, and what was listed is not in doubt.
+    known: bool,
+    /// Why it could not be, as it was said last.
+    refused: Option<Unverified>,
+}
+
+impl Informer {
+    /// Follows the kind until the right to see it is gone; false when nobody listens any more.
+    async fn follow(&mut self, api: Api<DynamicObject>, seen: &mpsc::Sender<Seen>) -> bool {
+        let mut events = pin!(watcher(api, Config::default()).default_backoff());
+        let mut list = BTreeMap::new();
+        while let Some(event) = events.next().await {
+            let news = match event {
+                Ok(Event::Init) => {
+                    list.clear();
                     continue;
                 }
-                refused = Some(why.clone());
-                Seen::Listed(kind.clone(), Err(why))
+                Ok(Event::InitApply(object)) => {
+                    if let Some(object) = whole(object, &self.served) {
+                        list.insert(object.reference(), object);
+                    }
+                    continue;
+                }
+                Ok(Event::InitDone) => {
+                    (self.known, self.refused) = (true, None);
+                    Seen::Listed(self.kind.clone(), Ok(std::mem::take(&mut list).into_values().collect()))
+                }
+                Ok(Event::Apply(object)) => match whole(object, &self.served) {
+                    Some(object) => Seen::Put(Box::new(object)),
+                    None => continue,
+                },
+                Ok(Event::Delete(object)) => match whole(object, &self.served) {
+                    Some(object) => Seen::Gone(object.reference()),
+                    None => continue,
+                },
+                Err(error) => match self.refusal(&error) {
+                    Some(why) => {
+                        let relist = why == Unverified::Forbidden;
+                        if seen.send(Seen::Listed(self.kind.clone(), Err(why))).await.is_err() {
+                            return false;
+                        }
+                        if relist {
+                            return true;
+                        }
+                        continue;
+                    }
+                    None if self.refused == Some(Unverified::Forbidden) => return true,
+                    None => continue,
+                },
+            };
+            if seen.send(news).await.is_err() {
+                return false;
             }
-        };
-        if seen.send(news).await.is_err() {
-            return;
         }
+        true
+    }
+
+    /// What is to be told of a failure, once. What was seen before stays as it was seen, unless the right to see it is gone.
+    fn refusal(&mut self, error: &Error) -> Option<Unverified> {
+        let why = unverified(error);
+        if self.refused.as_ref() == Some(&why) {
+            tracing::debug!(kind = %self.kind, %error, "watch failed again");
+            return None;
+        }
+        let kind = self.served.full_name();
+        if why == Unverified::Forbidden {
+            tracing::warn!(%error, "the right to list and watch {kind} is missing: what depends on it is in doubt");
+            self.known = false;
+        } else {
+            tracing::warn!(%error, "watching {kind} failed, trying again");
+        }
+        self.refused = Some(why.clone());
+        (!self.known).then_some(why)
     }
 }
 
@@ -252,7 +298,7 @@ fn unverified(error: &Error) -> Unverified {
         _ => None,
     };
     match status {
-        Some(401 | 403) => Unverified::Forbidden,
+        Some(403) => Unverified::Forbidden,
         Some(404) => Unverified::NotInstalled,
         _ => Unverified::Failed(error.to_string()),
     }
