@@ -70,7 +70,7 @@ impl World {
         self.number += 1;
         let task = Task {
             cluster: "here".to_owned(),
-            sequence: Sequence { run: 1, number: self.number },
+            sequence: Sequence { at: 1, number: self.number },
             analyzers: Vec::new(),
             subject: Subject::Look { object: Box::new(looked.object), snapshot: looked.snapshot },
         };
@@ -211,7 +211,7 @@ async fn a_payload_that_is_no_task_is_refused_for_good_with_its_fault() {
             (&world.analyze, json!([1]), "task"),
             (
                 &world.findings,
-                json!({"cluster": "here", "sequence": {"run": 1, "number": 1}}),
+                json!({"cluster": "here", "sequence": {"at": 1, "number": 1}}),
                 "answer of k8s-analyze",
             ),
         ] {
@@ -220,6 +220,58 @@ async fn a_payload_that_is_no_task_is_refused_for_good_with_its_fault() {
             assert_eq!(failure.fault, Fault::Final);
             assert!(failure.message.contains(fault), "{}", failure.message);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_told_is_told_again_though_a_newer_answer_has_come_meanwhile() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        let opened = world.through(&broken).await.unwrap();
+        world.planner.resync(Timestamp::now());
+        let again = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&again).await, None);
+        assert_eq!(world.through(&broken).await, Some(opened), "it was not sent before the connection broke");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_that_no_message_can_take_keeps_its_finding() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        let opened = world.through(&broken).await.unwrap();
+        let task = Task {
+            cluster: "here".to_owned(),
+            sequence: Sequence { at: 1, number: 2 },
+            analyzers: Vec::new(),
+            subject: Subject::TooLarge(opened.finding.object),
+        };
+        let envelope =
+            Envelope::new("large", Route::new(["k8s-analyze", "findings", "notify"]), Raw::of(&task));
+        assert_eq!(world.through(&envelope).await, None);
+        world.number = 2;
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await.unwrap().change, Change::Resolved, "it was open");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_that_is_well_for_a_day_is_forgotten() {
+    on_each(Duration::ZERO, async |mut world| {
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await, None);
+        assert_eq!(world.store.list("analysis_findings", "", 10).await.unwrap().len(), 1);
+        world.planner.resync(Timestamp::now());
+        let again = world.pod(None);
+        assert_eq!(world.through(&again).await, None);
+        let first = Timestamp::now() + SignedDuration::from_hours(24) - SignedDuration::from_secs(60);
+        assert_eq!(world.sweeper().sweep(first).await.unwrap(), 0);
+        world.sweeper().sweep(Timestamp::now() + SignedDuration::from_hours(25)).await.unwrap();
+        world.sweeper().sweep(Timestamp::now() + SignedDuration::from_hours(25)).await.unwrap();
+        assert!(world.store.list("analysis_findings", "", 10).await.unwrap().is_empty());
     })
     .await;
 }

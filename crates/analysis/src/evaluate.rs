@@ -28,6 +28,16 @@ pub struct Evaluation {
     pub report: Report,
 }
 
+impl Evaluation {
+    /// Of an object that nobody could look at: whatever was found before stays.
+    #[must_use]
+    pub fn doubtful(object: ObjectRef, why: Unverified) -> Self {
+        let mut report = Report::default();
+        report.doubt("*", &object, why);
+        Self { object, uid: None, resource_version: None, parent: None, report }
+    }
+}
+
 /// Looks at `object` with those of `selection` that look at its kind.
 #[must_use]
 pub fn evaluate(object: &Object, selection: &Selection, view: &dyn View) -> Evaluation {
@@ -38,6 +48,7 @@ pub fn evaluate(object: &Object, selection: &Selection, view: &dyn View) -> Eval
             report.doubt("*", object.reference(), Unverified::Failed(malformed.to_string()));
         }
     }
+    report.scrub();
     report.sort();
     let parent = if report.failures().is_empty() { None } else { owner::top(object, view) };
     Evaluation {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Event;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,13 +14,13 @@ use crate::evaluate::Evaluation;
 use crate::failure::{Failure, Severity};
 use crate::object::ObjectRef;
 
-/// The order of observations of one cluster: the run of its watcher, then the number within the run. A later run, as a
-/// new leader starts one, is newer than anything of an earlier one.
+/// The order of observations of one cluster: by time, then by number. By time, so that a watcher that goes on after
+/// another one has ended is heard; one whose clock is behind is not heard for as long as it is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sequence {
-    /// When the run of the watcher began, in milliseconds of the Unix epoch.
-    pub run: u64,
-    /// The number within the run, from 1.
+    /// When it was seen, in milliseconds of the Unix epoch; of one watcher never less than before.
+    pub at: u64,
+    /// The number of the observation of its watcher, from 1.
     pub number: u64,
 }
 
@@ -134,7 +135,7 @@ impl Finding {
         let first_seen = open.map_or(now, |open| open.first_seen);
         let (lifecycle, change) = match open {
             Some(open) if open.lifecycle != Lifecycle::Pending => {
-                if open.fingerprint == fingerprint {
+                if open.fingerprint == fingerprint && worst(&failures) <= open.severity() {
                     (Lifecycle::Historical, Change::Seen)
                 } else {
                     (Lifecycle::Updated, Change::Changed)
@@ -171,7 +172,7 @@ impl Finding {
     /// The worst of what is wrong.
     #[must_use]
     pub fn severity(&self) -> Option<Severity> {
-        self.failures.iter().map(|failure| failure.severity).max()
+        worst(&self.failures)
     }
 
     /// An object that is well is kept too, with the sequence: without it a late and older answer that it is broken would
@@ -207,6 +208,10 @@ impl Finding {
     }
 }
 
+fn worst(failures: &[Failure]) -> Option<Severity> {
+    failures.iter().map(|failure| failure.severity).max()
+}
+
 /// The failures that were found, and those of before that nobody could look for.
 fn merged(open: Option<&Finding>, evaluation: &Evaluation) -> Vec<Failure> {
     let doubtful = evaluation.report.doubtful();
@@ -224,14 +229,17 @@ fn shown_at(first_seen: Timestamp, grace: SignedDuration) -> Timestamp {
     first_seen.saturating_add(grace).unwrap_or(Timestamp::MAX)
 }
 
-/// What makes a finding the same finding: SHA-256, as hex, over cluster, object and, in one order, code and text of each
-/// failure, where a text counts without its numbers. So "2 of 3 ready" is the same as "1 of 3 ready", and an exit code or
-/// an age in a message does not make a new finding; another image or another missing Secret does. Evidence, severity and
-/// the answer of a model do not count.
+/// What makes a finding the same finding: SHA-256, as hex, over cluster, object and, in one order, the code of each failure
+/// and where it is seen, of a list which item. Texts do not count: the kubelet words one and the same failure in turns, and
+/// ages, exit codes and pods change in them. Nor do events, which come and go, severity and the answer of a model.
 #[must_use]
 pub fn fingerprint(cluster: &str, object: &ObjectRef, failures: &[Failure]) -> String {
-    let parts: BTreeSet<(&str, String)> =
-        failures.iter().map(|failure| (failure.code.as_str(), without_numbers(&failure.text))).collect();
+    let mut parts = BTreeSet::new();
+    for failure in failures {
+        parts.insert((failure.code.as_str(), String::new()));
+        let places = failure.evidence.iter().filter(|evidence| !evidence.object.kind.is::<Event>());
+        parts.extend(places.map(|it| (failure.code.as_str(), format!("{} {}", it.object, item(&it.path)))));
+    }
     let mut hash = Sha256::new();
     for part in [
         cluster,
@@ -242,36 +250,22 @@ pub fn fingerprint(cluster: &str, object: &ObjectRef, failures: &[Failure]) -> S
     ] {
         add(&mut hash, part);
     }
-    for (code, text) in &parts {
+    for (code, place) in &parts {
         add(&mut hash, code);
-        add(&mut hash, text);
+        add(&mut hash, place);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The path up to the item of its first list: what is said of one container is one thing, wherever it is said.
+fn item(path: &str) -> &str {
+    path.find(']').map_or(path, |end| &path[..=end])
 }
 
 /// Length first: no two lists of parts run into the same bytes.
 fn add(hash: &mut Sha256, part: &str) {
     hash.update(part.len().to_be_bytes());
     hash.update(part.as_bytes());
-}
-
-/// The text with each word that is a number, with or without a unit or punctuation around it, as `#`. A digit in a name,
-/// as in `web-2` or `v1.4`, stays.
-fn without_numbers(text: &str) -> String {
-    let number = |word: &str| {
-        let bare = word.trim_matches(|letter: char| !letter.is_alphanumeric());
-        let unit = bare.trim_start_matches(|letter: char| {
-            letter.is_ascii_digit() || matches!(letter, '.' | ':' | '/' | '-')
-        });
-        bare.starts_with(|letter: char| letter.is_ascii_digit())
-            && matches!(
-                unit,
-                "" | "%" | "s" | "m" | "h" | "d" | "ms" | "x" | "Ki" | "Mi" | "Gi" | "Ti" | "m0s"
-            )
-    };
-    let words: Vec<&str> =
-        text.split_whitespace().map(|word| if number(word) { "#" } else { word }).collect();
-    words.join(" ")
 }
 
 #[cfg(test)]
@@ -290,7 +284,7 @@ mod tests {
     }
 
     const fn sequence(number: u64) -> Sequence {
-        Sequence { run: 1, number }
+        Sequence { at: 1, number }
     }
 
     fn pod() -> ObjectRef {
@@ -369,17 +363,17 @@ mod tests {
     }
 
     #[test]
-    fn a_new_run_of_the_watcher_is_newer_than_all_of_the_last() {
+    fn a_watcher_that_goes_on_after_another_is_heard() {
         let stored = Finding::take(
             None,
             "here",
             &seen(&[("A", "a")], &[]),
-            Sequence { run: 1, number: 900 },
+            Sequence { at: 1, number: 900 },
             at(1),
             NONE,
         )
         .0;
-        let first_of_next = Sequence { run: 2, number: 1 };
+        let first_of_next = Sequence { at: 2, number: 1 };
         assert_eq!(
             Finding::take(stored.as_ref(), "here", &seen(&[], &[]), first_of_next, at(2), NONE).1,
             Change::Resolved
@@ -433,15 +427,35 @@ mod tests {
     }
 
     #[test]
-    fn numbers_do_not_make_a_new_finding_and_names_do() {
-        let of = |text: &str| fingerprint("here", &pod(), &[Failure::new("A", Severity::Error, text)]);
-        assert_eq!(of("2 of 3 replicas ready"), of("1 of 3 replicas ready"));
-        assert_eq!(
-            of("back-off 40s restarting (exit code 1)"),
-            of("back-off 5m0s restarting (exit code 137)")
+    fn words_do_not_make_a_new_finding_and_places_do() {
+        let of = |text: &str, paths: &[&str]| {
+            let mut failure = Failure::new("A", Severity::Error, text);
+            for path in paths {
+                failure = failure.seen(&pod(), *path, text.to_owned());
+            }
+            fingerprint("here", &pod(), &[failure])
+        };
+        let first = of("ErrImagePull: not found", &[".status.containerStatuses[0].state.waiting.reason"]);
+        assert_eq!(first, of("back-off 1m20s", &[".status.containerStatuses[0].state.waiting.reason"]));
+        assert_eq!(first, of("ended", &[".status.containerStatuses[0].state.terminated.exitCode"]));
+        assert_ne!(
+            first,
+            of("not found", &[".status.containerStatuses[1].state.waiting.reason"]),
+            "another container"
         );
-        assert_ne!(of("image shop/web:v1.4 not found"), of("image shop/web:v1.5 not found"));
-        assert_ne!(of("secret db-1 not found"), of("secret db-2 not found"));
+        let event = ObjectRef::of::<Event>(Some("shop"), "web.18a2");
+        let told = |name: &ObjectRef| {
+            fingerprint(
+                "here",
+                &pod(),
+                &[Failure::new("A", Severity::Error, "a").seen(name, ".message", None)],
+            )
+        };
+        assert_eq!(
+            told(&event),
+            told(&ObjectRef::of::<Event>(Some("shop"), "web.18a3")),
+            "an event that came again"
+        );
         let two = [Failure::new("A", Severity::Error, "a"), Failure::new("B", Severity::Error, "b")];
         let turned = [two[1].clone(), two[0].clone()];
         assert_eq!(
@@ -450,5 +464,19 @@ mod tests {
             "order does not count"
         );
         assert_ne!(fingerprint("here", &pod(), &two), fingerprint("there", &pod(), &two), "the cluster does");
+    }
+
+    #[test]
+    fn what_gets_worse_is_told() {
+        let of = |severity| {
+            let mut report = Report::default();
+            report.fail(Failure::new("A", severity, "a"));
+            let (uid, resource_version, parent) = (None, None, None);
+            Observation::Evaluated(Evaluation { object: pod(), uid, resource_version, parent, report })
+        };
+        let mut stored = None;
+        assert_eq!(step(&mut stored, &of(Severity::Warning), 1), Change::Opened);
+        assert_eq!(step(&mut stored, &of(Severity::Error), 2), Change::Changed, "2 of 3, then 0 of 3");
+        assert_eq!(step(&mut stored, &of(Severity::Warning), 3), Change::Seen);
     }
 }

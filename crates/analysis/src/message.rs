@@ -35,6 +35,8 @@ pub enum Subject {
     },
     /// An object that is gone.
     Gone(ObjectRef),
+    /// An object that, with what its analyzers read, no message could take: nobody could look at it.
+    TooLarge(ObjectRef),
 }
 
 /// What an analysis sends on.

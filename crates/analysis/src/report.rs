@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::scrub::scrub;
 use crate::view::{Lookup, Unverified};
 
 /// A failure that may or may not be there: what would show it could not be read.
@@ -79,6 +80,16 @@ impl Report {
     #[must_use]
     pub fn doubtful(&self) -> BTreeSet<&str> {
         self.doubts.iter().map(|doubt| doubt.code.as_str()).collect()
+    }
+
+    /// Takes what looks like a secret out of all that is told: words of containers, events and logs are in it.
+    pub(crate) fn scrub(&mut self) {
+        for failure in &mut self.failures {
+            failure.text = scrub(&failure.text);
+            for evidence in &mut failure.evidence {
+                evidence.value = evidence.value.as_deref().map(scrub);
+            }
+        }
     }
 
     /// Sorts the failures; [`evaluate`](crate::evaluate()) does it once.

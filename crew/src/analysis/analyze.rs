@@ -1,7 +1,7 @@
 //! Looks at one object: a pure step, so any number of it run at the same time, in any order.
 
 use asya_analysis::message::{Observed, Subject, Task};
-use asya_analysis::{Observation, Selection, evaluate};
+use asya_analysis::{Evaluation, Observation, Selection, Unverified, evaluate};
 use asya_handler::{End, Fate, Request};
 use futures::future::BoxFuture;
 
@@ -26,6 +26,10 @@ impl Act for Analyze {
             let Task { cluster, sequence, analyzers, subject } = task;
             let observation = match subject {
                 Subject::Gone(object) => Observation::Gone(object),
+                Subject::TooLarge(object) => {
+                    let why = Unverified::Failed("it is too large for a message".to_owned());
+                    Observation::Evaluated(Evaluation::doubtful(object, why))
+                }
                 Subject::Look { object, snapshot } => {
                     let selection = Selection::new(&analyzers, &[], &[])
                         .map_err(|unknown| ActError::Unfit(unknown.to_string()))?;

@@ -1,8 +1,9 @@
 //! What is wrong, from when it is seen until it is healed.
 //!
 //! One record per object, changed by compare-and-set: of two answers about it the newer one stays, whichever comes first.
-//! The record also says what the last answer changed. Where queue and store are not one transaction a message may come
-//! again after its change was written; then it is sent on again, under the same id.
+//! The record also says what was told last. Where queue and store are not one transaction a message may come again after
+//! its change was written; then the same is sent on again, under the same id, also if newer answers have come meanwhile.
+//! Who receives them orders them by the finding's sequence.
 //!
 //! A finding in its grace period keeps the envelope that brought it. A [`Sweeper`] opens it when the period is over and
 //! sends that envelope on.
@@ -35,13 +36,14 @@ const DUE: &str = "analysis_due";
 /// How long it is remembered that an object is well: an older answer that is still on its way must not open a finding.
 const KEEP_RESOLVED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A finding and what the newest observation changed.
+/// A finding and what was told of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kept {
     /// The finding.
     pub finding: Finding,
-    /// What the newest observation changed.
-    pub change: Change,
+    /// What was told last; the sequence of its finding is that of the message that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Transition>,
     /// The envelope that waits for the end of the grace period, and goes on then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     waits: Option<Box<RawValue>>,
@@ -64,31 +66,39 @@ impl Findings {
         let observed: Observed = read(envelope, "an answer of k8s-analyze")?;
         let key = key(&observed);
         let (kept, version) = get(&*self.store, &key).await?.unzip();
-        if let Some(again) = kept.as_ref().filter(|kept| kept.finding.sequence == observed.sequence) {
-            return Ok(platform(told(envelope, again), Vec::new()));
+        let told = kept.as_ref().and_then(|kept| kept.told.as_ref());
+        if let Some(again) = told.filter(|told| told.finding.sequence == observed.sequence) {
+            return Ok(platform(Some(onward(envelope, again)), Vec::new()));
         }
         let stored = kept.as_ref().map(|kept| &kept.finding);
         let Observed { cluster, sequence, observation } = &observed;
         let (next, change) = Finding::take(stored, cluster, observation, *sequence, now, self.grace);
         let Some(finding) = next else { return Ok(platform(None, Vec::new())) };
+        // Opened and not sent yet: whoever hears of the change has not heard of the finding.
+        let unsent = kept.as_ref().is_some_and(|kept| kept.waits.is_some());
+        let change = if unsent && change == Change::Changed { Change::Opened } else { change };
         let mut writes = Vec::new();
         let waits = match change {
             Change::Waiting(at) => {
                 writes.push(Due::enter(DUE, as_entered(at).into(), &key));
                 Some(boxed(envelope)?)
             }
-            Change::Seen => kept.and_then(|kept| kept.waits),
-            Change::Resolved | Change::Nothing
-                if stored.is_some_and(|stored| stored.lifecycle != Lifecycle::Resolved) =>
-            {
-                writes.push(Due::enter(DUE, later(now, KEEP_RESOLVED).into(), &key));
+            Change::Seen => kept.as_ref().and_then(|kept| kept.waits.clone()),
+            Change::Resolved | Change::Nothing => {
+                // One entry for as long as it is well: when it is due and the record is younger, it is put off.
+                if stored.is_none_or(|stored| stored.lifecycle != Lifecycle::Resolved) {
+                    writes.push(Due::enter(DUE, later(now, KEEP_RESOLVED).into(), &key));
+                }
                 None
             }
-            Change::Opened | Change::Changed | Change::Resolved | Change::Nothing => None,
+            Change::Opened | Change::Changed => None,
         };
-        let kept = Kept { finding, change, waits };
-        writes.push(put(&key, &kept, version)?);
-        Ok(platform(told(envelope, &kept), writes))
+        let tells = matches!(change, Change::Opened | Change::Changed | Change::Resolved);
+        let transition = tells.then(|| Transition { change, finding: finding.clone() });
+        let sent = transition.as_ref().map(|transition| onward(envelope, transition));
+        let told = transition.or_else(|| kept.and_then(|kept| kept.told));
+        writes.push(put(&key, &Kept { finding, told, waits }, version)?);
+        Ok(platform(sent, writes))
     }
 }
 
@@ -140,21 +150,18 @@ impl Ending for Waiting {
             let Some((mut kept, mut version)) = get(&*self.store, &due.key).await? else {
                 return Ok(Step::End(Vec::new()));
             };
-            let forgotten =
-                kept.finding.last_seen.saturating_add(signed(KEEP_RESOLVED)).unwrap_or(Timestamp::MAX);
-            if kept.finding.lifecycle == Lifecycle::Resolved && as_entered(forgotten) <= now {
-                let key = due.key.clone();
-                return Ok(Step::End(vec![Write {
-                    table: FINDINGS,
-                    key,
-                    value: None,
-                    expect: Expect::Version(version),
-                }]));
+            if kept.finding.lifecycle == Lifecycle::Resolved {
+                let forgotten = later(kept.finding.last_seen, KEEP_RESOLVED);
+                if forgotten > now {
+                    return Ok(Step::Taken(forgotten));
+                }
+                let (key, expect) = (due.key.clone(), Expect::Version(version));
+                return Ok(Step::End(vec![Write { table: FINDINGS, key, value: None, expect }]));
             }
             if let Some(opened) = kept.finding.due(now, self.grace) {
                 // Written before it is sent: of two sweepers one goes on, and an end in between is found again by the
                 // envelope that still waits.
-                (kept.finding, kept.change) = (opened, Change::Opened);
+                kept.finding = opened;
                 match self.store.commit(vec![put(&due.key, &kept, Some(version))?]).await {
                     Ok(()) => version += 1,
                     Err(StoreError::Conflict { .. }) => return Ok(Step::Changed),
@@ -167,16 +174,17 @@ impl Ending for Waiting {
             };
             let envelope = Envelope::parse(Bytes::copy_from_slice(waits.get().as_bytes()))
                 .map_err(|error| ActError::Unfit(error.to_string()))?;
-            self.send(&envelope, &kept).await?;
+            let told = Transition { change: Change::Opened, finding: kept.finding.clone() };
+            self.send(&envelope, &told).await?;
+            kept.told = Some(told);
             Ok(Step::End(vec![put(&due.key, &kept, Some(version))?]))
         })
     }
 }
 
 impl Waiting {
-    async fn send(&self, envelope: &Envelope, kept: &Kept) -> Result<(), ActError> {
-        let transition = Transition { change: Change::Opened, finding: kept.finding.clone() };
-        let onward = onward(envelope, &transition);
+    async fn send(&self, envelope: &Envelope, told: &Transition) -> Result<(), ActError> {
+        let onward = onward(envelope, told);
         // A route that ends with the findings: nobody is to be told.
         let Some(queue) = onward.route.current_actor().map(|actor| self.naming.queue(actor)) else {
             return Ok(());
@@ -193,14 +201,6 @@ fn key(observed: &Observed) -> String {
     let object = observed.observation.object();
     let namespace = object.namespace.as_deref().unwrap_or_default();
     format!("{}/{}/{namespace}/{}", observed.cluster, object.kind, object.name)
-}
-
-/// The envelope that tells of a change, if it was one that others should know.
-fn told(envelope: &Envelope, kept: &Kept) -> Option<Envelope> {
-    matches!(kept.change, Change::Opened | Change::Changed | Change::Resolved).then(|| {
-        let transition = Transition { change: kept.change, finding: kept.finding.clone() };
-        onward(envelope, &transition)
-    })
 }
 
 fn platform(envelope: Option<Envelope>, writes: Vec<Write>) -> End {

@@ -1,19 +1,19 @@
 //! Watches a cluster and sends each object that has to be looked at, with what its analyzers read.
 //!
 //! A source: what it sends comes from the cluster and not from its queue. A message to its queue makes it send everything
-//! again. One of it per cluster; a second one does no harm but to say everything twice.
+//! again. One of it per cluster; a second one says everything twice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use asya_analysis::message::{Subject, Task};
-use asya_analysis::{Selection, Sequence, Step};
+use asya_analysis::{Looked, Selection, Sequence, Step};
 use asya_cluster::{Api, Catalogue, Patience, Watch, WatchOptions};
 use asya_envelope::{Envelope, Naming, Queue, Raw, Route};
 use asya_handler::{End, Fate, Request};
 use asya_settings::units;
 use asya_sidecar::Means;
-use asya_transport::Outgoing;
+use asya_transport::{Outgoing, TransportError};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
@@ -158,11 +158,11 @@ async fn watch(
     // Ends with the receiver: a change that nobody sends must not be taken as told.
     let watch = Watch::new(client, catalogue, selection, options).again(again.clone()).run(sender);
     let send = async {
-        let run = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-        let mut number = 0;
+        let mut last = Sequence { at: 0, number: 0 };
         while let Some(step) = told.recv().await {
-            number += 1;
-            send(settings, naming, means, Sequence { run, number }, step).await;
+            let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+            last = Sequence { at: now.max(last.at), number: last.number + 1 };
+            send(settings, naming, means, last, step).await;
         }
     };
     tracing::info!(cluster = settings.cluster, "watching the cluster");
@@ -170,29 +170,62 @@ async fn watch(
     Ok(())
 }
 
-/// Sends one step, as often as it takes: the next one waits meanwhile.
+/// Sends one step, as often as it takes: the next one waits meanwhile. An object that no message can take is told as one
+/// that nobody could look at.
 async fn send(settings: &Settings, naming: &Naming, means: &Means, sequence: Sequence, step: Step) {
-    let subject = match step {
-        Step::Look(looked) => Subject::Look { object: Box::new(looked.object), snapshot: looked.snapshot },
-        Step::Gone(object) => Subject::Gone(object),
+    let (object, subject) = match step {
+        Step::Look(looked) => {
+            let Looked { object, snapshot, evaluation } = *looked;
+            (evaluation.object, Subject::Look { object: Box::new(object), snapshot })
+        }
+        Step::Gone(object) => (object.clone(), Subject::Gone(object)),
     };
     let cluster = settings.cluster.clone();
-    let id = format!("{cluster}-{}-{}", sequence.run, sequence.number);
-    let task = Task { cluster, sequence, analyzers: settings.analyzers.clone(), subject };
-    let envelope = Envelope::new(id, Route::new(settings.route.clone()), Raw::of(&task));
+    let id = format!("{cluster}-{}-{}", sequence.at, sequence.number);
+    let mut task = Task { cluster, sequence, analyzers: settings.analyzers.clone(), subject };
+    let mut envelope = Envelope::new(id, Route::new(settings.route.clone()), Raw::of(&task));
     let Some(first) = envelope.route.current_actor() else { return };
     let queue = naming.queue(first);
-    while let Err(error) = publish(means, &queue, &envelope).await {
-        tracing::warn!(id = envelope.id, %error, "not sent, trying again");
-        sleep(PAUSE).await;
+    loop {
+        match publish(means, &queue, &envelope).await {
+            Ok(()) => return,
+            Err(Unsent::TooLarge) if !matches!(task.subject, Subject::TooLarge(_)) => {
+                let bytes = envelope.payload.as_bytes().len();
+                tracing::warn!(
+                    %object, bytes,
+                    "no message can take this object and what was read with it: it is not looked at; a payload store \
+                     (ASYA_PAYLOAD_STORE) takes it"
+                );
+                task.subject = Subject::TooLarge(object.clone());
+                envelope.payload = Raw::of(&task);
+            }
+            Err(error) => {
+                tracing::warn!(id = envelope.id, ?error, "not sent, trying again");
+                sleep(PAUSE).await;
+            }
+        }
     }
 }
 
-async fn publish(means: &Means, queue: &Queue, envelope: &Envelope) -> Result<(), ActError> {
-    let envelope = checked_in(means.payloads.as_ref(), envelope.clone()).await?;
+/// Why a message was not sent.
+#[derive(Debug)]
+enum Unsent {
+    /// No later try can help.
+    TooLarge,
+    /// Again, later. The reason is for the log.
+    #[expect(dead_code, reason = "shown by Debug")]
+    Away(String),
+}
+
+async fn publish(means: &Means, queue: &Queue, envelope: &Envelope) -> Result<(), Unsent> {
+    let away = |error: &dyn std::fmt::Display| Unsent::Away(error.to_string());
+    let envelope =
+        checked_in(means.payloads.as_ref(), envelope.clone()).await.map_err(|error| away(&error))?;
     let message = Outgoing { queue: queue.clone(), body: envelope.encode() };
-    let sent = means.transport.publish(message, None).await;
-    sent.map_err(|error| ActError::Unsent { id: envelope.id, reason: error.to_string() })
+    means.transport.publish(message, None).await.map_err(|error| match error {
+        TransportError::TooLarge { .. } => Unsent::TooLarge,
+        error => away(&error),
+    })
 }
 
 #[cfg(test)]
