@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use super::{
-    managers::{inherited, is_inherited},
+    managers::{inherited, writers},
     slim::{slim_metadata, slim_status},
     work::Key,
 };
@@ -240,7 +240,9 @@ struct OwnedSpec {
 impl From<Raw> for Live {
     fn from(raw: Raw) -> Self {
         let managers = &raw.metadata.managed_fields;
-        let inherited = managers.iter().any(|it| is_inherited(&it.manager, &it.operation, &it.subresource));
+        let writers =
+            managers.iter().map(|it| (it.manager.as_str(), it.operation.as_str(), it.subresource.as_str()));
+        let inherited = inherited(writers);
         let owns_replicas = managers.iter().any(|it| {
             it.operation == "Apply" && it.manager == FIELD_MANAGER && it.fields_v1.spec.replicas.is_some()
         });
@@ -374,7 +376,7 @@ impl Live {
     /// Drops what no one reads, and remembers of it what matters.
     #[must_use]
     pub fn slim(mut self) -> Self {
-        self.inherited |= inherited(&self.metadata);
+        self.inherited |= inherited(writers(&self.metadata));
         let annotations = self.metadata.annotations.as_mut();
         if let Some(text) = annotations.and_then(|all| all.remove(rollout::TEMPLATE)) {
             self.template = Some(fingerprint(&text));
