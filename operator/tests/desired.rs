@@ -300,8 +300,33 @@ fn a_bound_workload_must_have_the_container_and_keep_the_credentials_to_the_side
         "volumes": [{"name": "mine", "secret": {"secretName": "broker-credentials"}}],
     });
     assert_eq!(look(secret), Err("TransportSecretExposed"));
+    for (list, volume) in [("containers", "asya-transport"), ("initContainers", "asya-gateway-token")] {
+        let mut pod = json!({
+            "containers": [{"name": "server"}],
+            "initContainers": [{"name": "asya-sidecar", "volumeMounts": [{"name": volume, "mountPath": "/s"}]}],
+        });
+        assert_eq!(look(pod.clone()), Ok(Some("server".to_owned())), "the sidecar mounts {volume}");
+        let mount = json!({"name": "peek", "volumeMounts": [{"name": volume, "mountPath": "/s"}]});
+        pod[list].as_array_mut().unwrap().push(mount);
+        assert_eq!(look(pod), Err("TransportSecretExposed"), "{volume}");
+    }
     let shared = json!({"containers": [{"name": "server"}], "shareProcessNamespace": true});
     assert_eq!(look(shared), Err("ProcessNamespaceShared"));
+}
+
+#[test]
+fn a_container_that_mounts_what_is_the_sidecars_alone_is_refused() {
+    let template = |volume: &str| {
+        json!({"transport": "rabbitmq", "handler": "a.b", "workload": {"template": {"spec": {"containers": [
+            {"name": "asya-runtime"},
+            {"name": "peek", "volumeMounts": [{"name": volume, "mountPath": "/s"}]},
+        ]}}}})
+    };
+    let refused = |volume: &str| build(&settings(), &actor(&template(volume)), true).refused;
+    assert_eq!(refused("mine"), []);
+    let (reason, sentence) = refused("asya-gateway-token").remove(0);
+    assert_eq!(reason, "TransportSecretExposed");
+    assert!(sentence.contains("container peek"), "{sentence}");
 }
 
 #[test]

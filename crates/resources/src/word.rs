@@ -73,7 +73,7 @@ words! {
     ScalingDown "fewer pods are wanted than exist",
         "wait; pods finish what they have in hand";
     Degraded "some pods are not ready, long after the last scaling",
-        "`kubectl get pods -l asya.sh/asya=NAME`; look at those that are not ready";
+        "`kubectl get pods -l asya.sh/asya=NAME`; look at those that are not ready; why some are missing is in `WorkloadReady`";
     Running "every pod that is wanted is ready",
         "nothing";
     Unknown "none of the above: please report it",

@@ -129,6 +129,7 @@ pub(super) fn blank<'a>(
         warnings: Vec::new(),
         update: None,
         stalled: None,
+        refused: None,
         replicas: None,
         pods,
         depth: None,
@@ -402,6 +403,7 @@ impl Look<'_> {
         };
         let Some(live) = self.context.cache.object(kind, &(self.key.0.clone(), name.clone())) else { return };
         observed.replicas = Some(observe::replicas(&live));
+        observed.refused = observe::refused(&live);
         observed.selector = Some(format!("{ACTOR_LABEL}={}", self.key.1));
         observed.workload_ref = Some(WorkloadRef {
             api_version: kind.resource().api_version,
@@ -416,9 +418,9 @@ impl Look<'_> {
         let ready = observed.replicas.map_or(0, |replicas| replicas.ready);
         let timeout = self.actor.spec.timeout.clone().unwrap_or_default();
         let processing = SignedDuration::from_secs(i64::try_from(timeout.processing).unwrap_or(i64::MAX));
-        let now = observed.now;
+        let (paused, now) = (observed.paused, observed.now);
         observed.stalled = self.context.remember(self.key, |memory| {
-            memory.stall.observe(depth, ready, now);
+            memory.stall.observe(depth, ready, paused, now);
             memory.stall.sentence(processing, now)
         });
     }

@@ -58,6 +58,13 @@ pub struct Owner<'a> {
     pub uid: &'a str,
 }
 
+/// How much of an object is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Part,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     desired: u64,
@@ -115,6 +122,23 @@ impl Applier {
     /// # Errors
     /// Why it is not as it should be now.
     pub async fn apply(&self, desired: &Value, owner: Option<Owner<'_>>) -> Result<Written, Refusal> {
+        self.write(desired, owner, Extent::Whole).await
+    }
+
+    /// The same of our part of an object that stays somebody else's: what others wrote into it never becomes ours.
+    ///
+    /// # Errors
+    /// Why it is not as it should be now.
+    pub async fn apply_part(&self, desired: &Value) -> Result<Written, Refusal> {
+        self.write(desired, None, Extent::Part).await
+    }
+
+    async fn write(
+        &self,
+        desired: &Value,
+        owner: Option<Owner<'_>>,
+        extent: Extent,
+    ) -> Result<Written, Refusal> {
         let (kind, key) = identify(desired)?;
         let hash = hash(desired);
         let known = self.ledger(|ledger| ledger.get(&(kind, key.clone())).cloned());
@@ -141,8 +165,7 @@ impl Applier {
         };
         if let Some(live) = &live {
             check_owner(kind, &key, live, owner)?;
-            let behind = known.as_ref().is_some_and(|known| version(&live.metadata) < known.version);
-            if live.inherited && !behind {
+            if adopts(live, known.as_ref(), extent) {
                 self.adopt(kind, &key).await?;
             }
         }
@@ -358,6 +381,12 @@ fn check_owner(kind: Kind, key: &Key, live: &Live, owner: Option<Owner<'_>>) -> 
     )))
 }
 
+/// Whether what the previous operator wrote has to become ours before an apply. A cache that is behind does not know.
+fn adopts(live: &Live, known: Option<&Entry>, extent: Extent) -> bool {
+    let behind = known.is_some_and(|known| version(&live.metadata) < known.version);
+    extent == Extent::Whole && live.inherited && !behind
+}
+
 /// Whether somebody changed an object since it was applied.
 fn drift(live: &Live, known: &Entry, desired: &Value) -> bool {
     let seen = version(&live.metadata);
@@ -459,5 +488,13 @@ mod tests {
         assert!(drift(&live(2, "12"), &entry(2, 12), &desired), "a label was changed");
         assert!(drift(&live(3, "13"), &entry(2, 12), &json!({})), "the spec was changed");
         assert!(!drift(&live(2, "20"), &entry(2, 12), &json!({})), "only the status was changed");
+    }
+
+    #[test]
+    fn a_bound_workload_is_never_adopted() {
+        let by_manager = Live { inherited: true, ..live(1, "10") };
+        assert!(adopts(&by_manager, None, Extent::Whole));
+        assert!(!adopts(&by_manager, Some(&entry(1, 12)), Extent::Whole), "the cache is behind");
+        assert!(!adopts(&by_manager, None, Extent::Part), "any kubebuilder operator calls itself manager");
     }
 }

@@ -108,7 +108,7 @@ pub async fn apply(context: &Context, key: &Key, binding: &Binding, part: &Value
             binding.name
         )));
     }
-    let written = context.applier.apply(&part, None).await?;
+    let written = context.applier.apply_part(&part).await?;
     context.remember(key, |memory| {
         memory.bound.part = Some(now);
         if repeated && written == Written::Applied {
@@ -134,5 +134,5 @@ pub async fn remove(context: &Context, key: &Key, binding: &Binding) -> Result<(
         "kind": resource.kind,
         "metadata": {"name": target.1, "namespace": target.0},
     });
-    context.applier.apply(&nothing, None).await.map(drop)
+    context.applier.apply_part(&nothing).await.map(drop)
 }

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use super::{
-    managers::{inherited, is_inherited},
+    managers::{inherited, writers},
+    script::PREFIX,
     slim::{slim_metadata, slim_status},
     work::Key,
 };
@@ -37,7 +38,7 @@ pub enum Kind {
     Deployment,
     /// apps/v1.
     StatefulSet,
-    /// v1, by label, without spec.
+    /// v1, by label; of the spec the runtime's volume alone.
     Pod,
     /// autoscaling/v2; KEDA makes them.
     HorizontalPodAutoscaler,
@@ -240,7 +241,9 @@ struct OwnedSpec {
 impl From<Raw> for Live {
     fn from(raw: Raw) -> Self {
         let managers = &raw.metadata.managed_fields;
-        let inherited = managers.iter().any(|it| is_inherited(&it.manager, &it.operation, &it.subresource));
+        let writers =
+            managers.iter().map(|it| (it.manager.as_str(), it.operation.as_str(), it.subresource.as_str()));
+        let inherited = inherited(writers);
         let owns_replicas = managers.iter().any(|it| {
             it.operation == "Apply" && it.manager == FIELD_MANAGER && it.fields_v1.spec.replicas.is_some()
         });
@@ -268,6 +271,16 @@ pub struct Kept {
     pub scale_target_ref: Option<Target>,
     /// What is read of a workload's pods.
     pub template: Option<Template>,
+    /// The jobs of a ScaledJob.
+    job_target_ref: Option<JobTarget>,
+    /// Those of a pod.
+    volumes: Vec<Volume>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct JobTarget {
+    template: Option<Template>,
 }
 
 /// What is read of a workload's pod template.
@@ -303,23 +316,33 @@ struct Volume {
     config_map: Option<Target>,
 }
 
+impl Volume {
+    fn runtime(&self) -> Option<&str> {
+        let name = self.config_map.as_ref()?.name.as_str();
+        name.starts_with(PREFIX).then_some(name)
+    }
+}
+
 impl Kept {
     /// When somebody last restarted the workload by hand.
     pub fn restarted_at(&self) -> Option<&str> {
         self.template.as_ref()?.metadata.annotations.as_ref()?.restarted_at.as_deref()
     }
 
-    /// ConfigMaps that the workload's pods mount.
-    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
-        let volumes = self.template.iter().flat_map(|template| &template.spec.volumes);
-        volumes.filter_map(|volume| volume.config_map.as_ref()).map(|map| map.name.as_str())
+    /// Versions of the runtime that a pod, or pods of a workload or of a job, mount.
+    pub fn runtimes(&self) -> impl Iterator<Item = &str> {
+        let jobs = self.job_target_ref.iter().filter_map(|target| target.template.as_ref());
+        let templates = self.template.iter().chain(jobs).flat_map(|template| &template.spec.volumes);
+        templates.chain(&self.volumes).filter_map(Volume::runtime)
     }
 
     /// Drops volumes that no one asks for.
     fn slim(&mut self) {
-        if let Some(template) = &mut self.template {
-            template.spec.volumes.retain(|volume| volume.config_map.is_some());
-            template.spec.volumes.shrink_to_fit();
+        let jobs = self.job_target_ref.iter_mut().filter_map(|target| target.template.as_mut());
+        let templates = self.template.iter_mut().chain(jobs).map(|template| &mut template.spec.volumes);
+        for volumes in templates.chain([&mut self.volumes]) {
+            volumes.retain(|volume| volume.runtime().is_some());
+            volumes.shrink_to_fit();
         }
     }
 }
@@ -374,7 +397,7 @@ impl Live {
     /// Drops what no one reads, and remembers of it what matters.
     #[must_use]
     pub fn slim(mut self) -> Self {
-        self.inherited |= inherited(&self.metadata);
+        self.inherited |= inherited(writers(&self.metadata));
         let annotations = self.metadata.annotations.as_mut();
         if let Some(text) = annotations.and_then(|all| all.remove(rollout::TEMPLATE)) {
             self.template = Some(fingerprint(&text));
@@ -459,7 +482,7 @@ mod tests {
         assert_eq!(live.metadata.managed_fields, None);
         assert_eq!(live.metadata.annotations.as_ref().unwrap().len(), 1);
         assert_eq!((live.key().1.as_str(), live.spec.replicas), ("ocr", Some(2)));
-        assert_eq!(live.spec.config_maps().collect::<Vec<_>>(), ["asya-runtime-1"]);
+        assert_eq!(live.spec.runtimes().collect::<Vec<_>>(), ["asya-runtime-1"]);
         assert_eq!(live.status, json!({"phase": "Running", "conditions": [{"type": "Ready"}]}));
         assert_eq!(live.clone().slim(), live, "nothing is left to drop");
     }

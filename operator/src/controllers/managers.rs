@@ -5,45 +5,59 @@ use serde_json::{Value, json};
 
 use crate::actor::{CREATE_MANAGER, FIELD_MANAGER};
 
-/// Field managers under which the previous operator wrote by Update.
+/// Field managers under which the previous operator wrote by Update. `manager` is also what any program built with
+/// kubebuilder calls itself: it is the previous operator only where nothing was applied by us yet.
 const FORMER_MANAGERS: [&str; 2] = ["manager", FIELD_MANAGER];
 
+/// Who wrote fields: manager, operation, subresource.
+pub(super) type Writer<'a> = (&'a str, &'a str, &'a str);
+
 /// Whether the previous operator's ownership, by Update, is still recorded, or that of a creation whose fields were not
-/// made ours yet.
-pub(super) fn inherited(metadata: &ObjectMeta) -> bool {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    metadata
-        .managed_fields
-        .iter()
-        .flatten()
-        .any(|entry| is_inherited(&text(&entry.manager), &text(&entry.operation), &text(&entry.subresource)))
+/// made ours yet. An object that has fields applied by us was taken over already, in one write: an Update since then is
+/// somebody else's.
+pub(super) fn inherited<'a>(mut writers: impl Iterator<Item = Writer<'a>> + Clone) -> bool {
+    let applied = writers.clone().any(is_ours);
+    writers.any(|writer| is_inherited(writer, applied))
 }
 
-/// The same of one entry.
-pub(super) fn is_inherited(manager: &str, operation: &str, subresource: &str) -> bool {
-    operation == "Update"
-        && subresource.is_empty()
-        && (FORMER_MANAGERS.contains(&manager) || manager == CREATE_MANAGER)
+/// The writers in an object's metadata.
+pub(super) fn writers(metadata: &ObjectMeta) -> impl Iterator<Item = Writer<'_>> + Clone {
+    let entries = metadata.managed_fields.iter().flatten();
+    entries.map(|entry| (text(&entry.manager), text(&entry.operation), text(&entry.subresource)))
 }
 
-/// Makes entries that the previous operator wrote by Update, and those of a creation, ours by Apply, together with what
-/// is ours already. The replicas go to the manager that holds the place of an autoscaler: where they are not applied they
-/// would fall back to 1.
+fn text(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
+}
+
+fn writer(entry: &Value) -> Writer<'_> {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default();
+    (text("manager"), text("operation"), text("subresource"))
+}
+
+fn is_ours((manager, operation, subresource): Writer<'_>) -> bool {
+    operation == "Apply" && subresource.is_empty() && manager == FIELD_MANAGER
+}
+
+/// Whether an entry is to become ours; `applied` says whether we have applied the object before.
+fn is_inherited((manager, operation, subresource): Writer<'_>, applied: bool) -> bool {
+    let former = !applied && FORMER_MANAGERS.contains(&manager);
+    operation == "Update" && subresource.is_empty() && (former || manager == CREATE_MANAGER)
+}
+
+/// Makes entries that the previous operator wrote by Update, where nothing is ours yet, and those of a creation, ours by
+/// Apply, together with what is ours already. The replicas go to the manager that holds the place of an autoscaler: where
+/// they are not applied they would fall back to 1.
 pub(super) fn rewrite(entries: &mut Vec<Value>) {
-    let update = |entry: &Value, managers: &[&str]| {
-        entry["operation"] == "Update"
-            && entry["subresource"].as_str().unwrap_or_default().is_empty()
-            && managers.contains(&entry["manager"].as_str().unwrap_or_default())
-    };
-    let ours = |entry: &Value| entry["operation"] == "Apply" && entry["manager"] == FIELD_MANAGER;
+    let ours = |entry: &Value| is_ours(writer(entry));
+    let applied = entries.iter().any(ours);
     let mut fields = json!({});
     let mut kept = Vec::new();
     let mut template = None;
     let mut has_place =
         entries.iter().any(|entry| entry["operation"] == "Apply" && entry["manager"] == CREATE_MANAGER);
     for mut entry in entries.drain(..) {
-        let created = update(&entry, &[CREATE_MANAGER]);
-        if !created && !update(&entry, &FORMER_MANAGERS) && !ours(&entry) {
+        if !is_inherited(writer(&entry), applied) && !ours(&entry) {
             kept.push(entry);
             continue;
         }
@@ -81,21 +95,53 @@ fn merge(into: &mut Value, from: &Value) {
 mod tests {
     use super::*;
 
+    fn entry(manager: &str, operation: &str, field: &str) -> Value {
+        json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1",
+            "fieldsV1": {"f:spec": {"f:template": {field: {}}}}})
+    }
+
+    fn is_to_be_adopted(entries: &[Value]) -> bool {
+        inherited(entries.iter().map(writer))
+    }
+
     #[test]
-    fn the_previous_operators_fields_become_ours() {
+    fn the_previous_operators_fields_become_ours_in_one_write() {
         let mut entries = vec![
-            json!({"manager": "manager", "operation": "Update", "apiVersion": "apps/v1",
-                "fieldsV1": {"f:spec": {"f:template": {"f:a": {}}}}}),
+            entry("manager", "Update", "f:a"),
             json!({"manager": "manager", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}),
-            json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:x": {}}}),
-            json!({"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": "apps/v1",
-                "fieldsV1": {"f:spec": {"f:template": {"f:b": {}}}}}),
+            entry("kubectl", "Update", "f:x"),
+            entry(FIELD_MANAGER, "Update", "f:b"),
         ];
+        assert!(is_to_be_adopted(&entries));
         rewrite(&mut entries);
         assert_eq!(entries.len(), 3, "{entries:?}");
         let ours = entries.iter().find(|entry| entry["operation"] == "Apply").unwrap();
         assert_eq!(ours["fieldsV1"], json!({"f:spec": {"f:template": {"f:a": {}, "f:b": {}}}}));
         assert!(entries.iter().any(|entry| entry["subresource"] == "status"));
+        assert!(!is_to_be_adopted(&entries), "it is done");
+    }
+
+    #[test]
+    fn of_an_object_that_we_applied_nothing_of_another_manager_becomes_ours() {
+        let before = vec![entry("manager", "Update", "f:a"), entry(FIELD_MANAGER, "Apply", "f:b")];
+        assert!(!is_to_be_adopted(&before));
+        let mut entries = before.clone();
+        rewrite(&mut entries);
+        assert_eq!(entries, before);
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_off_becomes_ours_beside_what_is_ours_already() {
+        let created = entry(CREATE_MANAGER, "Update", "f:a");
+        assert!(is_to_be_adopted(std::slice::from_ref(&created)));
+        let mut entries =
+            vec![created, entry("manager", "Update", "f:x"), entry(FIELD_MANAGER, "Apply", "f:b")];
+        assert!(is_to_be_adopted(&entries));
+        rewrite(&mut entries);
+        let theirs = entry("manager", "Update", "f:x");
+        assert!(entries.len() == 2 && entries.contains(&theirs), "{entries:?}");
+        let ours = entries.iter().find(|entry| entry["operation"] == "Apply").unwrap();
+        assert_eq!(ours["fieldsV1"], json!({"f:spec": {"f:template": {"f:a": {}, "f:b": {}}}}));
     }
 
     #[test]

@@ -67,6 +67,13 @@ pub fn replicas(live: &Live) -> Replicas {
     }
 }
 
+/// Why the API server makes no pods of a workload, in its words: a quota, a policy. Where none is wanted it is of no account.
+pub fn refused(live: &Live) -> Option<String> {
+    let failure = condition(live, "ReplicaFailure").filter(|(status, ..)| *status == "True");
+    let (_, reason, message) = failure.filter(|_| live.spec.replicas != Some(0))?;
+    Some(if message.is_empty() { reason } else { message }.to_owned())
+}
+
 /// A condition of an object: its status, reason and message.
 pub fn condition<'a>(live: &'a Live, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let conditions = live.status["conditions"].as_array()?;
@@ -95,5 +102,22 @@ mod tests {
         assert_eq!((pod.phase.as_str(), pod.ready), ("Running", false));
         assert_eq!(pod.containers[0].waiting.as_deref(), Some("CrashLoopBackOff"));
         assert_eq!(pod.containers[0].ended, Some(("Error".to_owned(), 2)));
+    }
+
+    #[test]
+    fn pods_that_a_quota_refuses_are_seen_while_any_is_wanted() {
+        let deployment = |replicas: i32, status: &str| -> Live {
+            serde_json::from_value(json!({
+                "metadata": {"name": "ocr", "namespace": "ns"},
+                "spec": {"replicas": replicas},
+                "status": {"conditions": [{"type": "ReplicaFailure", "status": status, "reason": "FailedCreate",
+                    "message": "pods \"ocr-1\" is forbidden: exceeded quota: small"}]},
+            }))
+            .unwrap()
+        };
+        let words = refused(&deployment(3, "True")).unwrap();
+        assert!(words.contains("exceeded quota"), "{words}");
+        assert_eq!(refused(&deployment(3, "False")), None);
+        assert_eq!(refused(&deployment(0, "True")), None);
     }
 }

@@ -56,10 +56,11 @@ pub fn container(
         );
         return Err(("ProcessNamespaceShared", sentence));
     }
-    let exposed = credentials::exposed(&context.transport.credentials_for(actor), &without_ours(pod));
-    if let Some(place) = exposed.first() {
+    let theirs = without_ours(pod);
+    let exposed = credentials::exposed(&context.transport.credentials_for(actor), &theirs);
+    if let Some(place) = exposed.iter().chain(&credentials::mounted(&theirs)).next() {
         let sentence = format!(
-            "{place} of {} {} shows the transport's credentials to user code: remove it",
+            "{place} of {} {} shows the sidecar's credentials to user code: remove it",
             binding.kind, binding.name
         );
         return Err(("TransportSecretExposed", sentence));

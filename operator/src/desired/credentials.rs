@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     lists::{items, name},
-    names::{TRANSPORT_DIR, TRANSPORT_VOLUME},
+    names::{GATEWAY_VOLUME, TRANSPORT_DIR, TRANSPORT_VOLUME},
 };
 use crate::settings::{SecretKey, transports::Credentials};
 
@@ -78,6 +78,18 @@ pub fn exposed(credentials: &Credentials, pod: &Value) -> Vec<String> {
         if items(container, "envFrom").any(|source| ours(source.pointer("/secretRef/name"))) {
             places.push(format!("envFrom of container {}", name(container)));
         }
+    }
+    places
+}
+
+/// Where a container of the user's mounts a volume that the operator adds for the sidecar alone. Which of them are added
+/// depends on settings that may change while the pod runs, so that no name of theirs is free.
+pub fn mounted(pod: &Value) -> Vec<String> {
+    let mut places = Vec::new();
+    for container in items(pod, "containers").chain(items(pod, "initContainers")) {
+        let mounts = items(container, "volumeMounts").map(name);
+        let ours = mounts.filter(|volume| [TRANSPORT_VOLUME, GATEWAY_VOLUME].contains(volume));
+        places.extend(ours.map(|volume| format!("the mount of {volume} in container {}", name(container))));
     }
     places
 }

@@ -121,6 +121,14 @@ fn refuse(actor: &Actor, context: &Context<'_>, pod: &Value, result: &mut Pod) {
             ),
         );
     }
+    for place in credentials::mounted(pod) {
+        refuse(
+            "TransportSecretExposed",
+            format!(
+                "{place} shows the sidecar's credentials to user code: remove it, the sidecar alone has them"
+            ),
+        );
+    }
     for volume in items(pod, "volumes").map(name) {
         if [GATEWAY_VOLUME, HANDLER_VOLUME].contains(&volume) {
             refuse(

@@ -42,7 +42,10 @@ fn workload(observed: &Observed<'_>) -> Verdict {
     }
     match observed.pods.iter().filter_map(|pod| pod.trouble(observed.now)).min() {
         Some((_, sentence)) => Verdict::Bad("PodsNotHealthy", sentence),
-        None => observed.workload.clone(),
+        None => match &observed.refused {
+            Some(words) => Verdict::Bad("PodsRefused", format!("pods cannot be made: {words}")),
+            None => observed.workload.clone(),
+        },
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Observed<'a> {
     pub update: Option<String>,
     /// Messages wait and nothing moves: a sentence.
     pub stalled: Option<String>,
+    /// The API server makes no pods of the workload: its words.
+    pub refused: Option<String>,
     /// The workload's replicas; `None` while there is no workload.
     pub replicas: Option<Replicas>,
     /// The pods that exist.

@@ -16,15 +16,15 @@ pub struct Stall {
 
 impl Stall {
     /// Takes a new depth in. Any settled message shows as a smaller sum, unless as many arrive: then in-flight
-    /// messages show that work goes on.
-    pub fn observe(&mut self, depth: Depth, ready_pods: i32, now: Timestamp) {
+    /// messages show that work goes on. Those of a `paused` actor wait because somebody wants them to.
+    pub fn observe(&mut self, depth: Depth, ready_pods: i32, paused: bool, now: Timestamp) {
         let waiting = depth.ready + depth.in_flight;
         let working = depth.in_flight > 0 && ready_pods > 0;
-        if depth.ready == 0 || waiting < self.waiting || working {
+        if depth.ready == 0 || waiting < self.waiting || working || paused {
             self.since = None;
         }
         self.waiting = waiting;
-        if depth.ready > 0 && self.since.is_none() {
+        if depth.ready > 0 && !paused && self.since.is_none() {
             self.since = Some(now);
         }
     }
@@ -59,8 +59,8 @@ mod tests {
     #[test]
     fn a_queue_that_nobody_reads_stalls() {
         let mut stall = Stall::default();
-        stall.observe(depth(3, 0), 1, at(0));
-        stall.observe(depth(4, 0), 1, at(4));
+        stall.observe(depth(3, 0), 1, false, at(0));
+        stall.observe(depth(4, 0), 1, false, at(4));
         assert_eq!(stall.sentence(SignedDuration::from_secs(1), at(4)), None);
         let sentence = stall.sentence(SignedDuration::from_secs(1), at(6)).unwrap();
         assert!(sentence.contains("4 messages") && sentence.contains(" 5 minutes"), "{sentence}");
@@ -71,18 +71,31 @@ mod tests {
     fn a_queue_that_moves_never_stalls() {
         let mut stall = Stall::default();
         for minute in 0..60 {
-            stall.observe(depth(100 - u64::try_from(minute).unwrap(), 0), 1, at(minute));
+            stall.observe(depth(100 - u64::try_from(minute).unwrap(), 0), 1, false, at(minute));
             assert_eq!(stall.sentence(SignedDuration::ZERO, at(minute)), None);
         }
-        stall.observe(depth(50, 2), 1, at(70));
+        stall.observe(depth(50, 2), 1, false, at(70));
         assert_eq!(stall.sentence(SignedDuration::ZERO, at(75)), None, "it works on two");
+    }
+
+    #[test]
+    fn a_paused_actor_never_stalls_and_is_given_time_when_it_goes_on() {
+        let mut stall = Stall::default();
+        stall.observe(depth(3, 0), 1, false, at(0));
+        for minute in 1..60 {
+            stall.observe(depth(3, 0), 0, true, at(minute));
+            assert_eq!(stall.sentence(SignedDuration::ZERO, at(minute)), None);
+        }
+        stall.observe(depth(3, 0), 1, false, at(60));
+        assert_eq!(stall.sentence(SignedDuration::ZERO, at(65)), None);
+        assert!(stall.sentence(SignedDuration::ZERO, at(66)).is_some());
     }
 
     #[test]
     fn messages_in_flight_at_no_pod_are_no_progress() {
         let mut stall = Stall::default();
-        stall.observe(depth(5, 2), 0, at(0));
-        stall.observe(depth(5, 2), 0, at(6));
+        stall.observe(depth(5, 2), 0, false, at(0));
+        stall.observe(depth(5, 2), 0, false, at(6));
         assert!(stall.sentence(SignedDuration::ZERO, at(6)).is_some());
     }
 }

@@ -40,6 +40,7 @@ fn observed(previous: &AsyncActorStatus) -> Observed<'_> {
         warnings: Vec::new(),
         update: None,
         stalled: None,
+        refused: None,
         replicas: replicas(3, 3, 3),
         pods: &[],
         depth: None,
@@ -92,6 +93,8 @@ fn each_state_has_its_word() {
         (Word::Napping, &none, at(0, 0, 0)),
         (Word::Running, &none, Box::new(|seen| (seen.scaling, seen.replicas) = (false, replicas(0, 0, 0)))),
         (Word::Paused, &none, Box::new(|seen| (seen.paused, seen.replicas) = (true, replicas(0, 0, 0)))),
+        (Word::Running, &none, Box::new(|seen| seen.paused = true)),
+        (Word::ScalingDown, &none, Box::new(|seen| (seen.paused, seen.replicas) = (true, replicas(0, 1, 1)))),
         (Word::Creating, &none, Box::new(|seen| seen.replicas = None)),
         (Word::Terminating, &none, Box::new(|seen| seen.deleting = Some(("Pods", String::new())))),
         (Word::TransportError, &none, Box::new(|seen| seen.transport = bad("InvalidTransport"))),
@@ -140,6 +143,30 @@ fn the_worst_pod_speaks_and_names_itself() {
     assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "PodsNotHealthy"));
     assert!(condition.message.contains("asya-runtime") && condition.message.contains("denied"));
     assert_eq!(status.failing_pods, Some(2));
+}
+
+#[test]
+fn pods_that_are_refused_are_told_in_the_servers_words_and_degrade_the_actor_after_five_minutes() {
+    let none = AsyncActorStatus::default();
+    let words = "pods \"ocr-1\" is forbidden: exceeded quota: small";
+    let refused = |previous| Observed {
+        refused: Some(words.to_owned()),
+        replicas: replicas(3, 1, 1),
+        ..observed(previous)
+    };
+    let first = report(&refused(&none));
+    let condition = first.status.condition(conditions::WORKLOAD).unwrap();
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "PodsRefused"));
+    assert!(condition.message.contains(words), "{}", condition.message);
+    assert_eq!(first.status.status.as_deref(), Some("ScalingUp"));
+    assert_eq!(first.events[0].reason, "PodsRefused");
+    let later =
+        |minutes| Observed { now: now() + SignedDuration::from_mins(minutes), ..refused(&first.status) };
+    assert_eq!(report(&later(5)).status.status.as_deref(), Some("ScalingUp"));
+    assert_eq!(report(&later(6)).status.status.as_deref(), Some("Degraded"));
+    let crash = [waiting("asya-runtime", "CrashLoopBackOff", "")];
+    let both = report(&Observed { pods: &crash, ..later(6) });
+    assert_eq!(both.status.status.as_deref(), Some("RuntimeError"), "what a pod says is nearer to the cause");
 }
 
 #[test]

@@ -21,9 +21,10 @@ pub(super) fn decide(observed: &Observed<'_>, status: &AsyncActorStatus) -> Word
         return Word::WorkloadError;
     }
     if !holds(conditions::WORKLOAD) {
-        return troubled(observed);
+        return troubled(observed, status);
     }
-    if observed.paused {
+    // Pods may run on: until they ended what they have in hand, and where replicas of a bound workload are its owner's.
+    if observed.paused && observed.replicas.is_some_and(|replicas| replicas.total == 0) {
         return Word::Paused;
     }
     if observed.scaling && !observed.scaler.is_good() {
@@ -42,8 +43,8 @@ pub(super) fn decide(observed: &Observed<'_>, status: &AsyncActorStatus) -> Word
     }
 }
 
-/// The word for the worst trouble of the pods.
-fn troubled(observed: &Observed<'_>) -> Word {
+/// The word for the worst trouble of the pods, or for those that cannot be made: a quota may have room a little later.
+fn troubled(observed: &Observed<'_>, status: &AsyncActorStatus) -> Word {
     let worst = observed.pods.iter().filter_map(|pod| pod.trouble(observed.now)).min();
     match worst.map(|(trouble, _)| trouble) {
         Some(Trouble::Resources) => Word::PendingResources,
@@ -52,7 +53,9 @@ fn troubled(observed: &Observed<'_>) -> Word {
         Some(Trouble::Volume) => Word::VolumeError,
         Some(Trouble::Runtime) => Word::RuntimeError,
         Some(Trouble::Sidecar) => Word::SidecarError,
-        Some(Trouble::Other) | None => Word::WorkloadError,
+        Some(Trouble::Other) => Word::WorkloadError,
+        None if settled(status, observed.now) => Word::Degraded,
+        None => Word::ScalingUp,
     }
 }
 
