@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use asya_envelope::Queue;
-use asya_resources::{AsyncActorStatus, Binding, DeletionPolicy, QueueStatus};
+use asya_resources::{AsyncActorStatus, Binding, DeletionPolicy};
 use jiff::Timestamp;
 use kube::{
     Api,
@@ -17,6 +17,7 @@ use kube::{
 use super::{
     actor::{ELSEWHERE, Outcome, Stop, blank},
     apply::{Owner, timely},
+    conflict::{self, Heir},
     context::Context,
     finalizers,
     live::Kind,
@@ -59,7 +60,7 @@ pub async fn proceed(
         return Ok(Outcome::Done(None));
     }
     let step = match workload(context, key, stored).await {
-        Ok(Step::Done) => queue(context, key, stored, previous.queue.as_ref()).await,
+        Ok(Step::Done) => queues(context, key, stored, previous).await,
         Ok(waits) => waits,
         Err(refusal) => Step::Waits(refusal.reason(), refusal.to_string(), Duration::ZERO),
     };
@@ -135,25 +136,50 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
     Ok(Step::Done)
 }
 
-async fn queue(context: &Context, key: &Key, stored: &Stored, owned: Option<&QueueStatus>) -> Step {
-    // An actor that never owned a queue has none to delete.
-    let Some(owned) = owned else { return Step::Done };
-    let policy: DeletionPolicy =
-        serde_json::from_value(stored.spec["deletionPolicy"].clone()).ok().unwrap_or_default();
-    let limit = context.settings.deletion_timeout;
-    // Taken out while it is used: a lock is not held across a wait, and an actor is looked at by one worker at a time.
-    let kept = context.remember(key, |memory| memory.retirement.take());
-    let mut retirement = kept.unwrap_or_else(|| context.brokers.retirement(&owned.transport, policy, limit));
-    let queue = Queue::named(owned.name.clone());
-    let retired = context.brokers.retire(&owned.transport, &queue, &mut retirement).await;
-    context.metrics.called(&owned.transport, "delete", !matches!(retired, Retired::Again { .. }));
-    context.remember(key, |memory| memory.retirement = Some(retirement));
-    match retired {
-        Retired::Gone { dead_letters: None } => Step::Done,
-        Retired::Gone { dead_letters: Some(sentence) } | Retired::Kept(sentence) => {
-            tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
-            Step::Done
+/// The queue that the actor owns, and those that it left behind.
+async fn queues(context: &Context, key: &Key, stored: &Stored, previous: &AsyncActorStatus) -> Step {
+    let (mut kept, mut waits) = (Vec::new(), None);
+    for (transport, name, is_former) in places(previous) {
+        let queue = Queue::named(name.clone());
+        let heir = is_former.then(|| conflict::heir(context, stored, transport, &queue)).flatten();
+        if let Some(Heir { actor: (namespace, heir), .. }) = heir {
+            kept.push(format!("queue {queue} was kept: actor {heir} in namespace {namespace} may use it"));
+            continue;
         }
-        Retired::Again { after, why } => Step::Waits("WaitsForQueue", why, after.max(ELSEWHERE)),
+        match Box::pin(retire(context, key, stored, transport, &queue)).await {
+            Retired::Gone { dead_letters } => kept.extend(dead_letters),
+            Retired::Kept(sentence) => kept.push(sentence),
+            Retired::Again { after, why } => waits = Some((after, why)),
+        }
     }
+    if let Some((after, why)) = waits {
+        return Step::Waits("WaitsForQueue", why, after.max(ELSEWHERE));
+    }
+    for sentence in kept {
+        tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
+    }
+    Step::Done
+}
+
+/// Transport and name of each queue to take down, and whether it was left behind. An actor that never owned one has none.
+fn places(previous: &AsyncActorStatus) -> impl Iterator<Item = (&String, &String, bool)> {
+    let former = previous.former_queues.iter().map(|former| (&former.transport, &former.name, true));
+    former.chain(previous.queue.iter().map(|owned| (&owned.transport, &owned.name, false)))
+}
+
+fn policy(stored: &Stored) -> DeletionPolicy {
+    serde_json::from_value(stored.spec["deletionPolicy"].clone()).ok().unwrap_or_default()
+}
+
+/// One step of the deletion of one queue; one that is done with is answered the same again.
+async fn retire(context: &Context, key: &Key, stored: &Stored, transport: &str, queue: &Queue) -> Retired {
+    let (policy, limit) = (policy(stored), context.settings.deletion_timeout);
+    let place = (transport.to_owned(), queue.as_str().to_owned());
+    // Taken out while it is used: a lock is not held across a wait, and an actor is looked at by one worker at a time.
+    let kept = context.remember(key, |memory| memory.retirements.remove(&place));
+    let mut retirement = kept.unwrap_or_else(|| context.brokers.retirement(transport, policy, limit));
+    let retired = context.brokers.retire(transport, queue, &mut retirement).await;
+    context.metrics.called(transport, "delete", !matches!(retired, Retired::Again { .. }));
+    context.remember(key, |memory| memory.retirements.insert(place, retirement));
+    retired
 }
