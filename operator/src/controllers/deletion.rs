@@ -17,6 +17,7 @@ use kube::{
 use super::{
     actor::{ELSEWHERE, Outcome, Stop, blank},
     apply::{Owner, timely},
+    binding,
     conflict::{self, Heir},
     context::Context,
     finalizers,
@@ -40,6 +41,8 @@ const ORPHAN: &str = "orphan";
 enum Step {
     /// It is done.
     Done,
+    /// It is not, and will not be: who still reads the queue, which stays for that. A sentence.
+    Read(String),
     /// Something has to happen first: a reason word, a sentence, when to look again.
     Waits(&'static str, String, Duration),
 }
@@ -59,13 +62,21 @@ pub async fn proceed(
     if !finalizers.iter().any(|name| name == FINALIZER) {
         return Ok(Outcome::Done(None));
     }
-    let step = match workload(context, key, stored).await {
+    let waits = places(previous).next().is_some() && policy(stored) != DeletionPolicy::Retain;
+    let step = match workload(context, key, stored, waits).await {
         Ok(Step::Done) => queues(context, key, stored, previous).await,
+        Ok(Step::Read(who)) => {
+            for queue in places(previous).map(|(_, name, _)| name) {
+                let sentence = format!("queue {queue} was kept: {who}");
+                tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
+            }
+            Step::Done
+        }
         Ok(waits) => waits,
         Err(refusal) => Step::Waits(refusal.reason(), refusal.to_string(), Duration::ZERO),
     };
     match step {
-        Step::Done => {
+        Step::Done | Step::Read(_) => {
             let version = stored.metadata.resource_version.as_ref();
             if let Some(patch) = finalizers::without(finalizers, version) {
                 let api: Api<Stored> =
@@ -95,7 +106,8 @@ pub async fn proceed(
     }
 }
 
-async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, Refusal> {
+/// `waits`: whether a queue is to be taken down afterwards, and who reads it has to be gone.
+async fn workload(context: &Context, key: &Key, stored: &Stored, waits: bool) -> Result<Step, Refusal> {
     let uid = stored.metadata.uid.clone().unwrap_or_default();
     let owner = Owner { name: &key.1, uid: &uid };
     let applier = &context.applier;
@@ -108,8 +120,8 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
     applier.delete(Kind::TriggerAuthentication, &(key.0.clone(), keda_authentication(&key.1)), owner).await?;
     let binding: Option<Binding> = serde_json::from_value(stored.spec["workloadRef"].clone()).ok();
     if let Some(binding) = binding {
-        super::binding::remove(context, key, &binding).await?;
-        return Ok(Step::Done);
+        let step = given_back(context, key, &binding).await?;
+        return Ok(if waits { step } else { Step::Done });
     }
     for kind in [Kind::Deployment, Kind::StatefulSet] {
         let Some(live) = context.cache.object(kind, key) else { continue };
@@ -134,6 +146,22 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
         }
     }
     Ok(Step::Done)
+}
+
+/// Takes our part of a bound workload away, and waits until its owner's controller replaced the pods that have it: until
+/// then sidecars read the queue.
+async fn given_back(context: &Context, key: &Key, binding: &Binding) -> Result<Step, Refusal> {
+    let since = binding::remove(context, key, binding).await?;
+    let reading = context.cache.pods(key).iter().filter(|pod| binding::reads(pod)).count();
+    let who = format!("{reading} pods of {} {} still have the sidecar", binding.kind, binding.name);
+    Ok(if reading == 0 {
+        Step::Done
+    } else if since < context.settings.deletion_timeout {
+        let sentence = format!("{who}: its rollout has to replace them");
+        Step::Waits("WaitsForPods", sentence, ELSEWHERE)
+    } else {
+        Step::Read(who)
+    })
 }
 
 /// The queue that the actor owns, and those that it left behind.
