@@ -43,7 +43,9 @@ pub use platform::{
 };
 pub use policy::{Batch, Delay, Retry, Timeout, Workers};
 pub use scaling::{Advanced, Scaling};
-pub use status::{AsyncActorStatus, Condition, DeletionStatus, QueueStatus, ScaledObjectRef, WorkloadRef};
+pub use status::{
+    AsyncActorStatus, Condition, DeletionStatus, FormerQueue, QueueStatus, ScaledObjectRef, WorkloadRef,
+};
 pub use word::Word;
 pub use workload::{Container, EnvSource, EnvVar, Job, KeySelector, Kind, PodSpec, PodTemplate, Workload};
 

@@ -78,6 +78,9 @@ pub struct AsyncActorStatus {
     /// another actor owns the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueStatus>,
+    /// Queues that the actor owned before its transport or the queue template changed, until they are gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub former_queues: Vec<FormerQueue>,
     /// How far the deletion got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionStatus>,
@@ -145,6 +148,26 @@ pub struct QueueStatus {
     /// When the numbers of messages were written last, as RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_time: Option<String>,
+}
+
+/// A queue that an actor left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct FormerQueue {
+    /// The operator's name of the transport that it is on.
+    pub transport: String,
+    /// The queue's full name at the broker.
+    pub name: String,
+    /// When the actor got another one, as RFC 3339.
+    pub left_time: String,
+}
+
+impl FormerQueue {
+    /// Whether it is this queue.
+    pub fn is(&self, transport: &str, name: &str) -> bool {
+        (self.transport.as_str(), self.name.as_str()) == (transport, name)
+    }
 }
 
 /// How far the deletion of an actor got.

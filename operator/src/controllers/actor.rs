@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     apply::{Owner, timely},
-    binding,
+    behind, binding,
     context::Context,
     live::Kind,
     observe,
@@ -34,7 +34,7 @@ use crate::{
         projection::{NOT_PROJECTED, not_projected},
     },
     settings::{self, Transport},
-    status::{Observed, Pod, Replicas, Verdict},
+    status::{Former, Observed, Pod, Replicas, Verdict, former},
 };
 
 /// How often a queue's depth is read for the status: it is written at most as often.
@@ -104,6 +104,8 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Stop> {
     }
     let look = Look { context, key, actor: &actor, stored: &stored, previous: &previous };
     let outcome = look.proceed(&mut observed).await;
+    // Boxed, for what it calls is deep already.
+    Box::pin(behind::tend(context, key, &stored, &actor, &mut observed)).await;
     report(context, key, &stored, &observed).await?;
     outcome
 }
@@ -137,6 +139,7 @@ pub(super) fn blank<'a>(
         scaled_object_ref: None,
         selector: None,
         queue: None,
+        former: previous.former_queues.iter().cloned().map(Former::of).collect(),
     }
 }
 
@@ -252,6 +255,10 @@ impl Look<'_> {
             return Reached { ready: None, after: Some(settings.resync) };
         };
         let queue = settings.template.queue(&self.key.0, &self.key.1);
+        observed.former = former::left(self.previous, &transport.name, queue.as_str(), observed.now);
+        observed.former.retain(|Former { queue: left, .. }| {
+            left.name != queue.as_str() || !behind::is_same(settings, &left.transport, transport)
+        });
         if let Some(sentence) = super::conflict::rival(context, self.stored) {
             observed.transport = Verdict::Bad("QueueConflict", sentence);
             return Reached { ready: None, after: Some(DEPTH_EVERY) };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     apply::{Written, timely},
     context::Context,
-    live::{Kind, fingerprint},
+    live::{Kind, Live, fingerprint},
     refusal::Refusal,
     work::Key,
 };
@@ -33,6 +33,8 @@ pub struct Bound {
     part: Option<u64>,
     /// When it had to be applied again.
     repairs: Vec<Instant>,
+    /// Since when our part is gone from it, while the actor is being deleted.
+    given_back: Option<Instant>,
 }
 
 /// The kind of the bound workload.
@@ -111,6 +113,7 @@ pub async fn apply(context: &Context, key: &Key, binding: &Binding, part: &Value
     let written = context.applier.apply_part(&part).await?;
     context.remember(key, |memory| {
         memory.bound.part = Some(now);
+        memory.bound.given_back = None;
         if repeated && written == Written::Applied {
             memory.bound.repairs.push(Instant::now());
         }
@@ -118,21 +121,59 @@ pub async fn apply(context: &Context, key: &Key, binding: &Binding, part: &Value
     Ok(())
 }
 
-/// Takes our part of the bound workload away.
+/// Takes our part of the bound workload away, once; how long ago that was.
 ///
 /// # Errors
 /// What the API server said.
-pub async fn remove(context: &Context, key: &Key, binding: &Binding) -> Result<(), Refusal> {
+pub async fn remove(context: &Context, key: &Key, binding: &Binding) -> Result<Duration, Refusal> {
+    if let Some(at) = context.remember(key, |memory| memory.bound.given_back) {
+        return Ok(at.elapsed());
+    }
     let kind = kind(binding);
     let target = (key.0.clone(), binding.name.clone());
-    if context.applier.look(kind, &target).await?.is_none() {
-        return Ok(());
+    if context.applier.look(kind, &target).await?.is_some() {
+        let resource = kind.resource();
+        let nothing = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": target.1, "namespace": target.0},
+        });
+        context.applier.apply_part(&nothing).await?;
     }
-    let resource = kind.resource();
-    let nothing = json!({
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": target.1, "namespace": target.0},
-    });
-    context.applier.apply_part(&nothing).await.map(drop)
+    context.remember(key, |memory| memory.bound.given_back = Some(Instant::now()));
+    Ok(Duration::ZERO)
+}
+
+/// Whether a pod of a bound workload may be reading the queue: it has the sidecar, or it would not have our label and not be
+/// known here, and something of it has started.
+pub fn reads(pod: &Live) -> bool {
+    let started = |list: &str| {
+        let containers = pod.status[list].as_array();
+        containers.into_iter().flatten().any(|container| container["state"]["running"].is_object())
+    };
+    match pod.status["phase"].as_str() {
+        Some("Succeeded" | "Failed") => false,
+        Some("Running") => true,
+        _ => started("initContainerStatuses") || started("containerStatuses"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_reads_from_the_start_of_its_sidecar_to_its_end() {
+        let pod = |status: Value| {
+            let pod = json!({"metadata": {"name": "vllm-1", "namespace": "ns"}, "status": status});
+            reads(&serde_json::from_value(pod).unwrap())
+        };
+        assert!(pod(json!({"phase": "Running"})));
+        let sidecar = |state: Value| json!({"phase": "Pending", "initContainerStatuses": [{"state": state}]});
+        assert!(pod(sidecar(json!({"running": {"startedAt": "2026-01-01T12:00:00Z"}}))), "a native sidecar");
+        assert!(!pod(sidecar(json!({"waiting": {"reason": "ImagePullBackOff"}}))));
+        for phase in ["Pending", "Succeeded", "Failed"] {
+            assert!(!pod(json!({"phase": phase})), "{phase}: such pods may stay for ever");
+        }
+    }
 }

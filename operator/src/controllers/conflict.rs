@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use asya_envelope::Queue;
+
 use super::{cache::Cache, context::Context, work::Key};
 use crate::{
     actor::Stored,
@@ -53,6 +55,31 @@ pub fn rival(context: &Context, stored: &Stored) -> Option<String> {
         "its queue belongs to actor {name} in namespace {namespace}, which is older: rename this actor, or use the \
          queue template asya-{{namespace}}-{{actor}}"
     ))
+}
+
+/// Another actor that resolves to a queue which this one left behind, or to its dead-letter queue.
+pub struct Heir {
+    /// The actor.
+    pub actor: Key,
+    /// False: on another transport of the kind, which may be the same broker under another name.
+    pub certain: bool,
+}
+
+/// Who may be using a queue that this actor left behind; who certainly does goes before who may.
+pub fn heir(context: &Context, stored: &Stored, transport: &str, queue: &Queue) -> Option<Heir> {
+    let settings = &context.settings;
+    let kind = |name: &str| settings.transports.get(name).map(|transport| transport.kind.word());
+    let names = [queue.dead_letter(), queue.clone()];
+    let others = context.cache.actors();
+    let heirs = others.iter().filter(|other| other.metadata.uid != stored.metadata.uid).filter_map(|other| {
+        let claim = claim(other);
+        let certain = claim.transport == transport;
+        let theirs = settings.template.queue(&claim.namespace, &claim.name);
+        let meets = (certain || kind(&claim.transport) == kind(transport))
+            && [theirs.dead_letter(), theirs].iter().any(|queue| names.contains(queue));
+        meets.then_some(Heir { actor: (claim.namespace, claim.name), certain })
+    });
+    heirs.max_by_key(|heir| heir.certain)
 }
 
 fn claim(actor: &Stored) -> Claim {

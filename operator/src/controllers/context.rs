@@ -75,8 +75,10 @@ pub struct Memory {
     pub applied: Option<Arc<str>>,
     /// The workload that it is bound to.
     pub bound: super::binding::Bound,
-    /// How far the deletion of its queue got.
-    pub retirement: Option<Retirement>,
+    /// How far the deletion of its queues got, by transport and name.
+    pub retirements: HashMap<(String, String), Retirement>,
+    /// What is known of the queues that it left behind, by transport and name.
+    pub behind: HashMap<(String, String), super::behind::Behind>,
     /// The status that was written last, and the version of the object that it made.
     pub written: Option<(u64, AsyncActorStatus)>,
 }

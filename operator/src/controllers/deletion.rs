@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use asya_envelope::Queue;
-use asya_resources::{AsyncActorStatus, Binding, DeletionPolicy, QueueStatus};
+use asya_resources::{AsyncActorStatus, Binding, DeletionPolicy};
 use jiff::Timestamp;
 use kube::{
     Api,
@@ -17,6 +17,8 @@ use kube::{
 use super::{
     actor::{ELSEWHERE, Outcome, Stop, blank},
     apply::{Owner, timely},
+    binding,
+    conflict::{self, Heir},
     context::Context,
     finalizers,
     live::Kind,
@@ -39,6 +41,8 @@ const ORPHAN: &str = "orphan";
 enum Step {
     /// It is done.
     Done,
+    /// It is not, and will not be: who still reads the queue, which stays for that. A sentence.
+    Read(String),
     /// Something has to happen first: a reason word, a sentence, when to look again.
     Waits(&'static str, String, Duration),
 }
@@ -58,13 +62,21 @@ pub async fn proceed(
     if !finalizers.iter().any(|name| name == FINALIZER) {
         return Ok(Outcome::Done(None));
     }
-    let step = match workload(context, key, stored).await {
-        Ok(Step::Done) => queue(context, key, stored, previous.queue.as_ref()).await,
+    let waits = places(previous).next().is_some() && policy(stored) != DeletionPolicy::Retain;
+    let step = match workload(context, key, stored, waits).await {
+        Ok(Step::Done) => queues(context, key, stored, previous).await,
+        Ok(Step::Read(who)) => {
+            for queue in places(previous).map(|(_, name, _)| name) {
+                let sentence = format!("queue {queue} was kept: {who}");
+                tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
+            }
+            Step::Done
+        }
         Ok(waits) => waits,
         Err(refusal) => Step::Waits(refusal.reason(), refusal.to_string(), Duration::ZERO),
     };
     match step {
-        Step::Done => {
+        Step::Done | Step::Read(_) => {
             let version = stored.metadata.resource_version.as_ref();
             if let Some(patch) = finalizers::without(finalizers, version) {
                 let api: Api<Stored> =
@@ -94,7 +106,8 @@ pub async fn proceed(
     }
 }
 
-async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step, Refusal> {
+/// `waits`: whether a queue is to be taken down afterwards, and who reads it has to be gone.
+async fn workload(context: &Context, key: &Key, stored: &Stored, waits: bool) -> Result<Step, Refusal> {
     let uid = stored.metadata.uid.clone().unwrap_or_default();
     let owner = Owner { name: &key.1, uid: &uid };
     let applier = &context.applier;
@@ -107,8 +120,8 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
     applier.delete(Kind::TriggerAuthentication, &(key.0.clone(), keda_authentication(&key.1)), owner).await?;
     let binding: Option<Binding> = serde_json::from_value(stored.spec["workloadRef"].clone()).ok();
     if let Some(binding) = binding {
-        super::binding::remove(context, key, &binding).await?;
-        return Ok(Step::Done);
+        let step = given_back(context, key, &binding).await?;
+        return Ok(if waits { step } else { Step::Done });
     }
     for kind in [Kind::Deployment, Kind::StatefulSet] {
         let Some(live) = context.cache.object(kind, key) else { continue };
@@ -135,25 +148,66 @@ async fn workload(context: &Context, key: &Key, stored: &Stored) -> Result<Step,
     Ok(Step::Done)
 }
 
-async fn queue(context: &Context, key: &Key, stored: &Stored, owned: Option<&QueueStatus>) -> Step {
-    // An actor that never owned a queue has none to delete.
-    let Some(owned) = owned else { return Step::Done };
-    let policy: DeletionPolicy =
-        serde_json::from_value(stored.spec["deletionPolicy"].clone()).ok().unwrap_or_default();
-    let limit = context.settings.deletion_timeout;
-    // Taken out while it is used: a lock is not held across a wait, and an actor is looked at by one worker at a time.
-    let kept = context.remember(key, |memory| memory.retirement.take());
-    let mut retirement = kept.unwrap_or_else(|| context.brokers.retirement(&owned.transport, policy, limit));
-    let queue = Queue::named(owned.name.clone());
-    let retired = context.brokers.retire(&owned.transport, &queue, &mut retirement).await;
-    context.metrics.called(&owned.transport, "delete", !matches!(retired, Retired::Again { .. }));
-    context.remember(key, |memory| memory.retirement = Some(retirement));
-    match retired {
-        Retired::Gone { dead_letters: None } => Step::Done,
-        Retired::Gone { dead_letters: Some(sentence) } | Retired::Kept(sentence) => {
-            tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
-            Step::Done
+/// Takes our part of a bound workload away, and waits until its owner's controller replaced the pods that have it: until
+/// then sidecars read the queue.
+async fn given_back(context: &Context, key: &Key, binding: &Binding) -> Result<Step, Refusal> {
+    let since = binding::remove(context, key, binding).await?;
+    let reading = context.cache.pods(key).iter().filter(|pod| binding::reads(pod)).count();
+    let who = format!("{reading} pods of {} {} still have the sidecar", binding.kind, binding.name);
+    Ok(if reading == 0 {
+        Step::Done
+    } else if since < context.settings.deletion_timeout {
+        let sentence = format!("{who}: its rollout has to replace them");
+        Step::Waits("WaitsForPods", sentence, ELSEWHERE)
+    } else {
+        Step::Read(who)
+    })
+}
+
+/// The queue that the actor owns, and those that it left behind.
+async fn queues(context: &Context, key: &Key, stored: &Stored, previous: &AsyncActorStatus) -> Step {
+    let (mut kept, mut waits) = (Vec::new(), None);
+    for (transport, name, is_former) in places(previous) {
+        let queue = Queue::named(name.clone());
+        let heir = is_former.then(|| conflict::heir(context, stored, transport, &queue)).flatten();
+        if let Some(Heir { actor: (namespace, heir), .. }) = heir {
+            kept.push(format!("queue {queue} was kept: actor {heir} in namespace {namespace} may use it"));
+            continue;
         }
-        Retired::Again { after, why } => Step::Waits("WaitsForQueue", why, after.max(ELSEWHERE)),
+        match Box::pin(retire(context, key, stored, transport, &queue)).await {
+            Retired::Gone { dead_letters } => kept.extend(dead_letters),
+            Retired::Kept(sentence) => kept.push(sentence),
+            Retired::Again { after, why } => waits = Some((after, why)),
+        }
     }
+    if let Some((after, why)) = waits {
+        return Step::Waits("WaitsForQueue", why, after.max(ELSEWHERE));
+    }
+    for sentence in kept {
+        tell(context, key, stored, EventType::Normal, "QueueRetained", &sentence).await;
+    }
+    Step::Done
+}
+
+/// Transport and name of each queue to take down, and whether it was left behind. An actor that never owned one has none.
+fn places(previous: &AsyncActorStatus) -> impl Iterator<Item = (&String, &String, bool)> {
+    let former = previous.former_queues.iter().map(|former| (&former.transport, &former.name, true));
+    former.chain(previous.queue.iter().map(|owned| (&owned.transport, &owned.name, false)))
+}
+
+fn policy(stored: &Stored) -> DeletionPolicy {
+    serde_json::from_value(stored.spec["deletionPolicy"].clone()).ok().unwrap_or_default()
+}
+
+/// One step of the deletion of one queue; one that is done with is answered the same again.
+async fn retire(context: &Context, key: &Key, stored: &Stored, transport: &str, queue: &Queue) -> Retired {
+    let (policy, limit) = (policy(stored), context.settings.deletion_timeout);
+    let place = (transport.to_owned(), queue.as_str().to_owned());
+    // Taken out while it is used: a lock is not held across a wait, and an actor is looked at by one worker at a time.
+    let kept = context.remember(key, |memory| memory.retirements.remove(&place));
+    let mut retirement = kept.unwrap_or_else(|| context.brokers.retirement(transport, policy, limit));
+    let retired = context.brokers.retire(transport, queue, &mut retirement).await;
+    context.metrics.called(transport, "delete", !matches!(retired, Retired::Again { .. }));
+    context.remember(key, |memory| memory.retirements.insert(place, retirement));
+    retired
 }

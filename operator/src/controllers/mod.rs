@@ -10,6 +10,7 @@
 //! | [`rollout`] | when its pods follow a new runtime or sidecar |
 //! | [`deletion`] | taking it down, in order |
 //! | [`conflict`] | two actors and one queue |
+//! | [`behind`] | queues that an actor left behind |
 //! | [`observe`], [`report`] | what the status is made from; status and Events |
 //! | [`apply`], [`managers`], [`refusal`] | writing objects, only when something would change; whose their fields are; why not |
 //! | [`runtime`], [`script`], [`release`] | the runtime's ConfigMaps of a namespace; what is in them; fetching it |
@@ -19,6 +20,7 @@
 
 pub mod actor;
 pub mod apply;
+pub mod behind;
 pub mod binding;
 pub mod cache;
 pub mod conflict;

@@ -2,7 +2,7 @@
 
 use asya_resources::AsyncActorStatus;
 
-use super::{Observed, conditions};
+use super::{Observed, conditions, former::LEFT_BEHIND};
 
 /// One Kubernetes Event to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,9 @@ pub(super) fn between(old: &AsyncActorStatus, new: &AsyncActorStatus, observed: 
         let was_bad = before.is_some_and(|condition| condition.status == bad_when);
         match after {
             Some(now) if now.status == bad_when => {
-                let told = was_bad && before.is_some_and(|before| before.reason == now.reason);
+                let same = was_bad && before.is_some_and(|before| before.reason == now.reason);
+                // Told below, with numbers.
+                let told = same || now.reason == LEFT_BEHIND;
                 let calm = [conditions::UPDATE, conditions::DELETING].contains(&name);
                 events.extend((!told).then(|| event(!calm, &now.reason, &now.message)));
             }
@@ -45,6 +47,8 @@ pub(super) fn between(old: &AsyncActorStatus, new: &AsyncActorStatus, observed: 
             _ => {}
         }
     }
+    let left = observed.former.iter().filter(|former| !old.former_queues.contains(&former.queue));
+    events.extend(left.map(|former| event(true, LEFT_BEHIND, &former.told())));
     let desired = |status: &AsyncActorStatus| status.desired_replicas;
     if let (Some(before), Some(after)) = (desired(old), desired(new))
         && before != after

@@ -8,11 +8,13 @@
 //! | [`word`] | deciding the [`Word`] of `kubectl get` |
 //! | [`events`] | [`Event`]: transitions worth telling |
 //! | [`stall`] | [`Stall`]: messages wait and nothing moves |
+//! | [`former`] | [`Former`]: queues that the actor left behind |
 //! | [`counts`] | replicas and messages, and when they are worth a write |
 
 pub mod conditions;
 pub mod counts;
 pub mod events;
+pub mod former;
 pub mod observed;
 pub mod pods;
 pub mod stall;
@@ -22,6 +24,7 @@ use asya_resources::AsyncActorStatus;
 
 pub use asya_resources::Word;
 pub use events::Event;
+pub use former::Former;
 pub use observed::{Observed, Replicas, Verdict};
 pub use pods::{Pod, Trouble};
 pub use stall::Stall;
@@ -41,6 +44,7 @@ pub fn report(observed: &Observed<'_>) -> Report {
     let mut status = observed.previous.clone();
     counts::replicas(&mut status, observed);
     counts::messages(&mut status, observed);
+    status.former_queues = observed.former.iter().map(|former| former.queue.clone()).collect();
     conditions::set(&mut status, observed);
     status.status = Some(word::decide(observed, &status).as_str().to_owned());
     // A deleted object keeps the generation that was acted on.

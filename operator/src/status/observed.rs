@@ -4,7 +4,7 @@ use asya_resources::{AsyncActorStatus, QueueStatus, ScaledObjectRef, WorkloadRef
 use asya_transport::Depth;
 use jiff::Timestamp;
 
-use super::Pod;
+use super::{Former, Pod};
 
 /// What was seen of one actor in one reconcile.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Observed<'a> {
     pub selector: Option<String>,
     /// The queue that the actor owns.
     pub queue: Option<QueueStatus>,
+    /// The queues that it owned before.
+    pub former: Vec<Former>,
 }
 
 /// How many pods a workload wants and has.

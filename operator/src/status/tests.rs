@@ -48,6 +48,7 @@ fn observed(previous: &AsyncActorStatus) -> Observed<'_> {
         scaled_object_ref: None,
         selector: None,
         queue: None,
+        former: Vec::new(),
     }
 }
 
@@ -238,4 +239,27 @@ fn counts_are_written_when_they_tell_something() {
     for (old, new, last, expected, why) in table {
         assert_eq!(worth_writing(old, new, last, now()), expected, "{why}");
     }
+}
+
+#[test]
+fn a_queue_that_is_left_behind_is_told_of_once_with_its_numbers_and_stays_in_the_status() {
+    let queue = asya_resources::FormerQueue {
+        transport: "old".to_owned(),
+        name: "asya-ocr".to_owned(),
+        left_time: NOW.to_owned(),
+    };
+    let before = AsyncActorStatus::default();
+    let mut seen = observed(&before);
+    seen.former = vec![super::Former { queue: queue.clone(), found: "with messages on it: 7".to_owned() }];
+    seen.warnings = vec![("QueueLeftBehind", "queue asya-ocr was left behind".to_owned())];
+    let Report { status, events } = report(&seen);
+    assert_eq!(status.former_queues, [queue]);
+    let told: Vec<_> = events.iter().filter(|event| event.reason == "QueueLeftBehind").collect();
+    assert_eq!(told.len(), 1, "{events:?}");
+    assert!(told[0].warning && told[0].message.contains("queue asya-ocr on transport old"), "{told:?}");
+    assert!(told[0].message.contains("with messages on it: 7"), "{told:?}");
+    let (former, warnings) = (seen.former.clone(), seen.warnings.clone());
+    let mut again = observed(&status);
+    (again.former, again.warnings) = (former, warnings);
+    assert_eq!(report(&again).events, []);
 }
