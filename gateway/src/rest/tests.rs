@@ -14,6 +14,7 @@ use crate::{
     auth::Principal,
     service::{
         Reporter,
+        hops::HopStatus,
         tests::{World, world},
     },
 };
@@ -99,6 +100,62 @@ async fn a_call_is_followed_to_its_end() {
     assert_eq!(record["result"], json!({"text": "ab"}));
     let over = get(&app, &format!("/envelopes/{id}/active")).await;
     assert_eq!((over.status, over.json()), (StatusCode::GONE, json!({"active": false})));
+}
+
+#[tokio::test]
+async fn what_sidecars_say_of_another_try_and_of_failing_is_told_and_ends_nothing() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    for (seq, status) in ["received", "processing", "retrying", "failed"].into_iter().enumerate() {
+        let mut report =
+            json!({"actors": ["split", "read"], "current_actor_idx": 1, "current_actor_name": "read"});
+        (report["status"], report["attempt"], report["seq"]) = (json!(status), json!(1), json!(seq));
+        report["message"] = json!(format!("{status} read"));
+        let answer = post(&app, &format!("/envelopes/{id}/progress"), &report).await;
+        let percent = if status == "received" { 55.0 } else { 75.0 };
+        assert_eq!(answer.json(), json!({"status": "ok", "progress_percent": percent}), "{status}");
+    }
+    assert_eq!(get(&app, &format!("/envelopes/{id}/active")).await.status, StatusCode::OK);
+    let failed = json!({"status": "failed", "error": "no", "current_actor_name": "read"});
+    post(&app, &format!("/envelopes/{id}/final"), &failed).await;
+    let stream = get(&app, &format!("/envelopes/{id}/stream")).await.text;
+    for told in ["retrying", "failed"] {
+        assert!(stream.contains(&format!("\"message\":\"{told} read\"")), "{stream}");
+        assert!(stream.contains(&format!("\"envelope_state\":\"{told}\"")), "{stream}");
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_that_a_handler_lets_go_ends_and_so_do_those_who_follow_it() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let path = format!("/envelopes/{id}/stream");
+    let reading = tokio::spawn({
+        let (app, path) = (app.clone(), path.clone());
+        async move { get(&app, &path).await }
+    });
+    let dropped = json!({"actors": ["split", "read"], "current_actor_idx": 0, "current_actor_name": "split",
+        "status": "dropped", "message": "dropped by split", "attempt": 1, "seq": 2});
+    for _ in 0..2 {
+        let answer = post(&app, &format!("/envelopes/{id}/progress"), &dropped).await;
+        assert_eq!(answer.json(), json!({"status": "ok", "progress_percent": 100.0}));
+    }
+    let live = reading.await.unwrap();
+    assert_eq!(live.text.matches(r#""status":"succeeded""#).count(), 1, "{}", live.text);
+    assert_eq!(live.text.matches(r#""envelope_state":"dropped""#).count(), 1, "{}", live.text);
+    assert_eq!(get(&app, &path).await.text, live.text);
+    let record = get(&app, &format!("/envelopes/{id}")).await.json();
+    assert_eq!((&record["status"], &record["result"]), (&json!("succeeded"), &Value::Null));
+    assert_eq!((&record["actors_completed"], &record["current_actor_name"]), (&json!(1), &json!("split")));
+    assert!(
+        record["message"].as_str().unwrap().contains("handler of 'split' let the envelope go"),
+        "{record}"
+    );
+    let whole = world.service.whole(&Principal::anonymous(), &id).await.unwrap();
+    let hops: Vec<_> = whole.hops.iter().map(|hop| (hop.actor.as_str(), hop.status)).collect();
+    assert_eq!(hops, [("split", HopStatus::Completed)]);
 }
 
 #[tokio::test]
