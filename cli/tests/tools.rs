@@ -148,3 +148,24 @@ fn a_purge_deletes_what_waits_and_asks_before() {
     assert_eq!(place.json(&["queues", "ocr"])[0]["ready"], 0);
     assert_eq!(place.json(&["purge", "ocr"])[0]["purged"], 0, "nothing to ask about");
 }
+
+/// Asks for another try once, then lets go.
+const LETS_GO: &str = "from asya_runtime import Drop, Retry, context\n\n\ndef handle(n):\n    \
+    if context().attempt == 1:\n        raise Retry('busy', after=0.01)\n    raise Drop('too old')\n";
+
+/// Sidecar and gateway as they are: what one says the other takes.
+#[test]
+fn a_call_whose_handler_asks_for_another_try_and_then_lets_go_ends_and_tells_both() {
+    let place = Place::with("old", LETS_GO, "");
+    place.write("tools.yaml", "tools: [{name: old, route: [old]}]");
+    let up = place.up(&["--gateway", "127.0.0.1:0"]);
+    let url = up.gateway();
+    let called = place.json(&["call", "old", "--gateway", &url, "--id", "mine", "--timeout", "50s"]);
+    assert_eq!((&called[0]["id"], &called[0]["status"]), (&"mine".into(), &"succeeded".into()), "{called:?}");
+    let watched = place.json(&["watch", "mine", "--gateway", &url]);
+    let steps: Vec<_> = watched.iter().filter_map(|update| update["step"].as_str()).collect();
+    assert!(steps.contains(&"retrying") && steps.last() == Some(&"dropped"), "{watched:?}");
+    let last = watched.last().unwrap();
+    assert!(last["message"].as_str().unwrap().contains("The handler of 'old' let the envelope go"), "{last}");
+    assert!(last["result"].is_null(), "{last}");
+}

@@ -81,7 +81,7 @@ export interface Update {
   actor?: string;
   actors?: string[];
   current?: number;
-  step?: "received" | "processing" | "completed";
+  step?: "received" | "processing" | "completed" | "retrying" | "failed" | "dropped";
   /** It came after the end and changes nothing; not in streams. */
   late?: boolean;
   attempt: number;

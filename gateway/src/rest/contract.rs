@@ -41,14 +41,24 @@ pub fn people(service: Service, largest: usize) -> Router {
         .with_state(service)
 }
 
+/// The paths of sidecars' calls.
+pub(crate) const CALLBACKS: [&str; 5] = [
+    "/envelopes",
+    "/envelopes/{id}/active",
+    "/envelopes/{id}/progress",
+    "/envelopes/{id}/final",
+    "/envelopes/{id}/dead-letter",
+];
+
 /// The routes of sidecars.
 pub fn sidecars(service: Service, largest: usize) -> Router {
+    let [children, is_active, steps, ends, letters] = CALLBACKS;
     Router::new()
-        .route("/envelopes", post(child))
-        .route("/envelopes/{id}/active", get(active))
-        .route("/envelopes/{id}/progress", post(progress))
-        .route("/envelopes/{id}/final", post(finish))
-        .route("/envelopes/{id}/dead-letter", post(bury))
+        .route(children, post(child))
+        .route(is_active, get(active))
+        .route(steps, post(progress))
+        .route(ends, post(finish))
+        .route(letters, post(bury))
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .with_state(service)
 }

@@ -11,10 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::{StreamExt, stream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::problem::Form;
+use super::{contract::CALLBACKS, problem::Form};
 use crate::{
     auth::{
         Refusal,
@@ -29,13 +29,15 @@ const LAST_WORDS: &str = ": the gateway stops: come back\nretry: 1000\n\n";
 /// What all requests share.
 #[derive(Debug)]
 pub struct Guard {
-    /// Requests whose answer has not begun; more are refused.
+    /// Requests of people whose answer has not begun, calls that wait among them; more are refused.
     pub places: Semaphore,
+    /// Those of sidecars: what they report ends the waiting of others, which must not keep them out.
+    pub callbacks: Semaphore,
     /// Which web pages may ask.
     pub origins: Origins,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Streams of events at a time; more are refused.
+    /// Streams of events and sockets at a time; more are refused.
     pub streams: Arc<Semaphore>,
     /// The gateway is about to stop: it is not ready any more.
     pub draining: CancellationToken,
@@ -46,6 +48,11 @@ pub struct Guard {
 /// Is cancelled when the gateway stops, so that what would go on for ever ends.
 #[derive(Clone, Debug, Default)]
 pub struct Stopping(pub CancellationToken);
+
+/// The place of a socket among the streams: its handler keeps it as long as the socket lives. It is in the request's
+/// extensions.
+#[derive(Clone, Debug)]
+pub struct Seat(pub Arc<OwnedSemaphorePermit>);
 
 /// Lets a request pass.
 pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
@@ -68,9 +75,16 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
     }
     // It has been judged, for all routes alike.
     request.headers_mut().remove(header::ORIGIN);
-    let Ok(place) = guard.places.try_acquire() else {
+    let places = if CALLBACKS.contains(&route.as_str()) { &guard.callbacks } else { &guard.places };
+    let Ok(place) = places.try_acquire() else {
         return guard.refuse(form, &Refusal::Busy);
     };
+    if is_socket(&request) {
+        let Ok(seat) = Arc::clone(&guard.streams).try_acquire_owned() else {
+            return guard.refuse(form, &Refusal::Busy);
+        };
+        request.extensions_mut().insert(Seat(Arc::new(seat)));
+    }
     request.extensions_mut().insert(guard.stopping.clone());
     let mut answer = next.run(request).await;
     drop(place);
@@ -80,6 +94,12 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     guard.metrics.answered(method.as_str(), &route, answer.status().as_u16(), began.elapsed());
     guard.ending(answer, form)
+}
+
+/// Whether a socket is asked for.
+fn is_socket(request: &Request) -> bool {
+    let asked = request.headers().get(header::UPGRADE);
+    asked.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 impl Guard {
@@ -108,6 +128,22 @@ impl Guard {
                 .filter(|stopped| std::future::ready(*stopped))
                 .map(|_| Ok(Bytes::from_static(LAST_WORDS.as_bytes())));
             Body::from_stream(events.chain(last))
+        })
+    }
+}
+
+#[cfg(test)]
+impl Guard {
+    /// A guard with so many places of each kind.
+    pub(crate) fn small(places: usize, callbacks: usize, streams: usize) -> Arc<Self> {
+        Arc::new(Self {
+            places: Semaphore::new(places),
+            callbacks: Semaphore::new(callbacks),
+            streams: Arc::new(Semaphore::new(streams)),
+            origins: Origins::default(),
+            metrics: Metrics::new(),
+            draining: CancellationToken::new(),
+            stopping: Stopping::default(),
         })
     }
 }

@@ -1,19 +1,29 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     Extension, Router,
     body::Body,
     http::{Request, StatusCode, header},
+    middleware::from_fn_with_state,
 };
+use futures::{FutureExt, future::BoxFuture};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{contract, problem::PROBLEM};
+use super::{
+    api, contract,
+    guard::{self, Guard},
+    problem::PROBLEM,
+};
 use crate::{
+    actors::{Actor, Source},
     auth::Principal,
     service::{
-        Reporter,
+        Error, Reporter,
+        hops::HopStatus,
         tests::{World, world},
     },
 };
@@ -26,6 +36,15 @@ fn app(world: &World) -> Router {
         .merge(contract::sidecars(world.service.clone(), LARGEST))
         .layer(Extension(Principal::anonymous()))
         .layer(Extension(Reporter { namespace: None }))
+}
+
+/// No actor is known.
+struct Nobody;
+
+impl Source for Nobody {
+    fn actors(&self) -> BoxFuture<'_, Result<Vec<Actor>, Error>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
 }
 
 struct Answer {
@@ -99,6 +118,110 @@ async fn a_call_is_followed_to_its_end() {
     assert_eq!(record["result"], json!({"text": "ab"}));
     let over = get(&app, &format!("/envelopes/{id}/active")).await;
     assert_eq!((over.status, over.json()), (StatusCode::GONE, json!({"active": false})));
+}
+
+#[tokio::test]
+async fn what_sidecars_say_of_another_try_and_of_failing_is_told_and_ends_nothing() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    for (seq, status) in ["received", "processing", "retrying", "failed"].into_iter().enumerate() {
+        let mut report =
+            json!({"actors": ["split", "read"], "current_actor_idx": 1, "current_actor_name": "read"});
+        (report["status"], report["attempt"], report["seq"]) = (json!(status), json!(1), json!(seq));
+        report["message"] = json!(format!("{status} read"));
+        let answer = post(&app, &format!("/envelopes/{id}/progress"), &report).await;
+        let percent = if status == "received" { 55.0 } else { 75.0 };
+        assert_eq!(answer.json(), json!({"status": "ok", "progress_percent": percent}), "{status}");
+    }
+    assert_eq!(get(&app, &format!("/envelopes/{id}/active")).await.status, StatusCode::OK);
+    let failed = json!({"status": "failed", "error": "no", "current_actor_name": "read"});
+    post(&app, &format!("/envelopes/{id}/final"), &failed).await;
+    let stream = get(&app, &format!("/envelopes/{id}/stream")).await.text;
+    for told in ["retrying", "failed"] {
+        assert!(stream.contains(&format!("\"message\":\"{told} read\"")), "{stream}");
+        assert!(stream.contains(&format!("\"envelope_state\":\"{told}\"")), "{stream}");
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_that_a_handler_lets_go_ends_and_so_do_those_who_follow_it() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let path = format!("/envelopes/{id}/stream");
+    let reading = tokio::spawn({
+        let (app, path) = (app.clone(), path.clone());
+        async move { get(&app, &path).await }
+    });
+    let dropped = json!({"actors": ["split", "read"], "current_actor_idx": 0, "current_actor_name": "split",
+        "status": "dropped", "message": "dropped by split", "attempt": 1, "seq": 2});
+    for _ in 0..2 {
+        let answer = post(&app, &format!("/envelopes/{id}/progress"), &dropped).await;
+        assert_eq!(answer.json(), json!({"status": "ok", "progress_percent": 100.0}));
+    }
+    let live = reading.await.unwrap();
+    assert_eq!(live.text.matches(r#""status":"succeeded""#).count(), 1, "{}", live.text);
+    assert_eq!(live.text.matches(r#""envelope_state":"dropped""#).count(), 1, "{}", live.text);
+    assert_eq!(get(&app, &path).await.text, live.text);
+    let record = get(&app, &format!("/envelopes/{id}")).await.json();
+    assert_eq!((&record["status"], &record["result"]), (&json!("succeeded"), &Value::Null));
+    assert_eq!((&record["actors_completed"], &record["current_actor_name"]), (&json!(1), &json!("split")));
+    assert!(
+        record["message"].as_str().unwrap().contains("handler of 'split' let the envelope go"),
+        "{record}"
+    );
+    let whole = world.service.whole(&Principal::anonymous(), &id).await.unwrap();
+    let hops: Vec<_> = whole.hops.iter().map(|hop| (hop.actor.as_str(), hop.status)).collect();
+    assert_eq!(hops, [("split", HopStatus::Completed)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_keep_no_sidecar_from_ending_them() {
+    let world = world().await;
+    let guard = Guard::small(2, 1, 1);
+    let api = api::router(world.service.clone(), Arc::new(Nobody));
+    let everybody = app(&world).nest("/api/v1", api).layer(Extension(Principal::anonymous()));
+    let app = everybody.layer(from_fn_with_state(Arc::clone(&guard), guard::pass));
+    let mut waiting = Vec::new();
+    for id in ["one", "two"] {
+        let app = app.clone();
+        let call = json!({"arguments": {"page": 1}, "id": id}).to_string();
+        waiting.push(tokio::spawn(async move {
+            let json = [("content-type", "application/json")];
+            ask(&app, "POST", "/api/v1/tools/ocr?wait=60", &json, call).await
+        }));
+    }
+    let stored = async {
+        for id in ["one", "two"] {
+            while world.service.store().summary(id).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), stored).await.unwrap();
+    // All places of people are taken; those of sidecars are not.
+    assert_eq!(get(&app, "/envelopes/one").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let report = json!({"actors": ["split", "read"], "current_actor_idx": 0, "status": "received"});
+    assert_eq!(post(&app, "/envelopes/one/progress", &report).await.status, StatusCode::OK);
+    for id in ["one", "two"] {
+        let end = json!({"status": "succeeded", "result": id});
+        assert_eq!(post(&app, &format!("/envelopes/{id}/final"), &end).await.status, StatusCode::OK);
+    }
+    for (call, id) in waiting.into_iter().zip(["one", "two"]) {
+        let answer = tokio::time::timeout(Duration::from_secs(30), call).await.unwrap().unwrap();
+        assert_eq!(
+            (answer.status, &answer.json()["result"]),
+            (StatusCode::OK, &json!(id)),
+            "{}",
+            answer.text
+        );
+    }
+    assert_eq!(get(&app, "/envelopes/one").await.status, StatusCode::OK);
+    // They are bounded too.
+    let _only = guard.callbacks.try_acquire().unwrap();
+    let refused = post(&app, "/envelopes/one/progress", &report).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]

@@ -180,6 +180,7 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
     let service = Service::new(store, tools, rules);
     let guard = Arc::new(Guard {
         places: Semaphore::new(settings.max_requests),
+        callbacks: Semaphore::new(settings.max_requests),
         streams: Arc::new(Semaphore::new(settings.max_streams)),
         origins: settings.access.origins.clone(),
         metrics: Arc::clone(&metrics),

@@ -73,8 +73,11 @@ pub fn hops(updates: &[Update]) -> Vec<Hop> {
             _ if failed => at.end(HopStatus::Failed, update),
             // Where the envelope failed, it failed, whatever the handler says of it later.
             _ if at.status == HopStatus::Failed => {}
-            Some(Step::Completed) => at.end(HopStatus::Completed, update),
+            Some(Step::Completed | Step::Dropped) => at.end(HopStatus::Completed, update),
             Some(Step::Processing) if at.ended.is_none() => at.status = HopStatus::Processing,
+            // It waits in the queue for its next run.
+            Some(Step::Retrying) if at.ended.is_none() => at.status = HopStatus::Received,
+            // Whether it has failed is for the error end to say, which may send it here again.
             _ => {}
         }
     }

@@ -26,13 +26,15 @@ pub(super) struct After {
     pub(super) no_wait: bool,
     #[arg(long)]
     pub(super) timeout: Option<String>,
+    #[arg(long)]
+    pub(super) id: Option<String>,
     #[arg(long, short)]
     pub(super) help: bool,
 }
 
 /// Those that take a value.
-const VALUED: [&str; 7] =
-    ["--output", "--profile", "--gateway", "--token-file", "--context", "--json", "--timeout"];
+const VALUED: [&str; 8] =
+    ["--output", "--profile", "--gateway", "--token-file", "--context", "--json", "--timeout", "--id"];
 /// Those that take none.
 const PLAIN: [&str; 2] = ["--no-wait", "--help"];
 
@@ -84,6 +86,12 @@ mod tests {
         assert_eq!(after.gateway.as_deref(), Some("http://x"));
         assert_eq!(split(&["-ojson"]).unwrap().0.output, Some(Output::Json));
         assert_eq!(split(&["--json", "{}"]).unwrap().0.json.as_deref(), Some("{}"));
+        let (after, rest) = split(&["--page=3", "--id", "mine", "id=theirs"]).unwrap();
+        assert_eq!(
+            (after.id.as_deref(), &*rest),
+            (Some("mine"), &["--page=3".to_owned(), "id=theirs".to_owned()][..])
+        );
+        assert_eq!(split(&["--id=mine"]).unwrap().0.id.as_deref(), Some("mine"));
         assert!(split(&["--output", "xml"]).unwrap_err().to_string().contains("NAME=VALUE"));
         assert!(split(&["--gateway"]).is_err());
     }

@@ -98,7 +98,7 @@ impl Call {
             .map_err(|wrong| {
                 misconfigured(format!("{}; `asya tools {}` shows its arguments", wrong.join("; "), tool.name))
             })?;
-        let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let id = after.id.or(id).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let again = client.again();
         let calling = async {
             let handle = call(&client, &tool, &id, &arguments).await.map_err(GatewayError::told)?;

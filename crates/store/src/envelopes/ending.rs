@@ -88,6 +88,8 @@ struct End {
     actor: Option<String>,
     current: Option<usize>,
     actors: Vec<String>,
+    /// How many actors have handled it, unless that is all of them at success.
+    completed: Option<usize>,
 }
 
 impl End {
@@ -101,6 +103,7 @@ impl End {
             actor: None,
             current: None,
             actors: Vec::new(),
+            completed: None,
         }
     }
 
@@ -118,6 +121,7 @@ impl End {
                 actor: None,
                 current: None,
                 actors: Vec::new(),
+                completed: None,
             },
             Ending::Failed { error, code, details, actor, current, actors } => Self {
                 message: match actor {
@@ -193,6 +197,31 @@ pub(crate) async fn end(
             Ok(Ended::Applied)
         }
     }
+}
+
+/// Ends an envelope that the handler of `actor`, the route's number `current`, let go. The caller holds it and knows it
+/// to be open. It is no failure, and nothing came out.
+pub(crate) async fn dropped(
+    session: &mut impl Session,
+    before: &Summary,
+    actor: Option<&str>,
+    current: usize,
+    actors: &[String],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let whose = actor.map_or_else(String::new, |actor| format!(" of '{actor}'"));
+    let end = End {
+        status: Status::Succeeded,
+        message: format!("The handler{whose} let the envelope go: it ends there, without a result"),
+        result: None,
+        error: None,
+        code: None,
+        actor: actor.map(str::to_owned),
+        current: Some(current),
+        actors: actors.to_vec(),
+        completed: Some(current + 1),
+    };
+    apply(session, before, end, now).await
 }
 
 /// Ends an envelope as failed, unless it has ended; true if it did.
@@ -287,7 +316,8 @@ async fn apply(
         end.actor.as_deref().map(|name| bounds::name(name).to_owned()).or_else(|| before.actor.clone());
     let message = bounds::text(&end.message).to_owned();
     let error = end.error.as_deref().map(|error| bounds::text(error).to_owned());
-    let completed = if succeeded { actors.len() } else { before.completed };
+    let completed = if succeeded { end.completed.unwrap_or(actors.len()) } else { before.completed };
+    let completed = completed.min(actors.len()).max(before.completed);
     // What has not been sent need not be; an entry that is in a replica's hands is gone when it confirms.
     outbox::forget(session, &before.id).await?;
     let logged = Update {

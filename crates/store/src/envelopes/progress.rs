@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Status, Summary, bounds, tracked,
+    Status, Summary, bounds, ending, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
 
-/// What happened at an actor, in the words of the contract.
+/// What happened at an actor, in the words of the contract; sidecars of the Go system know the first three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
@@ -21,27 +21,41 @@ pub enum Step {
     Processing,
     /// Its handler is done.
     Completed,
+    /// It goes back to the queue, to be tried again.
+    Retrying,
+    /// It is on its way to the error end, which reports the end.
+    Failed,
+    /// Its handler let it go: it ends here, and no end actor sees it.
+    Dropped,
 }
 
 impl Step {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Received, Self::Processing, Self::Completed, Self::Retrying, Self::Failed, Self::Dropped];
+
     /// The word in the database and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
             Self::Processing => "processing",
             Self::Completed => "completed",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
         }
     }
 
     /// The step of a word.
     pub fn named(word: &str) -> Option<Self> {
-        [Self::Received, Self::Processing, Self::Completed].into_iter().find(|step| step.as_str() == word)
+        Self::ALL.into_iter().find(|step| step.as_str() == word)
     }
 
-    /// Its part of one actor's share, in percent; from the contract.
+    /// Its part of one actor's share, in percent; from the contract. What is tried again or fails was received, and no
+    /// more is certain.
     fn weight(self) -> f64 {
         match self {
-            Self::Received => 10.0,
+            Self::Received | Self::Retrying | Self::Failed | Self::Dropped => 10.0,
             Self::Processing => 50.0,
             Self::Completed => 100.0,
         }
@@ -77,7 +91,7 @@ pub struct Report {
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reported {
-    /// The envelope has moved on to this percentage.
+    /// The envelope has moved on to this percentage; to 100 if its handler let it go, which ends it.
     Applied(f64),
     /// It came late or again: the envelope had moved on before, to this percentage.
     Late(f64),
@@ -200,7 +214,7 @@ pub(crate) async fn report(
              progress_percent = ?8, attempt = ?9, report_seq = ?10, updated_at = ?11 WHERE id = ?1",
             &[
                 id.into(),
-                if after.late { before.message.into() } else { message.into() },
+                if after.late { before.message.as_ref().into() } else { message.into() },
                 after.actors.as_slice().into(),
                 after.actors.len().into(),
                 after.current.into(),
@@ -213,5 +227,11 @@ pub(crate) async fn report(
             ],
         )
         .await?;
+    // A copy that has moved on to a later actor is not the one that was let go.
+    if report.step == Step::Dropped && index >= before.current {
+        let (actor, current) = (logged.actor.as_deref(), index);
+        ending::dropped(session, &before, actor, current, &after.actors, now).await?;
+        return Ok(Reported::Applied(100.0));
+    }
     Ok(if after.late { Reported::Late(after.percent) } else { Reported::Applied(after.percent) })
 }

@@ -16,7 +16,7 @@ pub enum Status {
     Pending,
     /// On its way.
     Running,
-    /// It reached `happy-end`.
+    /// It reached `happy-end`, or a handler let it go.
     Succeeded,
     /// It reached `error-end`, was cancelled, or its deadline has passed.
     Failed,

@@ -95,6 +95,71 @@ async fn a_report_that_comes_late_or_again_moves_nothing_back() {
     .await;
 }
 
+#[tokio::test]
+async fn what_is_tried_again_or_fails_is_told_and_moves_nothing_back() {
+    on_each(async |store, _| {
+        store.create(&envelope("1"), at(0)).await.unwrap();
+        store.report("1", &report(1, Step::Processing), at(1)).await.unwrap();
+        let before = store.summary("1").await.unwrap().unwrap();
+        for step in [Step::Retrying, Step::Failed] {
+            assert_eq!(
+                store.report("1", &report(1, step), at(2)).await.unwrap(),
+                Reported::Applied(before.percent)
+            );
+            let after = store.summary("1").await.unwrap().unwrap();
+            assert_eq!((after.status, after.percent), (Status::Running, before.percent));
+            assert_eq!((after.completed, after.message), (1, report(1, step).message));
+        }
+        let told = store.updates_since("1", 0, 100).await.unwrap().split_off(2);
+        let steps: Vec<_> = told.iter().map(|update| (update.step, update.actor.as_deref())).collect();
+        assert_eq!(steps, [(Some(Step::Retrying), Some("b")), (Some(Step::Failed), Some("b"))]);
+        // The next run, and the end that the error end reports.
+        let mut again = report(1, Step::Received);
+        again.attempt = 2;
+        assert_eq!(store.report("1", &again, at(3)).await.unwrap(), Reported::Applied(before.percent));
+        assert_eq!(store.end("1", &crate::support::failed("no"), at(4)).await.unwrap(), Ended::Applied);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_envelope_that_its_handler_lets_go_has_ended_there_once_without_a_result() {
+    on_each(async |store, _| {
+        store.create(&envelope("1"), at(0)).await.unwrap();
+        store.report("1", &report(1, Step::Processing), at(1)).await.unwrap();
+        // A copy of it that an actor before handled again.
+        let earlier = store.report("1", &report(0, Step::Dropped), at(2)).await.unwrap();
+        assert!(matches!(earlier, Reported::Late(_)), "{earlier:?}");
+        let dropped = report(1, Step::Dropped);
+        assert_eq!(store.report("1", &dropped, at(3)).await.unwrap(), Reported::Applied(100.0));
+        let ended = store.get("1").await.unwrap().unwrap();
+        let summary = &ended.summary;
+        assert_eq!((summary.status, summary.percent, summary.ended), (Status::Succeeded, 100.0, Some(at(3))));
+        assert_eq!((summary.current, summary.actor.as_deref(), summary.completed), (1, Some("b"), 2));
+        assert!(summary.message.as_deref().unwrap().contains("The handler of 'b' let the envelope go"));
+        assert_eq!((&summary.error, &ended.result), (&None, &None));
+        let told = async || {
+            let updates = store.updates_since("1", 0, 100).await.unwrap();
+            updates.into_iter().filter(|update| !update.is_late()).collect::<Vec<_>>()
+        };
+        let before = told().await;
+        let [.., said, last] = &before[..] else { panic!("{before:?}") };
+        assert_eq!(
+            (said.status, said.step, said.actor.as_deref()),
+            (Status::Running, Some(Step::Dropped), Some("b"))
+        );
+        assert_eq!((last.status, last.step, last.percent), (Status::Succeeded, None, Some(100.0)));
+        // Again, and another word of the end: it stays.
+        let again = store.report("1", &dropped, at(4)).await.unwrap();
+        assert_eq!(again, Reported::Ended(Status::Succeeded));
+        let other = store.end("1", &crate::support::failed("no"), at(5)).await.unwrap();
+        assert_eq!(other, Ended::Before(Status::Succeeded));
+        assert_eq!(store.get("1").await.unwrap().unwrap(), ended);
+        assert_eq!(told().await, before);
+    })
+    .await;
+}
+
 /// What may happen to an envelope, in any order.
 #[derive(Clone, Debug)]
 enum Event {
@@ -106,7 +171,7 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let step = prop_oneof![Just(Step::Received), Just(Step::Processing), Just(Step::Completed)];
+    let step = proptest::sample::select(&Step::ALL[..]);
     prop_oneof![
         8 => (0..5_usize, step, 0..3_u32, 0..4_u32, any::<bool>()).prop_map(
             |(current, step, attempt, seq, named)| Event::Report { current, step, attempt, seq, named }
@@ -154,8 +219,8 @@ async fn forward(store: &asya_store::EnvelopeStore, id: &str, events: &[Event]) 
                 let mut report = report(*current, *step);
                 (report.attempt, report.seq) = (*attempt, *seq);
                 report.actor = report.actor.filter(|_| *named);
-                store.report(id, &report, at(2)).await.unwrap();
-                None
+                let reported = store.report(id, &report, at(2)).await.unwrap();
+                Some(*step == Step::Dropped && matches!(reported, Reported::Applied(_)))
             }
             Event::End(well) => {
                 let ending = if *well { succeeded("1") } else { crate::support::failed("x") };

@@ -282,7 +282,10 @@ function Cancel(props: { envelope: Envelope; onClose: () => void; onDone: () => 
         props.onDone();
       }}
     >
-      <p>It ends as failed with the code “cancelled”, and so do its children. A handler that is at work finishes, and its result is dropped.</p>
+      <p>
+        Its record ends as failed with the code “cancelled”, and so do those of its children that the gateway knows. What is not sent yet is not
+        sent. What the actors have goes on, and its result is not noted here.
+      </p>
       <label class="field">
         <span>
           Reason <em>for the audit log, optional</em>

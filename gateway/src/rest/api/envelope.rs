@@ -31,7 +31,7 @@ pub enum Status {
     Pending,
     /// On its way.
     Running,
-    /// It reached `happy-end`.
+    /// It reached `happy-end`, or a handler let it go (then without a result).
     Succeeded,
     /// It reached `error-end`, was cancelled (code `cancelled`), or its deadline has passed.
     Failed,

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     auth::Role,
     rest::{
-        guard::Stopping,
+        guard::{Seat, Stopping},
         stream::{self, SLOW},
     },
 };
@@ -105,6 +105,7 @@ pub(super) async fn socket(
     Name(id): Name,
     Query(after): Query<After>,
     stopping: Option<Extension<Stopping>>,
+    seat: Option<Extension<Seat>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let updates = api.service.follow(&who, &id, after.after.0).await?;
@@ -118,7 +119,10 @@ pub(super) async fn socket(
         .write_buffer_size(0)
         .max_write_buffer_size(SOCKET_BUFFER);
     let stop = stopping.map(|Extension(Stopping(stop))| stop).unwrap_or_default();
-    Ok(upgrade.on_upgrade(move |socket| tell(socket, updates, contents, api.pace, stop)))
+    Ok(upgrade.on_upgrade(async move |socket| {
+        tell(socket, updates, contents, api.pace, stop).await;
+        drop(seat);
+    }))
 }
 
 /// Why a socket is closed.

@@ -19,6 +19,12 @@ pub enum Step {
     Processing,
     /// The handler has answered.
     Completed,
+    /// It goes back to the queue, to be tried again.
+    Retrying,
+    /// It is on its way to the error end.
+    Failed,
+    /// The handler let it go, which ends the envelope.
+    Dropped,
 }
 
 /// One thing that happened to an envelope. What is not known is missing.
@@ -90,6 +96,9 @@ impl Update {
                 Reported::Received => Step::Received,
                 Reported::Processing => Step::Processing,
                 Reported::Completed => Step::Completed,
+                Reported::Retrying => Step::Retrying,
+                Reported::Failed => Step::Failed,
+                Reported::Dropped => Step::Dropped,
             }),
             attempt: update.attempt,
             duration_ms: update.duration.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use asya_store::envelopes::{Ending, Report, Step};
-use axum::serve::Listener;
+use axum::{middleware::from_fn_with_state, serve::Listener};
 use futures::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
@@ -17,11 +17,14 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, protocol::frame::coding::CloseCode},
+    tungstenite::{self, Message, protocol::frame::coding::CloseCode},
 };
 
 use super::*;
-use crate::service::Reporter;
+use crate::{
+    rest::guard::{self, Guard},
+    service::Reporter,
+};
 
 /// What the connection holds.
 const PIPE: usize = 8 * 1024;
@@ -237,6 +240,34 @@ async fn what_a_reader_says_is_not_heeded_and_large_words_end_the_socket() {
     let _ = socket.send(Message::text("x".repeat(64 * 1024))).await;
     let ended = async { while let Some(Ok(_)) = socket.next().await {} };
     timeout(LIMIT, ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_has_a_place_among_the_streams_while_it_lives_and_one_too_many_is_refused() {
+    let world = world().await;
+    let guard = Guard::small(8, 8, 1);
+    let app = app(&world, &[Role::Admin]).layer(from_fn_with_state(Arc::clone(&guard), guard::pass));
+    let id = sent(&app, &json!(1)).await;
+    let path = format!("/envelopes/{id}/socket");
+    let (pipe, _) = connect(app.clone()).await;
+    let mut socket = websocket(pipe, &path).await;
+    assert!(timeout(LIMIT, socket.next()).await.unwrap().unwrap().unwrap().is_text());
+    assert_eq!((guard.streams.available_permits(), guard.places.available_permits()), (0, 8));
+    let (pipe, _) = connect(app.clone()).await;
+    let refused = client_async(format!("ws://gateway/api/v1{path}"), pipe).await.unwrap_err();
+    let tungstenite::Error::Http(answer) = refused else { panic!("{refused}") };
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let events = get(&app, &format!("/envelopes/{id}/events")).await;
+    assert_eq!(events.status, StatusCode::SERVICE_UNAVAILABLE);
+    // Its place is free once it is closed.
+    finish(&world, &id).await;
+    let closed = async { while let Some(Ok(_)) = socket.next().await {} };
+    timeout(LIMIT, closed).await.unwrap();
+    let free = timeout(LIMIT, guard.streams.acquire()).await.unwrap().unwrap();
+    drop(free);
+    let (pipe, _) = connect(app).await;
+    let mut next = websocket(pipe, &path).await;
+    assert!(timeout(LIMIT, next.next()).await.unwrap().unwrap().unwrap().is_text());
 }
 
 #[tokio::test]
