@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from other_rows import ONE, TABLES
+from other_rows import GATEWAY_TOO, ONE, TABLES
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, RenderError, chart_values, leaves, merged, nested, notes, render
 from test_operator_values import holds
 
@@ -101,6 +101,19 @@ def test_go_chart_s_names_of_scaling_are_read() -> None:
         ("asya", {}, "say which broker"),
         (
             "asya",
+            {"trialBroker": {"enabled": True}, "asya-gateway": {"enabled": True}},
+            "set asya-operator.gatewayURL to http://asya-gateway.asya-system.svc.cluster.local",
+        ),
+        (
+            "asya",
+            {
+                "asya-operator": {"enabled": False},
+                "asya-gateway": {"enabled": True},
+            },
+            "the gateway needs a broker",
+        ),
+        (
+            "asya",
             {"asya-operator": {"transports": {"rabbitmq": {"config": {"host": "mine"}}}}},
             "passwordSecretRef.name of your own",
         ),
@@ -124,6 +137,19 @@ def test_notes_say_where_the_operator_is() -> None:
     said = notes("asya-actor", {**ONE, "infrastructure": {"operatorNamespace": "elsewhere", "sqs": {"region": "r"}}})
     assert "kubectl -n elsewhere logs" in said
     assert "have no effect" in said
+
+
+def test_gateway_of_the_umbrella_and_the_operator_know_each_other_and_the_broker() -> None:
+    rendered = render("asya", GATEWAY_TOO)
+    operator = next(it for it in rendered.kind("Deployment") if it["metadata"]["name"] != "asya-gateway")
+    env = {it["name"]: it for it in operator["spec"]["template"]["spec"]["containers"][0]["env"]}
+    service = rendered.one("Service", "asya-gateway")
+    assert service["spec"]["ports"][0]["port"] == 80
+    namespace = service["metadata"]["namespace"]
+    assert env["ASYA_GATEWAY_URL"]["value"] == f"http://asya-gateway.{namespace}.svc.cluster.local"
+    secret = rendered.one("Secret", "asya-trial-broker")["stringData"]
+    host = f"asya-trial-broker.{namespace}.svc.cluster.local"
+    assert secret["url"] == f"amqp://asya:{secret['password']}@{host}:5672/"
 
 
 def test_umbrella_with_sqs_needs_no_broker() -> None:
