@@ -83,5 +83,12 @@ CASES: dict[str, tuple[str, Object]] = {
         "asya-gateway",
         {"externalDatabase": {"host": "db", "existingSecret": "db"}},
     ),
-    "all on a trial broker": ("asya", {"trialBroker": {"enabled": True}, "asya-gateway": {"enabled": True}}),
+    "all on a trial broker": (
+        "asya",
+        {
+            "trialBroker": {"enabled": True},
+            "asya-gateway": {"enabled": True},
+            "asya-operator": {"gatewayURL": "http://asya-gateway.asya-system.svc.cluster.local"},
+        },
+    ),
 }

@@ -393,6 +393,20 @@ def transports(r: Rendered, key: str) -> Any:
     return r.transport("rabbitmq")["config"].get(key)
 
 
+def _gateway_broker(secret: str, key: str) -> Check:
+    def check(r: Rendered) -> bool:
+        pod = r.one("Deployment", "asya-gateway")["spec"]["template"]["spec"]
+        env = {it["name"]: it for it in pod["containers"][0]["env"]}
+        return env["ASYA_RABBITMQ_URL"]["valueFrom"] == from_secret(secret, key)
+
+    return check
+
+
+GATEWAY_TOO: Object = {
+    **TRIAL,
+    "asya-gateway": {"enabled": True},
+    "asya-operator": {"gatewayURL": "http://asya-gateway.asya-system.svc.cluster.local"},
+}
 ALL: dict[str, Row] = {
     "global.imageRegistry": Row("r.io/t", lambda r: r.container()["image"] == "r.io/t/asya-operator:latest", TRIAL),
     "global.imagePullSecrets": Row(["p"], lambda r: r.pod().get("imagePullSecrets") == [{"name": "p"}], TRIAL),
@@ -430,7 +444,13 @@ ALL: dict[str, Row] = {
         "http://m", lambda r: transports(r, "managementURL") == "http://m", TRIAL
     ),
     "asya-crew.enabled": Row(False, lambda r: not r.kind("AsyncActor"), TRIAL),
-    "asya-gateway.enabled": Row(True, lambda r: len(r.kind("Deployment")) == 2, TRIAL),
+    "asya-operator.gatewayURL": Row("http://g", lambda r: r.env("ASYA_GATEWAY_URL") == "http://g", TRIAL),
+    "asya-gateway.enabled": Row(
+        True, lambda r: len(r.kind("Deployment")) == 2, {**TRIAL, "asya-operator": {"gatewayURL": "http://g"}}
+    ),
+    "asya-gateway.fullnameOverride": Row("g", lambda r: r.has("Service", "g"), GATEWAY_TOO),
+    "asya-gateway.config.rabbitmqURLSecretRef.name": Row("s", _gateway_broker("s", "url"), GATEWAY_TOO),
+    "asya-gateway.config.rabbitmqURLSecretRef.key": Row("k", _gateway_broker("asya-trial-broker", "k"), GATEWAY_TOO),
 }
 
 TABLES: dict[str, dict[str, Row]] = {

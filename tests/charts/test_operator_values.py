@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from operator_rows import ROWS, Check
+from operator_rows import ROWS, Check, egress_ports
 from rendering import OPTIONAL_APIS, Rendered, RenderError, chart_values, leaves, merged, nested, notes, render
 
 # Keys whose value is one thing to a person: a row gives the whole of it.
@@ -159,3 +159,27 @@ def test_two_secrets_cannot_give_the_same_file() -> None:
     }
     with pytest.raises(RenderError, match="both give the key"):
         render(OPERATOR, {"transports": {"rabbitmq": {"config": values}}})
+
+
+def test_policy_lets_the_push_scaler_ask_sidecars_where_nobody_else_tells_what_is_in_hand() -> None:
+    def ports(push: bool, **config: object) -> list[int]:
+        values = {
+            "networkPolicy": {"enabled": True},
+            "scaler": {"push": {"enabled": push}},
+            "metrics": {"port": 9090},
+            "transports": {"rabbitmq": {"config": config}},
+        }
+        return egress_ports(render(OPERATOR, values, apis=OPTIONAL_APIS))
+
+    assert 8080 in ports(push=True)
+    assert 8080 not in ports(push=True, managementURL="http://mq:15672")
+    assert 8080 not in ports(push=False)
+
+
+def test_notes_say_that_tls_needs_its_port() -> None:
+    def said(**config: object) -> bool:
+        return "has tls: true and port 5672" in notes(OPERATOR, {"transports": {"rabbitmq": {"config": config}}})
+
+    assert said(tls=True)
+    assert not said(tls=True, port=5671)
+    assert not said()

@@ -6,13 +6,14 @@ import json
 
 import pytest
 import yaml
-from other_rows import ONE, TABLES
+from other_rows import GATEWAY_TOO, ONE, TABLES
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, RenderError, chart_values, leaves, merged, nested, notes, render
 from test_operator_values import holds
 
 WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"})
 # What only NOTES.txt shows; tested below.
 SAID = {"asya-actor": {"infrastructure.operatorNamespace"}}
+LEGACY = {"auth": {"mode": "on", "tokensSecretRef": {"name": "t"}, "callbacks": {"mode": "legacy"}}}
 ROWS = [(chart, path) for chart, table in TABLES.items() for path in table]
 
 
@@ -88,9 +89,29 @@ def test_go_chart_s_names_of_scaling_are_read() -> None:
             "nobody is asked who they are",
         ),
         ("asya-gateway", {"httpRoute": {"enabled": True}, "auth": {"mode": "off"}}, "needs httpRoute.parentRefs"),
+        ("asya-gateway", {**LEGACY, "ingress": {"enabled": True}}, "may report the end of any envelope"),
+        ("asya-gateway", {**LEGACY, "service": {"type": "LoadBalancer"}}, "may report the end of any envelope"),
+        (
+            "asya-gateway",
+            {**LEGACY, "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}]}},
+            "may report the end of any envelope",
+        ),
         ("asya-gateway", {"replicaCount": 2}, "more than one replica needs a database"),
         ("asya-gateway", {"externalDatabase": {"host": "h"}}, "existingSecret"),
         ("asya", {}, "say which broker"),
+        (
+            "asya",
+            {"trialBroker": {"enabled": True}, "asya-gateway": {"enabled": True}},
+            "set asya-operator.gatewayURL to http://asya-gateway.asya-system.svc.cluster.local",
+        ),
+        (
+            "asya",
+            {
+                "asya-operator": {"enabled": False},
+                "asya-gateway": {"enabled": True},
+            },
+            "the gateway needs a broker",
+        ),
         (
             "asya",
             {"asya-operator": {"transports": {"rabbitmq": {"config": {"host": "mine"}}}}},
@@ -108,10 +129,27 @@ def test_notes_say_a_next_command(chart: str) -> None:
     assert "kubectl" in notes(chart, ONE if chart == "asya-actor" else {})
 
 
+def test_callbacks_without_a_token_stay_possible_inside_the_cluster() -> None:
+    assert render("asya-gateway", LEGACY).env("ASYA_GATEWAY_CALLBACK_AUTH") == "legacy"
+
+
 def test_notes_say_where_the_operator_is() -> None:
     said = notes("asya-actor", {**ONE, "infrastructure": {"operatorNamespace": "elsewhere", "sqs": {"region": "r"}}})
     assert "kubectl -n elsewhere logs" in said
     assert "have no effect" in said
+
+
+def test_gateway_of_the_umbrella_and_the_operator_know_each_other_and_the_broker() -> None:
+    rendered = render("asya", GATEWAY_TOO)
+    operator = next(it for it in rendered.kind("Deployment") if it["metadata"]["name"] != "asya-gateway")
+    env = {it["name"]: it for it in operator["spec"]["template"]["spec"]["containers"][0]["env"]}
+    service = rendered.one("Service", "asya-gateway")
+    assert service["spec"]["ports"][0]["port"] == 80
+    namespace = service["metadata"]["namespace"]
+    assert env["ASYA_GATEWAY_URL"]["value"] == f"http://asya-gateway.{namespace}.svc.cluster.local"
+    secret = rendered.one("Secret", "asya-trial-broker")["stringData"]
+    host = f"asya-trial-broker.{namespace}.svc.cluster.local"
+    assert secret["url"] == f"amqp://asya:{secret['password']}@{host}:5672/"
 
 
 def test_umbrella_with_sqs_needs_no_broker() -> None:
@@ -137,6 +175,38 @@ def test_end_actors_are_the_program_unless_their_handler_is_python() -> None:
         "ASYA_HANDLER_MODE",
         "ASYA_ENABLE_VALIDATION",
     }
+
+
+def keeping(actor: str, url: str, **more: object) -> dict:
+    spec = {"env": [{"name": "ASYA_DATABASE_URL", "value": url}]}
+    return {actor: {"enabled": True, "spec": spec, **more}}
+
+
+@pytest.mark.parametrize("actor", ["fan-in", "park", "schedule"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"scaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 2}},
+        {"scaling": {"enabled": True, "minReplicas": 0, "maxReplicas": 1}},
+        {"scaling": {"enabled": False}, "workload": {"replicas": 2}},
+    ],
+)
+def test_sqlite_is_for_exactly_one_replica(actor: str, more: dict) -> None:
+    for url in ("sqlite:/data/state.db", "/data/state.db"):
+        with pytest.raises(RenderError, match=f"{actor} keeps its state in a SQLite file"):
+            render("asya-crew", keeping(actor, url, **more))
+        alone = {"scaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 1}}
+        assert render("asya-crew", keeping(actor, url, **alone)).has("AsyncActor", actor)
+        assert render("asya-crew", keeping(actor, url, scaling={"enabled": False})).has("AsyncActor", actor)
+    for url in ("postgres://db/asya", "postgresql://db/asya", "$(URL_OF_THE_DATABASE)"):
+        assert render("asya-crew", keeping(actor, url, **more)).has("AsyncActor", actor)
+
+
+def test_sqlite_in_the_container_is_seen_too() -> None:
+    env = [{"name": "ASYA_DATABASE_URL", "value": "state.db"}, {"name": "ASYA_HANDLER", "value": "asya_crew.fan_in"}]
+    workload = {"template": {"spec": {"containers": [{"name": "asya-runtime", "image": "i:1", "env": env}]}}}
+    with pytest.raises(RenderError, match="fan-in keeps its state in a SQLite file"):
+        render("asya-crew", {"fan-in": {"enabled": True, "workload": workload}})
 
 
 def test_end_actors_are_told_of_the_fan_in_and_a_database_may_be_given_by_hand() -> None:

@@ -7,3 +7,21 @@
 {{- if and $registry (not $named) -}}{{ $registry }}/{{- end -}}
 {{- $image -}}
 {{- end -}}
+
+{{/*
+Refuses a SQLite file for more than one replica or for none: each pod would have a file of its own, and nobody would look at
+the time. Arguments: actor's key, the URLs that values say, scaling, workload. What a Secret holds cannot be seen here.
+*/}}
+{{- define "asya-crew.oneWriter" -}}
+{{- $key := index . 0 -}}
+{{- $scaling := index . 2 | default dict -}}
+{{- $one := le (int (dig "replicas" 1 (index . 3))) 1 -}}
+{{- if $scaling.enabled -}}
+{{- $one = and (eq (int $scaling.minReplicas) 1) (eq (int (dig "maxReplicas" 50 $scaling)) 1) -}}
+{{- end -}}
+{{- range index . 1 -}}
+{{- if and (not $one) (not (regexMatch "^(postgres(ql)?://|[$][(])" .)) -}}
+{{- fail (printf "%s keeps its state in a SQLite file, which one replica alone may have: give a postgres:// address as ASYA_DATABASE_URL, or set %s.scaling.minReplicas and maxReplicas to 1 (without scaling: workload.replicas)" $key $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

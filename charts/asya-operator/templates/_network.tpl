@@ -24,7 +24,7 @@
 {{- $ports := list -}}
 {{- range include "asya-operator.enabledTransports" . | fromJson -}}
 {{- if eq .type "rabbitmq" -}}
-{{- $ports = append $ports (int (default 5672 .config.port)) -}}
+{{- $ports = append $ports (int (default (ternary 5671 5672 (eq (toString .config.tls) "true")) .config.port)) -}}
 {{- with .config.managementURL -}}{{- $ports = append $ports (include "asya-operator.portOf" . | int) -}}{{- end -}}
 {{- else -}}
 {{- $ports = append $ports (include "asya-operator.portOf" (default "https://sqs" .config.endpoint) | int) -}}
@@ -32,4 +32,16 @@
 {{- end -}}
 {{- if eq .Values.runtime.source "github" -}}{{- $ports = append $ports 443 -}}{{- end -}}
 {{- uniq $ports | toJson -}}
+{{- end -}}
+
+{{/*
+Port of the sidecars' metrics, where the push scaler asks what is in hand if a broker does not tell; else nothing. An actor
+with a port of its own (spec.sidecar.env) needs a rule in networkPolicy.egress.
+*/}}
+{{- define "asya-operator.sidecarPort" -}}
+{{- $asked := false -}}
+{{- range include "asya-operator.enabledTransports" . | fromJson -}}
+{{- if and (eq .type "rabbitmq") (not .config.managementURL) -}}{{- $asked = true -}}{{- end -}}
+{{- end -}}
+{{- if and $asked (include "asya-operator.push" .) -}}8080{{- end -}}
 {{- end -}}

@@ -23,6 +23,10 @@
 {{- if and (eq $transport.type "rabbitmq") (not $transport.config.passwordSecretRef) }}
 - transports.{{ $name }} has no passwordSecretRef: the password is "guest".
 {{- end }}
+{{- if and (eq $transport.type "rabbitmq") (eq (toString $transport.config.tls) "true") (eq (int $transport.config.port) 5672) }}
+- transports.{{ $name }} has tls: true and port 5672, where brokers speak without TLS: set
+  transports.{{ $name }}.config.port, usually to 5671.
+{{- end }}
 {{- if and (eq $transport.type "rabbitmq") (not $transport.config.managementURL) }}
 - transports.{{ $name }} has no managementURL: only waiting messages are counted, so that scaling in may interrupt work
   (condition ScaleInMayInterrupt).

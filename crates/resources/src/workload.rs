@@ -90,7 +90,7 @@ pub struct Job {
     /// Seconds without an envelope after which it ends with fewer.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub idle_timeout: u32,
-    /// Seconds that a finished Job is kept. Absent means as the operator is configured.
+    /// Seconds that a finished Job is kept. Absent means that KEDA keeps the last 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<u32>,
 }
