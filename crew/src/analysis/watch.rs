@@ -200,7 +200,7 @@ async fn send(settings: &Settings, naming: &Naming, means: &Means, sequence: Seq
                 envelope.payload = Raw::of(&task);
             }
             Err(error) => {
-                tracing::warn!(id = envelope.id, ?error, "not sent, trying again");
+                tracing::warn!(id = envelope.id, %error, "not sent, trying again");
                 sleep(PAUSE).await;
             }
         }
@@ -208,12 +208,13 @@ async fn send(settings: &Settings, naming: &Naming, means: &Means, sequence: Seq
 }
 
 /// Why a message was not sent.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Unsent {
     /// No later try can help.
+    #[error("it is too large")]
     TooLarge,
-    /// Again, later. The reason is for the log.
-    #[expect(dead_code, reason = "shown by Debug")]
+    /// Again, later.
+    #[error("{0}")]
     Away(String),
 }
 
