@@ -190,17 +190,22 @@ async fn a_deleted_actor_leaves_nothing_behind() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_orphans_the_workload_keeps_it() -> Result<()> {
+async fn who_orphans_the_workload_keeps_it_with_its_pods_and_queue() -> Result<()> {
     let cluster = cluster!("orphan");
-    let _operator = Operator::start(&Settings::of(&cluster)).await?;
+    let operator = Operator::start(&Settings::of(&cluster)).await?;
     cluster.apply(&actor("ocr").json()).await?;
-    cluster.until("Deployment", "ocr", "exists", |_| true).await?;
+    cluster.until("Deployment", "ocr", "has a pod", |it| it["status"]["replicas"] == 1).await?;
     cluster.orphan("AsyncActor", "ocr").await?;
     cluster.until_gone("AsyncActor", "ocr").await?;
-    cluster
+    let left = cluster
         .until("Deployment", "ocr", "is nobody's", |it| it["metadata"]["ownerReferences"].is_null())
         .await?;
-    cluster.delete("Deployment", "ocr").await
+    assert_eq!(left["spec"]["replicas"], 1, "it goes on working");
+    let queue = format!("asya-{}-ocr", cluster.namespace);
+    assert_eq!(broker::depth(&queue).await?, Some(0), "its queue is there");
+    assert!(operator.said("QueueRetained"), "an event names the queue");
+    cluster.delete("Deployment", "ocr").await?;
+    broker::remove(&queue).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

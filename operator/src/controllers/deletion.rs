@@ -29,12 +29,13 @@ use super::{
     work::Key,
 };
 use crate::{
-    actor::{self, FINALIZER, Stored},
+    actor::{self, ACTOR_LABEL, FINALIZER, Stored},
     queues::Retired,
     status::{Pod, Verdict},
 };
 
-/// Finalizer of the API server for `kubectl delete --cascade=orphan`: what is owned is to stay.
+/// Finalizer of the API server for `kubectl delete --cascade=orphan`: what is owned is to stay, and goes on working. Its
+/// pods are not waited for, and the queue that they read stays.
 const ORPHAN: &str = "orphan";
 
 /// What a step came to.
@@ -108,6 +109,9 @@ pub async fn proceed(
 
 /// `waits`: whether a queue is to be taken down afterwards, and who reads it has to be gone.
 async fn workload(context: &Context, key: &Key, stored: &Stored, waits: bool) -> Result<Step, Refusal> {
+    if orphaned(context, key, stored).await? {
+        return Ok(Step::Read("its workload was left to itself (--cascade=orphan)".to_owned()));
+    }
     let uid = stored.metadata.uid.clone().unwrap_or_default();
     let owner = Owner { name: &key.1, uid: &uid };
     let applier = &context.applier;
@@ -139,13 +143,32 @@ async fn workload(context: &Context, key: &Key, stored: &Stored, waits: bool) ->
         return Ok(Step::Waits("WaitsForPods", sentence, ELSEWHERE));
     }
     // The collector of garbage would, too; but it may not know our kind yet, soon after its CRD was installed.
-    let orphan = stored.metadata.finalizers.iter().flatten().any(|name| name == ORPHAN);
-    if !orphan {
-        for kind in [Kind::Deployment, Kind::StatefulSet, Kind::Service] {
-            applier.delete(kind, key, owner).await?;
-        }
+    for kind in [Kind::Deployment, Kind::StatefulSet, Kind::Service] {
+        applier.delete(kind, key, owner).await?;
     }
     Ok(Step::Done)
+}
+
+/// Whether what the actor made is to stay. The server's collector takes the owner from each object, and then its finalizer
+/// from the actor: where that is not seen any more the objects tell, as the server has them; the cache may be behind. A
+/// bound workload was never the actor's to leave.
+async fn orphaned(context: &Context, key: &Key, stored: &Stored) -> Result<bool, Refusal> {
+    if !stored.spec["workloadRef"].is_null() {
+        return Ok(false);
+    }
+    if stored.metadata.finalizers.iter().flatten().any(|name| name == ORPHAN) {
+        return Ok(true);
+    }
+    for kind in [Kind::Deployment, Kind::StatefulSet, Kind::ScaledJob] {
+        if context.cache.object(kind, key).is_none() {
+            continue;
+        }
+        let live = context.applier.look(kind, key).await?;
+        if live.is_some_and(|live| live.label(ACTOR_LABEL) == Some(&key.1) && live.controller().is_none()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Takes our part of a bound workload away, and waits until its owner's controller replaced the pods that have it: until
