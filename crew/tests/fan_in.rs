@@ -12,7 +12,7 @@ use asya_envelope::{
     headers::{FAN, GAPS},
     lineage::{Lineage, parts_of},
 };
-use asya_handler::{Code, End, Fault, Handler, Reply, Request};
+use asya_handler::{Code, End, Fate, Fault, Handler, Reply, Request};
 use asya_sidecar::Means;
 use asya_store::{Store, StoreError};
 use asya_telemetry::{ActorMetrics, Metrics};
@@ -133,6 +133,18 @@ const OVER: SignedDuration = SignedDuration::from_secs(601);
 
 fn json(raw: &Raw) -> Value {
     serde_json::from_str(raw.as_str()).unwrap()
+}
+
+#[tokio::test]
+async fn the_id_of_a_part_ends_with_it_and_that_of_item_0_goes_on() {
+    let world = World::new(Incomplete::Fail).await;
+    let parts = parts("job", 3);
+    // The second one comes twice; item 0 completes the group.
+    for index in [1, 1, 2, 0] {
+        let End::Platform { fate, writes, .. } = world.ask(&parts[index]).await else { panic!("{index}") };
+        world.store().commit(writes).await.unwrap();
+        assert_eq!(matches!(fate, Fate::Ended { stored: None }), index > 0, "{index}");
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,21 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use asya_envelope::Raw;
 use asya_http::{Http, StatusCode};
 use asya_telemetry::ActorMetrics;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{interval, sleep},
+};
 
-use crate::observe::{Ends, Final, REPORTS_BUFFERED, Report};
+use crate::{
+    Cancelled, Observers,
+    cancelled::Watched,
+    observe::{CHILDREN_BUFFERED, Child, Ends, Final, Offspring, REPORTS_BUFFERED, Report},
+};
 
 /// After a report that nobody took, those of this long are thrown away unsent: a gateway that is away costs nothing.
 const AWAY: Duration = Duration::from_secs(2);
@@ -19,6 +27,14 @@ const AWAY: Duration = Duration::from_secs(2);
 const FINAL_TRIES: u32 = 3;
 /// Pause between them.
 const FINAL_PAUSE: Duration = Duration::from_millis(300);
+/// Children that one request announces.
+const CHILDREN_AT_ONCE: usize = 200;
+/// How often the gateway is asked about an envelope that an actor has for long. Nobody waits for the answer.
+const ASK: Duration = Duration::from_secs(5);
+/// Envelopes that are asked about in that time.
+const MOST_ASKED: usize = 64;
+/// What is read of an answer: those that matter are much shorter.
+const ANSWER: usize = 4 * 1024;
 
 /// The gateway, as the sidecar sees it.
 #[derive(Debug)]
@@ -38,28 +54,96 @@ impl Gateway {
         Ok(Arc::new(Self { http: Http::new(&base)?, base, token }))
     }
 
-    /// Sends progress reports one after the other; the returned channel never makes anybody wait. Ends when the last
-    /// sender is gone.
-    pub fn progress(self: Arc<Self>, metrics: Option<ActorMetrics>) -> mpsc::Sender<Report> {
-        let (sender, mut reports) = mpsc::channel::<Report>(REPORTS_BUFFERED);
-        tokio::spawn(async move {
-            while let Some(report) = reports.recv().await {
-                let path = format!("/envelopes/{}/progress", segment(&report.id));
-                let outcome = self.post(&path, &Progress::of(&report)).await;
-                if outcome.as_ref().is_ok_and(|status| !status.is_server_error()) {
-                    continue;
+    /// Has the gateway told of progress and children, and of cancelled envelopes by it; [`Observers::ends`] is left as
+    /// it is. What it is told never makes anybody wait. Ends when the last clone of these observers is gone.
+    pub fn follow(self: &Arc<Self>, metrics: Option<ActorMetrics>, observers: &mut Observers) {
+        self.follow_asking(ASK, metrics, observers);
+    }
+
+    /// The same; about what actors have for `every` the gateway is asked as often.
+    pub fn follow_asking(
+        self: &Arc<Self>,
+        every: Duration,
+        metrics: Option<ActorMetrics>,
+        observers: &mut Observers,
+    ) {
+        let cancelled = Cancelled::default();
+        let (progress, reports) = mpsc::channel(REPORTS_BUFFERED);
+        let (children, announced) = mpsc::channel(CHILDREN_BUFFERED);
+        tokio::spawn(Arc::clone(self).report(reports, cancelled.clone(), metrics.clone()));
+        tokio::spawn(Arc::clone(self).announce(announced, metrics));
+        tokio::spawn(Arc::clone(self).ask_about(cancelled.watched(), every));
+        observers.progress = Some(progress);
+        observers.children = Some(children);
+        observers.cancelled = Some(cancelled);
+    }
+
+    /// Sends progress reports one after the other.
+    async fn report(
+        self: Arc<Self>,
+        mut reports: mpsc::Receiver<Report>,
+        cancelled: Cancelled,
+        metrics: Option<ActorMetrics>,
+    ) {
+        while let Some(report) = reports.recv().await {
+            let path = format!("/envelopes/{}/progress", segment(&report.id));
+            let outcome = self.ask(&path, &Progress::of(&report)).await;
+            if let Ok((status, body)) = &outcome
+                && !status.is_server_error()
+            {
+                match status.is_success() && says_cancelled(body) {
+                    true => cancelled.note(&report.id),
+                    false if status.is_success() => cancelled.followed(&report.id),
+                    false => {}
                 }
-                metrics.as_ref().inspect(|metrics| metrics.report_dropped());
-                if let Err(reason) = outcome {
-                    tracing::debug!(reason, "gateway is away");
-                    sleep(AWAY).await;
-                    while reports.try_recv().is_ok() {
-                        metrics.as_ref().inspect(|metrics| metrics.report_dropped());
-                    }
+                continue;
+            }
+            metrics.as_ref().inspect(|metrics| metrics.report_dropped());
+            if let Err(reason) = outcome {
+                tracing::debug!(reason, "gateway is away");
+                sleep(AWAY).await;
+                while reports.try_recv().is_ok() {
+                    metrics.as_ref().inspect(|metrics| metrics.report_dropped());
                 }
             }
-        });
-        sender
+        }
+    }
+
+    /// Announces children, as many at once as there are. Those of envelopes that the gateway does not follow are
+    /// nothing to it.
+    async fn announce(self: Arc<Self>, mut announced: mpsc::Receiver<Child>, metrics: Option<ActorMetrics>) {
+        let mut children = Vec::new();
+        while announced.recv_many(&mut children, CHILDREN_AT_ONCE).await > 0 {
+            let outcome = self.post("/envelopes", &children).await;
+            let taken = outcome.as_ref().is_ok_and(|status| !status.is_server_error());
+            let dropped = if taken { 0 } else { children.len() };
+            children.clear();
+            metrics.as_ref().inspect(|metrics| (0..dropped).for_each(|_| metrics.report_dropped()));
+            if let Err(reason) = outcome {
+                tracing::debug!(reason, "gateway is away, children are not announced");
+                sleep(AWAY).await;
+                while announced.try_recv().is_ok() {
+                    metrics.as_ref().inspect(|metrics| metrics.report_dropped());
+                }
+            }
+        }
+    }
+
+    /// Asks whether what actors have for long is wanted still, as long as somebody uses the answers.
+    async fn ask_about(self: Arc<Self>, watched: Watched, every: Duration) {
+        let mut looks = interval(every);
+        loop {
+            looks.tick().await;
+            let Some(cancelled) = watched.upgrade() else { return };
+            for id in cancelled.to_ask(every, MOST_ASKED) {
+                match self.get(&format!("/envelopes/{}/active", segment(&id))).await {
+                    Ok((_, body)) if says_cancelled(&body) => cancelled.note(&id),
+                    Ok(_) => {}
+                    // The next look asks again.
+                    Err(_) => break,
+                }
+            }
+        }
     }
 
     /// Posts a JSON body to `path`, authenticated as this sidecar; one try. The answer's body is thrown away.
@@ -67,16 +151,28 @@ impl Gateway {
     /// # Errors
     /// A sentence for the log, when there is no answer.
     pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<StatusCode, String> {
-        // The kubelet replaces the file before the token expires, so it is read each time.
-        let token = match &self.token {
-            Some(path) => Some(
-                std::fs::read_to_string(path)
-                    .map_err(|error| format!("token file {}: {error}", path.display()))?,
-            ),
-            None => None,
-        };
+        let token = self.token()?;
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         self.http.post(&format!("{}{path}", self.base), token.as_deref().map(str::trim), body).await
+    }
+
+    /// The same, with the answer's body.
+    async fn ask(&self, path: &str, body: &impl Serialize) -> Result<(StatusCode, Bytes), String> {
+        let token = self.token()?;
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        self.http.ask(&format!("{}{path}", self.base), token.as_deref().map(str::trim), body, ANSWER).await
+    }
+
+    async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), String> {
+        let token = self.token()?;
+        self.http.get(&format!("{}{path}", self.base), token.as_deref().map(str::trim), ANSWER).await
+    }
+
+    /// What shows who this is. The kubelet replaces the file before the token expires, so it is read each time.
+    fn token(&self) -> Result<Option<String>, String> {
+        let Some(path) = &self.token else { return Ok(None) };
+        let token = std::fs::read_to_string(path);
+        token.map(Some).map_err(|error| format!("token file {}: {error}", path.display()))
     }
 }
 
@@ -123,6 +219,10 @@ struct Progress<'a> {
     seq: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     fraction: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Offspring::is_empty")]
+    children: &'a Offspring,
 }
 
 impl<'a> Progress<'a> {
@@ -138,8 +238,20 @@ impl<'a> Progress<'a> {
             attempt: report.attempt,
             seq: report.seq,
             fraction: report.fraction,
+            parent_id: report.parent.as_deref(),
+            children: &report.offspring,
         }
     }
+}
+
+/// Whether an answer says that the envelope is cancelled. A gateway of the Go system says nothing of that.
+fn says_cancelled(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        cancelled: bool,
+    }
+    serde_json::from_slice::<Answer>(body).is_ok_and(|answer| answer.cancelled)
 }
 
 /// Body of `POST /envelopes/{id}/final`.
@@ -161,6 +273,10 @@ struct Ended {
     actors: Vec<String>,
     current_actor_idx: usize,
     current_actor_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<String>,
+    #[serde(skip_serializing_if = "Offspring::is_empty")]
+    children: Offspring,
 }
 
 /// The name is the Go system's, whatever kind of store it is.
@@ -186,6 +302,8 @@ impl Ended {
             actors: route.actors.clone(),
             current_actor_idx: route.current,
             current_actor_name: route.actors.get(last).cloned().unwrap_or_default(),
+            parent_id: envelope.parent_id.clone(),
+            children: Offspring::of(envelope),
         };
         if *succeeded {
             // `{}` is what the Go system's end actors return; the payload is the result then.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use asya_envelope::{Envelope, ErrorReport};
-use asya_handler::{End, Failure, Fault, Item, Progress, Reply, Request};
+use asya_handler::{End, Failure, Fate, Fault, Item, Progress, Reply, Request};
 use asya_store::Write;
 use asya_telemetry::{
     TraceContext,
@@ -32,6 +32,8 @@ enum Stopped {
     NoStore(String),
     /// The engine stops.
     Released,
+    /// Somebody has cancelled the envelope.
+    Cancelled,
 }
 
 impl From<Unclaimed> for Stopped {
@@ -75,7 +77,9 @@ impl Shared {
     ) -> Resolution {
         let attempt = meta.attempts + 1;
         let (trace, parent) = self.trace(input);
-        let mut router = Router::new(&self.config, input, attempt, trace).came_as(came);
+        let mut router = Router::new(&self.config, input, attempt, trace)
+            .came_as(came)
+            .announcing(self.observers.children.is_some());
         let mut yields = Yields::default();
         let began = SystemTime::now();
         reporter.report(Status::Processing, "handler started", None, None);
@@ -88,9 +92,14 @@ impl Shared {
                 Ok(resolution) => resolution,
                 Err(stopped) => self.stopped(&router, meta, stopped, yields.sent),
             },
-            Ok(End::Platform { envelopes, writes, fate: _ }) => {
+            Ok(End::Platform { envelopes, writes, fate }) => {
                 match self.platform(&router, envelopes, writes, attempt).await {
-                    Ok(resolution) => resolution,
+                    Ok(mut resolution) => {
+                        if let (Fate::Ended { .. }, Account::Succeeded(_)) = (fate, &resolution.account) {
+                            resolution.account = Account::Absorbed;
+                        }
+                        resolution
+                    }
                     Err(stopped) => self.stopped(&router, meta, stopped, 0),
                 }
             }
@@ -116,6 +125,7 @@ impl Shared {
             Stopped::Refused(refusal) => refusal,
             Stopped::NoSink(reason) => return Resolution::dead(crate::failure::UNROUTABLE, reason),
             Stopped::Released => return Resolution::release(),
+            Stopped::Cancelled => return Resolution::nothing(Account::Cancelled),
             Stopped::NoStore(reason) => match self.store_again(meta, &reason) {
                 Some(again) => return again,
                 None => Refusal::new(PAYLOAD_UNAVAILABLE, reason),
@@ -147,6 +157,7 @@ impl Shared {
             let reply = tokio::select! {
                 biased;
                 () = self.abort.cancelled() => return Err(Stopped::Released),
+                () = reporter.cancelled() => return Err(Stopped::Cancelled),
                 reply = replies.recv() => reply.expect("a run is not asked for more after its end"),
             };
             match reply {
@@ -164,11 +175,13 @@ impl Shared {
                     let item = self.leaving(&input.id, item, &mut yields.stored).await?;
                     let message = router.item(item, yields.count, None)?;
                     yields.count += 1;
+                    let child = message.child.as_deref().cloned();
                     self.publish(message, yields.count).await.map_err(|error| match error {
                         Unpublished::Stopping => Stopped::Released,
                         Unpublished::NoSink(reason) => Stopped::NoSink(reason),
                     })?;
                     yields.sent += 1;
+                    self.announce(child);
                 }
                 Reply::End(end) => return Ok(end),
             }

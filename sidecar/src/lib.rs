@@ -13,6 +13,7 @@
 //! | `endpoints` | what the probes say, and the drain that `/drain` begins |
 //! | [`gateway`] | reports to the gateway |
 //! | [`failure`] | the codes of the engine's own refusals |
+//! | [`cancelled`] | [`Cancelled`]: envelopes that need not go on |
 //! | `arrival` | what is checked before a handler sees an envelope |
 //! | `claim` | large payloads, redeemed before a handler and checked in after it |
 //! | `work` | one delivery: join, check, handle, resolve |
@@ -28,6 +29,7 @@
 
 pub mod args;
 mod arrival;
+pub mod cancelled;
 mod claim;
 pub mod config;
 mod credit;
@@ -50,8 +52,9 @@ pub mod web;
 pub mod wiring;
 mod work;
 
+pub use cancelled::Cancelled;
 pub use config::{EngineConfig, Job};
 pub use engine::{Ended, Engine, EngineError, Means};
-pub use observe::{Ends, Final, Observers, Report, Status};
+pub use observe::{Child, Ends, Final, Observers, Report, Status};
 pub use retry::RetryPolicy;
 pub use stats::Stats;

@@ -3,13 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use asya_envelope::Envelope;
+use asya_envelope::{
+    Envelope,
+    lineage::{is_joined, open_children},
+};
 use asya_telemetry::{ActorMetrics, trace::Span};
 use futures::future::BoxFuture;
+use serde::Serialize;
 use tokio::sync::mpsc;
+
+use crate::{Cancelled, cancelled::InHand};
 
 /// Reports that may wait for a receiver before newer ones are thrown away.
 pub const REPORTS_BUFFERED: usize = 1_024;
+/// Children that may wait for the same, as many as a large fan-out has.
+pub const CHILDREN_BUFFERED: usize = 16_384;
 
 /// Who is told. The default is nobody.
 #[derive(Clone, Default)]
@@ -18,6 +26,11 @@ pub struct Observers {
     pub metrics: Option<Arc<asya_telemetry::Metrics>>,
     /// Progress, as it happens; what finds no room is thrown away and counted.
     pub progress: Option<mpsc::Sender<Report>>,
+    /// Children that were sent, each; what finds no room is thrown away and counted: the child's own reports name its
+    /// parent too.
+    pub children: Option<mpsc::Sender<Child>>,
+    /// Envelopes that need not go on.
+    pub cancelled: Option<Cancelled>,
     /// Told of each end before the delivery is settled; an error makes the engine try again later.
     pub ends: Option<Arc<dyn Ends>>,
     /// Spans of handler runs; what finds no room is thrown away.
@@ -71,6 +84,45 @@ pub struct Report {
     pub duration: Option<Duration>,
     /// Size of the message in bytes.
     pub size: usize,
+    /// On fan-out children: the id they were made from.
+    pub parent: Option<String>,
+    /// What is left of its fan-outs, if it ends here.
+    pub offspring: Offspring,
+}
+
+/// A fan-out child that was sent, as a gateway reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Child {
+    /// Its id.
+    pub id: String,
+    /// The id it was made from.
+    #[serde(rename = "parent_id")]
+    pub parent: String,
+    /// The route's actors.
+    pub actors: Vec<String>,
+    /// Where in the route it begins.
+    pub current: usize,
+}
+
+/// What the end of an envelope leaves of the fan-outs of its id, as a gateway reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Offspring {
+    /// First and last number of children that go on by themselves.
+    pub open: Vec<(u64, u64)>,
+    /// All others went into it.
+    pub joined: bool,
+}
+
+impl Offspring {
+    /// Of this envelope.
+    pub fn of(envelope: &Envelope) -> Self {
+        Self { open: open_children(envelope), joined: is_joined(&envelope.headers) }
+    }
+
+    /// True if there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a report says.
@@ -86,7 +138,7 @@ pub enum Status {
     Retrying,
     /// On its way to the error end.
     Failed,
-    /// Ended by the handler, without a record.
+    /// It ends here without a record: the handler let it go, a fan-in took it, or it was cancelled.
     Dropped,
 }
 
@@ -104,7 +156,7 @@ impl Status {
     }
 }
 
-/// The reports of one delivery, in order.
+/// The reports of one delivery, in order, and whether it need not go on.
 pub(crate) struct Reporter<'a> {
     observers: &'a Observers,
     metrics: Option<&'a ActorMetrics>,
@@ -113,6 +165,7 @@ pub(crate) struct Reporter<'a> {
     attempt: u32,
     size: usize,
     seq: u32,
+    in_hand: Option<InHand>,
 }
 
 impl<'a> Reporter<'a> {
@@ -124,7 +177,21 @@ impl<'a> Reporter<'a> {
         attempt: u32,
         size: usize,
     ) -> Self {
-        Self { observers, metrics, actor, input, attempt, size, seq: 0 }
+        let in_hand = observers.cancelled.as_ref().map(|cancelled| cancelled.enter(&input.id));
+        Self { observers, metrics, actor, input, attempt, size, seq: 0, in_hand }
+    }
+
+    /// Whether somebody is known to have cancelled the envelope.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.in_hand.as_ref().is_some_and(InHand::is_cancelled)
+    }
+
+    /// Waits until somebody is known to have; for ever, if nobody says so. Cancel safe.
+    pub(crate) async fn cancelled(&self) {
+        match &self.in_hand {
+            Some(in_hand) => in_hand.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Reports, if anybody listens and has room.
@@ -148,6 +215,12 @@ impl<'a> Reporter<'a> {
             seq: self.seq,
             duration,
             size: self.size,
+            parent: self.input.parent_id.clone(),
+            offspring: if status == Status::Dropped {
+                Offspring::of(self.input)
+            } else {
+                Offspring::default()
+            },
         };
         self.seq += 1;
         if progress.try_send(report).is_err() {

@@ -12,7 +12,7 @@ use asya_telemetry::TraceContext;
 use asya_transport::Outgoing;
 
 use crate::{
-    EngineConfig,
+    Child, EngineConfig,
     claim::Leaving,
     failure::{END_IN_ROUTE, INVALID_ROUTE, LOOP, NOT_ADVANCED, ROUTE_NOT_ALLOWED, Refusal, TOO_LARGE},
 };
@@ -40,6 +40,8 @@ impl Kind {
 pub(crate) struct Addressed {
     pub(crate) kind: Kind,
     pub(crate) outgoing: Outgoing,
+    /// A child of the fan-out, if somebody wants to know of them.
+    pub(crate) child: Option<Box<Child>>,
 }
 
 /// Turns the answers to one envelope into messages.
@@ -52,6 +54,7 @@ pub(crate) struct Router<'a> {
     attempt: u32,
     trace: Option<TraceContext>,
     lineage: Lineage,
+    announcing: bool,
     /// Changes to platform headers that were undone so far.
     pub(crate) headers_restored: usize,
 }
@@ -64,7 +67,14 @@ impl<'a> Router<'a> {
         attempt: u32,
         trace: Option<TraceContext>,
     ) -> Self {
-        Self { config, input, came: input, attempt, trace, lineage: Lineage::of(input), headers_restored: 0 }
+        let lineage = Lineage::of(input);
+        Self { config, input, came: input, attempt, trace, lineage, announcing: false, headers_restored: 0 }
+    }
+
+    /// Messages for children say so.
+    #[must_use]
+    pub(crate) fn announcing(self, announcing: bool) -> Self {
+        Self { announcing, ..self }
     }
 
     /// What goes to an end unhandled or failed goes as it came.
@@ -98,7 +108,15 @@ impl<'a> Router<'a> {
             reference.stand_in(&mut next);
         }
         self.lineage.assign(&mut next, index, count);
-        self.addressed(next)
+        let child = (self.announcing && index > 0).then(|| {
+            Box::new(Child {
+                id: next.id.clone(),
+                parent: self.input.id.clone(),
+                actors: next.route.actors.clone(),
+                current: next.route.current,
+            })
+        });
+        Ok(Addressed { child, ..self.addressed(next)? })
     }
 
     /// All items of a complete answer, item 0 last: it says how many there are, so it must not be seen first.
@@ -221,7 +239,7 @@ impl<'a> Router<'a> {
             );
             return Err(Refusal::new(TOO_LARGE, reason));
         }
-        Ok(Addressed { kind, outgoing: Outgoing { queue, body } })
+        Ok(Addressed { kind, outgoing: Outgoing { queue, body }, child: None })
     }
 
     /// Writes the headers that every publish updates; returns the number of hops.

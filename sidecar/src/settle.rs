@@ -12,6 +12,7 @@ use asya_transport::{Delivery, Outcome, Outgoing, TransportError, Unsettled};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    Child,
     failure::{REFUSED, Refusal, TOO_LARGE, UNROUTABLE},
     route::{Addressed, Kind},
     shared::Shared,
@@ -59,6 +60,10 @@ pub(crate) enum Account {
     /// With the value of the label `status`.
     Succeeded(&'static str),
     Dropped,
+    /// Somebody has cancelled it.
+    Cancelled,
+    /// It went into the result of a fan-in.
+    Absorbed,
     /// With the code.
     Failed(String),
     /// With the value of the label `reason`.
@@ -92,6 +97,11 @@ impl Resolution {
     pub(crate) fn succeeded(messages: Vec<Addressed>, status: &'static str) -> Self {
         let action = Action::Forward { messages, writes: Vec::new() };
         Self { action, account: Account::Succeeded(status) }
+    }
+
+    /// Acknowledged, and nothing follows.
+    pub(crate) fn nothing(account: Account) -> Self {
+        Self { action: Action::Forward { messages: Vec::new(), writes: Vec::new() }, account }
     }
 
     pub(crate) fn release() -> Self {
@@ -190,6 +200,26 @@ impl Patience<'_> {
 impl Shared {
     fn patience(&self) -> Patience<'_> {
         Patience { shared: self, missing_since: None, pause: FIRST_PAUSE }
+    }
+
+    /// The children among the messages of a resolution, if somebody wants to know of them.
+    pub(crate) fn children(&self, resolution: &Resolution) -> Vec<Child> {
+        match &resolution.action {
+            Action::Forward { messages, .. } if self.observers.children.is_some() => {
+                messages.iter().filter_map(|message| message.child.as_deref().cloned()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tells of children that were sent; waits for nobody.
+    pub(crate) fn announce(&self, children: impl IntoIterator<Item = Child>) {
+        let Some(observer) = &self.observers.children else { return };
+        for child in children {
+            if observer.try_send(child).is_err() {
+                self.metrics.as_ref().inspect(|metrics| metrics.report_dropped());
+            }
+        }
     }
 
     /// Carries the resolution out. Returns only when the delivery is settled, lost, or to be handled again.
@@ -407,7 +437,8 @@ impl Shared {
     }
 
     pub(crate) fn to_error_end(&self, body: bytes::Bytes) -> Addressed {
-        Addressed { kind: Kind::ErrorEnd, outgoing: Outgoing { queue: self.error_queue(), body } }
+        let outgoing = Outgoing { queue: self.error_queue(), body };
+        Addressed { kind: Kind::ErrorEnd, outgoing, child: None }
     }
 
     fn sent(&self, resolution: &Resolution, took: Duration) {

@@ -56,6 +56,14 @@ impl Shared {
                 self.stats.count_dropped();
                 metrics.inspect(|metrics| metrics.processed("dropped"));
             }
+            Account::Cancelled => {
+                self.stats.count_dropped();
+                metrics.inspect(|metrics| metrics.processed("cancelled"));
+            }
+            Account::Absorbed => {
+                self.stats.count_succeeded();
+                metrics.inspect(|metrics| metrics.processed("success"));
+            }
             Account::Failed(code) => {
                 self.stats.count_failed();
                 metrics.inspect(|metrics| metrics.failed(reason_label(code)));

@@ -111,7 +111,7 @@ pub async fn run_beside(
         let gateway = Gateway::new(address, gateway_token)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("gateway {address}"))?;
-        observers.progress = Some(Arc::clone(&gateway).progress(Some(actor.clone())));
+        gateway.follow(Some(actor.clone()), &mut observers);
         observers.ends = Some(gateway);
     }
     let spans = export(otlp.as_deref(), config.actor.as_str());

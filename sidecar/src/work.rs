@@ -128,6 +128,7 @@ impl Shared {
     ) -> Option<Account> {
         let mut conflicts = 0;
         let settled = loop {
+            let children = self.children(&resolution);
             match self.settle(delivery, resolution).await {
                 Settled::Conflict(back) => {
                     conflicts += 1;
@@ -138,7 +139,12 @@ impl Shared {
                         Resolution::retry(CONFLICT_PAUSE, delivery.meta.attempts, "conflict")
                     };
                 }
-                settled => break settled,
+                settled => {
+                    if let Settled::Done(Account::Succeeded(_) | Account::Failed(_)) = settled {
+                        self.announce(children);
+                    }
+                    break settled;
+                }
             }
         };
         let (ended, account) = match settled {
@@ -184,6 +190,8 @@ impl Shared {
         let mut reporter = Reporter::new(&self.observers, metrics, actor, input, attempt, body.len());
         reporter.report(Status::Received, format!("received by {actor}"), None, None);
         let slot = tokio::select! {
+            biased;
+            () = reporter.cancelled() => return self.cancelled(input, &mut reporter, None),
             () = self.draining.cancelled() => return Resolution::release(),
             slot = self.slots.take() => slot,
         };
@@ -200,7 +208,7 @@ impl Shared {
         let started = Instant::now();
         let (given, whole_body) =
             whole.as_ref().map_or((input, body), |whole| (&whole.envelope, &whole.body));
-        let resolution = self.handled(input, given, whole_body, meta, &mut reporter).await;
+        let mut resolution = self.handled(input, given, whole_body, meta, &mut reporter).await;
         let took = started.elapsed();
         self.handling.fetch_sub(1, Ordering::Relaxed);
         drop(slot);
@@ -208,15 +216,27 @@ impl Shared {
         self.learn(|credit| credit.ran(took, beside, running));
         self.stats.count_handled(took);
         metrics.inspect(|metrics| metrics.handled(took));
+        // Whatever came of it, nobody wants it; what is given back comes again.
+        if reporter.is_cancelled() && resolution.account != Account::Released {
+            resolution = self.cancelled(input, &mut reporter, Some(took));
+        }
         let (status, word) = match &resolution.account {
             Account::Retried(_) => (Status::Retrying, "will be tried again by"),
             Account::Failed(_) | Account::Dead(_) => (Status::Failed, "failed at"),
             Account::Dropped => (Status::Dropped, "dropped by"),
+            Account::Absorbed => (Status::Dropped, "joined by"),
             Account::Succeeded(_) | Account::Joined => (Status::Completed, "completed by"),
-            Account::Released => return resolution,
+            Account::Cancelled | Account::Released => return resolution,
         };
         reporter.report(status, format!("{word} {actor}"), None, Some(took));
         resolution
+    }
+
+    /// The end of an envelope that somebody has cancelled: acknowledged, and nothing follows.
+    fn cancelled(&self, input: &Envelope, reporter: &mut Reporter<'_>, took: Option<Duration>) -> Resolution {
+        tracing::info!(id = input.id, ran = took.is_some(), "cancelled: it ends here");
+        reporter.report(Status::Dropped, format!("cancelled, ended at {}", self.actor()), None, took);
+        Resolution::nothing(Account::Cancelled)
     }
 
     /// The way to the error end of an envelope that no handler saw.

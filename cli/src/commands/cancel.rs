@@ -12,7 +12,7 @@ use crate::{
 
 /// End an envelope, and what was made from it, before it ends by itself
 ///
-/// Actors that have it in hand finish their part; nothing goes on from there.
+/// Actors that have it in hand are told by the gateway, and stop; what they do not hear of in time goes on unrecorded.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  asya cancel 0199c0de-0000-7000-8000-000000000000\n  asya cancel ID --reason 'wrong document'"

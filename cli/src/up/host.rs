@@ -18,11 +18,11 @@ use asya_gateway::{
     settings::{Settings, access::Access},
 };
 use asya_settings::Secret;
-use asya_sidecar::{Ends, Observers, Report, gateway::Gateway as Reports};
+use asya_sidecar::{Ends, Observers, gateway::Gateway as Reports};
 use clap::Parser as _;
 use futures::future::{BoxFuture, ready};
 use tempfile::NamedTempFile;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{fleet::Row, logs::Logs};
@@ -49,15 +49,15 @@ pub(crate) struct Host {
 /// How engines report.
 #[derive(Clone, Default)]
 pub(crate) struct Reporter {
-    pub(crate) progress: Option<mpsc::Sender<Report>>,
-    pub(crate) ends: Option<Arc<Reports>>,
+    observers: Observers,
+    ends: Option<Arc<Reports>>,
 }
 
 impl Reporter {
     /// What an engine is told of them.
     pub(crate) fn observers(&self) -> Observers {
         let ends = self.ends.clone().map(|ends| -> Arc<dyn Ends> { ends });
-        Observers { progress: self.progress.clone(), ends, ..Observers::default() }
+        Observers { ends, ..self.observers.clone() }
     }
 
     /// Where error-end hands what failed for good.
@@ -116,7 +116,9 @@ impl Host {
         let token_file = token.as_ref().map(|token| token.path().to_owned());
         let own = format!("http://{}", reachable(gateway.address));
         let reports = Reports::new(&own, token_file).map_err(anyhow::Error::msg)?;
-        let reporter = Reporter { progress: Some(Arc::clone(&reports).progress(None)), ends: Some(reports) };
+        let mut observers = Observers::default();
+        reports.follow(None, &mut observers);
+        let reporter = Reporter { observers, ends: Some(reports) };
         Ok(Some(Self { gateway, stop, reporter, _token: token }))
     }
 

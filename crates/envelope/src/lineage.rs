@@ -84,6 +84,26 @@ pub fn parts_of(headers: &Headers) -> Vec<Part> {
     headers.get(headers::FAN).and_then(|raw| serde_json::from_slice(raw.as_bytes()).ok()).unwrap_or_default()
 }
 
+/// The children of an envelope that go on by themselves, as first and last number: those of fan-outs of its id that it is
+/// still item 0 of, for no fan-in has joined them.
+pub fn open_children(envelope: &Envelope) -> Vec<(u64, u64)> {
+    let parts = parts_of(&envelope.headers).into_iter();
+    let own = parts.filter(|part| part.index == 0 && part.id() == envelope.id);
+    own.filter_map(|part| {
+        let used: u64 = part.group.rsplit_once('/')?.1.parse().ok().filter(|used| *used <= MOST_CHILDREN)?;
+        let children =
+            part.count.filter(|count| *count <= MOST_CHILDREN)?.checked_sub(1).filter(|n| *n > 0)?;
+        Some((used + 1, used + children))
+    })
+    .collect()
+}
+
+/// True if all children of an envelope that are not open went into its payload: it had some, and its fan-in waited for
+/// all of them.
+pub fn is_joined(headers: &Headers) -> bool {
+    headers.get(headers::CHILDREN).is_some() && headers.get(headers::GAPS).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +158,34 @@ mod tests {
         assert_eq!(parts[0], Part { group: "a/0".into(), index: 1, count: None });
         assert_eq!(parts[1], Part { group: "a-1/0".into(), index: 0, count: Some(3) });
         assert_eq!(parts[1].id(), "a-1");
+    }
+
+    #[test]
+    fn children_are_open_until_a_fan_in_takes_their_group_off() {
+        let first = fan_out(&Envelope::new("a", Route::new(["x", "y"]), Raw::null()), 3).remove(0);
+        assert_eq!((open_children(&first), is_joined(&first.headers)), (vec![(1, 2)], true));
+        let mut second = fan_out(&first, 2).remove(0);
+        assert_eq!(open_children(&second), [(1, 2), (3, 3)]);
+        // The inner one is joined; a child has none of its own.
+        let mut parts = parts_of(&second.headers);
+        parts.pop();
+        second.headers.set(headers::FAN, Raw::of(&parts));
+        assert_eq!(open_children(&second), [(1, 2)]);
+        assert_eq!(open_children(&fan_out(&first, 2)[1]), []);
+        second.headers.set(headers::GAPS, Raw::of(&["one is missing"]));
+        assert!(!is_joined(&second.headers));
+    }
+
+    #[test]
+    fn open_children_of_a_made_up_header_do_not_overflow() {
+        let mut envelope = Envelope::new("a", Route::new(["x"]), Raw::null());
+        for (group, count) in
+            [("a/18446744073709551615", 2), ("a/1", u64::MAX), ("a", 2), ("a/x", 2), ("a/0", 0)]
+        {
+            let part = Part { group: group.to_owned(), index: 0, count: Some(count) };
+            envelope.headers.set(headers::FAN, Raw::of(&[part]));
+            assert_eq!(open_children(&envelope), [], "{group} {count}");
+        }
     }
 
     #[test]

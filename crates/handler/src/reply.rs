@@ -68,10 +68,10 @@ pub enum End {
     Failed(Failure),
 }
 
-/// What an end actor made of an envelope's id.
+/// What an end actor, or a fan-in, made of an envelope's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It ends here and is reported as ended.
+    /// It ends here and is reported as ended; at a fan-in, as a part that went into the result under another id.
     Ended {
         /// Address of its record, if it has one that others can read.
         stored: Option<String>,

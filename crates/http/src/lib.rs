@@ -68,6 +68,22 @@ impl Http {
         self.exchange(request, token, body, IGNORED).await.map(|(status, _)| status)
     }
 
+    /// Posts a JSON body, for an answer of at most `most` bytes; one that is larger reads as empty.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub async fn ask(
+        &self,
+        address: &str,
+        token: Option<&str>,
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let request = Request::post(parsed(address)?).header(header::CONTENT_TYPE, "application/json");
+        let (status, body) = self.exchange(request, token, body, most).await?;
+        Ok((status, body.unwrap_or_default()))
+    }
+
     /// Gets a JSON document of at most `most` bytes. Redirects are not followed.
     ///
     /// # Errors

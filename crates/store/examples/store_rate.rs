@@ -69,6 +69,7 @@ async fn call(store: &EnvelopeStore, id: String) -> Result<Duration, StoreError>
             seq: u32::try_from(seq).unwrap_or(0),
             duration: None,
             size: None,
+            offspring: Default::default(),
         };
         store.report(&id, &report, Timestamp::now()).await?;
     }

@@ -64,7 +64,7 @@ metrics! {
     MESSAGES_RECEIVED: Counter "messages_received_total" ["queue", "transport"]
         "Messages taken from the actor's queue, redeliveries included";
     MESSAGES_PROCESSED: Counter "messages_processed_total" ["queue", "status"]
-        "Messages settled as they should be: success, empty_response, end_consumed, dropped";
+        "Messages settled as they should be: success, empty_response, end_consumed, dropped, cancelled";
     MESSAGES_SENT: Counter "messages_sent_total" ["destination_queue", "message_type"]
         "Messages confirmed on another queue: routing, happy_end, error_end";
     MESSAGES_FAILED: Counter "messages_failed_total" ["queue", "reason"]

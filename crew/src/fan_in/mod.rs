@@ -154,12 +154,12 @@ impl FanIn {
                 );
             }
             let again = (done.by == part.index).then(|| kept::parse(&done.envelope)).transpose()?;
-            return Ok(platform(again.into_iter().collect(), Vec::new()));
+            return Ok(taken(&part, again.into_iter().collect(), Vec::new()));
         }
         if group.closed.as_deref().is_some_and(|came| Group::came(came, part.index))
             || self.store.get(PARTS, &kept::part_key(&key, part.index)).await?.is_some()
         {
-            return Ok(platform(Vec::new(), Vec::new()));
+            return Ok(taken(&part, Vec::new(), Vec::new()));
         }
         if group.closed.is_some() || group.expiring.is_some() {
             return Ok(late(envelope, &part));
@@ -202,7 +202,7 @@ impl FanIn {
             writes.push(kept::put(PARTS, kept::part_key(&key, part.index), &kept, Expect::Absent));
         }
         writes.push(kept::put(GROUPS, key, &group, expect));
-        Ok(platform(envelopes, writes))
+        Ok(taken(&part, envelopes, writes))
     }
 
     /// When the group of its first part is given up: no later than the envelope's own deadline, for after that no part
@@ -258,6 +258,8 @@ fn due(group: &mut Group, key: &str, at: Timestamp) -> Vec<Write> {
     remove.into_iter().chain([Due::enter(DUE, at.into(), key)]).collect()
 }
 
-fn platform(envelopes: Vec<Envelope>, writes: Vec<Write>) -> End {
-    End::Platform { envelopes, writes, fate: Fate::GoesOn }
+/// A part is kept. Item 0 carries the id that goes on with the result; the ids of the others end here.
+fn taken(part: &Part, envelopes: Vec<Envelope>, writes: Vec<Write>) -> End {
+    let fate = if part.index == 0 { Fate::GoesOn } else { Fate::Ended { stored: None } };
+    End::Platform { envelopes, writes, fate }
 }

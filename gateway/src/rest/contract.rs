@@ -1,6 +1,6 @@
 //! The routes of the Go system, as its clients and sidecars call them.
 
-use asya_store::envelopes::{Reported, Status};
+use asya_store::envelopes::{MAX_PAGE, NewChild, Reported, Status};
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, Path, Request, State},
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     problem::Form,
     stream,
-    wire::{ChildIn, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
+    wire::{ChildIn, Family, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
 };
 use crate::{
     auth::{Principal, Role},
@@ -40,6 +40,9 @@ pub fn people(service: Service, largest: usize) -> Router {
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .with_state(service)
 }
+
+/// Children that the record of an envelope names; `GET /api/v1/envelopes?parent=` has all, in pages.
+const CHILDREN_SHOWN: usize = 100;
 
 /// The paths of sidecars' calls.
 pub(crate) const CALLBACKS: [&str; 5] = [
@@ -146,6 +149,16 @@ async fn child(
     body: Bytes,
 ) -> Response {
     let outcome = async {
+        // Our sidecars send lists. The Go system's gateway refuses them: of a child that it takes it sends a copy.
+        if body.trim_ascii_start().starts_with(b"[") {
+            let children: Vec<ChildIn> = read(&body)?;
+            if children.len() > MAX_PAGE {
+                return Err(Error::invalid("", format!("at most {MAX_PAGE} children are announced at once")));
+            }
+            let children = children.into_iter().map(ChildIn::checked).collect::<Result<Vec<_>, _>>()?;
+            let known = service.children_of(&from, &children).await?;
+            return Ok(json_of(StatusCode::CREATED, &json!({"status": "created", "known": known})));
+        }
         let child = read::<ChildIn>(&body)?.checked()?;
         service.child(&from, &child).await?;
         Ok(json_of(StatusCode::CREATED, &json!({"status": "created", "id": child.id})))
@@ -159,8 +172,12 @@ async fn record(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let outcome = service.record(&who, &id).await;
-    answer(&headers, outcome.map(|tracked| json_of(StatusCode::OK, &Record::from(tracked))))
+    let outcome = async {
+        let record = Record::from(service.record(&who, &id).await?);
+        let (counts, page) = service.family(&who, &id, CHILDREN_SHOWN).await?;
+        Ok(json_of(StatusCode::OK, &record.with(Family::of(counts, page))))
+    };
+    answer(&headers, outcome.await)
 }
 
 async fn follow(
@@ -188,15 +205,31 @@ async fn active(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let outcome = service.active(&id).await;
-    answer(
-        &headers,
-        outcome.map(|active| {
-            let active = active == Some(true);
-            let status = if active { StatusCode::OK } else { StatusCode::GONE };
-            json_of(status, &json!({"active": active}))
-        }),
-    )
+    let outcome = async {
+        if service.active(&id).await? == Some(true) {
+            return Ok(json_of(StatusCode::OK, &json!({"active": true})));
+        }
+        let mut body = json!({"active": false});
+        if service.is_cancelled(&id).await? {
+            body["cancelled"] = json!(true);
+        }
+        Ok(json_of(StatusCode::GONE, &body))
+    };
+    answer(&headers, outcome.await)
+}
+
+/// Makes the child known that a report was about in vain: its announcement may have been lost, or come later. Answers
+/// whether it is worth reporting again.
+async fn introduced<T>(
+    service: &Service,
+    from: &Reporter,
+    reported: &Result<T, Error>,
+    child: Option<NewChild>,
+) -> Result<bool, Error> {
+    match (reported, child) {
+        (Err(Error::NotFound { .. }), Some(child)) => Ok(service.children_of(from, &[child]).await? > 0),
+        _ => Ok(false),
+    }
 }
 
 async fn progress(
@@ -207,13 +240,23 @@ async fn progress(
     body: Bytes,
 ) -> Response {
     let outcome = async {
-        let report = read::<ProgressIn>(&body)?.into();
-        let percent = match service.progress(&from, &id, &report).await? {
+        let report = read::<ProgressIn>(&body)?;
+        let (child, report) = (report.child(&id), report.into());
+        let mut reported = service.progress(&from, &id, &report).await;
+        if introduced(&service, &from, &reported, child).await? {
+            reported = service.progress(&from, &id, &report).await;
+        }
+        let reported = reported?;
+        let percent = match reported {
             Reported::Applied(percent) | Reported::Late(percent) => percent,
             Reported::Ended(Status::Succeeded | Status::Failed) => 100.0,
             Reported::Ended(_) | Reported::Unknown => 0.0,
         };
-        Ok(json_of(StatusCode::OK, &json!({"status": "ok", "progress_percent": percent})))
+        let mut body = json!({"status": "ok", "progress_percent": percent});
+        if matches!(reported, Reported::Ended(Status::Failed)) && service.is_cancelled(&id).await? {
+            body["cancelled"] = json!(true);
+        }
+        Ok(json_of(StatusCode::OK, &body))
     };
     answer(&headers, outcome.await)
 }
@@ -226,8 +269,14 @@ async fn finish(
     body: Bytes,
 ) -> Response {
     let outcome = async {
-        let ending = read::<FinalIn<'_>>(&body)?.ending()?;
-        service.finish(&from, &id, &ending).await?;
+        let report = read::<FinalIn<'_>>(&body)?;
+        let (child, offspring) = (report.child(&id), report.offspring());
+        let ending = report.ending()?;
+        let mut ended = service.finish_part(&from, &id, &ending, &offspring).await;
+        if introduced(&service, &from, &ended, child).await? {
+            ended = service.finish_part(&from, &id, &ending, &offspring).await;
+        }
+        ended?;
         Ok(json_of(StatusCode::OK, &json!({"status": "ok"})))
     };
     answer(&headers, outcome.await)

@@ -324,6 +324,98 @@ async fn children_are_stored_and_not_sent() {
 }
 
 #[tokio::test]
+async fn a_parent_tells_of_its_children_and_ends_with_the_last_of_them() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let path = format!("/envelopes/{id}");
+    assert_eq!(get(&app, &path).await.json().get("children"), None);
+    let child = |n: u32| json!({"id": format!("{id}-{n}"), "parent_id": id, "actors": ["split", "read"], "current": 1});
+    let strangers = json!({"id": "stranger-1", "parent_id": "stranger", "actors": ["read"]});
+    // Our sidecars' list; again, as after an answer that was lost.
+    for _ in 0..2 {
+        let answer = post(&app, "/envelopes", &json!([child(1), child(2), strangers])).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (StatusCode::CREATED, json!({"status": "created", "known": 2}))
+        );
+    }
+    assert_eq!(get(&app, "/envelopes/stranger-1").await.status, StatusCode::NOT_FOUND);
+    let end = |id: &str| json!({"id": id, "status": "succeeded", "result": {"of": id}});
+    post(&app, &format!("{path}-2/final"), &end("2")).await;
+    let record = get(&app, &path).await.json();
+    let children = json!({
+        "total": 2, "running": 1, "succeeded": 1, "failed": 0, "more": false,
+        "envelopes": [{"id": format!("{id}-2"), "status": "succeeded"}, {"id": format!("{id}-1"), "status": "running"}],
+    });
+    assert_eq!(record["children"], children);
+    let of_child = get(&app, &format!("{path}-1")).await.json();
+    assert_eq!((&of_child["parent_id"], &of_child["depth"]), (&json!(id), &json!(1)));
+    assert_eq!(of_child["route"], json!({"actors": ["split", "read"], "current": 1}));
+    // The first item keeps the id of what was split: its end is not the end of that.
+    let mut own = end("0");
+    own["children"] = json!({"open": [[1, 2]], "joined": true});
+    assert_eq!(post(&app, &format!("{path}/final"), &own).await.json(), json!({"status": "ok"}));
+    assert_eq!(get(&app, &path).await.json()["status"], "running");
+    post(&app, &format!("{path}-1/final"), &json!({"status": "failed", "error": "no"})).await;
+    let record = get(&app, &path).await.json();
+    assert_eq!((&record["status"], &record["code"]), (&json!("failed"), &json!("children_failed")));
+    assert_eq!(record["result"], json!({"of": "0"}));
+}
+
+#[tokio::test]
+async fn a_report_about_a_child_that_nobody_announced_makes_it_known() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let mut report = json!({"actors": ["split", "read"], "current_actor_idx": 1, "status": "received"});
+    report["current_actor_name"] = json!("read");
+    let steps = format!("/envelopes/{id}-1/progress");
+    assert_eq!(post(&app, &steps, &report).await.status, StatusCode::NOT_FOUND, "it does not say of whom");
+    report["parent_id"] = json!(id);
+    assert_eq!(post(&app, &steps, &report).await.json()["progress_percent"], 55.0);
+    let end = json!({"status": "succeeded", "parent_id": format!("{id}-1"), "actors": ["split", "read"]});
+    let below = format!("/envelopes/{id}-1-1");
+    assert_eq!(post(&app, &format!("{below}/final"), &end).await.status, StatusCode::OK);
+    let record = get(&app, &below).await.json();
+    assert_eq!((&record["status"], &record["depth"]), (&json!("succeeded"), &json!(2)));
+    // Of an envelope that came around the gateway nothing is kept.
+    let end = json!({"status": "succeeded", "parent_id": "stranger", "actors": ["read"]});
+    assert_eq!(post(&app, "/envelopes/stranger-1/final", &end).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn answers_to_reports_say_that_an_envelope_is_cancelled() {
+    let world = world().await;
+    let app = app(&world);
+    let id = called(&app).await;
+    let child = json!([{"id": format!("{id}-1"), "parent_id": id, "actors": ["read"]}]);
+    post(&app, "/envelopes", &child).await;
+    let report = json!({"actors": ["read"], "current_actor_idx": 0, "status": "received", "parent_id": id});
+    for about in [id.clone(), format!("{id}-1")] {
+        let answer = post(&app, &format!("/envelopes/{about}/progress"), &report).await;
+        assert_eq!(answer.json().get("cancelled"), None);
+    }
+    world.service.store().cancel(&id, "", jiff::Timestamp::now()).await.unwrap();
+    // The last one appears only now.
+    for about in [id.clone(), format!("{id}-1"), format!("{id}-2")] {
+        let answer = post(&app, &format!("/envelopes/{about}/progress"), &report).await;
+        assert_eq!(
+            answer.json(),
+            json!({"status": "ok", "progress_percent": 100.0, "cancelled": true}),
+            "{about}"
+        );
+        let active = get(&app, &format!("/envelopes/{about}/active")).await;
+        assert_eq!(active.json(), json!({"active": false, "cancelled": true}));
+    }
+    // One that has ended otherwise is not.
+    let other = called(&app).await;
+    post(&app, &format!("/envelopes/{other}/final"), &json!({"status": "failed", "error": "no"})).await;
+    let answer = post(&app, &format!("/envelopes/{other}/progress"), &report).await;
+    assert_eq!(answer.json(), json!({"status": "ok", "progress_percent": 100.0}));
+}
+
+#[tokio::test]
 async fn refusals_have_the_status_of_the_contract() {
     let world = world().await;
     let app = app(&world);

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use asya_envelope::Raw;
-use asya_store::envelopes::{DeadLetter, Ending, NewChild, Report, Status, Step, Tracked, Update, codes};
+use asya_store::envelopes::{
+    Counts, DeadLetter, Ending, NewChild, Offspring, Page, Report, Status, Step, Summary, Tracked, Update,
+    codes,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -46,6 +49,53 @@ pub struct Record {
     tool: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resubmit_of: Option<String>,
+    /// How many fan-outs lead to it.
+    #[serde(skip_serializing_if = "is_zero")]
+    depth: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    children: Option<Family>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The children that fan-outs have made of an envelope.
+#[derive(Debug, Serialize)]
+pub struct Family {
+    total: u64,
+    running: u64,
+    succeeded: u64,
+    failed: u64,
+    /// The newest.
+    envelopes: Vec<Member>,
+    /// Whether there are more.
+    more: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Member {
+    id: String,
+    status: Status,
+}
+
+impl Family {
+    /// These children; `None` if there are none.
+    pub fn of(counts: Counts, page: Page) -> Option<Self> {
+        let Counts { pending, running, succeeded, failed, unknown } = counts;
+        let running = pending + running + unknown;
+        let total = running + succeeded + failed;
+        let member = |child: Summary| Member { id: child.id, status: child.status };
+        (total > 0).then(|| Self {
+            total,
+            running,
+            succeeded,
+            failed,
+            more: page.next.is_some(),
+            envelopes: page.envelopes.into_iter().map(member).collect(),
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -85,7 +135,17 @@ impl From<Tracked> for Record {
             code: summary.code,
             tool: summary.tool,
             resubmit_of: summary.resubmit_of,
+            depth: summary.depth,
+            children: None,
         }
+    }
+}
+
+impl Record {
+    /// The record, with these children.
+    #[must_use]
+    pub fn with(self, children: Option<Family>) -> Self {
+        Self { children, ..self }
     }
 }
 
@@ -145,7 +205,7 @@ fn reported(status: Status, result: Option<&Raw>) -> Option<String> {
     serde_json::from_str::<Failed>(result.as_str()).ok().map(|failed| failed.error)
 }
 
-/// Body of `POST /envelopes`.
+/// Body of `POST /envelopes`, or of our sidecars one of a list of such.
 #[derive(Debug, Deserialize)]
 pub struct ChildIn {
     id: String,
@@ -172,6 +232,29 @@ impl ChildIn {
     }
 }
 
+/// The member `children` of reports: what is left of the fan-outs of an envelope that ends.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct OffspringIn {
+    /// First and last number of children that no fan-in joins.
+    #[serde(default)]
+    open: Vec<(u64, u64)>,
+    #[serde(default)]
+    joined: bool,
+}
+
+impl From<OffspringIn> for Offspring {
+    fn from(children: OffspringIn) -> Self {
+        let OffspringIn { open, joined } = children;
+        Self { open: open.into_iter().map(|(first, last)| first..=last).collect(), joined }
+    }
+}
+
+/// The child that a report is about; `None`: it says nothing of a parent.
+fn child(id: &str, parent: Option<&String>, actors: &[String], current: usize) -> Option<NewChild> {
+    let parent = parent.filter(|parent| !parent.is_empty())?.clone();
+    Some(NewChild { id: id.to_owned(), parent: Some(parent), actors: actors.to_vec(), current })
+}
+
 /// Body of `POST /envelopes/{id}/progress`.
 #[derive(Debug, Deserialize)]
 pub struct ProgressIn {
@@ -189,6 +272,16 @@ pub struct ProgressIn {
     seq: u32,
     duration_ms: Option<u64>,
     message_size_kb: Option<f64>,
+    parent_id: Option<String>,
+    #[serde(default)]
+    children: OffspringIn,
+}
+
+impl ProgressIn {
+    /// The child that it is about, if it says of whom.
+    pub fn child(&self, id: &str) -> Option<NewChild> {
+        child(id, self.parent_id.as_ref(), &self.actors, self.current_actor_idx)
+    }
 }
 
 impl From<ProgressIn> for Report {
@@ -211,6 +304,7 @@ impl From<ProgressIn> for Report {
             seq: report.seq,
             duration: report.duration_ms.map(Duration::from_millis),
             size,
+            offspring: report.children.into(),
         }
     }
 }
@@ -230,9 +324,22 @@ pub struct FinalIn<'a> {
     actors: Vec<String>,
     current_actor_idx: Option<usize>,
     current_actor_name: Option<String>,
+    parent_id: Option<String>,
+    #[serde(default)]
+    children: OffspringIn,
 }
 
 impl FinalIn<'_> {
+    /// The child that it is about, if it says of whom.
+    pub fn child(&self, id: &str) -> Option<NewChild> {
+        child(id, self.parent_id.as_ref(), &self.actors, self.current_actor_idx.unwrap_or(0))
+    }
+
+    /// What is left of its fan-outs.
+    pub fn offspring(&self) -> Offspring {
+        self.children.clone().into()
+    }
+
     /// The end that it reports.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! What sidecars report. They may report on envelopes of their own namespace, and never publish by it.
 
-use asya_store::envelopes::{Creation, DeadLetter, Ended, Ending, NewChild, Report, Reported};
+use asya_store::envelopes::{
+    Creation, DeadLetter, Ended, Ending, NewChild, Offspring, Report, Reported, codes,
+};
 use jiff::Timestamp;
 
 use super::{Error, Service, unknown};
@@ -30,8 +32,22 @@ impl Service {
     /// # Errors
     /// As [`Service::progress`].
     pub async fn finish(&self, from: &Reporter, id: &str, ending: &Ending) -> Result<Ended, Error> {
+        self.finish_part(from, id, ending, &Offspring::default()).await
+    }
+
+    /// A final report of an envelope from which children were made: those that are open, it waits for.
+    ///
+    /// # Errors
+    /// As [`Service::progress`].
+    pub async fn finish_part(
+        &self,
+        from: &Reporter,
+        id: &str,
+        ending: &Ending,
+        offspring: &Offspring,
+    ) -> Result<Ended, Error> {
         self.may_report(from, id).await?;
-        match self.store.end(id, ending, Timestamp::now()).await? {
+        match self.store.end_part(id, ending, offspring, Timestamp::now()).await? {
             Ended::Unknown => Err(unknown(id)),
             ended => Ok(ended),
         }
@@ -49,6 +65,24 @@ impl Service {
             permit(from, parent.namespace.as_deref())?;
         }
         Ok(self.store.add_child(child, Timestamp::now()).await?)
+    }
+
+    /// Fan-out children that a sidecar has sent, or reports on; answers how many are known then. Those of envelopes that
+    /// are not known here, or that it may not report on, are not kept, and that is no error.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn children_of(&self, from: &Reporter, children: &[NewChild]) -> Result<usize, Error> {
+        Ok(self.store.add_children(children, from.namespace.as_deref(), Timestamp::now()).await?)
+    }
+
+    /// Whether somebody has cancelled it: its sidecar need not go on then.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_cancelled(&self, id: &str) -> Result<bool, Error> {
+        let known = self.store.summary(id).await?;
+        Ok(known.is_some_and(|summary| summary.code.as_deref() == Some(codes::CANCELLED)))
     }
 
     /// A dead letter of error-end. One that is stored already is no error: error-end repeats it until it is taken. The

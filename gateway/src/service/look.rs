@@ -43,6 +43,19 @@ impl Service {
         Ok(if who.roles.has(Role::Payload) { tracked } else { without_contents(tracked) })
     }
 
+    /// How many children of an envelope are in each state, and the newest `limit` of them.
+    ///
+    /// # Errors
+    /// Those of [`Service::list`].
+    pub async fn family(&self, who: &Principal, id: &str, limit: usize) -> Result<(Counts, Page), Error> {
+        let counts = self.children(who, id).await?;
+        if counts == Counts::default() {
+            return Ok((counts, Page { envelopes: Vec::new(), next: None }));
+        }
+        let filter = Filter { parent: Some(id.to_owned()), ..Filter::default() };
+        Ok((counts, self.list(who, &filter, None, limit).await?))
+    }
+
     /// One envelope with its children and its way.
     ///
     /// # Errors

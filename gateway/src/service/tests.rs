@@ -115,6 +115,7 @@ fn report(step: Step, current: usize, seq: u32) -> Report {
         seq,
         duration: None,
         size: None,
+        offspring: Default::default(),
     }
 }
 

@@ -178,6 +178,7 @@ impl World {
             seq: 0,
             duration: None,
             size: None,
+            offspring: Default::default(),
         };
         self.service.progress(&Reporter { namespace: None }, id, &report).await.unwrap();
     }

@@ -9,6 +9,7 @@ mod bad_input;
 mod claim;
 mod drain;
 mod ends;
+mod family;
 mod fan_out;
 mod faults;
 mod job;

@@ -15,23 +15,37 @@ use tokio::{
 use crate::rig::{Bench, Scripted, item, raised};
 
 /// Path, authorization and body of each request.
-type Requests = Arc<Mutex<Vec<(String, String, Value)>>>;
+pub(crate) type Requests = Arc<Mutex<Vec<(String, String, Value)>>>;
 
 /// A gateway that answers with these statuses in turn, the last one for ever.
-async fn gateway(statuses: &'static [u16]) -> (String, Requests) {
+pub(crate) async fn gateway(statuses: &'static [u16]) -> (String, Requests) {
+    gateway_saying(statuses, |_| "{}").await
+}
+
+/// The same, with bodies by path.
+pub(crate) async fn gateway_saying(
+    statuses: &'static [u16],
+    says: fn(&str) -> &'static str,
+) -> (String, Requests) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let requests = Requests::default();
     let (seen, answered) = (requests.clone(), Arc::new(Mutex::new(0)));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, statuses, seen.clone(), answered.clone()));
+            tokio::spawn(answer(stream, statuses, says, seen.clone(), answered.clone()));
         }
     });
     (address, requests)
 }
 
-async fn answer(stream: TcpStream, statuses: &[u16], seen: Requests, answered: Arc<Mutex<usize>>) {
+async fn answer(
+    stream: TcpStream,
+    statuses: &[u16],
+    says: fn(&str) -> &'static str,
+    seen: Requests,
+    answered: Arc<Mutex<usize>>,
+) {
     let mut stream = BufReader::new(stream);
     loop {
         let (mut path, mut length, mut token) = (String::new(), 0, String::new());
@@ -51,13 +65,14 @@ async fn answer(stream: TcpStream, statuses: &[u16], seen: Requests, answered: A
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.unwrap();
-        seen.lock().unwrap().push((path, token, serde_json::from_slice(&body).unwrap()));
+        let said = says(&path);
+        seen.lock().unwrap().push((path, token, serde_json::from_slice(&body).unwrap_or_default()));
         let status = {
             let mut answered = answered.lock().unwrap();
             *answered += 1;
             statuses[(*answered - 1).min(statuses.len() - 1)]
         };
-        let reply = format!("HTTP/1.1 {status} x\r\ncontent-length: 2\r\n\r\n{{}}");
+        let reply = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{said}", said.len());
         stream.write_all(reply.as_bytes()).await.unwrap();
     }
 }
@@ -104,7 +119,7 @@ async fn a_receiver_that_does_not_listen_delays_nothing() {
 async fn the_gateway_gets_progress_in_the_form_of_the_contract() {
     let (address, requests) = gateway(&[200]).await;
     let mut bench = Bench::new().await;
-    bench.observers.progress = Some(Gateway::new(&address, None).unwrap().progress(None));
+    Gateway::new(&address, None).unwrap().follow(None, &mut bench.observers);
     let rig = bench.start(Scripted::ending(|_| raised("ValueError")));
     rig.send_envelope("a b", "1").await;
     rig.until("three reports came", async || requests.lock().unwrap().len() == 3).await;

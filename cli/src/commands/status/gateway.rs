@@ -15,6 +15,8 @@ use crate::{
 
 /// Failures that are shown.
 const SHOWN: &str = "10";
+/// Children that are shown, the newest.
+const CHILDREN_SHOWN: &str = "20";
 
 pub(super) async fn run(id: Option<String>, common: &Common, client: &Client) -> anyhow::Result<u8> {
     match id {
@@ -73,9 +75,32 @@ async fn one(id: &str, common: &Common, client: &Client) -> anyhow::Result<u8> {
         .map_err(|error| anyhow::anyhow!("the gateway's envelope cannot be read: {error}"))?;
     match common.output {
         Output::Json => print(&verbatim(&raw)),
-        Output::Human => print(&safe(&text(&envelope))),
+        Output::Human => {
+            print(&safe(&text(&envelope)));
+            if envelope.children.sum() > 0 {
+                print(&format!("\n{}", children(&envelope.id, client).await?));
+            }
+        }
     }
     Ok(if envelope.status == Status::Succeeded { exit::OK } else { exit::FAILED })
+}
+
+/// The newest children of an envelope.
+async fn children(parent: &str, client: &Client) -> anyhow::Result<String> {
+    let newest = query(&[("parent", Some(parent)), ("limit", Some(CHILDREN_SHOWN))]);
+    let page: Page = client.get(&format!("/api/v1/envelopes{newest}")).await.map_err(GatewayError::told)?;
+    let mut rows = Vec::new();
+    for raw in page.envelopes {
+        let child: Envelope = serde_json::from_str(raw.get())?;
+        let cell = |text: &str| safe(text).into_owned();
+        rows.push(vec![
+            cell(&child.id),
+            child.status.word().to_owned(),
+            cell(child.actor.as_deref().unwrap_or_default()),
+            cell(&short(child.error.as_deref().unwrap_or_default(), 80)),
+        ]);
+    }
+    Ok(table(&["CHILD", "STATE", "ACTOR", "ERROR"], &rows))
 }
 
 fn text(envelope: &Envelope) -> String {

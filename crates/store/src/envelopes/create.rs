@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    AuditEntry, Status, audit, bounds, codes, dead, outbox, tracked,
+    AuditEntry, Status, Summary, audit, bounds, children, codes, dead, outbox, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -76,8 +76,8 @@ pub enum Creation {
 
 const INSERT: &str = "INSERT INTO envelopes (id, parent_id, status, route_actors, route_current, route_metadata, \
      headers, payload, tool, sender, namespace, timeout_sec, deadline, resubmit_of, current_actor_idx, total_actors, \
-     actors_completed, progress_percent, created_at, updated_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?5, ?15, ?5, ?16, ?17, ?17) \
+     actors_completed, progress_percent, created_at, updated_at, depth) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?5, ?15, ?5, ?16, ?17, ?17, ?18) \
      ON CONFLICT (id) DO NOTHING";
 
 /// Stores an envelope with its outbox entry, who sent it, and, for a replay, the mark on the dead letter.
@@ -110,6 +110,7 @@ pub(crate) async fn create(
                 new.actors.len().into(),
                 0.0.into(),
                 now.into(),
+                0_usize.into(),
             ],
         )
         .await?;
@@ -132,22 +133,34 @@ pub(crate) async fn create(
     Ok(Creation::Created)
 }
 
-/// Stores a fan-out child. It takes tool, sender, namespace and deadline from its parent; the child of a cancelled
-/// parent begins cancelled, so that its sidecar is told to stop.
+/// Stores a fan-out child, also one of a parent that is not known here.
 pub(crate) async fn add_child(
     session: &mut impl Session,
     new: &NewChild,
     now: Timestamp,
 ) -> Result<Creation, StoreError> {
-    bounds::check_id([&new.id].into_iter().chain(&new.parent))?;
-    let current = new.current.min(new.actors.len());
     let parent = match &new.parent {
         Some(parent) => tracked::glance(session, parent).await?,
         None => None,
     };
-    let cancelled = parent.as_ref().is_some_and(|parent| parent.code.as_deref() == Some(codes::CANCELLED));
-    let (tool, sender, namespace, deadline) = match parent {
-        Some(parent) => (parent.tool, parent.sender, parent.namespace, parent.deadline),
+    insert_child(session, new, parent.as_ref(), 1, now).await
+}
+
+/// Stores a fan-out child. It takes tool, sender, namespace and deadline from `elder`, its parent or who is `levels`
+/// above it; where that is cancelled it begins cancelled, so that its sidecar is told to stop.
+pub(super) async fn insert_child(
+    session: &mut impl Session,
+    new: &NewChild,
+    elder: Option<&Summary>,
+    levels: usize,
+    now: Timestamp,
+) -> Result<Creation, StoreError> {
+    bounds::check_id([&new.id].into_iter().chain(&new.parent))?;
+    let current = new.current.min(new.actors.len());
+    let cancelled = elder.is_some_and(|elder| elder.code.as_deref() == Some(codes::CANCELLED));
+    let depth = elder.map_or(usize::from(new.parent.is_some()), |elder| elder.depth + levels);
+    let (tool, sender, namespace, deadline) = match elder.cloned() {
+        Some(elder) => (elder.tool, elder.sender, elder.namespace, elder.deadline),
         None => Default::default(),
     };
     let total = new.actors.len().max(1);
@@ -174,6 +187,7 @@ pub(crate) async fn add_child(
                 new.actors.len().into(),
                 percent.into(),
                 now.into(),
+                depth.into(),
             ],
         )
         .await?;
@@ -188,6 +202,9 @@ pub(crate) async fn add_child(
         ..Update::new(&new.id, now)
     };
     update::append(session, &logged).await?;
+    if let Some(parent) = &new.parent {
+        children::one_more(session, parent).await?;
+    }
     if cancelled {
         super::ending::cancel(session, &new.id, "its parent was cancelled", now).await?;
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    Status, Summary, bounds, outbox, tracked,
+    Offspring, Status, Summary, bounds, children, outbox, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -17,6 +17,8 @@ pub mod codes {
     pub const CANCELLED: &str = "cancelled";
     /// Its deadline has passed.
     pub const DEADLINE: &str = "deadline_exceeded";
+    /// Its own part succeeded, and children made from it failed.
+    pub const CHILDREN: &str = "children_failed";
     /// It could not be sent.
     pub const NOT_SENT: &str = "not_sent";
     /// Its end was reported without a code.
@@ -70,19 +72,19 @@ pub enum Ended {
 /// What became of a cancellation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// These have ended by it: the envelope and its descendants that had not.
+    /// These have ended by it: the envelope and its descendants, as far as they had not.
     Applied(Vec<String>),
-    /// The envelope had ended before, like this.
+    /// The envelope had ended before, like this, and so had its descendants.
     Before(Status),
     /// There is no such envelope.
     Unknown,
 }
 
 /// Everything that the end of an envelope changes.
-struct End {
-    status: Status,
+pub(super) struct End {
+    pub(super) status: Status,
     message: String,
-    result: Option<Raw>,
+    pub(super) result: Option<Raw>,
     error: Option<String>,
     code: Option<String>,
     actor: Option<String>,
@@ -93,7 +95,21 @@ struct End {
 }
 
 impl End {
-    fn failed(error: &str, code: &str) -> Self {
+    pub(super) fn succeeded(message: &str, result: Option<Raw>) -> Self {
+        Self {
+            status: Status::Succeeded,
+            message: message.to_owned(),
+            result,
+            error: None,
+            code: None,
+            actor: None,
+            current: None,
+            actors: Vec::new(),
+            completed: None,
+        }
+    }
+
+    pub(super) fn failed(error: &str, code: &str) -> Self {
         Self {
             status: Status::Failed,
             message: error.to_owned(),
@@ -109,20 +125,13 @@ impl End {
 
     fn reported(ending: &Ending) -> Self {
         match ending {
-            Ending::Succeeded { result, stored_at } => Self {
-                status: Status::Succeeded,
-                message: match stored_at {
+            Ending::Succeeded { result, stored_at } => {
+                let message = match stored_at {
                     Some(place) => format!("Envelope completed successfully, results stored at {place}"),
                     None => "Envelope completed successfully".to_owned(),
-                },
-                result: result.clone(),
-                error: None,
-                code: None,
-                actor: None,
-                current: None,
-                actors: Vec::new(),
-                completed: None,
-            },
+                };
+                Self::succeeded(&message, result.clone())
+            }
             Ending::Failed { error, code, details, actor, current, actors } => Self {
                 message: match actor {
                     Some(actor) => {
@@ -182,18 +191,19 @@ struct FailedResult<'a> {
     route: &'a [String],
 }
 
-/// Ends an envelope as reported, unless it has ended.
+/// Ends an envelope as reported, unless it has ended or has children to wait for.
 pub(crate) async fn end(
     session: &mut impl Session,
     id: &str,
     ending: &Ending,
+    offspring: &Offspring,
     now: Timestamp,
 ) -> Result<Ended, StoreError> {
     match tracked::hold(session, id).await? {
         None => Ok(Ended::Unknown),
         Some((before, _)) if before.status.is_final() => Ok(Ended::Before(before.status)),
         Some((before, _)) => {
-            apply(session, &before, End::reported(ending), now).await?;
+            children::part_ended(session, &before, End::reported(ending), offspring, now).await?;
             Ok(Ended::Applied)
         }
     }
@@ -207,21 +217,31 @@ pub(crate) async fn dropped(
     actor: Option<&str>,
     current: usize,
     actors: &[String],
+    offspring: &Offspring,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let whose = actor.map_or_else(String::new, |actor| format!(" of '{actor}'"));
     let end = End {
-        status: Status::Succeeded,
-        message: format!("The handler{whose} let the envelope go: it ends there, without a result"),
-        result: None,
-        error: None,
-        code: None,
         actor: actor.map(str::to_owned),
         current: Some(current),
         actors: actors.to_vec(),
         completed: Some(current + 1),
+        ..End::succeeded(
+            &format!("The handler{whose} let the envelope go: it ends there, without a result"),
+            None,
+        )
     };
-    apply(session, before, end, now).await
+    children::part_ended(session, before, end, offspring, now).await
+}
+
+/// Ends a child that went into the result of a fan-in, unless it has ended.
+pub(super) async fn joined(session: &mut impl Session, id: &str, now: Timestamp) -> Result<(), StoreError> {
+    match tracked::hold(session, id).await? {
+        Some((before, _)) if !before.status.is_final() => {
+            write(session, &before, End::succeeded("Joined into the result of its fan-out", None), now).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ends an envelope as failed, unless it has ended; true if it did.
@@ -248,10 +268,8 @@ pub(crate) async fn cancel(
     why: &str,
     now: Timestamp,
 ) -> Result<Cancelled, StoreError> {
-    match tracked::glance(session, id).await? {
-        None => return Ok(Cancelled::Unknown),
-        Some(before) if before.status.is_final() => return Ok(Cancelled::Before(before.status)),
-        Some(_) => {}
+    if tracked::glance(session, id).await?.is_none() {
+        return Ok(Cancelled::Unknown);
     }
     // Always in the order of ids, so that two cancellations wait for each other and never in a circle.
     let family = session
@@ -273,10 +291,9 @@ pub(crate) async fn cancel(
             ended.push(member);
         }
     }
-    if ended.iter().any(|member| member == id) {
+    if !ended.is_empty() {
         return Ok(Cancelled::Applied(ended));
     }
-    // It ended between the look and the hold.
     let status = tracked::glance(session, id).await?.map(|before| before.status);
     Ok(status.map_or(Cancelled::Unknown, Cancelled::Before))
 }
@@ -302,8 +319,26 @@ pub(crate) async fn sweep(
     Ok(ended)
 }
 
+/// Ends an envelope that the caller holds and knows to be open, and those above it that waited for it alone.
+pub(super) async fn apply(
+    session: &mut impl Session,
+    before: &Summary,
+    end: End,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (mut failed, mut parent) = (end.status == Status::Failed, before.parent.clone());
+    write(session, before, end, now).await?;
+    while let Some(id) = parent {
+        let Some((before, end)) = children::one_less(session, &id, failed).await? else { break };
+        failed = end.status == Status::Failed;
+        write(session, &before, end, now).await?;
+        parent = before.parent;
+    }
+    Ok(())
+}
+
 /// Writes the end of an envelope that the caller holds and knows to be open.
-async fn apply(
+async fn write(
     session: &mut impl Session,
     before: &Summary,
     end: End,

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`create`] | [`NewEnvelope`], [`NewChild`]: creation and its outbox entry in one transaction |
+//! | [`children`] | [`Offspring`]: families of fan-outs, and the envelope that waits for its children |
 //! | [`tracked`] | [`Tracked`], [`Summary`]: an envelope as it is followed |
 //! | [`status`] | [`Status`]: its states |
 //! | [`progress`] | [`Report`]: what a sidecar says, and the arithmetic of progress |
@@ -26,6 +27,7 @@
 
 pub mod audit;
 pub mod bounds;
+pub mod children;
 pub mod create;
 pub mod dead;
 pub mod ending;
@@ -43,6 +45,7 @@ pub mod update;
 
 pub use audit::{AuditEntry, AuditFilter};
 pub use bounds::MAX_ID;
+pub use children::Offspring;
 pub use create::{Creation, NewChild, NewEnvelope, Publish};
 pub use dead::{DeadFilter, DeadGroup, DeadLetter, DeadPage, Settling};
 pub use ending::{Cancelled, Ended, Ending, codes};

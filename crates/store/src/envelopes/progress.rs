@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Status, Summary, bounds, ending, tracked,
+    Offspring, Status, Summary, bounds, ending, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -86,6 +86,8 @@ pub struct Report {
     pub duration: Option<Duration>,
     /// Size of the message, in bytes.
     pub size: Option<u64>,
+    /// With [`Step::Dropped`]: what is left of the envelope's fan-outs.
+    pub offspring: Offspring,
 }
 
 /// What became of a report.
@@ -230,7 +232,7 @@ pub(crate) async fn report(
     // A copy that has moved on to a later actor is not the one that was let go.
     if report.step == Step::Dropped && index >= before.current {
         let (actor, current) = (logged.actor.as_deref(), index);
-        ending::dropped(session, &before, actor, current, &after.actors, now).await?;
+        ending::dropped(session, &before, actor, current, &after.actors, &report.offspring, now).await?;
         return Ok(Reported::Applied(100.0));
     }
     Ok(if after.late { Reported::Late(after.percent) } else { Reported::Applied(after.percent) })

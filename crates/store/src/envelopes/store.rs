@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{
     AuditEntry, Cancelled, Changes, Claimed, Counts, Creation, Cursor, Ended, Ending, Filter, Follow,
-    Migrated, NewChild, NewEnvelope, OutboxDepth, Page, Report, Reported, StoreOptions, Summary, Tracked,
-    Update, create, ending, follow, hub::Hub, list, outbox, progress, tracked, update,
+    Migrated, NewChild, NewEnvelope, Offspring, OutboxDepth, Page, Report, Reported, StoreOptions, Summary,
+    Tracked, Update, children, create, ending, follow, hub::Hub, list, outbox, progress, tracked, update,
 };
 #[cfg(feature = "postgres")]
 use crate::postgres;
@@ -191,6 +191,22 @@ impl EnvelopeStore {
         write!(self, |session| create::add_child(session, &new, now))
     }
 
+    /// Stores fan-out children of envelopes that are known here, if the sidecars of the namespace `within` may report on
+    /// them (`None`: those of any); answers how many of them are known then. Ids that are known, and others' children,
+    /// change nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn add_children(
+        &self,
+        new: &[NewChild],
+        within: Option<&str>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let (new, within, now) = (new.to_vec(), within.map(str::to_owned), cut(now));
+        write!(self, |session| children::add(session, &new, within.as_deref(), now))
+    }
+
     /// One envelope, whole.
     ///
     /// # Errors
@@ -270,8 +286,23 @@ impl EnvelopeStore {
     /// # Errors
     /// Those of the store.
     pub async fn end(&self, id: &str, ending: &Ending, now: Timestamp) -> Result<Ended, StoreError> {
-        let (id, ending, now) = (id.to_owned(), ending.clone(), cut(now));
-        write!(self, |session| ending::end(session, &id, &ending, now))
+        self.end_part(id, ending, &Offspring::default(), now).await
+    }
+
+    /// Ends an envelope's own part: one that succeeds and has open children goes on until the last of them has ended,
+    /// and fails with the code [`codes::CHILDREN`](super::codes::CHILDREN) if one of them does.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn end_part(
+        &self,
+        id: &str,
+        ending: &Ending,
+        offspring: &Offspring,
+        now: Timestamp,
+    ) -> Result<Ended, StoreError> {
+        let (id, ending, offspring, now) = (id.to_owned(), ending.clone(), offspring.clone(), cut(now));
+        write!(self, |session| ending::end(session, &id, &ending, &offspring, now))
     }
 
     /// Cancels an envelope and its descendants that have not ended: they fail with the code

@@ -18,6 +18,8 @@ pub struct Summary {
     pub id: String,
     /// On fan-out children: the id they were made from.
     pub parent: Option<String>,
+    /// How many fan-outs lead to it from the envelope that was sent: 0 for that one, 1 for its children.
+    pub depth: usize,
     /// How far it is.
     pub status: Status,
     /// Why it failed, as a code: [`codes`](super::codes), else the code of the error report.
@@ -83,9 +85,9 @@ pub struct Tracked {
 /// Columns of a [`Summary`], in the order of [`summary`].
 pub(crate) const SUMMARY: &str = "id, parent_id, status, code, error, message, route_actors, current_actor_idx, \
      current_actor_name, actors_completed, progress_percent, attempt, tool, sender, namespace, resubmit_of, \
-     timeout_sec, deadline, created_at, updated_at, ended_at";
+     timeout_sec, deadline, created_at, updated_at, ended_at, depth";
 /// Number of columns in [`SUMMARY`].
-const SUMMARY_COLUMNS: usize = 21;
+const SUMMARY_COLUMNS: usize = 22;
 
 pub(crate) fn summary(row: &Row) -> Result<Summary, StoreError> {
     Ok(Summary {
@@ -110,6 +112,7 @@ pub(crate) fn summary(row: &Row) -> Result<Summary, StoreError> {
         created: row.time(18)?,
         updated: row.time(19)?,
         ended: row.optional_time(20)?,
+        depth: row.index(21)?,
     })
 }
 

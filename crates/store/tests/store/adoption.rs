@@ -80,3 +80,34 @@ async fn a_migration_that_fails_leaves_the_database_as_it_was() {
     EnvelopeStore::migrate(&home.url, StoreOptions::default()).await.unwrap();
     home.forget().await;
 }
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_to_this_one_with_its_data() {
+    let file = Home::sqlite();
+    let connection = rusqlite::Connection::open(&file.url).unwrap();
+    connection.execute_batch(include_str!("../../src/sqlite/migrations/1.sql")).unwrap();
+    let row = "INSERT INTO envelopes (id, status, route_actors, route_current, created_at, updated_at) \
+         VALUES ('old', 'running', '[\"a\", \"b\", \"c\"]', 0, 0, 0); \
+         PRAGMA application_id = 0x61737967; PRAGMA user_version = 1";
+    connection.execute_batch(row).unwrap();
+    drop(connection);
+    let mut homes = vec![file];
+    if let Some(home) = Home::postgres().await {
+        sql(&home.url, include_str!("../../src/postgres/migrations/1.sql")).await;
+        let row = "INSERT INTO envelopes (id, status, route_actors, route_current, created_at, updated_at) \
+             VALUES ('old', 'running', '{a,b,c}', 0, now(), now()); \
+             CREATE TABLE asya_migrations (version INT PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now()); \
+             INSERT INTO asya_migrations (version) VALUES (1)";
+        sql(&home.url, row).await;
+        homes.push(home);
+    }
+    for home in homes {
+        let migrated = EnvelopeStore::migrate(&home.url, StoreOptions::default()).await.unwrap();
+        assert_eq!((migrated.from, migrated.adopted), (1, false), "{}", home.url);
+        let store = home.open().await;
+        let old = store.summary("old").await.unwrap().unwrap();
+        assert_eq!((old.status, old.depth), (Status::Running, 0));
+        assert_eq!(store.end("old", &succeeded("1"), at(1)).await.unwrap(), Ended::Applied);
+        home.forget().await;
+    }
+}

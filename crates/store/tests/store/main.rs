@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod adoption;
+mod children;
 mod ending;
 mod faults;
 mod finding;

@@ -6,7 +6,7 @@ use asya_envelope::Raw;
 pub(crate) use asya_store::testing::{Home, server, sql};
 use asya_store::{
     EnvelopeStore,
-    envelopes::{Ending, NewEnvelope, Publish, Report, Step},
+    envelopes::{Ending, NewEnvelope, Offspring, Publish, Report, Step},
     testing::on_each_home,
 };
 use bytes::Bytes;
@@ -75,6 +75,7 @@ pub(crate) fn report(current: usize, step: Step) -> Report {
         seq: step as u32,
         duration: None,
         size: None,
+        offspring: Offspring::default(),
     }
 }
 

@@ -213,6 +213,7 @@ function Facts({ envelope, now }: { envelope: Envelope; now: number }) {
       "Children",
       <a href={link("envelopes", null, { parent: envelope.id })}>
         {plural(born, "child", "children")}
+        {children.pending + children.running > 0 ? `, ${children.pending + children.running} under way` : ""}
         {children.failed > 0 ? `, ${children.failed} failed` : ""}
       </a>,
     ]);
@@ -283,8 +284,8 @@ function Cancel(props: { envelope: Envelope; onClose: () => void; onDone: () => 
       }}
     >
       <p>
-        Its record ends as failed with the code “cancelled”, and so do those of its children that the gateway knows. What is not sent yet is not
-        sent. What the actors have goes on, and its result is not noted here.
+        Its record ends as failed with the code “cancelled”, and so do those of its children. What is not sent yet is not sent, and actors that
+        have it stop within seconds. What they do not hear of in time goes on, and its result is not noted here.
       </p>
       <label class="field">
         <span>

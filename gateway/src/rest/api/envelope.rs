@@ -29,11 +29,11 @@ use crate::{
 pub enum Status {
     /// Stored, not sent yet.
     Pending,
-    /// On its way.
+    /// On its way; also when its own part has succeeded and children of it have not ended.
     Running,
-    /// It reached `happy-end`, or a handler let it go (then without a result).
+    /// It reached `happy-end` and so did its children, or a handler let it go (then without a result).
     Succeeded,
-    /// It reached `error-end`, was cancelled (code `cancelled`), or its deadline has passed.
+    /// It reached `error-end`, was cancelled (code `cancelled`), its deadline has passed, or one of its children failed.
     Failed,
     /// Not known: taken over from another database.
     Unknown,

@@ -177,9 +177,9 @@ pub(super) struct CancelledIds {
     cancelled: Vec<String>,
 }
 
-/// Cancel an envelope and its children that the gateway knows. One's own need the role `send`, others' `admin`.
+/// Cancel an envelope and its children. One's own need the role `send`, others' `admin`.
 ///
-/// Their records end, and what is not sent yet is not sent. What the actors have goes on, and its result is not noted here.
+/// Their records end, and what is not sent yet is not sent. Actors that have them stop, as far as they hear of it.
 #[utoipa::path(post, path = "/envelopes/{id}/cancel", operation_id = "cancelEnvelope", tag = "envelopes",
     params(("id" = String, Path, description = "The envelope")), request_body = Option<Why>,
     responses((status = 200, description = "They have failed with the code `cancelled`", body = CancelledIds),

@@ -23,6 +23,7 @@ fn step(step: Step, current: usize) -> Report {
         seq: step as u32 + 1,
         duration: (step == Step::Completed).then(|| Duration::from_millis(42)),
         size: None,
+        offspring: Default::default(),
     }
 }
 

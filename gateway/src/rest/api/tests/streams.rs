@@ -106,6 +106,7 @@ async fn told(world: &World, app: &Router) -> String {
             seq,
             duration: None,
             size: None,
+            offspring: Default::default(),
         };
         world.service.progress(&TRUSTED, &id, &report).await.unwrap();
     }
