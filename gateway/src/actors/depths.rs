@@ -1,4 +1,4 @@
-//! The actors of tools' routes, with the depths of their queues.
+//! The actors of tools' routes and of a cluster, with the depths of their queues.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,29 +6,45 @@ use std::{
     time::Duration,
 };
 
-use asya_envelope::Naming;
+use asya_envelope::{Naming, Queue};
 use asya_transport::Queues;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use tokio::{sync::watch, time::Instant, time::timeout};
+use tokio::{
+    sync::{Mutex as Turn, watch},
+    time::{Instant, timeout_at},
+};
 
-use super::{Actor, Source};
+use super::{
+    Actor, Source,
+    kubernetes::Cluster,
+    merge::{Home, merged},
+};
 use crate::{service::Error, tools::ToolSet};
 
+/// Where envelopes end. No tool names them, and everybody wants to know whether they keep up.
+pub const ENDS: [&str; 2] = ["happy-end", "error-end"];
 /// Queues that are asked for at a time.
 const AT_ONCE: usize = 16;
-/// How long a queue may take to answer; its actor is then shown without a depth.
+/// How long all queues together may take to answer; the actors of the others are then shown without their broker's word.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How old an answer may be: many who look are one who asks the broker.
 const FRESH: Duration = Duration::from_secs(2);
+/// How much older it may be for each queue: 200 a second are asked for at most.
+const FRESH_EACH: Duration = Duration::from_millis(5);
+/// Transports that are another broker where they are not the gateway's own. An operator may give others names of its own.
+const TRANSPORTS: [&str; 3] = ["rabbitmq", "sqs", "local"];
+/// The one that does not tell what is in hand.
+const WITHOUT_IN_FLIGHT: &str = "rabbitmq";
 
-/// The actors that tools name. Depths come from the transport.
+/// The actors that tools and settings name and that a cluster has. Depths come from the transport.
 pub struct Depths {
     tools: watch::Receiver<Arc<ToolSet>>,
     queues: Arc<dyn Queues>,
-    naming: Naming,
-    transport: String,
-    namespace: Option<String>,
-    last: Mutex<Option<(Instant, Vec<Actor>)>>,
+    home: Home,
+    named: Vec<String>,
+    cluster: Option<Arc<Cluster>>,
+    last: Turn<Option<(Instant, Vec<Actor>)>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Depths {
@@ -40,54 +56,87 @@ impl Depths {
         transport: impl Into<String>,
         namespace: Option<String>,
     ) -> Self {
-        Self { tools, queues, naming, transport: transport.into(), namespace, last: Mutex::default() }
+        let home = Home { naming, namespace, transport: transport.into() };
+        let (named, cluster) = (Vec::new(), None);
+        Self { tools, queues, home, named, cluster, last: Turn::default(), warnings: Mutex::default() }
+    }
+
+    /// These actors too, although no tool names them.
+    #[must_use]
+    pub fn with(mut self, named: Vec<String>) -> Self {
+        self.named = named;
+        self
+    }
+
+    /// Those of a cluster too.
+    #[must_use]
+    pub fn on(mut self, cluster: Arc<Cluster>) -> Self {
+        self.cluster = Some(cluster);
+        self
     }
 
     async fn ask(&self) -> Vec<Actor> {
-        let tools = self.tools.borrow().clone();
-        let actors = stream::iter(successors(&tools)).map(async |(name, next)| self.actor(name, next).await);
-        actors.buffered(AT_ONCE).collect().await
+        let mut named = successors(&self.tools.borrow());
+        for name in &self.named {
+            named.entry(name.clone()).or_default();
+        }
+        let mut home = self.home.clone();
+        let seen = self.cluster.as_ref().map_or_else(Vec::new, |cluster| {
+            home.namespace = home.namespace.take().or_else(|| cluster.home());
+            cluster.actors()
+        });
+        let (actors, warnings) = merged(named, seen, &home);
+        *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
+        let until = Instant::now() + PATIENCE;
+        stream::iter(actors).map(|actor| self.counted(actor, until)).buffered(AT_ONCE).collect().await
     }
 
-    async fn actor(&self, name: String, next: BTreeSet<String>) -> Actor {
-        let queue = self.naming.queue(&name);
-        let depth = match timeout(PATIENCE, self.queues.depth(&queue)).await {
-            Ok(Ok(depth)) => Some(depth),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, actor = name, "its queue does not tell its depth");
-                None
-            }
-            Err(_) => None,
-        };
-        Actor {
-            queue: queue.to_string(),
-            name,
-            namespace: self.namespace.clone(),
-            transport: self.transport.clone(),
-            queued: depth.map(|depth| depth.ready.saturating_add(depth.delayed)),
-            in_flight: depth.map(|depth| depth.in_flight),
-            dead: depth.map(|depth| depth.dead),
-            next: next.into_iter().collect(),
-            ..Actor::default()
+    /// With what the broker tells; what it does not tell stays as the cluster has it.
+    async fn counted(&self, mut actor: Actor, until: Instant) -> Actor {
+        let own = &self.home.transport;
+        let another = actor.transport != *own && TRANSPORTS.contains(&actor.transport.as_str());
+        if another || Instant::now() >= until {
+            return actor;
         }
+        let queue = Queue::named(actor.queue.as_str());
+        match timeout_at(until, self.queues.depth(&queue)).await {
+            Ok(Ok(depth)) => {
+                let known = actor.in_flight.filter(|_| own == WITHOUT_IN_FLIGHT).unwrap_or_default();
+                actor.queued = Some(depth.ready.saturating_add(depth.delayed));
+                actor.in_flight = Some(depth.in_flight.max(known));
+                actor.dead = Some(depth.dead);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, actor = actor.name, "its queue does not tell its depth");
+            }
+            Err(_) => {}
+        }
+        actor
     }
 }
 
 impl Source for Depths {
     fn actors(&self) -> BoxFuture<'_, Result<Vec<Actor>, Error>> {
         async {
-            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some((at, actors)) = last
-                && at.elapsed() < FRESH
-            {
-                return Ok(actors);
+            // Who comes while another asks waits for that answer.
+            let mut last = self.last.lock().await;
+            if let Some((at, actors)) = &*last {
+                let each = FRESH_EACH.saturating_mul(u32::try_from(actors.len()).unwrap_or(u32::MAX));
+                if at.elapsed() < FRESH.max(each) {
+                    return Ok(actors.clone());
+                }
             }
             let actors = self.ask().await;
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((Instant::now(), actors.clone()));
+            *last = Some((Instant::now(), actors.clone()));
             Ok(actors)
         }
         .boxed()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.cluster.as_ref().map(|cluster| cluster.warnings()).unwrap_or_default();
+        warnings.extend(self.warnings.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        warnings
     }
 }
 
@@ -145,5 +194,41 @@ mod tests {
         // Asked again at once the broker is left alone.
         local.delete(&naming.queue("split")).await.unwrap();
         assert_eq!(source.actors().await.unwrap(), actors);
+    }
+
+    #[tokio::test]
+    async fn actors_that_no_tool_names_are_told_and_those_of_another_broker_as_the_cluster_has_them() {
+        let (_, tools) = watch::channel(Arc::new(ToolSet::default()));
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::open(&folder.path().join("queue.db"), LocalOptions::default()).unwrap();
+        for name in ["error-end", "far", "near"] {
+            local.ensure(&Naming::namespaced("team").queue(name)).await.unwrap();
+        }
+        let cluster = Arc::new(Cluster::new(crate::metrics::Metrics::new()));
+        let actor = |name: &str, transport: &str| Actor {
+            name: name.to_owned(),
+            namespace: Some("team".to_owned()),
+            transport: transport.to_owned(),
+            status: Some("Napping".to_owned()),
+            queued: Some(9),
+            ..Actor::default()
+        };
+        cluster.listed(&None, vec![actor("far", "sqs"), actor("near", "ours"), actor("lost", "ours")]);
+        let source = Depths::new(tools, local, Naming::namespaced("team"), "local", Some("team".to_owned()))
+            .with(ENDS.map(str::to_owned).to_vec())
+            .on(cluster);
+        let actors = source.actors().await.unwrap();
+        let rows: Vec<_> = actors.iter().map(|it| (&*it.name, it.queued, it.status.is_some())).collect();
+        assert_eq!(
+            rows,
+            [
+                ("error-end", Some(0), false),
+                ("far", Some(9), true),
+                ("happy-end", None, false),
+                ("lost", Some(9), true),
+                ("near", Some(0), true),
+            ]
+        );
+        assert_eq!(source.warnings(), Vec::<String>::new());
     }
 }
