@@ -95,8 +95,8 @@ options! {
         namespace "ASYA_NAMESPACE" "NAME";
         /// How queues are named: asya-{actor} or asya-{namespace}-{actor} [default: asya-{actor}]
         queue_template "ASYA_QUEUE_TEMPLATE" "TEMPLATE";
-        /// Actors that are shown although no tool names them, with commas between them; happy-end and error-end are
-        /// always [default: those of the cluster]
+        /// Actors that are shown although neither a tool nor the cluster names them, with commas between them [default:
+        /// happy-end and error-end, once they have queues]
         actors "ASYA_GATEWAY_ACTORS" "NAMES";
         /// Whether the AsyncActors of a cluster are shown, with replicas and states: on, off, or auto, where there is a
         /// service account around this process [default: auto]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use asya_envelope::{Naming, Queue};
-use asya_transport::Queues;
+use asya_transport::{Queues, TransportError};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{
     sync::{Mutex as Turn, watch},
@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{service::Error, tools::ToolSet};
 
-/// Where envelopes end. No tool names them, and everybody wants to know whether they keep up.
-pub const ENDS: [&str; 2] = ["happy-end", "error-end"];
+/// Where envelopes end. No tool names them, and everybody wants to know whether they keep up; on a machine without them
+/// nobody misses them.
+const ENDS: [&str; 2] = ["happy-end", "error-end"];
 /// Queues that are asked for at a time.
 const AT_ONCE: usize = 16;
 /// How long all queues together may take to answer; the actors of the others are then shown without their broker's word.
@@ -42,6 +43,8 @@ pub struct Depths {
     queues: Arc<dyn Queues>,
     home: Home,
     named: Vec<String>,
+    /// Whether the ends are shown.
+    ends: bool,
     cluster: Option<Arc<Cluster>>,
     last: Turn<Option<(Instant, Vec<Actor>)>>,
     warnings: Mutex<Vec<String>>,
@@ -57,14 +60,14 @@ impl Depths {
         namespace: Option<String>,
     ) -> Self {
         let home = Home { naming, namespace, transport: transport.into() };
-        let (named, cluster) = (Vec::new(), None);
-        Self { tools, queues, home, named, cluster, last: Turn::default(), warnings: Mutex::default() }
+        let (named, ends, cluster) = (Vec::new(), false, None);
+        Self { tools, queues, home, named, ends, cluster, last: Turn::default(), warnings: Mutex::default() }
     }
 
-    /// These actors too, although no tool names them.
+    /// These actors too, although no tool names them, and the ends of all routes if they have queues.
     #[must_use]
     pub fn with(mut self, named: Vec<String>) -> Self {
-        self.named = named;
+        (self.named, self.ends) = (named, true);
         self
     }
 
@@ -80,6 +83,9 @@ impl Depths {
         for name in &self.named {
             named.entry(name.clone()).or_default();
         }
+        let ends = if self.ends { &ENDS[..] } else { &[] };
+        let guessed: Vec<&str> = ends.iter().copied().filter(|&name| !named.contains_key(name)).collect();
+        named.extend(guessed.iter().map(|&name| (name.to_owned(), BTreeSet::new())));
         let mut home = self.home.clone();
         let seen = self.cluster.as_ref().map_or_else(Vec::new, |cluster| {
             home.namespace = home.namespace.take().or_else(|| cluster.home());
@@ -88,15 +94,20 @@ impl Depths {
         let (actors, warnings) = merged(named, seen, &home);
         *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
         let until = Instant::now() + PATIENCE;
-        stream::iter(actors).map(|actor| self.counted(actor, until)).buffered(AT_ONCE).collect().await
+        let counted = stream::iter(actors).map(|actor| {
+            let guessed = actor.status.is_none() && guessed.contains(&actor.name.as_str());
+            self.counted(actor, guessed, until)
+        });
+        counted.buffered(AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
-    /// With what the broker tells; what it does not tell stays as the cluster has it.
-    async fn counted(&self, mut actor: Actor, until: Instant) -> Actor {
+    /// With what the broker tells; what it does not tell stays as the cluster has it. `None`: an actor that was only
+    /// guessed has no queue.
+    async fn counted(&self, mut actor: Actor, guessed: bool, until: Instant) -> Option<Actor> {
         let own = &self.home.transport;
         let another = actor.transport != *own && TRANSPORTS.contains(&actor.transport.as_str());
         if another || Instant::now() >= until {
-            return actor;
+            return Some(actor);
         }
         let queue = Queue::named(actor.queue.as_str());
         match timeout_at(until, self.queues.depth(&queue)).await {
@@ -106,12 +117,13 @@ impl Depths {
                 actor.in_flight = Some(depth.in_flight.max(known));
                 actor.dead = Some(depth.dead);
             }
+            Ok(Err(TransportError::Unroutable { .. })) if guessed => return None,
             Ok(Err(error)) => {
                 tracing::debug!(%error, actor = actor.name, "its queue does not tell its depth");
             }
             Err(_) => {}
         }
-        actor
+        Some(actor)
     }
 }
 
@@ -215,7 +227,7 @@ mod tests {
         };
         cluster.listed(&None, vec![actor("far", "sqs"), actor("near", "ours"), actor("lost", "ours")]);
         let source = Depths::new(tools, local, Naming::namespaced("team"), "local", Some("team".to_owned()))
-            .with(ENDS.map(str::to_owned).to_vec())
+            .with(vec!["mail".to_owned()])
             .on(cluster);
         let actors = source.actors().await.unwrap();
         let rows: Vec<_> = actors.iter().map(|it| (&*it.name, it.queued, it.status.is_some())).collect();
@@ -224,8 +236,9 @@ mod tests {
             [
                 ("error-end", Some(0), false),
                 ("far", Some(9), true),
-                ("happy-end", None, false),
+                // A queue that is missing: of an end nobody misses it.
                 ("lost", Some(9), true),
+                ("mail", None, false),
                 ("near", Some(0), true),
             ]
         );

@@ -26,11 +26,7 @@ use asya_transport::{
     broker::read::{RabbitmqText, key_files, naming, rabbitmq},
 };
 
-use crate::{
-    actors::{depths::ENDS, kubernetes::Wish},
-    args::Options,
-    service::Rules,
-};
+use crate::{actors::kubernetes::Wish, args::Options, service::Rules};
 use access::Access;
 
 /// As the Go system's.
@@ -246,7 +242,7 @@ impl Settings {
             rules: Rules { routes, limits, namespace, payloads: payloads.claims(&mut read), logs },
             naming,
             broker,
-            actors: read.or("ASYA_GATEWAY_ACTORS", all.actors, ENDS.map(str::to_owned).to_vec(), actors),
+            actors: read.or("ASYA_GATEWAY_ACTORS", all.actors, Vec::new(), actors),
             kubernetes: kubernetes(all.kubernetes, all.kubernetes_namespaces, &mut read),
             database: Database::read(options, &mut read),
             retention: retention(options, &mut read),
@@ -258,14 +254,10 @@ impl Settings {
     }
 }
 
-/// The names of actors, with the ends.
 fn actors(text: &str) -> Result<Vec<String>, String> {
-    let mut names = ENDS.map(str::to_owned).to_vec();
-    for name in list(text)? {
-        ActorName::parse(&name).map_err(|error| error.to_string())?;
-        names.push(name);
-    }
-    Ok(names)
+    let names = list(text)?;
+    let wrong = names.iter().find_map(|name| ActorName::parse(name).err());
+    wrong.map_or(Ok(names), |error| Err(error.to_string()))
 }
 
 fn kubernetes(word: Option<String>, namespaces: Option<String>, read: &mut Reader) -> Option<Wish> {
