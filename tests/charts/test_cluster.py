@@ -168,7 +168,6 @@ def test_operator_has_the_rights_that_it_needs(
         await_("no credentials", lambda: not cluster.get("secrets", "-n", "asya")["items"])
     finally:
         said = operator.stop()
-        cluster.kubectl("delete", "--ignore-not-found", "-f", str(keda_crds))
     assert "forbidden" not in said.lower(), said
     # The other order of docs/uninstall.md: actors, operator, CRD.
     cluster.run("helm", "uninstall", "asya-operator", "-n", "asya-system", f"--timeout={LIMIT}s")

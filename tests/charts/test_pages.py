@@ -127,7 +127,11 @@ def stranger(cluster: Cluster, broker: Broker, hooks: Hooks) -> Stranger:
 
 @pytest.fixture
 def keda(cluster: Cluster, stranger: Stranger, keda_crds: Path) -> Iterator[None]:
-    """KEDA's part of the prerequisites, as far as it can be had; in the end nothing of it is left, nor of actors."""
+    """KEDA's part of the prerequisites, as far as it can be had; in the end nothing of actors is left.
+
+    KEDA's CRDs stay: an API server that is told to drop six CRDs seconds after it was given them again may hang in it
+    ("storage is (re)initializing" in its log, and then nothing).
+    """
     cluster.kubectl("apply", "--server-side", "-f", str(keda_crds))
     yield
     for actor in (cluster.get("asyncactors", "-A") or {"items": []})["items"]:
@@ -137,7 +141,6 @@ def keda(cluster: Cluster, stranger: Stranger, keda_crds: Path) -> Iterator[None
         )
     # What a kubelet that is gone did not end.
     cluster.run("kubectl", "delete", "pods", "--all", "-n", "asya", "--force", "--grace-period=0", check=False)
-    cluster.kubectl("delete", "--ignore-not-found", "-f", str(keda_crds))
 
 
 @pytest.fixture
