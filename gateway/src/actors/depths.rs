@@ -7,11 +7,13 @@ use std::{
 };
 
 use asya_envelope::{Naming, Queue};
+use asya_store::EnvelopeStore;
 use asya_transport::{Queues, TransportError};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use jiff::Timestamp;
 use tokio::{
     sync::{Mutex as Turn, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -26,8 +28,10 @@ use crate::{service::Error, tools::ToolSet};
 const ENDS: [&str; 2] = ["happy-end", "error-end"];
 /// Queues that are asked for at a time.
 const AT_ONCE: usize = 16;
-/// How long all queues together may take to answer; the actors of the others are then shown without their broker's word.
+/// How long all queues together may take to answer, and then the store; actors are then shown without their words.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long back a rate looks: its reports are counted each time that somebody looks.
+const RATED: Duration = Duration::from_secs(10);
 /// How old an answer may be: many who look are one who asks the broker.
 const FRESH: Duration = Duration::from_secs(2);
 /// How much older it may be for each queue: 200 a second are asked for at most.
@@ -46,8 +50,18 @@ pub struct Depths {
     /// Whether the ends are shown.
     ends: bool,
     cluster: Option<Arc<Cluster>>,
-    last: Turn<Option<(Instant, Vec<Actor>)>>,
+    store: Option<EnvelopeStore>,
+    last: Turn<Last>,
     warnings: Mutex<Vec<String>>,
+}
+
+/// What was found last.
+#[derive(Default)]
+struct Last {
+    at: Option<Instant>,
+    actors: Vec<Actor>,
+    /// Actors whose reports were seen: while they do nothing their rate is 0, that of others is not known.
+    reporting: BTreeSet<String>,
 }
 
 impl Depths {
@@ -60,8 +74,18 @@ impl Depths {
         namespace: Option<String>,
     ) -> Self {
         let home = Home { naming, namespace, transport: transport.into() };
-        let (named, ends, cluster) = (Vec::new(), false, None);
-        Self { tools, queues, home, named, ends, cluster, last: Turn::default(), warnings: Mutex::default() }
+        let (last, warnings) = (Turn::default(), Mutex::default());
+        Self {
+            tools,
+            queues,
+            home,
+            named: Vec::new(),
+            ends: false,
+            cluster: None,
+            store: None,
+            last,
+            warnings,
+        }
     }
 
     /// These actors too, although no tool names them, and the ends of all routes if they have queues.
@@ -76,6 +100,37 @@ impl Depths {
     pub fn on(mut self, cluster: Arc<Cluster>) -> Self {
         self.cluster = Some(cluster);
         self
+    }
+
+    /// With rates, by what sidecars have reported to the store.
+    #[must_use]
+    pub fn rated(mut self, store: EnvelopeStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Sets the rates of actors that envelopes are sent to.
+    async fn rate(&self, actors: &mut [Actor], reporting: &mut BTreeSet<String>) {
+        let Some(store) = &self.store else { return };
+        let since = Timestamp::now() - RATED;
+        let handled = match timeout(PATIENCE, store.handled_since(since)).await {
+            Ok(Ok(handled)) => handled,
+            Ok(Err(error)) => return tracing::debug!(%error, "the store does not tell what actors do"),
+            Err(_) => return,
+        };
+        let seconds = RATED.as_secs_f64();
+        for actor in actors {
+            if self.home.naming.queue(&actor.name).as_str() != actor.queue {
+                continue;
+            }
+            match handled.get(&actor.name) {
+                Some(count) => {
+                    reporting.insert(actor.name.clone());
+                    actor.rate = Some(*count as f64 / seconds);
+                }
+                None => actor.rate = reporting.contains(&actor.name).then_some(0.0),
+            }
+        }
     }
 
     async fn ask(&self) -> Vec<Actor> {
@@ -132,14 +187,13 @@ impl Source for Depths {
         async {
             // Who comes while another asks waits for that answer.
             let mut last = self.last.lock().await;
-            if let Some((at, actors)) = &*last {
-                let each = FRESH_EACH.saturating_mul(u32::try_from(actors.len()).unwrap_or(u32::MAX));
-                if at.elapsed() < FRESH.max(each) {
-                    return Ok(actors.clone());
-                }
+            let each = FRESH_EACH.saturating_mul(u32::try_from(last.actors.len()).unwrap_or(u32::MAX));
+            if last.at.is_some_and(|at| at.elapsed() < FRESH.max(each)) {
+                return Ok(last.actors.clone());
             }
-            let actors = self.ask().await;
-            *last = Some((Instant::now(), actors.clone()));
+            let mut actors = self.ask().await;
+            self.rate(&mut actors, &mut last.reporting).await;
+            (last.at, last.actors) = (Some(Instant::now()), actors.clone());
             Ok(actors)
         }
         .boxed()
@@ -174,8 +228,14 @@ mod tests {
         local::{Local, LocalOptions},
     };
 
+    use asya_envelope::Raw;
+    use asya_store::envelopes::{NewEnvelope, Publish, Report, Step};
+
     use super::*;
-    use crate::tools::{config::File, tool::assemble};
+    use crate::{
+        service::tests::world,
+        tools::{config::File, tool::assemble},
+    };
 
     #[tokio::test]
     async fn actors_of_routes_are_told_with_their_depths_and_those_without_a_queue_too() {
@@ -243,5 +303,52 @@ mod tests {
             ]
         );
         assert_eq!(source.warnings(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn an_actor_has_the_rate_of_what_its_sidecars_report_and_none_before_they_do() {
+        let world = world().await;
+        let (store, actors) = (world.service.store(), vec!["split".to_owned(), "read".to_owned()]);
+        let envelope = NewEnvelope {
+            id: "1".to_owned(),
+            actors: actors.clone(),
+            metadata: None,
+            headers: None,
+            payload: Raw::null(),
+            tool: None,
+            sender: None,
+            namespace: None,
+            timeout: None,
+            deadline: None,
+            resubmit_of: None,
+            replays: None,
+            publish: Publish { actor: actors[0].clone(), body: bytes::Bytes::from_static(b"{}") },
+        };
+        let completed = Report {
+            actor: Some(actors[0].clone()),
+            actors,
+            current: 0,
+            step: Step::Completed,
+            message: None,
+            fraction: None,
+            attempt: 1,
+            seq: 1,
+            duration: None,
+            size: None,
+        };
+        let (tools, queues) = (world.service.tool_changes(), world.transport.clone());
+        let source = Depths::new(tools, queues, Naming::bare(), "local", None).rated(store.clone());
+        let rates = async || {
+            source.last.lock().await.at = None;
+            let actors = source.actors().await.unwrap();
+            actors.iter().map(|it| (it.name.clone(), it.rate)).collect::<Vec<_>>()
+        };
+        let row = |name: &str, rate| (name.to_owned(), rate);
+        assert_eq!(rates().await, [row("read", None), row("split", None)]);
+        store.create(&envelope, Timestamp::now()).await.unwrap();
+        store.report("1", &completed, Timestamp::now()).await.unwrap();
+        assert_eq!(rates().await, [row("read", None), row("split", Some(0.1))]);
+        source.last.lock().await.reporting.insert("read".to_owned());
+        assert_eq!(rates().await, [row("read", Some(0.0)), row("split", Some(0.1))]);
     }
 }

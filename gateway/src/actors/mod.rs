@@ -87,7 +87,7 @@ pub struct Actor {
     pub dead: Option<u64>,
     /// Actors that routes lead to from here.
     pub next: Vec<String>,
-    /// Envelopes per second that it has handled lately.
+    /// Envelopes per second that it has handled lately; of those that gateways know, unless this one hosts the actor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
 }

@@ -206,7 +206,8 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
                 broker.name(),
                 settings.rules.namespace.clone(),
             )
-            .with(settings.actors.clone());
+            .with(settings.actors.clone())
+            .rated(service.store().clone());
             if let Some(wish) = settings.kubernetes.clone() {
                 let cluster = Arc::new(Cluster::new(Arc::clone(&guard.metrics)));
                 actors = actors.on(Arc::clone(&cluster));
