@@ -138,19 +138,20 @@ impl Depths {
         for name in &self.named {
             named.entry(name.clone()).or_default();
         }
-        let ends = if self.ends { &ENDS[..] } else { &[] };
-        let guessed: Vec<&str> = ends.iter().copied().filter(|&name| !named.contains_key(name)).collect();
-        named.extend(guessed.iter().map(|&name| (name.to_owned(), BTreeSet::new())));
         let mut home = self.home.clone();
         let seen = self.cluster.as_ref().map_or_else(Vec::new, |cluster| {
             home.namespace = home.namespace.take().or_else(|| cluster.home());
             cluster.actors()
         });
+        let ends = if self.ends { &ENDS[..] } else { &[] };
+        let told = |name: &str| named.contains_key(name) || seen.iter().any(|actor| actor.name == name);
+        let guessed: Vec<&str> = ends.iter().copied().filter(|&name| !told(name)).collect();
+        named.extend(guessed.iter().map(|&name| (name.to_owned(), BTreeSet::new())));
         let (actors, warnings) = merged(named, seen, &home);
         *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
         let until = Instant::now() + PATIENCE;
         let counted = stream::iter(actors).map(|actor| {
-            let guessed = actor.status.is_none() && guessed.contains(&actor.name.as_str());
+            let guessed = guessed.contains(&actor.name.as_str());
             self.counted(actor, guessed, until)
         });
         counted.buffered(AT_ONCE).filter_map(std::future::ready).collect().await
