@@ -95,6 +95,15 @@ options! {
         namespace "ASYA_NAMESPACE" "NAME";
         /// How queues are named: asya-{actor} or asya-{namespace}-{actor} [default: asya-{actor}]
         queue_template "ASYA_QUEUE_TEMPLATE" "TEMPLATE";
+        /// Actors that are shown although neither a tool nor the cluster names them, with commas between them [default:
+        /// happy-end and error-end, once they have queues]
+        actors "ASYA_GATEWAY_ACTORS" "NAMES";
+        /// Whether the AsyncActors of a cluster are shown, with replicas and states: on, off, or auto, where there is a
+        /// service account around this process [default: auto]
+        kubernetes "ASYA_GATEWAY_KUBERNETES" "WORD";
+        /// Namespaces of AsyncActors that are shown besides ASYA_NAMESPACE, with commas between them; * is all [default:
+        /// none]
+        kubernetes_namespaces "ASYA_GATEWAY_KUBERNETES_NAMESPACES" "NAMES";
     }
     "Who may come" {
         /// on or off [default: on; off where only this machine is listened to and no tokens are told]

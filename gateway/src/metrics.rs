@@ -46,6 +46,8 @@ pub struct Metrics {
     payloads: PayloadMetrics,
     tools: Gauge,
     wrong: Gauge,
+    cluster: Gauges,
+    cluster_actors: Gauges,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,8 @@ impl Metrics {
             .of(&[]),
             tools: add(registry, &names::TOOLS, Gauge::default()),
             wrong: add(registry, &names::TOOLS_WRONG, Gauge::default()),
+            cluster: add(registry, &names::KUBERNETES_UP, Family::default()),
+            cluster_actors: add(registry, &names::KUBERNETES_ACTORS, Family::default()),
             registry: Mutex::new(root),
         })
     }
@@ -148,6 +152,13 @@ impl Metrics {
     pub fn tools(&self, count: usize, wrong: bool) {
         self.tools.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.wrong.set(i64::from(wrong));
+    }
+
+    /// How many actors of a namespace of the cluster are known, and whether that is so now.
+    pub fn cluster(&self, namespace: &str, actors: usize, up: bool) {
+        let labels = vec![("namespace", namespace.to_owned())];
+        self.cluster_actors.get_or_create(&labels).set(i64::try_from(actors).unwrap_or(i64::MAX));
+        self.cluster.get_or_create(&labels).set(i64::from(up));
     }
 
     /// The text of `/metrics`.

@@ -341,6 +341,16 @@ GATEWAY: dict[str, Row] = {
     ),
     "queues.template": Row("asya-{actor}", env("ASYA_QUEUE_TEMPLATE", "asya-{actor}")),
     "queues.namespace": Row("ns", env("ASYA_NAMESPACE", "ns")),
+    "queues.actors": Row(["mail", "ocr"], env("ASYA_GATEWAY_ACTORS", "mail,ocr")),
+    "kubernetes.enabled": Row(
+        False,
+        lambda r: r.env("ASYA_GATEWAY_KUBERNETES") == "off" and not r.has("Role") and not r.has("RoleBinding"),
+    ),
+    "kubernetes.namespaces": Row(
+        ["b"],
+        lambda r: r.env("ASYA_GATEWAY_KUBERNETES_NAMESPACES") == "b"
+        and [it["metadata"]["namespace"] for it in r.kind("Role")] == ["asya-system", "b"],
+    ),
     "routes.createConfigMap": Row(
         False, lambda r: r.env("ASYA_CONFIG_PATH") == "/config/routes.yaml" and not r.kind("ConfigMap")
     ),

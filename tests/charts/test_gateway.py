@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import LIMIT, OPERATOR, Cluster, Kubelet, await_
-from rendering import CHARTS
+import yaml
+from live import CRD, LIMIT, OPERATOR, Cluster, Kubelet, await_
+from rendering import CHARTS, ROOT
 from test_pages import Broker, broker  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.cluster
@@ -23,6 +24,7 @@ NAMESPACE = "asya-gateway-test"
 QUEUE = f"asya-{NAMESPACE}-echo"
 PERSON, SIDECAR = "a person's token", "the sidecars' secret"
 DATABASE = "asya_gateway_chart"
+ACCOUNT = "gateway"
 
 
 @pytest.fixture
@@ -41,6 +43,9 @@ def database(tmp_path: Path) -> Iterator[urllib.parse.SplitResult]:
 @pytest.fixture
 def namespace(cluster: Cluster, broker: Broker) -> Iterator[None]:  # noqa: F811
     cluster.kubectl("create", "namespace", NAMESPACE)
+    cluster.kubectl("create", "serviceaccount", ACCOUNT, "-n", NAMESPACE)
+    cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds/asya.sh_asyncactors.yaml"))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", f"--timeout={LIMIT}s")
     broker.call("PUT", "exchanges/%2F/asya", {"type": "topic", "durable": True})
     broker.call("PUT", f"queues/%2F/{QUEUE}", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
     for key in (QUEUE, QUEUE.removeprefix("asya-")):
@@ -48,10 +53,21 @@ def namespace(cluster: Cluster, broker: Broker) -> Iterator[None]:  # noqa: F811
     yield
     cluster.run("kubectl", "delete", "pods", "--all", "-n", NAMESPACE, "--force", "--grace-period=0", check=False)
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
     broker.remove(QUEUE)
 
 
-def values(broker: Broker, database: urllib.parse.SplitResult) -> dict[str, Any]:  # noqa: F811
+def kubeconfig(cluster: Cluster, folder: Path) -> Path:
+    """The rights of the pods' account, which a kubelet would mount."""
+    config = yaml.safe_load(Path(cluster.kubeconfig).read_text())
+    token = cluster.kubectl("create", "token", ACCOUNT, "-n", NAMESPACE).strip()
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+    return folder / "kubeconfig"
+
+
+def values(broker: Broker, database: urllib.parse.SplitResult, account: Path) -> dict[str, Any]:  # noqa: F811
     own_address = {"name": "ASYA_GATEWAY_BIND", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     return {
         "replicaCount": 2,
@@ -69,7 +85,8 @@ def values(broker: Broker, database: urllib.parse.SplitResult) -> dict[str, Any]
             "callbacks": {"mode": "secret", "secretRef": {"name": "sidecars"}},
         },
         # The pods share this machine's network, so each takes its own address only.
-        "env": [own_address],
+        "env": [own_address, {"name": "KUBECONFIG", "value": str(account)}],
+        "serviceAccount": {"create": False, "name": ACCOUNT},
         "routes": {"tools": [{"name": "echo", "parameters": {"text": {"type": "string"}}, "route": ["echo"]}]},
     }
 
@@ -110,7 +127,7 @@ def test_two_replicas_on_a_database_keep_what_was_answered_when_one_is_killed(
     people = [{"name": "ops", "roles": ["admin"], "sha256": hashlib.sha256(PERSON.encode()).hexdigest()}]
     for name, key, value in (("people", "tokens.yaml", json.dumps(people)), ("sidecars", "token", SIDECAR)):
         cluster.kubectl("create", "secret", "generic", name, "-n", NAMESPACE, f"--from-literal={key}={value}")
-    (tmp_path / "values.yaml").write_text(json.dumps(values(broker, database)))
+    (tmp_path / "values.yaml").write_text(json.dumps(values(broker, database, kubeconfig(cluster, tmp_path))))
     kubelet = Kubelet(cluster, NAMESPACE, tmp_path, gateway="asya-gateway", migrate="asya-gateway")
     try:
         cluster.run(
@@ -140,6 +157,23 @@ def test_two_replicas_on_a_database_keep_what_was_answered_when_one_is_killed(
         for address in ready(cluster).values():
             status, record = ask(address, "GET", path, PERSON)
             assert (status, record["status"], record["result"]) == (200, "succeeded", {"text": "hello"}), record
+        # No tool names error-end: the chart's role lets every replica see it, and how it is.
+        handler = {"name": "asya-runtime", "image": "i:1", "env": [{"name": "ASYA_HANDLER", "value": "m.f"}]}
+        spec = {"transport": "rabbitmq", "workload": {"template": {"spec": {"containers": [handler]}}}}
+        actor = {"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "spec": spec}
+        cluster.apply(actor | {"metadata": {"name": "error-end", "namespace": NAMESPACE}})
+        status = json.dumps({"status": {"status": "Running", "readyReplicas": 1, "desiredReplicas": 1}})
+        cluster.kubectl(
+            *("patch", "asyncactor", "error-end", "-n", NAMESPACE),
+            *("--subresource=status", "--type=merge", "-p", status),
+        )
+
+        def seen(address: str) -> bool:
+            told = ask(address, "GET", "/api/v1/actors", PERSON)[1]
+            states = {it["name"]: (it.get("status"), it.get("ready")) for it in told["actors"]}
+            return "warnings" not in told and states.get("error-end") == ("Running", 1) and "echo" in states
+
+        await_("error-end at every replica", lambda: all(seen(it) for it in ready(cluster).values()))
         # A tool more: the pods read the ConfigMap again, without a restart.
         before = set(ready(cluster))
         tools = json.loads((tmp_path / "values.yaml").read_text())["routes"]["tools"]

@@ -133,6 +133,27 @@ def test_every_binding_names_a_role_and_an_account_that_exist() -> None:
                 assert rendered.has("ServiceAccount", subject["name"])
 
 
+def test_the_gateway_may_see_actors_and_nothing_else() -> None:
+    seeing = {"apiGroups": ["asya.sh"], "resources": ["asyncactors"], "verbs": ["get", "list", "watch"]}
+    account = {"kind": "ServiceAccount", "name": "asya-operator-asya-gateway", "namespace": "asya-system"}
+    cases: list[tuple[Object, str, list[str | None]]] = [
+        ({}, "Role", ["asya-system"]),
+        ({"queues": {"namespace": "team"}, "kubernetes": {"namespaces": ["b", "team"]}}, "Role", ["team", "b"]),
+        ({"kubernetes": {"namespaces": ["b", "*"]}}, "ClusterRole", [None]),
+    ]
+    for values, kind, namespaces in cases:
+        rendered = render("asya-gateway", values)
+        roles, bindings = rendered.kind(kind), rendered.kind(f"{kind}Binding")
+        assert [it["rules"] for it in roles] == [[seeing]] * len(namespaces)
+        assert [it["metadata"].get("namespace") for it in roles] == namespaces
+        assert [it["metadata"].get("namespace") for it in bindings] == namespaces
+        assert all(it["subjects"] == [account] for it in bindings)
+        assert all(
+            it["roleRef"]["kind"] == kind and it["roleRef"]["name"] == roles[0]["metadata"]["name"] for it in bindings
+        )
+        assert len(rules(rendered)) == len(namespaces)
+
+
 def test_pods_of_hooks_and_tests_are_not_taken_for_the_operator() -> None:
     rendered = render("asya-operator", EVERYTHING, apis=OPTIONAL_APIS)
     selector = rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]

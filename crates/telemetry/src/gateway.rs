@@ -32,4 +32,8 @@ crate::names::metrics! {
         "Tools that can be called";
     #[new x] TOOLS_WRONG: Gauge "tools_wrong" []
         "1 when the files of tools are wrong as they are now, so that older tools serve";
+    #[new x] KUBERNETES_UP: Gauge "kubernetes_up" ["namespace"]
+        "1 when the AsyncActors of the namespace are known as they are now; * is all namespaces";
+    #[new x] KUBERNETES_ACTORS: Gauge "kubernetes_actors" ["namespace"]
+        "AsyncActors of the namespace that are known";
 }

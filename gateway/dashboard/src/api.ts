@@ -18,8 +18,12 @@ export interface Actor {
   handler?: string;
   transport: string;
   status?: string;
+  problems?: { condition: string; reason: string; message: string }[];
+  paused?: boolean;
   ready?: number;
   desired?: number;
+  min_replicas?: number;
+  max_replicas?: number;
   queued?: number;
   in_flight?: number;
   dead?: number;
@@ -293,7 +297,7 @@ export interface EnvelopeQuery extends Record<string, string | number | undefine
 
 export const api = {
   info: (signal?: AbortSignal) => call<Info>("GET", "/info", {}, undefined, signal),
-  actors: (signal?: AbortSignal) => call<{ actors: Actor[] }>("GET", "/actors", {}, undefined, signal),
+  actors: (signal?: AbortSignal) => call<{ actors: Actor[]; warnings?: string[] }>("GET", "/actors", {}, undefined, signal),
   counts: (signal?: AbortSignal) => call<Counts>("GET", "/counts", {}, undefined, signal),
   envelopes: (query: EnvelopeQuery, after: string | undefined, limit: number, signal?: AbortSignal) =>
     call<{ envelopes: Summary[]; next?: string | null }>("GET", "/envelopes", { ...query, after, limit }, undefined, signal),

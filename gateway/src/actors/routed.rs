@@ -35,4 +35,8 @@ impl Source for Routed {
         }
         .boxed()
     }
+
+    fn warnings(&self) -> Vec<String> {
+        self.inner.warnings()
+    }
 }

@@ -25,7 +25,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{actors::Source, service::Error};
+use crate::{
+    actors::{Actor, Source},
+    service::Error,
+};
 
 /// What ids of messages on dead-letter queues begin with; the actor and the broker's own id follow.
 const PREFIX: &str = "broker:";
@@ -278,7 +281,9 @@ impl DeadQueues {
             return Ok(ActorName::parse(actor).map(|name| name.as_str().to_owned()).into_iter().collect());
         }
         let actors = self.actors.actors().await?.into_iter();
-        Ok(actors.filter(|actor| actor.dead != Some(0)).map(|actor| actor.name).collect())
+        // Those that read another queue than envelopes are sent to are not this gateway's.
+        let ours = |actor: &Actor| self.naming.queue(&actor.name).as_str() == actor.queue;
+        Ok(actors.filter(|actor| actor.dead != Some(0) && ours(actor)).map(|actor| actor.name).collect())
     }
 
     async fn look(self: &Arc<Self>, actor: &str, limit: usize) -> Result<Vec<Dead>, TransportError> {

@@ -6,7 +6,6 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::actors::Actor;
 
 #[test]
 fn a_key_is_read_as_it_was_written_and_nothing_else_is_one() {
@@ -34,6 +33,7 @@ impl Source for Many {
     fn actors(&self) -> BoxFuture<'_, Result<Vec<Actor>, Error>> {
         let actor = |number: usize| Actor {
             name: format!("a{number}"),
+            queue: format!("asya-a{number}"),
             dead: [Some(0), Some(5), None][number % 3],
             ..Actor::default()
         };

@@ -48,7 +48,9 @@ pub(super) async fn list(server: &Server, who: &Principal) -> Result<ListResourc
         })
         .collect();
     if let Some(source) = &server.actors {
-        all.extend(source.actors().await?.into_iter().map(|actor| {
+        let mut actors = source.actors().await?;
+        actors.dedup_by(|next, first| next.name == first.name);
+        all.extend(actors.into_iter().map(|actor| {
             Resource::new(format!("{QUEUES}{}", actor.name), actor.name)
                 .with_description(format!("queue {}", actor.queue))
                 .with_mime_type(JSON)

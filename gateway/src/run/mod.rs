@@ -30,7 +30,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    actors::{Depths, Routed, Source},
+    actors::{
+        Depths, Routed, Source,
+        kubernetes::{self, Cluster},
+    },
     app, args,
     dead_queues::DeadQueues,
     metrics::Metrics,
@@ -196,13 +199,20 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
             (Arc::new(actors), Arc::clone(dead_letters))
         }
         Queues::Connect(broker) => {
-            let actors = Depths::new(
+            let mut actors = Depths::new(
                 service.tool_changes(),
                 Arc::new(late.clone()),
                 settings.naming.clone(),
                 broker.name(),
                 settings.rules.namespace.clone(),
-            );
+            )
+            .with(settings.actors.clone())
+            .rated(service.store().clone());
+            if let Some(wish) = settings.kubernetes.clone() {
+                let cluster = Arc::new(Cluster::new(Arc::clone(&guard.metrics)));
+                actors = actors.on(Arc::clone(&cluster));
+                background.spawn(kubernetes::follow(cluster, wish, settings.rules.namespace.clone()));
+            }
             (Arc::new(actors), Arc::new(late.clone()))
         }
     };

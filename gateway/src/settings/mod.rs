@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use asya_envelope::{Limits, Naming, limits::ERROR_RESERVE};
+use asya_envelope::{ActorName, Limits, Naming, limits::ERROR_RESERVE, name::MAX_ACTOR_NAME};
 use asya_payload::settings::PayloadText;
 pub use asya_settings::Errors;
 use asya_settings::{Reader, Secret, boolean, filled, list, number, positive_duration, units};
@@ -26,7 +26,7 @@ use asya_transport::{
     broker::read::{RabbitmqText, key_files, naming, rabbitmq},
 };
 
-use crate::{args::Options, service::Rules};
+use crate::{actors::kubernetes::Wish, args::Options, service::Rules};
 use access::Access;
 
 /// As the Go system's.
@@ -61,6 +61,10 @@ pub struct Settings {
     pub naming: Naming,
     /// Where they are.
     pub broker: Broker,
+    /// Actors that are shown although no tool names them.
+    pub actors: Vec<String>,
+    /// Which actors of a cluster are shown, if any.
+    pub kubernetes: Option<Wish>,
     /// The database.
     pub database: Database,
     /// What is deleted, and when.
@@ -238,6 +242,8 @@ impl Settings {
             rules: Rules { routes, limits, namespace, payloads: payloads.claims(&mut read), logs },
             naming,
             broker,
+            actors: read.or("ASYA_GATEWAY_ACTORS", all.actors, Vec::new(), actors),
+            kubernetes: kubernetes(all.kubernetes, all.kubernetes_namespaces, &mut read),
             database: Database::read(options, &mut read),
             retention: retention(options, &mut read),
             log_filter,
@@ -246,6 +252,37 @@ impl Settings {
         };
         read.done(settings)
     }
+}
+
+fn actors(text: &str) -> Result<Vec<String>, String> {
+    let names = list(text)?;
+    let wrong = names.iter().find_map(|name| ActorName::parse(name).err());
+    wrong.map_or(Ok(names), |error| Err(error.to_string()))
+}
+
+fn kubernetes(word: Option<String>, namespaces: Option<String>, read: &mut Reader) -> Option<Wish> {
+    let names = read.or("ASYA_GATEWAY_KUBERNETES_NAMESPACES", namespaces, Vec::new(), |text| {
+        let names = list(text)?;
+        match names.iter().find(|name| *name != "*" && !is_label(name)) {
+            Some(name) => Err(format!("{name:?} must be the name of a namespace, or *")),
+            None => Ok(names),
+        }
+    });
+    let everywhere = names.iter().any(|name| name == "*");
+    let wish = |always| Some(Wish { always, namespaces: names.clone(), everywhere });
+    read.or("ASYA_GATEWAY_KUBERNETES", word, wish(false), |text| match text {
+        "auto" => Ok(wish(false)),
+        "on" => Ok(wish(true)),
+        "off" => Ok(None),
+        other => Err(format!("{other:?} must be auto, on or off")),
+    })
+}
+
+/// Whether it may be the name of a namespace.
+fn is_label(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_ACTOR_NAME
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Largest message of SQS.

@@ -125,3 +125,27 @@ fn an_age_of_nothing_is_for_ever() {
     assert_eq!(retention.envelopes, Some(Duration::from_secs(720 * 3600)));
     assert_eq!(retention.updates, None);
 }
+
+#[test]
+fn actors_that_are_shown_have_names_of_actors() {
+    assert_eq!(read(|it| it.actors = some("ocr, mail")).actors, ["ocr", "mail"]);
+    assert!(refused(|it| it.actors = some("asya-ocr")).contains("ASYA_GATEWAY_ACTORS"));
+}
+
+#[test]
+fn a_cluster_is_asked_where_there_is_one_unless_told_otherwise() {
+    let wish = |word: &'static str, names: &'static str| {
+        read(|it| (it.kubernetes, it.kubernetes_namespaces) = (some(word), some(names))).kubernetes
+    };
+    assert_eq!(wish("", ""), Some(Wish::default()));
+    assert_eq!(wish("off", "a"), None);
+    let on = wish("on", "a, b").unwrap();
+    assert_eq!((on.always, on.everywhere, on.namespaces.join("+").as_str()), (true, false, "a+b"));
+    assert!(wish("auto", "*").unwrap().everywhere);
+    let error = refused(|it| (it.kubernetes, it.kubernetes_namespaces) = (some("yes"), some("A")));
+    assert!(
+        error.contains("ASYA_GATEWAY_KUBERNETES:") || error.contains("ASYA_GATEWAY_KUBERNETES "),
+        "{error}"
+    );
+    assert!(error.contains("ASYA_GATEWAY_KUBERNETES_NAMESPACES"), "{error}");
+}

@@ -11,6 +11,7 @@
 //! | [`update`] | [`Update`]: the log, with numbers |
 //! | [`follow`] | [`Follow`]: history and live updates without a gap |
 //! | [`hub`] | [`Changes`]: that something changed |
+//! | `handled` | how much actors do |
 //! | [`list`] | [`Filter`], [`Page`], [`Cursor`], [`Counts`] |
 //! | [`outbox`] | [`Claimed`]: what is to be published |
 //! | [`dead`] | [`DeadLetter`], [`DeadPage`], [`DeadGroup`] |
@@ -32,6 +33,7 @@ pub mod create;
 pub mod dead;
 pub mod ending;
 pub mod follow;
+mod handled;
 pub mod hub;
 pub mod list;
 pub mod options;

@@ -254,3 +254,21 @@ async fn forward(store: &asya_store::EnvelopeStore, id: &str, events: &[Event]) 
     prop_assert!(late.iter().all(|late| late.percent.is_none() && late.status == before.summary.status));
     Ok(())
 }
+
+#[tokio::test]
+async fn what_actors_have_handled_lately_is_counted_by_actor_whether_or_not_the_end_has_overtaken_it() {
+    on_each(async |store, _| {
+        for (id, second) in [("1", 1), ("2", 20), ("3", 30)] {
+            store.create(&envelope(id), at(0)).await.unwrap();
+            for step in [Step::Received, Step::Processing, Step::Completed] {
+                store.report(id, &report(0, step), at(second)).await.unwrap();
+            }
+        }
+        store.end("3", &succeeded("1"), at(31)).await.unwrap();
+        store.report("3", &report(1, Step::Completed), at(32)).await.unwrap();
+        let handled = store.handled_since(at(20)).await.unwrap();
+        assert_eq!(handled.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        assert!(store.handled_since(at(33)).await.unwrap().is_empty());
+    })
+    .await;
+}

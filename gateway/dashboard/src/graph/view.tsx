@@ -2,6 +2,7 @@
 
 import { memo } from "../parts/memo";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { ails } from "../actors";
 import type { Actor } from "../api";
 import { count, rate } from "../format";
 import { useKeys } from "../keys";
@@ -12,7 +13,8 @@ import { Camera } from "./camera";
 const FAR = 0.42;
 
 /** What an actor's dot says. */
-export function stateOf(actor: Actor): "dead" | "stuck" | "working" | "waiting" | "idle" | "unknown" {
+export function stateOf(actor: Actor): "ailing" | "dead" | "stuck" | "working" | "waiting" | "idle" | "unknown" {
+  if (ails(actor)) return "ailing";
   if ((actor.dead ?? 0) > 0) return "dead";
   if ((actor.queued ?? 0) > 0 && actor.ready === 0 && (actor.desired ?? 0) > 0) return "stuck";
   if ((actor.in_flight ?? 0) > 0 || (actor.rate ?? 0) > 0) return "working";
@@ -21,6 +23,7 @@ export function stateOf(actor: Actor): "dead" | "stuck" | "working" | "waiting" 
 }
 
 const STATE_WORDS = {
+  ailing: "does not work as it should",
   dead: "has dead letters",
   stuck: "starting, with work waiting",
   working: "working",
@@ -199,7 +202,7 @@ const NodeBox = memo(
         role="button"
         tabindex={stop ? 0 : -1}
         aria-pressed={chosen}
-        aria-label={`${name}: ${STATE_WORDS[state]}${said && `, ${said}`}`}
+        aria-label={`${name}: ${[actor.status, STATE_WORDS[state], said].filter(Boolean).join(", ")}`}
         onClick={() => onChoose(name)}
       >
         <title>{name}</title>
@@ -237,7 +240,7 @@ const NodeBox = memo(
 function same(a: Actor, b: Actor): boolean {
   return (
     a === b ||
-    (a.queued === b.queued && a.in_flight === b.in_flight && a.rate === b.rate && a.ready === b.ready && a.desired === b.desired && a.dead === b.dead)
+    (a.queued === b.queued && a.in_flight === b.in_flight && a.rate === b.rate && a.ready === b.ready && a.desired === b.desired && a.dead === b.dead && a.status === b.status)
   );
 }
 

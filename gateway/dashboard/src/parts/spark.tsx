@@ -8,7 +8,7 @@ const KEPT = 120;
 const seen = new Map<string, number[]>();
 
 /** Notes the depths of an answer. */
-export function record(answer: { actors: Actor[] }): { actors: Actor[] } {
+export function record<Answer extends { actors: Actor[] }>(answer: Answer): Answer {
   for (const { name, queued } of answer.actors) {
     if (queued === undefined) continue;
     const samples = seen.get(name) ?? [];

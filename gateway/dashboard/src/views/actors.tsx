@@ -1,6 +1,7 @@
 // Every actor: as a graph along the routes, or as a table.
 
 import { useMemo, useState } from "preact/hooks";
+import { ails, distinct, replicas } from "../actors";
 import { api, type Actor } from "../api";
 import { count, rate } from "../format";
 import { usePoll } from "../live";
@@ -12,7 +13,7 @@ import { link, replace, type Place } from "../router";
 const EVERY_MS = 2000;
 
 export function Actors({ place }: { place: Place }) {
-  const { data, error } = usePoll("actors", async (signal) => record(await api.actors(signal)), EVERY_MS);
+  const { data, error } = usePoll("actors", async (signal) => record(distinct(await api.actors(signal))), EVERY_MS);
   // On a phone a graph is too small to be read.
   const asTable = (place.query["as"] ?? (matchMedia("(max-width: 600px)").matches ? "table" : "graph")) === "table";
   const search = place.query["q"] ?? "";
@@ -28,9 +29,10 @@ export function Actors({ place }: { place: Place }) {
     return (
       <Empty title="No actors yet">
         <p>
-          The gateway shows the actors of its tools' routes and of the pipelines it hosts. Declare a tool in its tool file, or start a
-          pipeline with <code>asya up</code>.
+          The gateway shows the actors of its tools' routes, of its cluster, and of the pipelines it hosts. Declare a tool in its tool
+          file, or start a pipeline with <code>asya up</code>.
         </p>
+        <Warnings of={data.warnings} />
       </Empty>
     );
   const selected = actors.find(({ name }) => name === chosen);
@@ -60,6 +62,7 @@ export function Actors({ place }: { place: Place }) {
           </a>
         </div>
       </div>
+      <Warnings of={data.warnings} />
       <div class="actors-body">
         {fitting.length === 0 ? (
           <Empty title="No actor fits">
@@ -80,6 +83,19 @@ export function Actors({ place }: { place: Place }) {
         {selected && <Panel actor={selected} onClose={() => replace(to({}, null))} />}
       </div>
     </div>
+  );
+}
+
+/** What the gateway may not see, or does not reach. */
+function Warnings(props: { of: string[] | undefined }) {
+  return (
+    <>
+      {(props.of ?? []).map((warning) => (
+        <p key={warning} class="problem" role="alert">
+          {warning}
+        </p>
+      ))}
+    </>
   );
 }
 
@@ -110,6 +126,8 @@ function Sums({ actors, shown }: { actors: Actor[]; shown: number }) {
     </p>
   );
 }
+
+const why = (actor: Actor): string => (actor.problems ?? []).map(({ message, reason }) => message || reason).join("\n");
 
 const dash = <span class="faint">–</span>;
 const number = (value: number | undefined) => (value === undefined ? dash : count(value));
@@ -154,7 +172,9 @@ function ActorTable(props: { actors: Actor[]; href: (name: string) => string; ch
                 <a href={props.href(actor.name)}>{actor.name}</a>
               </td>
               <td>
-                <span class={`dot ${stateOf(actor)}`} /> {actor.status ?? stateOf(actor)}
+                <span title={why(actor)}>
+                  <span class={`dot ${stateOf(actor)}`} /> {actor.status ?? stateOf(actor)}
+                </span>
               </td>
               <td class="num right">{number(actor.queued)}</td>
               <td class="num right">{number(actor.in_flight)}</td>
@@ -175,7 +195,7 @@ function Panel({ actor, onClose }: { actor: Actor; onClose: () => void }) {
     ["Queued", number(actor.queued)],
     ["In flight", number(actor.in_flight)],
     ["Rate", actor.rate === undefined ? dash : rate(actor.rate)],
-    ["Replicas", actor.ready === undefined ? dash : `${actor.ready} of ${actor.desired ?? actor.ready}`],
+    ["Replicas", replicas(actor) ?? dash],
     ["Dead letters", number(actor.dead)],
     ["State", actor.status ?? stateOf(actor)],
     ["Queue", <code>{actor.queue}</code>],
@@ -202,14 +222,21 @@ function Panel({ actor, onClose }: { actor: Actor; onClose: () => void }) {
           </div>
         ))}
       </dl>
-      <ul class="links">
-        <li>
-          <a href={link("envelopes", null, { actor: actor.name })}>Envelopes at this actor</a>
-        </li>
-        <li>
-          <a href={link("failures", null, { actor: actor.name })}>Failures of this actor</a>
-        </li>
-      </ul>
+      {(actor.problems ?? []).map(({ condition, reason, message }) => (
+        <p key={condition} class={ails(actor) ? "problem" : "faint"}>
+          {condition}: {message || reason}
+        </p>
+      ))}
+      {actor.name.includes("/") || (
+        <ul class="links">
+          <li>
+            <a href={link("envelopes", null, { actor: actor.name })}>Envelopes at this actor</a>
+          </li>
+          <li>
+            <a href={link("failures", null, { actor: actor.name })}>Failures of this actor</a>
+          </li>
+        </ul>
+      )}
       {actor.next.length > 0 && (
         <>
           <h3>Leads to</h3>

@@ -1,6 +1,6 @@
-//! What is kept beside envelopes: dead letters, the audit log, and for how long anything is.
+//! What is kept beside envelopes: dead letters, the audit log, how much actors do, and for how long anything is.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -9,12 +9,21 @@ use crate::{
     StoreError,
     envelopes::{
         AuditEntry, AuditFilter, Cursor, DeadFilter, DeadGroup, DeadLetter, DeadPage, Purged, Retention,
-        Settling, audit, dead, retention,
+        Settling, audit, dead, handled, retention,
     },
     sqlite,
 };
 
 impl EnvelopeStore {
+    /// How many messages each actor has handled since then, as sidecars reported it to any gateway on this store.
+    /// Reads every report since then.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn handled_since(&self, since: Timestamp) -> Result<BTreeMap<String, u64>, StoreError> {
+        read!(self, |session| handled::since(session, since))
+    }
+
     /// Stores a dead letter. Of two with one id the one with more attempts is kept.
     ///
     /// # Errors
