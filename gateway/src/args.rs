@@ -131,6 +131,8 @@ options! {
         callback_audience "ASYA_GATEWAY_CALLBACK_AUDIENCE" "NAME";
         /// Where the issuer's keys are [default: where its discovery document says]
         callback_jwks_url "ASYA_GATEWAY_CALLBACK_JWKS_URL" "URL";
+        /// Namespaces, besides the actors', whose service accounts may report, with commas between them; * is all of them
+        callback_namespaces "ASYA_GATEWAY_CALLBACK_NAMESPACES" "NAMES";
         /// "legacy" takes reports from everybody, for sidecars of the Go system
         callback_auth "ASYA_GATEWAY_CALLBACK_AUTH" "WORD";
     }

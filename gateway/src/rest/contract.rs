@@ -184,11 +184,11 @@ async fn follow(
 /// Sidecars of the Go system ask this before they begin: unknown envelopes and those that have ended are not active.
 async fn active(
     State(service): State<Service>,
-    Extension(_): Extension<Reporter>,
+    Extension(from): Extension<Reporter>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let outcome = service.active(&id).await;
+    let outcome = service.asked(&from, &id).await;
     answer(
         &headers,
         outcome.map(|active| {

@@ -200,6 +200,11 @@ fn callback_issuer(options: &Options, read: &mut Reader) -> Option<Issuer> {
     })
 }
 
+/// The namespace of this pod; `None` outside a cluster.
+pub(super) fn own_namespace() -> Option<String> {
+    filled(Secret::File(Path::new(ACCOUNT).join("namespace")).read().ok())
+}
+
 /// Who issued this pod's own token. The kubelet wrote it, so it is believed as it is.
 fn issuer_of(token: &Path) -> Result<String, String> {
     let needs = "\"kubernetes\" needs the token of this pod's service account";
