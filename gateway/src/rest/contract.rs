@@ -3,17 +3,17 @@
 use asya_store::envelopes::{Reported, Status};
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    problem::Form,
+    body::{Bytes, Path, bounded},
+    problem::{self, Form},
     stream,
     wire::{ChildIn, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
 };
@@ -33,12 +33,12 @@ pub fn health() -> Router {
 
 /// The routes of people and programs. Bodies above the largest envelope and a little are refused, as below.
 pub fn people(service: Service, largest: usize) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/tools/call", post(call))
         .route("/envelopes/{id}", get(record))
         .route("/envelopes/{id}/stream", get(follow))
-        .layer(DefaultBodyLimit::max(largest + AROUND))
-        .with_state(service)
+        .method_not_allowed_fallback(problem::no_such_method);
+    bounded(routes, largest + AROUND).with_state(service)
 }
 
 /// The paths of sidecars' calls.
@@ -53,14 +53,14 @@ pub(crate) const CALLBACKS: [&str; 5] = [
 /// The routes of sidecars.
 pub fn sidecars(service: Service, largest: usize) -> Router {
     let [children, is_active, steps, ends, letters] = CALLBACKS;
-    Router::new()
+    let routes = Router::new()
         .route(children, post(child))
         .route(is_active, get(active))
         .route(steps, post(progress))
         .route(ends, post(finish))
         .route(letters, post(bury))
-        .layer(DefaultBodyLimit::max(largest + AROUND))
-        .with_state(service)
+        .method_not_allowed_fallback(problem::no_such_method);
+    bounded(routes, largest + AROUND).with_state(service)
 }
 
 /// Answers a use case: its answer, or the refusal in the form that the client asked for.

@@ -6,6 +6,7 @@
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
 //! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
 //! | [`stream`] | the updates of an envelope as server-sent events |
+//! | [`body`] | bodies, bounded; those and ids of the contract's routes |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
 //! | [`traces`] | spans of requests |
 //! | [`wire`] | JSON shapes of records, updates and reports |
@@ -15,6 +16,7 @@
 //! a request that went through none is refused.
 
 pub mod api;
+pub mod body;
 pub mod contract;
 pub mod guard;
 pub mod problem;
