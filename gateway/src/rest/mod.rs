@@ -5,6 +5,7 @@
 //! | [`api`] | `/api/v1`: everything, for programs |
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
 //! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
+//! | [`shapes`] | what the contract's routes answer, for their description |
 //! | [`stream`] | the updates of an envelope as server-sent events |
 //! | [`body`] | bodies, bounded; those and ids of the contract's routes |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
@@ -20,6 +21,7 @@ pub mod body;
 pub mod contract;
 pub mod guard;
 pub mod problem;
+pub mod shapes;
 pub mod stream;
 #[cfg(test)]
 mod tests;

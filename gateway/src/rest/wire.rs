@@ -7,28 +7,35 @@ use asya_store::envelopes::{DeadLetter, Ending, NewChild, Report, Status, Step, 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::service::Error;
 
 /// An envelope, whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Record {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<String>,
+    #[schema(value_type = super::api::envelope::Status)]
     status: Status,
     route: RouteOut,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     headers: Option<Box<RawValue>>,
+    #[schema(value_type = Value)]
     payload: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     result: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     deadline: Option<Timestamp>,
+    #[schema(minimum = 0, maximum = 100)]
     progress_percent: f64,
     current_actor_idx: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +44,9 @@ pub struct Record {
     message: Option<String>,
     actors_completed: usize,
     total_actors: usize,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     /// Why it failed, as a code.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,11 +57,13 @@ pub struct Record {
     resubmit_of: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordRoute)]
 struct RouteOut {
     actors: Vec<String>,
     current: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     metadata: Option<Box<RawValue>>,
 }
 
@@ -146,10 +157,13 @@ fn reported(status: Status, result: Option<&Raw>) -> Option<String> {
 }
 
 /// Body of `POST /envelopes`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Child)]
 pub struct ChildIn {
+    #[schema(min_length = 1, max_length = 512)]
     id: String,
     parent_id: Option<String>,
+    #[schema(min_items = 1)]
     actors: Vec<String>,
     #[serde(default)]
     current: usize,
@@ -173,13 +187,15 @@ impl ChildIn {
 }
 
 /// Body of `POST /envelopes/{id}/progress`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Progress)]
 pub struct ProgressIn {
     #[serde(default)]
     actors: Vec<String>,
     #[serde(default)]
     current_actor_idx: usize,
     current_actor_name: Option<String>,
+    #[schema(value_type = super::api::update::Step)]
     status: Step,
     message: Option<String>,
     fraction: Option<f64>,
@@ -216,15 +232,21 @@ impl From<ProgressIn> for Report {
 }
 
 /// Body of `POST /envelopes/{id}/final`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Final)]
 pub struct FinalIn<'a> {
+    /// `succeeded` or `failed`.
+    #[schema(pattern = "^(succeeded|failed)$")]
     status: String,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     result: Option<&'a RawValue>,
     error: Option<String>,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     error_details: Option<&'a RawValue>,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     metadata: Option<&'a RawValue>,
     #[serde(default)]
     actors: Vec<String>,
@@ -271,7 +293,8 @@ impl FinalIn<'_> {
 }
 
 /// Body of `POST /envelopes/{id}/dead-letter`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Letter)]
 pub struct LetterIn<'a> {
     id: String,
     actor: String,
@@ -280,11 +303,14 @@ pub struct LetterIn<'a> {
     error: String,
     #[serde(default)]
     attempts: u32,
+    #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     detail: Option<&'a RawValue>,
     /// The error envelope, verbatim.
     #[serde(borrow)]
+    #[schema(value_type = Value)]
     envelope: &'a RawValue,
 }
 

@@ -77,7 +77,7 @@ pub fn router_with(service: Service, actors: Arc<dyn Source>, pace: Pace) -> Rou
 
 /// The routes with their descriptions.
 fn described() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::frame())
+    OpenApiRouter::new()
         .routes(routes!(info::info))
         .routes(routes!(actors::actors))
         .routes(routes!(envelopes::list, envelopes::send))
