@@ -164,7 +164,7 @@ pub fn handle(id: &str, tool: &Tool) -> String {
 
 /// Announce a fan-out child that the sidecar has sent. Nothing is published; one that is known changes nothing.
 #[utoipa::path(post, path = "/envelopes", operation_id = "announceChild", tag = "sidecars", request_body = ChildIn,
-    responses((status = 201, description = "It is stored, or was", body = Created), PlainTaking))]
+    responses((status = 201, description = "It is stored, or was", body = Created), PlainKnownTaking))]
 async fn child(
     State(service): State<Service>,
     Extension(from): Extension<Reporter>,

@@ -266,19 +266,20 @@ async fn error_end_buries_a_letter_of_an_envelope_that_was_sent_past_the_gateway
         StatusCode::BAD_REQUEST
     );
 
-    // A sidecar of a namespace cannot replace letters that are not its namespace's.
-    let of = |namespace: &str| {
-        contract::sidecars(world.service.clone(), LARGEST)
-            .layer(Extension(Reporter { namespace: Some(namespace.to_owned()) }))
-    };
+    // A sidecar of a namespace cannot replace the letters of another.
+    let other = contract::sidecars(world.service.clone(), LARGEST)
+        .layer(Extension(Reporter { namespace: Some("other".to_owned()) }));
     let mut stolen =
         json!({"actor": "read", "code": "timeout", "attempts": 9, "since": "2026-11-21T09:08:07Z"});
     stolen["id"] = json!("f00");
     stolen["envelope"] = json!({});
-    assert_eq!(post(&of("team"), "/envelopes/x/dead-letter", &stolen).await.status, StatusCode::CREATED);
-    assert_eq!(post(&of("other"), "/envelopes/x/dead-letter", &stolen).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(post(&other, "/envelopes/x/dead-letter", &stolen).await.status, StatusCode::CREATED);
     let letters = world.service.store().dead_letters(&Default::default(), None, 10).await.unwrap().letters;
     assert_eq!(letters.len(), 2);
+    // Nor bury an envelope of this gateway.
+    let id = called(&app).await;
+    let path = format!("/envelopes/{id}/dead-letter");
+    assert_eq!(post(&other, &path, &stolen).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! What sidecars report. They may report on envelopes of their own namespace, and never publish by it.
 //!
 //! An envelope is of the namespace that it was sent to. One that is bound to none (taken over from the Go system, a
-//! child whose parent nobody knows) is of the gateway's own: never everybody's.
+//! child whose parent nobody knows) is of the gateway's own: never everybody's. What sidecars of other namespaces tell of
+//! envelopes that the gateway has not sent is not about these: it is told to be unknown, and dead letters are kept apart.
 
 use asya_store::envelopes::{Creation, DeadLetter, Ended, Ending, NewChild, Report, Reported};
 use jiff::Timestamp;
@@ -48,15 +49,21 @@ impl Service {
     /// A fan-out child that the sidecar has sent.
     ///
     /// # Errors
-    /// Reports of another namespace, and those of the store.
+    /// Reports of another namespace, also of children whose parent is not known, and those of the store.
     pub async fn child(&self, from: &Reporter, child: &NewChild) -> Result<Creation, Error> {
         if from.namespace.is_some() {
             let parent = match &child.parent {
                 Some(parent) => self.store.summary(parent).await?,
                 None => None,
             };
-            let bound = parent.and_then(|parent| parent.namespace);
-            self.permit(from, &child.id, bound.as_deref()).await?;
+            match parent {
+                Some(parent) => self.permit(from, &child.id, parent.namespace.as_deref()).await?,
+                // An operator has one address of a gateway for all namespaces: others' envelopes are not ours.
+                None if !self.reports_on(from, None) => {
+                    return Err(unknown(child.parent.as_deref().unwrap_or_default()));
+                }
+                None => {}
+            }
         }
         Ok(self.store.add_child(child, Timestamp::now()).await?)
     }
@@ -69,9 +76,9 @@ impl Service {
     pub async fn bury(&self, from: &Reporter, letter: DeadLetter) -> Result<(), Error> {
         let mut letter = letter;
         if let Some(own) = &from.namespace {
-            let known = self.store.summary(&letter.envelope).await?;
-            let bound = known.and_then(|known| known.namespace);
-            self.permit(from, &letter.envelope, bound.as_deref()).await?;
+            if let Some(known) = self.store.summary(&letter.envelope).await? {
+                self.permit(from, &letter.envelope, known.namespace.as_deref()).await?;
+            }
             // So that no namespace replaces the letters of another.
             letter.id = format!("{own}.{}", letter.id);
         }
@@ -99,19 +106,31 @@ impl Service {
         self.permit(from, id, known.namespace.as_deref()).await
     }
 
+    /// Whether a sidecar may report on envelopes that are bound to a namespace, or to none.
+    fn reports_on(&self, from: &Reporter, bound: Option<&str>) -> bool {
+        let rules = self.rules();
+        let Some(own) = from.namespace.as_deref() else { return true };
+        bound.or(rules.namespace.as_deref()) == Some(own)
+            || rules.reporters.iter().any(|name| name == own || name == "*")
+    }
+
     /// Refuses reports on an envelope of another namespace than the sidecar's, and enters that into the audit log.
     async fn permit(&self, from: &Reporter, id: &str, bound: Option<&str>) -> Result<(), Error> {
-        let Some(own) = from.namespace.as_deref() else { return Ok(()) };
-        let rules = self.rules();
-        let bound = bound.or(rules.namespace.as_deref());
-        if bound == Some(own) || rules.reporters.iter().any(|name| name == own || name == "*") {
+        if self.reports_on(from, bound) {
             return Ok(());
         }
+        let own = from.namespace.as_deref().unwrap_or_default();
         // The group that Kubernetes has all accounts of a namespace in.
         let who = Principal { name: format!("system:serviceaccounts:{own}"), roles: Roles::NONE };
         if self.told.take(own).is_ok() {
             tracing::warn!(who = who.name, envelope = id, bound, "a report of another namespace was refused");
-            self.audit(&who, "refused", Some(id), Some(&json!({"namespace": bound}))).await;
+            self.audit(
+                &who,
+                "refused",
+                Some(id),
+                Some(&json!({"namespace": bound.or(self.rules().namespace.as_deref())})),
+            )
+            .await;
         }
         Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not report on this envelope")))
     }

@@ -265,7 +265,8 @@ async fn an_envelope_of_no_namespace_is_the_gateways_and_not_everybodys() {
         let refused = world.service.finish(&from("other"), "c", &end).await.unwrap_err();
         assert!(matches!(refused, Error::Forbidden(_)), "{refused}");
         assert!(matches!(world.service.asked(&from("other"), "c").await, Err(Error::Forbidden(_))));
-        assert!(matches!(world.service.child(&from("other"), &child("d")).await, Err(Error::Forbidden(_))));
+        let elsewhere = world.service.child(&from("other"), &child("d")).await.unwrap_err();
+        assert!(matches!(elsewhere, Error::NotFound { .. }), "{elsewhere}");
         assert_eq!(world.service.asked(&from("team"), "c").await.unwrap(), Some(true));
         assert_eq!(world.service.asked(&from("other"), "nobody").await.unwrap(), None);
         let all = Principal::anonymous();
