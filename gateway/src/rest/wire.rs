@@ -200,9 +200,12 @@ pub struct ProgressIn {
     message: Option<String>,
     fraction: Option<f64>,
     #[serde(default)]
+    #[schema(value_type = usize, maximum = 4_294_967_295_u32)]
     attempt: u32,
     #[serde(default)]
+    #[schema(value_type = usize, maximum = 4_294_967_295_u32)]
     seq: u32,
+    #[schema(value_type = Option<usize>)]
     duration_ms: Option<u64>,
     message_size_kb: Option<f64>,
 }
@@ -302,6 +305,7 @@ pub struct LetterIn<'a> {
     #[serde(default)]
     error: String,
     #[serde(default)]
+    #[schema(value_type = usize, maximum = 4_294_967_295_u32)]
     attempts: u32,
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
