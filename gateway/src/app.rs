@@ -1,5 +1,8 @@
 //! Everything that is served, in one router.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -25,7 +28,7 @@ use crate::{
         api,
         contract::{self, AROUND},
         guard::{self, Guard},
-        problem::Form,
+        problem::{self, Form},
         traces::{self, Spans},
     },
     service::Service,
@@ -83,6 +86,8 @@ pub fn router(parts: Parts) -> Router {
         .nest("/api/docs", api::openapi::docs())
         // The page is for everybody: it asks for a token where the API does.
         .merge(dashboard::router())
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(largest + AROUND))
         .layer(from_fn_with_state(Arc::clone(&guard), guard::pass))
         // Probes pass nothing: they are asked when all places are taken too.
@@ -98,7 +103,8 @@ pub fn observed(service: Service, guard: Arc<Guard>) -> Router {
 fn probes(service: Service, guard: Arc<Guard>) -> Router {
     // The event loop that does the work answers: `/healthz` fails only when that is stuck.
     let healthz = Router::new().route("/healthz", get(async || "ok\n")).merge(contract::health());
-    Router::new().route("/readyz", get(readyz)).with_state((service, guard)).merge(healthz)
+    let readyz = Router::new().route("/readyz", get(readyz)).with_state((service, guard));
+    readyz.merge(healthz).method_not_allowed_fallback(problem::no_such_method)
 }
 
 /// A broker that is away is no reason: calls are stored, and sent when it is back.

@@ -116,6 +116,9 @@ options! {
         tokens "ASYA_GATEWAY_TOKENS" "LIST" secret;
         /// File with such a list; read again as it changes
         tokens_file "ASYA_GATEWAY_TOKENS_FILE" "FILE";
+        /// Wrong credentials that may come from one address in a minute; more are refused with 429 unseen, 0 is no limit
+        /// [default: 60]
+        failure_limit "ASYA_GATEWAY_FAILURE_LIMIT" "N";
         /// Identity provider whose tokens are taken
         oidc_issuer "ASYA_GATEWAY_OIDC_ISSUER" "URL";
         /// For whom its tokens must be made
@@ -130,6 +133,8 @@ options! {
         oidc_roles "ASYA_GATEWAY_OIDC_ROLES" "MAP";
     }
     "Sidecars that report" {
+        /// Reports a second that may come from one address, after a burst of twice as many; 0 is no limit [default: 10000]
+        callback_rate_limit "ASYA_GATEWAY_CALLBACK_RATE_LIMIT" "N";
         /// A secret that all sidecars have
         callback_token "ASYA_GATEWAY_CALLBACK_TOKEN" "SECRET" secret;
         /// File with it; read again each time
@@ -140,6 +145,8 @@ options! {
         callback_audience "ASYA_GATEWAY_CALLBACK_AUDIENCE" "NAME";
         /// Where the issuer's keys are [default: where its discovery document says]
         callback_jwks_url "ASYA_GATEWAY_CALLBACK_JWKS_URL" "URL";
+        /// Namespaces, besides the actors', whose service accounts may report, with commas between them; * is all of them
+        callback_namespaces "ASYA_GATEWAY_CALLBACK_NAMESPACES" "NAMES";
         /// "legacy" takes reports from everybody, for sidecars of the Go system
         callback_auth "ASYA_GATEWAY_CALLBACK_AUTH" "WORD";
     }

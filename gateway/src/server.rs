@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -15,6 +20,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::auth::Peer;
 
 /// Connections at a time: those of requests in hand, of streams, and as many idle ones again. More wait in the
 /// system's queue.
@@ -39,8 +46,8 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, 
             accepted = accepted => accepted,
             () = stop.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => (stream, Peer::at(address.ip())),
             Err(error) => {
                 tracing::debug!(%error, "a connection was not accepted");
                 sleep(PAUSE).await;
@@ -51,7 +58,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, 
         let _ = stream.set_nodelay(true);
         let (app, stop) = (app.clone(), stop.clone());
         connections.spawn(async move {
-            connection(TokioIo::new(stream), app, stop).await;
+            connection(TokioIo::new(stream), peer, app, stop).await;
             drop(place);
         });
     }
@@ -63,8 +70,14 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken, 
     left
 }
 
-async fn connection(stream: TokioIo<tokio::net::TcpStream>, app: Router, stop: CancellationToken) {
-    let service = TowerToHyperService::new(app);
+async fn connection(
+    stream: TokioIo<tokio::net::TcpStream>,
+    peer: Peer,
+    app: Router,
+    stop: CancellationToken,
+) {
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |request: Request<Incoming>| app.call(peer.mark(request)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

@@ -18,8 +18,10 @@
 {{- $values := (index . 0).Values -}}
 {{- $entry := deepCopy (index . 1) -}}
 {{- $name := required "every entry of actors needs a name" $entry.name -}}
-{{- include "asya-actor.spellings" $entry -}}
-{{- include "asya-actor.under" (list $entry (deepCopy $values.default)) -}}
+{{- $default := deepCopy $values.default -}}
+{{- include "asya-actor.spellings" (list $entry dict) -}}
+{{- include "asya-actor.spellings" (list $default (index . 0 | include "asya-actor.ownScaling" | fromJson)) -}}
+{{- include "asya-actor.under" (list $entry $default) -}}
 {{- if not $entry.transport -}}{{- $_ := set $entry "transport" $values.transport -}}{{- end -}}
 {{- if not $entry.transport -}}{{- fail (printf "actor %s needs a transport: set transport, or actors[].transport" $name) -}}{{- end -}}
 {{- if $entry.image -}}
@@ -48,7 +50,6 @@
 {{/* Sets what the entry does not say, key by key. Arguments: entry, defaults. */}}
 {{- define "asya-actor.under" -}}
 {{- $entry := index . 0 -}}
-{{- include "asya-actor.spellings" (index . 1) -}}
 {{- range $key, $default := index . 1 -}}
 {{- if not (hasKey $entry $key) -}}{{- $_ := set $entry $key $default -}}
 {{- else if and (kindIs "map" $default) (kindIs "map" (get $entry $key)) -}}
@@ -57,17 +58,28 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The Go chart's names in scaling. Argument: an entry. */}}
+{{/* What the chart itself says of scaling. Argument: root. */}}
+{{- define "asya-actor.ownScaling" -}}
+{{- (.Files.Get "files/defaults.yaml" | fromYaml).default.scaling | toJson -}}
+{{- end -}}
+
+{{/*
+The Go chart's names in scaling. Arguments: an entry, what the chart itself says of scaling in its place. A newer name wins,
+unless it is there with the chart's own value only: then nobody has given it.
+*/}}
 {{- define "asya-actor.spellings" -}}
-{{- with .scaling -}}
+{{- $own := index . 1 -}}
+{{- $scaling := (index . 0).scaling -}}
+{{- with $scaling -}}
 {{- range $old, $new := dict "minReplicaCount" "minReplicas" "maxReplicaCount" "maxReplicas" -}}
-{{- if hasKey $.scaling $old -}}
-{{- if not (hasKey $.scaling $new) -}}{{- $_ := set $.scaling $new (get $.scaling $old) -}}{{- end -}}
-{{- $_ := unset $.scaling $old -}}
+{{- if hasKey $scaling $old -}}
+{{- $given := and (hasKey $scaling $new) (ne (get $scaling $new | toString) (get $own $new | toString)) -}}
+{{- if not $given -}}{{- $_ := set $scaling $new (get $scaling $old) -}}{{- end -}}
+{{- $_ := unset $scaling $old -}}
 {{- end -}}
 {{- end -}}
 {{- with .advanced -}}{{- if .triggers -}}
-{{- $_ := set $.scaling "triggers" .triggers -}}
+{{- $_ := set $scaling "triggers" .triggers -}}
 {{- $_ := unset . "triggers" -}}
 {{- end -}}{{- end -}}
 {{- if and (hasKey . "advanced") (not .advanced) -}}{{- $_ := unset . "advanced" -}}{{- end -}}

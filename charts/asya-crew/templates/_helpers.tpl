@@ -9,6 +9,22 @@
 {{- end -}}
 
 {{/*
+The Go chart's names in scaling. Arguments: scaling, what the chart itself says there. A newer name wins, unless it is there
+with the chart's own value only: then nobody has given it.
+*/}}
+{{- define "asya-crew.spellings" -}}
+{{- $scaling := index . 0 -}}
+{{- $own := default dict (index . 1) -}}
+{{- range $old, $new := dict "minReplicaCount" "minReplicas" "maxReplicaCount" "maxReplicas" -}}
+{{- if hasKey $scaling $old -}}
+{{- $given := and (hasKey $scaling $new) (ne (get $scaling $new | toString) (get $own $new | toString)) -}}
+{{- if not $given -}}{{- $_ := set $scaling $new (get $scaling $old) -}}{{- end -}}
+{{- $_ := unset $scaling $old -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
 Refuses a SQLite file for more than one replica or for none: each pod would have a file of its own, and nobody would look at
 the time. Arguments: actor's key, the URLs that values say, scaling, workload. What a Secret holds cannot be seen here.
 */}}

@@ -230,7 +230,7 @@ mod tests {
     };
 
     use asya_envelope::Raw;
-    use asya_store::envelopes::{NewEnvelope, Publish, Report, Step};
+    use asya_store::envelopes::{NewEnvelope, Offspring, Publish, Report, Step};
 
     use super::*;
     use crate::{
@@ -336,6 +336,7 @@ mod tests {
             seq: 1,
             duration: None,
             size: None,
+            offspring: Offspring::default(),
         };
         let (tools, queues) = (world.service.tool_changes(), world.transport.clone());
         let source = Depths::new(tools, queues, Naming::bare(), "local", None).rated(store.clone());

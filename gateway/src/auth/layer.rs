@@ -10,8 +10,8 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use super::{Callbacks, Oidc, Principal, Refusal, Tokens, rate::Rates};
-use crate::{metrics::Metrics, rest::problem::Form};
+use super::{Callbacks, Failures, Oidc, Peer, Principal, Refusal, Tokens, rate::Rates};
+use crate::{metrics::Metrics, rest::problem::Form, service::Reporter};
 
 /// Where clients learn how to log in (RFC 9728).
 pub const METADATA: &str = "/.well-known/oauth-protected-resource";
@@ -29,6 +29,10 @@ pub struct Auth {
     pub callbacks: Callbacks,
     /// How often one principal may ask.
     pub rates: Option<Rates>,
+    /// How often one peer may come with wrong credentials.
+    pub failures: Failures,
+    /// How often the sidecars at one address may report.
+    pub reports: Option<Rates<Peer>>,
     /// Under which address clients reach the gateway, without a slash at its end; else what they called it.
     pub public_url: Option<String>,
     /// Counts who was refused.
@@ -36,23 +40,41 @@ pub struct Auth {
 }
 
 impl Auth {
-    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+    async fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let principal = if self.open {
             Principal::anonymous()
         } else {
             let token = bearer(headers)?.ok_or(Refusal::Missing)?;
-            let holder = self.tokens.borrow().holder(token).cloned();
-            match (holder, &self.oidc) {
-                (Some(holder), _) => holder,
-                // Signed tokens have three parts.
-                (None, Some(oidc)) if token.split('.').count() == 3 => oidc.principal(token).await?,
-                (None, _) => return Err(Refusal::Wrong("the token is not known".to_owned())),
-            }
+            self.failures.judge(peer, token, self.holder(token)).await?
         };
         if let Some(rates) = &self.rates {
             rates.take(&principal.name).map_err(Refusal::Often)?;
         }
         Ok(principal)
+    }
+
+    async fn holder(&self, token: &str) -> Result<Principal, Refusal> {
+        let holder = self.tokens.borrow().holder(token).cloned();
+        match (holder, &self.oidc) {
+            (Some(holder), _) => Ok(holder),
+            // Signed tokens have three parts.
+            (None, Some(oidc)) if token.split('.').count() == 3 => oidc.principal(token).await,
+            (None, _) => Err(Refusal::Wrong("the token is not known".to_owned())),
+        }
+    }
+
+    async fn reporter(&self, peer: Peer, headers: &HeaderMap) -> Result<Reporter, Refusal> {
+        if let Some(reports) = &self.reports {
+            reports.take(peer).map_err(Refusal::Often)?;
+        }
+        // Where nothing is asked, nothing that is given is wrong.
+        if self.callbacks.open {
+            return self.callbacks.reporter(None).await;
+        }
+        match bearer(headers)? {
+            Some(token) => self.failures.judge(peer, token, self.callbacks.reporter(Some(token))).await,
+            None => self.callbacks.reporter(None).await,
+        }
     }
 
     fn refuse(&self, request: &Request, refusal: &Refusal) -> Response {
@@ -75,7 +97,7 @@ impl Auth {
 
 /// Lets people and programs through, with their [`Principal`].
 pub async fn people(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
-    match auth.principal(request.headers()).await {
+    match auth.principal(Peer::of(request.extensions()), request.headers()).await {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
             next.run(request).await
@@ -84,16 +106,9 @@ pub async fn people(State(auth): State<Arc<Auth>>, mut request: Request, next: N
     }
 }
 
-/// Lets sidecars through, as [`Reporter`](crate::service::Reporter)s.
+/// Lets sidecars through, as [`Reporter`]s.
 pub async fn sidecars(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
-    let token = bearer(request.headers());
-    let outcome = match token {
-        Ok(token) => auth.callbacks.reporter(token).await,
-        // Where nothing is asked, nothing that is given is wrong.
-        Err(_) if auth.callbacks.open => auth.callbacks.reporter(None).await,
-        Err(refusal) => Err(refusal),
-    };
-    match outcome {
+    match auth.reporter(Peer::of(request.extensions()), request.headers()).await {
         Ok(reporter) => {
             request.extensions_mut().insert(reporter);
             next.run(request).await

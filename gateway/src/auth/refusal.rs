@@ -27,6 +27,9 @@ pub enum Refusal {
     /// Too often.
     #[error("too many requests: the next one is taken in {} s", seconds(*.0))]
     Often(Duration),
+    /// Wrong credentials too often from where it comes from; these were not looked at.
+    #[error("too many wrong credentials from this address: the next ones are looked at in {} s", seconds(*.0))]
+    Guessing(Duration),
     /// Too much at once, from everybody together.
     #[error("too many requests at a time")]
     Busy,
@@ -39,7 +42,7 @@ impl Refusal {
             Self::Missing | Self::Wrong(_) => "unauthenticated",
             Self::Forbidden(_) => "denied",
             Self::Away(_) | Self::Busy => "unavailable",
-            Self::Often(_) => "too_many_requests",
+            Self::Often(_) | Self::Guessing(_) => "too_many_requests",
         }
     }
 
@@ -49,12 +52,12 @@ impl Refusal {
             Self::Missing | Self::Wrong(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Away(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Often(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Often(_) | Self::Guessing(_) => StatusCode::TOO_MANY_REQUESTS,
         };
         let mut answer = form.reject(status, self.code(), &self.to_string());
         let header = match self {
             Self::Missing | Self::Wrong(_) => (header::WWW_AUTHENTICATE, self.challenge(metadata)),
-            Self::Often(after) => (header::RETRY_AFTER, seconds(*after).to_string()),
+            Self::Often(after) | Self::Guessing(after) => (header::RETRY_AFTER, seconds(*after).to_string()),
             Self::Away(_) | Self::Busy => (header::RETRY_AFTER, "1".to_owned()),
             Self::Forbidden(_) => return answer,
         };

@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tower::ServiceExt;
 
 use super::{
-    Auth, Callbacks, Oidc, Principal, Roles, TokensAt,
+    Auth, Callbacks, Failures, Oidc, Principal, Roles, TokensAt,
     keys::{Keys, Place},
     layer,
     rate::Rates,
@@ -122,6 +122,8 @@ fn closed() -> Auth {
         oidc: None,
         callbacks: Callbacks::default(),
         rates: None,
+        failures: Failures::default(),
+        reports: None,
         public_url: Some("https://gw.example".to_owned()),
         metrics: Metrics::new(),
     }
@@ -260,6 +262,32 @@ async fn a_sidecar_shows_the_secret_or_the_token_of_its_account() {
     }
     // Nor do sidecars come in as people.
     assert_eq!(ask(&app, "/who", Some("shared")).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn who_guesses_tokens_is_told_to_wait_and_sidecars_may_report_so_often() {
+    let at = TokensAt { admin: Some(Secret::Plain("0123456789abcdef".to_owned())), ..TokensAt::default() };
+    let tokens = watch::channel(at.read().unwrap()).1;
+    let callbacks = Callbacks { secret: Some(Secret::Plain("shared".to_owned())), ..Callbacks::default() };
+    let limited = Auth { tokens, callbacks, failures: Failures::new(Some(2)), ..closed() };
+    let guessed = app(limited);
+    assert_eq!(ask(&guessed, "/report", Some("shared")).await.2, "any");
+    // Whichever way the guesses go.
+    for (path, token) in [("/who", "wrong"), ("/report", "wrong")] {
+        assert_eq!(ask(&guessed, path, Some(token)).await.0, StatusCode::UNAUTHORIZED);
+    }
+    let (status, _, body) = ask(&guessed, "/who", Some("0123456789abcdef")).await;
+    assert!(status == StatusCode::TOO_MANY_REQUESTS && body.contains("wrong credentials"), "{body}");
+    assert_eq!(ask(&guessed, "/report", Some("shared")).await.0, StatusCode::OK, "it has been good");
+    assert_eq!(ask(&guessed, "/who", None).await.0, StatusCode::UNAUTHORIZED, "nothing is no guess");
+
+    let callbacks = Callbacks { open: true, ..Callbacks::default() };
+    let app = app(Auth { callbacks, reports: Some(Rates::new(1)), ..closed() });
+    for _ in 0..2 {
+        assert_eq!(ask(&app, "/report", None).await.0, StatusCode::OK);
+    }
+    let (status, _, body) = ask(&app, "/report", None).await;
+    assert!(status == StatusCode::TOO_MANY_REQUESTS && body.contains("1 s"), "{status} {body}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::any,
@@ -16,7 +16,7 @@ use rmcp::transport::streamable_http_server::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, session::Sessions};
-use crate::{actors::Source, service::Service};
+use crate::{actors::Source, rest::problem::Form, service::Service};
 
 /// Where the protocol is spoken.
 pub const PATH: &str = "/mcp";
@@ -79,14 +79,16 @@ async fn admit(
     headers.remove(header::COOKIE);
     let begins = !headers.contains_key(SESSION) && !headers.contains_key(METHOD);
     if begins && sessions.sessions.read().await.len() >= MAX_SESSIONS {
+        let form = Form::asked(headers);
         let later = [(header::RETRY_AFTER, HeaderValue::from_static("60"))];
-        return (StatusCode::SERVICE_UNAVAILABLE, later, "too many sessions\n").into_response();
+        let refused = form.reject(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many sessions");
+        return (later, refused).into_response();
     }
     next.run(request).await
 }
 
-async fn gone() -> Response {
-    let text = format!("this transport has gone from the protocol: use Streamable HTTP at {PATH}\n");
+async fn gone(headers: HeaderMap) -> Response {
+    let text = format!("this transport has gone from the protocol: use Streamable HTTP at {PATH}");
     let link = [(header::LINK, HeaderValue::from_static("</mcp>; rel=\"successor-version\""))];
-    (StatusCode::GONE, link, text).into_response()
+    (link, Form::asked(&headers).reject(StatusCode::GONE, "gone", &text)).into_response()
 }

@@ -1,21 +1,26 @@
-//! The routes of the Go system, as its clients and sidecars call them.
+//! The routes of the Go system, as its clients and sidecars call them. Each is registered with the description that
+//! stands at its handler.
 
 use asya_store::envelopes::{MAX_PAGE, NewChild, Reported, Status};
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::any,
 };
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::{ToSchema, openapi::OpenApi};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    problem::Form,
+    api::refusal::{Plain, PlainKnown, PlainKnownTaking, PlainTaking},
+    body::{Bytes, Path, bounded},
+    problem::{self, Form},
+    shapes::{Active, Created, Noted, Progressed, ToolResult},
     stream,
-    wire::{ChildIn, Family, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
+    wire::{ChildIn, ChildrenIn, Family, FinalIn, LetterIn, ProgressIn, Record, UpdateOut},
 };
 use crate::{
     auth::{Principal, Role},
@@ -28,17 +33,39 @@ pub(crate) const AROUND: usize = 64 * 1024;
 
 /// Whether the process answers; for everybody.
 pub fn health() -> Router {
-    Router::new().route("/health", any(async || "OK"))
+    Router::new().route("/health", any(healthy))
+}
+
+/// Whether the process answers. For everybody, and by any method.
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "gateway", security(()),
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")))]
+async fn healthy() -> &'static str {
+    "OK"
+}
+
+/// The description of all of them.
+pub(super) fn spec() -> OpenApi {
+    let health = OpenApiRouter::<()>::new().routes(routes!(healthy)).into_openapi();
+    health.merge_from(of_people().into_openapi()).merge_from(of_sidecars().into_openapi())
+}
+
+fn of_people() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(call)).routes(routes!(record)).routes(routes!(follow))
+}
+
+fn of_sidecars() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(child))
+        .routes(routes!(active))
+        .routes(routes!(progress))
+        .routes(routes!(finish))
+        .routes(routes!(bury))
 }
 
 /// The routes of people and programs. Bodies above the largest envelope and a little are refused, as below.
 pub fn people(service: Service, largest: usize) -> Router {
-    Router::new()
-        .route("/tools/call", post(call))
-        .route("/envelopes/{id}", get(record))
-        .route("/envelopes/{id}/stream", get(follow))
-        .layer(DefaultBodyLimit::max(largest + AROUND))
-        .with_state(service)
+    let routes = Router::from(of_people()).method_not_allowed_fallback(problem::no_such_method);
+    bounded(routes, largest + AROUND).with_state(service)
 }
 
 /// Children that the record of an envelope names; `GET /api/v1/envelopes?parent=` has all, in pages.
@@ -55,15 +82,8 @@ pub(crate) const CALLBACKS: [&str; 5] = [
 
 /// The routes of sidecars.
 pub fn sidecars(service: Service, largest: usize) -> Router {
-    let [children, is_active, steps, ends, letters] = CALLBACKS;
-    Router::new()
-        .route(children, post(child))
-        .route(is_active, get(active))
-        .route(steps, post(progress))
-        .route(ends, post(finish))
-        .route(letters, post(bury))
-        .layer(DefaultBodyLimit::max(largest + AROUND))
-        .with_state(service)
+    let routes = Router::from(of_sidecars()).method_not_allowed_fallback(problem::no_such_method);
+    bounded(routes, largest + AROUND).with_state(service)
 }
 
 /// Answers a use case: its answer, or the refusal in the form that the client asked for.
@@ -83,14 +103,26 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
         .map_err(|error| Error::invalid("", format!("the body cannot be read: {error}")))
 }
 
-#[derive(Deserialize)]
+/// A call of a tool.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ToolCall, example = json!({"name": "ocr", "arguments": {"page": 1}}))]
 struct Call {
+    /// The tool.
     #[serde(default)]
+    #[schema(min_length = 1, required = true)]
     name: String,
+    /// Its arguments.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     arguments: Option<Map<String, Value>>,
 }
 
+/// Call a tool as the Go system's clients do. Needs the role `send`.
+///
+/// The text of the answer is JSON: `envelope_id`, `status_url`, and `stream_url` if the tool declares `progress`.
+#[utoipa::path(post, path = "/tools/call", operation_id = "callToolByName", tag = "contract", request_body = Call,
+    responses((status = 200, description = "The call is stored; or, with `isError`, what is wrong with its arguments",
+        body = ToolResult), PlainKnownTaking))]
 async fn call(
     State(service): State<Service>,
     Extension(who): Extension<Principal>,
@@ -106,10 +138,10 @@ async fn call(
         let extras =
             Extras { traceparent: text("traceparent"), tracestate: text("tracestate"), ..Extras::default() };
         match service.call(&who, &name, arguments.unwrap_or_default(), extras).await {
-            Ok((sent, tool)) => Ok(json_of(StatusCode::OK, &result(&handle(&sent.id, &tool), false))),
+            Ok((sent, tool)) => Ok(json_of(StatusCode::OK, &ToolResult::of(handle(&sent.id, &tool), false))),
             // Wrong arguments are the tool's answer, not the transport's, so that a model reads them.
             Err(error @ (Error::Invalid(_) | Error::TooLarge { .. })) => {
-                Ok(json_of(StatusCode::OK, &result(&error.to_string(), true)))
+                Ok(json_of(StatusCode::OK, &ToolResult::of(error.to_string(), true)))
             }
             Err(error) => Err(error),
         }
@@ -133,15 +165,9 @@ pub fn handle(id: &str, tool: &Tool) -> String {
     handle.to_string()
 }
 
-/// A `CallToolResult` of the Model Context Protocol.
-fn result(text: &str, wrong: bool) -> Value {
-    let mut result = json!({"content": [{"type": "text", "text": text}]});
-    if wrong {
-        result["isError"] = json!(true);
-    }
-    result
-}
-
+/// Announce a fan-out child that the sidecar has sent. Nothing is published; one that is known changes nothing.
+#[utoipa::path(post, path = "/envelopes", operation_id = "announceChild", tag = "sidecars", request_body = ChildrenIn,
+    responses((status = 201, description = "It is stored, or was", body = Created), PlainKnownTaking))]
 async fn child(
     State(service): State<Service>,
     Extension(from): Extension<Reporter>,
@@ -166,6 +192,10 @@ async fn child(
     answer(&headers, outcome.await)
 }
 
+/// An envelope, whole, as the Go system tells it. Needs the role `read`; contents need `payload`.
+#[utoipa::path(get, path = "/envelopes/{id}", operation_id = "getRecord", tag = "contract",
+    params(("id" = String, Path, description = "The envelope")),
+    responses((status = 200, description = "The envelope", body = Record), PlainKnown))]
 async fn record(
     State(service): State<Service>,
     Extension(who): Extension<Principal>,
@@ -180,6 +210,13 @@ async fn record(
     answer(&headers, outcome.await)
 }
 
+/// Follow an envelope by server-sent events: what has happened, what happens, and the end, which closes the stream.
+#[utoipa::path(get, path = "/envelopes/{id}/stream", operation_id = "followRecord", tag = "contract",
+    params(
+        ("id" = String, Path, description = "The envelope"),
+        ("Last-Event-ID" = Option<i64>, Header, description = "Number of the last update that is known already"),
+    ),
+    responses((status = 200, description = "Events", body = String, content_type = "text/event-stream"), PlainKnown))]
 async fn follow(
     State(service): State<Service>,
     Extension(who): Extension<Principal>,
@@ -198,15 +235,19 @@ async fn follow(
     answer(headers, outcome.await)
 }
 
-/// Sidecars of the Go system ask this before they begin: unknown envelopes and those that have ended are not active.
+/// Ask whether an envelope is still to be worked on: those that are not known and those that have ended are not.
+#[utoipa::path(get, path = "/envelopes/{id}/active", operation_id = "isActive", tag = "sidecars",
+    params(("id" = String, Path, description = "The envelope")),
+    responses((status = 200, description = "It is", body = Active),
+        (status = 410, description = "It is not", body = Active), Plain))]
 async fn active(
     State(service): State<Service>,
-    Extension(_): Extension<Reporter>,
+    Extension(from): Extension<Reporter>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let outcome = async {
-        if service.active(&id).await? == Some(true) {
+        if service.asked(&from, &id).await? == Some(true) {
             return Ok(json_of(StatusCode::OK, &json!({"active": true})));
         }
         let mut body = json!({"active": false});
@@ -232,6 +273,11 @@ async fn introduced<T>(
     }
 }
 
+/// Report progress.
+#[utoipa::path(post, path = "/envelopes/{id}/progress", operation_id = "reportProgress", tag = "sidecars",
+    params(("id" = String, Path, description = "The envelope")), request_body = ProgressIn,
+    responses((status = 200, description = "It is noted, or came after the end", body = Progressed),
+        PlainKnownTaking))]
 async fn progress(
     State(service): State<Service>,
     Extension(from): Extension<Reporter>,
@@ -261,6 +307,10 @@ async fn progress(
     answer(&headers, outcome.await)
 }
 
+/// Report the end. A second report changes nothing.
+#[utoipa::path(post, path = "/envelopes/{id}/final", operation_id = "reportEnd", tag = "sidecars",
+    params(("id" = String, Path, description = "The envelope")), request_body = FinalIn,
+    responses((status = 200, description = "It has ended", body = Noted), PlainKnownTaking))]
 async fn finish(
     State(service): State<Service>,
     Extension(from): Extension<Reporter>,
@@ -282,7 +332,11 @@ async fn finish(
     answer(&headers, outcome.await)
 }
 
-/// What error-end of this project hands over before it reports the end; the Go system has no such call.
+/// Hand a dead letter over, as `error-end` does before it reports the end; the Go system has no such call. The envelope
+/// need not be known.
+#[utoipa::path(post, path = "/envelopes/{id}/dead-letter", operation_id = "buryEnvelope", tag = "sidecars",
+    params(("id" = String, Path, description = "The envelope")), request_body = LetterIn,
+    responses((status = 201, description = "It is stored, or was", body = Noted), PlainTaking))]
 async fn bury(
     State(service): State<Service>,
     Extension(from): Extension<Reporter>,

@@ -5,7 +5,9 @@
 //! | [`api`] | `/api/v1`: everything, for programs |
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
 //! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
+//! | [`shapes`] | what the contract's routes answer, for their description |
 //! | [`stream`] | the updates of an envelope as server-sent events |
+//! | [`body`] | bodies, bounded; those and ids of the contract's routes |
 //! | [`problem`] | refusals: plain text as the Go system's, or problem+json |
 //! | [`traces`] | spans of requests |
 //! | [`wire`] | JSON shapes of records, updates and reports |
@@ -15,9 +17,11 @@
 //! a request that went through none is refused.
 
 pub mod api;
+pub mod body;
 pub mod contract;
 pub mod guard;
 pub mod problem;
+pub mod shapes;
 pub mod stream;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Refusals. Clients of the Go system read plain text; whoever asks for it gets `application/problem+json` (RFC 9457).
 
 use axum::{
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -69,6 +69,22 @@ impl Form {
         }
         (status, [(header::CONTENT_TYPE, PROBLEM)], body.to_string()).into_response()
     }
+}
+
+/// Answers a path that leads nowhere. Below `/envelopes/` it is one of the wrong shape, which the contract has as 400.
+pub async fn no_such_route(uri: Uri, headers: HeaderMap) -> Response {
+    let form = Form::of(uri.path(), &headers);
+    if uri.path().starts_with("/envelopes/") {
+        let text = "the path must be /envelopes/ID, or that and /stream, /active, /progress or /final";
+        return form.reject(StatusCode::BAD_REQUEST, "invalid", text);
+    }
+    form.reject(StatusCode::NOT_FOUND, "not_found", "there is no such route")
+}
+
+/// Answers a method that a route does not have. The routes that there are stand in the header `Allow`, which axum sets.
+pub async fn no_such_method(uri: Uri, headers: HeaderMap) -> Response {
+    let text = "this route has other methods: see the Allow header";
+    Form::of(uri.path(), &headers).reject(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
 }
 
 /// The status code of a refusal.

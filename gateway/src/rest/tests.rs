@@ -268,7 +268,6 @@ async fn error_end_buries_a_letter_of_an_envelope_that_was_sent_past_the_gateway
 
     // A sidecar of a namespace cannot replace the letters of another.
     let other = contract::sidecars(world.service.clone(), LARGEST)
-        .layer(Extension(Principal::anonymous()))
         .layer(Extension(Reporter { namespace: Some("other".to_owned()) }));
     let mut stolen =
         json!({"actor": "read", "code": "timeout", "attempts": 9, "since": "2026-11-21T09:08:07Z"});
@@ -277,6 +276,10 @@ async fn error_end_buries_a_letter_of_an_envelope_that_was_sent_past_the_gateway
     assert_eq!(post(&other, "/envelopes/x/dead-letter", &stolen).await.status, StatusCode::CREATED);
     let letters = world.service.store().dead_letters(&Default::default(), None, 10).await.unwrap().letters;
     assert_eq!(letters.len(), 2);
+    // Nor bury an envelope of this gateway.
+    let id = called(&app).await;
+    let path = format!("/envelopes/{id}/dead-letter");
+    assert_eq!(post(&other, &path, &stolen).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -10,28 +10,35 @@ use asya_store::envelopes::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::service::Error;
 
 /// An envelope, whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Record {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<String>,
+    #[schema(value_type = super::api::envelope::Status)]
     status: Status,
     route: RouteOut,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     headers: Option<Box<RawValue>>,
+    #[schema(value_type = Value)]
     payload: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     result: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     deadline: Option<Timestamp>,
+    #[schema(minimum = 0, maximum = 100)]
     progress_percent: f64,
     current_actor_idx: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +47,9 @@ pub struct Record {
     message: Option<String>,
     actors_completed: usize,
     total_actors: usize,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     /// Why it failed, as a code.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +71,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// The children that fan-outs have made of an envelope.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Family {
     total: u64,
     running: u64,
@@ -74,9 +83,11 @@ pub struct Family {
     more: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FamilyMember)]
 struct Member {
     id: String,
+    #[schema(value_type = super::api::envelope::Status)]
     status: Status,
 }
 
@@ -98,11 +109,13 @@ impl Family {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordRoute)]
 struct RouteOut {
     actors: Vec<String>,
     current: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     metadata: Option<Box<RawValue>>,
 }
 
@@ -206,10 +219,13 @@ fn reported(status: Status, result: Option<&Raw>) -> Option<String> {
 }
 
 /// Body of `POST /envelopes`, or of our sidecars one of a list of such.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Child)]
 pub struct ChildIn {
+    #[schema(min_length = 1, max_length = 512)]
     id: String,
     parent_id: Option<String>,
+    #[schema(min_items = 1)]
     actors: Vec<String>,
     #[serde(default)]
     current: usize,
@@ -232,8 +248,21 @@ impl ChildIn {
     }
 }
 
+/// One child, or a list of them.
+#[derive(ToSchema)]
+#[schema(as = Children)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it describes what is read where it is taken")]
+pub enum ChildrenIn {
+    /// One.
+    One(ChildIn),
+    /// Some, at most 1,000.
+    Many(Vec<ChildIn>),
+}
+
 /// The member `children` of reports: what is left of the fan-outs of an envelope that ends.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = Offspring)]
 struct OffspringIn {
     /// First and last number of children that no fan-in joins.
     #[serde(default)]
@@ -256,20 +285,25 @@ fn child(id: &str, parent: Option<&String>, actors: &[String], current: usize) -
 }
 
 /// Body of `POST /envelopes/{id}/progress`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Progress)]
 pub struct ProgressIn {
     #[serde(default)]
     actors: Vec<String>,
     #[serde(default)]
     current_actor_idx: usize,
     current_actor_name: Option<String>,
+    #[schema(value_type = super::api::update::Step)]
     status: Step,
     message: Option<String>,
     fraction: Option<f64>,
     #[serde(default)]
+    #[schema(value_type = usize, maximum = 4_294_967_295_u32)]
     attempt: u32,
     #[serde(default)]
+    #[schema(value_type = usize, maximum = 4_294_967_295_u32)]
     seq: u32,
+    #[schema(value_type = Option<usize>)]
     duration_ms: Option<u64>,
     message_size_kb: Option<f64>,
     parent_id: Option<String>,
@@ -310,15 +344,21 @@ impl From<ProgressIn> for Report {
 }
 
 /// Body of `POST /envelopes/{id}/final`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Final)]
 pub struct FinalIn<'a> {
+    /// `succeeded` or `failed`.
+    #[schema(pattern = "^(succeeded|failed)$")]
     status: String,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     result: Option<&'a RawValue>,
     error: Option<String>,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     error_details: Option<&'a RawValue>,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     metadata: Option<&'a RawValue>,
     #[serde(default)]
     actors: Vec<String>,
@@ -378,7 +418,8 @@ impl FinalIn<'_> {
 }
 
 /// Body of `POST /envelopes/{id}/dead-letter`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Letter)]
 pub struct LetterIn<'a> {
     id: String,
     actor: String,
@@ -386,12 +427,16 @@ pub struct LetterIn<'a> {
     #[serde(default)]
     error: String,
     #[serde(default)]
+    #[schema(value_type = usize, maximum = 4_294_967_295_u32)]
     attempts: u32,
+    #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     detail: Option<&'a RawValue>,
     /// The error envelope, verbatim.
     #[serde(borrow)]
+    #[schema(value_type = Value)]
     envelope: &'a RawValue,
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::background::Background;
 use crate::{
-    auth::{Auth, Callbacks, Oidc, keys::Keys, rate::Rates, verifier::Verifier},
+    auth::{Auth, Callbacks, Failures, Oidc, keys::Keys, rate::Rates, verifier::Verifier},
     metrics::Metrics,
     settings::{
         Database,
@@ -99,6 +99,8 @@ pub(super) fn auth(
             open: access.callbacks_open,
         },
         rates: access.rate.map(Rates::new),
+        failures: Failures::new(access.failures),
+        reports: access.reports.map(Rates::new),
         public_url: access.public_url.clone(),
         metrics,
     })

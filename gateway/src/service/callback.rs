@@ -1,11 +1,20 @@
 //! What sidecars report. They may report on envelopes of their own namespace, and never publish by it.
+//!
+//! An envelope is of the namespace that it was sent to. One that is bound to none (taken over from the Go system, a
+//! child whose parent nobody knows) is of the gateway's own: never everybody's. What sidecars of other namespaces tell of
+//! envelopes that the gateway has not sent is not about these: it is told to be unknown, and dead letters are kept apart.
 
 use asya_store::envelopes::{
-    Creation, DeadLetter, Ended, Ending, NewChild, Offspring, Report, Reported, codes,
+    Creation, DeadLetter, Ended, Ending, NewChild, Offspring, Report, Reported, Within, codes,
 };
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::{Error, Service, unknown};
+use crate::auth::{Principal, Roles};
+
+/// Entries a second that the audit log takes on refused reports of one namespace: who is refused repeats it.
+pub(super) const TOLD_A_SECOND: u32 = 1;
 
 /// A sidecar, as authentication knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,13 +65,21 @@ impl Service {
     /// A fan-out child that the sidecar has sent.
     ///
     /// # Errors
-    /// Reports of another namespace, and those of the store.
+    /// Reports of another namespace, also of children whose parent is not known, and those of the store.
     pub async fn child(&self, from: &Reporter, child: &NewChild) -> Result<Creation, Error> {
-        if let Some(parent) = &child.parent
-            && from.namespace.is_some()
-            && let Some(parent) = self.store.summary(parent).await?
-        {
-            permit(from, parent.namespace.as_deref())?;
+        if from.namespace.is_some() {
+            let parent = match &child.parent {
+                Some(parent) => self.store.summary(parent).await?,
+                None => None,
+            };
+            match parent {
+                Some(parent) => self.permit(from, &child.id, parent.namespace.as_deref()).await?,
+                // An operator has one address of a gateway for all namespaces: others' envelopes are not ours.
+                None if !self.reports_on(from, None) => {
+                    return Err(unknown(child.parent.as_deref().unwrap_or_default()));
+                }
+                None => {}
+            }
         }
         Ok(self.store.add_child(child, Timestamp::now()).await?)
     }
@@ -73,7 +90,11 @@ impl Service {
     /// # Errors
     /// Those of the store.
     pub async fn children_of(&self, from: &Reporter, children: &[NewChild]) -> Result<usize, Error> {
-        Ok(self.store.add_children(children, from.namespace.as_deref(), Timestamp::now()).await?)
+        let within = from.namespace.clone().filter(|_| !self.reports_on_all(from)).map(|namespace| {
+            let unbound = self.reports_on(from, None);
+            Within { namespace, unbound }
+        });
+        Ok(self.store.add_children(children, within.as_ref(), Timestamp::now()).await?)
     }
 
     /// Whether somebody has cancelled it: its sidecar need not go on then.
@@ -94,7 +115,7 @@ impl Service {
         let mut letter = letter;
         if let Some(own) = &from.namespace {
             if let Some(known) = self.store.summary(&letter.envelope).await? {
-                permit(from, known.namespace.as_deref())?;
+                self.permit(from, &letter.envelope, known.namespace.as_deref()).await?;
             }
             // So that no namespace replaces the letters of another.
             letter.id = format!("{own}.{}", letter.id);
@@ -102,20 +123,58 @@ impl Service {
         Ok(self.store.bury(&letter).await?)
     }
 
+    /// Whether an envelope is still to be worked on; `None` for one that is not known.
+    ///
+    /// # Errors
+    /// Sidecars of another namespace, and those of the store.
+    pub async fn asked(&self, from: &Reporter, id: &str) -> Result<Option<bool>, Error> {
+        if from.namespace.is_some()
+            && let Some(known) = self.store.summary(id).await?
+        {
+            self.permit(from, id, known.namespace.as_deref()).await?;
+        }
+        self.active(id).await
+    }
+
     async fn may_report(&self, from: &Reporter, id: &str) -> Result<(), Error> {
         if from.namespace.is_none() {
             return Ok(());
         }
         let known = self.store.summary(id).await?.ok_or_else(|| unknown(id))?;
-        permit(from, known.namespace.as_deref())
+        self.permit(from, id, known.namespace.as_deref()).await
     }
-}
 
-fn permit(from: &Reporter, bound: Option<&str>) -> Result<(), Error> {
-    match (&from.namespace, bound) {
-        (Some(own), Some(bound)) if own != bound => {
-            Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not report on this envelope")))
+    /// Whether a sidecar may report on envelopes that are bound to a namespace, or to none.
+    fn reports_on(&self, from: &Reporter, bound: Option<&str>) -> bool {
+        let rules = self.rules();
+        let Some(own) = from.namespace.as_deref() else { return true };
+        bound.or(rules.namespace.as_deref()) == Some(own) || self.reports_on_all(from)
+    }
+
+    /// Whether a setting lets a sidecar report on whatever there is.
+    fn reports_on_all(&self, from: &Reporter) -> bool {
+        let Some(own) = from.namespace.as_deref() else { return true };
+        self.rules().reporters.iter().any(|name| name == own || name == "*")
+    }
+
+    /// Refuses reports on an envelope of another namespace than the sidecar's, and enters that into the audit log.
+    async fn permit(&self, from: &Reporter, id: &str, bound: Option<&str>) -> Result<(), Error> {
+        if self.reports_on(from, bound) {
+            return Ok(());
         }
-        _ => Ok(()),
+        let own = from.namespace.as_deref().unwrap_or_default();
+        // The group that Kubernetes has all accounts of a namespace in.
+        let who = Principal { name: format!("system:serviceaccounts:{own}"), roles: Roles::NONE };
+        if self.told.take(own).is_ok() {
+            tracing::warn!(who = who.name, envelope = id, bound, "a report of another namespace was refused");
+            self.audit(
+                &who,
+                "refused",
+                Some(id),
+                Some(&json!({"namespace": bound.or(self.rules().namespace.as_deref())})),
+            )
+            .await;
+        }
+        Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not report on this envelope")))
     }
 }

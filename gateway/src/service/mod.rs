@@ -38,7 +38,7 @@ pub use callback::Reporter;
 pub use error::Error;
 
 use crate::{
-    auth::{Principal, Role},
+    auth::{Principal, Role, rate::Rates},
     dead_queues::DeadQueues,
     tools::ToolSet,
 };
@@ -50,8 +50,10 @@ pub struct Rules {
     pub routes: Vec<String>,
     /// Largest message in bytes.
     pub limits: Limits,
-    /// The namespace of the actors: sidecars of others may not report on envelopes made here. `None`: any may.
+    /// The namespace of the actors: sidecars of others may not report on envelopes of this gateway.
     pub namespace: Option<String>,
+    /// Other namespaces whose sidecars may; `*` is all of them.
+    pub reporters: Vec<String>,
     /// Where large payloads are kept; without it every payload travels in its envelope.
     pub payloads: Option<Claims>,
     /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
@@ -72,6 +74,7 @@ impl Default for Rules {
             routes: vec!["*".to_owned()],
             limits: Limits::default(),
             namespace: None,
+            reporters: Vec::new(),
             payloads: None,
             logs: None,
         }
@@ -85,12 +88,20 @@ pub struct Service {
     tools: watch::Receiver<Arc<ToolSet>>,
     rules: Arc<Rules>,
     dead_queues: Option<Arc<DeadQueues>>,
+    /// How often refused reports are told, by namespace.
+    told: Arc<Rates>,
 }
 
 impl Service {
     /// The use cases over a store, with these tools as they change.
     pub fn new(store: EnvelopeStore, tools: watch::Receiver<Arc<ToolSet>>, rules: Rules) -> Self {
-        Self { store, tools, rules: Arc::new(rules), dead_queues: None }
+        Self {
+            store,
+            tools,
+            rules: Arc::new(rules),
+            dead_queues: None,
+            told: Arc::new(Rates::new(callback::TOLD_A_SECOND)),
+        }
     }
 
     /// The store, for outbox and sweeps.

@@ -250,6 +250,59 @@ async fn sidecars_report_on_envelopes_of_their_own_namespace_only() {
 }
 
 #[tokio::test]
+async fn an_envelope_of_no_namespace_is_the_gateways_and_not_everybodys() {
+    on_each(async |mut world| {
+        let from = |namespace: &str| Reporter { namespace: Some(namespace.to_owned()) };
+        let end = Ending::Succeeded { result: None, stored_at: None };
+        // Nobody knows its parent, so it is stored without a namespace, as those of the Go system are.
+        let child = |id: &str| NewChild {
+            id: id.to_owned(),
+            parent: Some("nobody".to_owned()),
+            actors: vec!["a".to_owned()],
+            current: 0,
+        };
+        world.service.child(&from("team"), &child("c")).await.unwrap();
+        assert_eq!(world.service.store().summary("c").await.unwrap().unwrap().namespace, None);
+        let refused = world.service.finish(&from("other"), "c", &end).await.unwrap_err();
+        assert!(matches!(refused, Error::Forbidden(_)), "{refused}");
+        assert!(matches!(world.service.asked(&from("other"), "c").await, Err(Error::Forbidden(_))));
+        let elsewhere = world.service.child(&from("other"), &child("d")).await.unwrap_err();
+        assert!(matches!(elsewhere, Error::NotFound { .. }), "{elsewhere}");
+        assert_eq!(world.service.asked(&from("team"), "c").await.unwrap(), Some(true));
+        assert_eq!(world.service.asked(&from("other"), "nobody").await.unwrap(), None);
+        let all = Principal::anonymous();
+        let log = world.service.audit_log(&all, &AuditFilter::default(), 10).await.unwrap();
+        let entry = log.last().unwrap();
+        assert_eq!(
+            (entry.who.as_str(), entry.action.as_str(), entry.envelope.as_deref()),
+            ("system:serviceaccounts:other", "refused", Some("c"))
+        );
+        assert!(log.len() <= 3, "who is refused again and again does not fill the log");
+
+        // Whoever serves actors of several namespaces says so; where nobody says one, nobody else's is meant.
+        let rules = |namespace: Option<&str>, reporters: &[&str]| {
+            let reporters = reporters.iter().map(|&name| name.to_owned()).collect();
+            Arc::new(Rules { namespace: namespace.map(str::to_owned), reporters, ..Rules::default() })
+        };
+        world.service.rules = rules(None, &[]);
+        assert!(matches!(world.service.finish(&from("team"), "c", &end).await, Err(Error::Forbidden(_))));
+        world.service.rules = rules(Some("team"), &["crew"]);
+        assert!(matches!(world.service.finish(&from("other"), "c", &end).await, Err(Error::Forbidden(_))));
+        assert_eq!(world.service.finish(&from("crew"), "c", &end).await.unwrap(), Ended::Applied);
+        world.service.rules = rules(None, &["*"]);
+        assert_eq!(
+            world.service.finish(&from("other"), "c", &end).await.unwrap(),
+            Ended::Before(Status::Succeeded)
+        );
+        assert_eq!(
+            world.service.finish(&TRUSTED, "c", &end).await.unwrap(),
+            Ended::Before(Status::Succeeded)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_may_cancel_what_one_sent_and_an_admin_everything() {
     let world = world().await;
     let ann = person("ann", &[Role::Read, Role::Send]);

@@ -22,6 +22,11 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Where the API server serves the keys of tokens of service accounts, to any pod with a token.
 const CLUSTER_KEYS: &str = "https://kubernetes.default.svc/openid/v1/jwks";
 
+/// More than people mistype or programs with an expired token send, and too few to guess by.
+const DEFAULT_FAILURES: u32 = 60;
+/// Several times what one gateway takes down, whoever sends it.
+const DEFAULT_REPORTS: u32 = 10_000;
+
 /// What a start without authentication on an address that others reach is told.
 const CLOSED: &str = "nobody is asked who they are, and others than this machine could come; choose one: \
     name who may come (ASYA_GATEWAY_TOKEN_FILE, ASYA_GATEWAY_TOKENS_FILE or ASYA_GATEWAY_OIDC_ISSUER), \
@@ -45,6 +50,10 @@ pub struct Access {
     pub callbacks_open: bool,
     /// Requests a second of one principal.
     pub rate: Option<u32>,
+    /// Wrong credentials a minute of one peer.
+    pub failures: Option<u32>,
+    /// Reports a second of one peer.
+    pub reports: Option<u32>,
     /// Which web pages may ask.
     pub origins: Origins,
     /// Address of the gateway as clients know it.
@@ -129,7 +138,11 @@ impl Access {
                     .to_owned(),
             );
         }
-        let rate = read.or("ASYA_GATEWAY_RATE_LIMIT", all.rate_limit, 0, number);
+        let mut limit =
+            |name, text, default| Some(read.or(name, text, default, number)).filter(|most| *most > 0);
+        let rate = limit("ASYA_GATEWAY_RATE_LIMIT", all.rate_limit, 0);
+        let failures = limit("ASYA_GATEWAY_FAILURE_LIMIT", all.failure_limit, DEFAULT_FAILURES);
+        let reports = limit("ASYA_GATEWAY_CALLBACK_RATE_LIMIT", all.callback_rate_limit, DEFAULT_REPORTS);
         Self {
             open,
             tokens,
@@ -137,7 +150,9 @@ impl Access {
             callback_secret,
             callback_issuer,
             callbacks_open: legacy || (open && !asked),
-            rate: (rate > 0).then_some(rate),
+            rate,
+            failures,
+            reports,
             origins: Origins {
                 allowed: read.or("ASYA_GATEWAY_ALLOWED_ORIGINS", all.allowed_origins, Vec::new(), origins),
                 loopback: ip.is_loopback(),
@@ -198,6 +213,11 @@ fn callback_issuer(options: &Options, read: &mut Reader) -> Option<Issuer> {
             token: Some(token),
         }))
     })
+}
+
+/// The namespace of this pod; `None` outside a cluster.
+pub(super) fn own_namespace() -> Option<String> {
+    filled(Secret::File(Path::new(ACCOUNT).join("namespace")).read().ok())
 }
 
 /// Who issued this pod's own token. The kubelet wrote it, so it is believed as it is.

@@ -195,7 +195,9 @@ impl Settings {
         if observed == Some(address) && port != 0 {
             read.wrong("ASYA_GATEWAY_METRICS_ADDR", "is the address of everything else");
         }
-        let namespace = filled(all.namespace);
+        let issuer = filled(all.callback_issuer);
+        let namespace =
+            filled(all.namespace).or_else(|| issuer.as_ref().and_then(|_| access::own_namespace()));
         let naming = naming(all.queue_template, namespace.as_deref(), &mut read);
         let broker = broker(options, &mut read);
         let mut limits = Limits::default();
@@ -213,6 +215,20 @@ impl Settings {
             globs => list(globs),
         });
         let logs = read.or("ASYA_GATEWAY_LOGS_URL", all.logs_url, None, |text| access::web(text).map(Some));
+        let reporters =
+            read.or("ASYA_GATEWAY_CALLBACK_NAMESPACES", all.callback_namespaces, Vec::new(), list);
+        if issuer.is_none() && !reporters.is_empty() {
+            read.wrong(
+                "ASYA_GATEWAY_CALLBACK_NAMESPACES",
+                "needs ASYA_GATEWAY_CALLBACK_ISSUER: only tokens of service accounts tell a namespace",
+            );
+        }
+        if issuer.is_some() && namespace.is_none() && reporters.is_empty() {
+            read.wrong(
+                "ASYA_NAMESPACE",
+                "is required by ASYA_GATEWAY_CALLBACK_ISSUER: sidecars report on envelopes of their own namespace",
+            );
+        }
         let (log_filter, log_format) = logging(options, &mut read);
         let payloads = PayloadText {
             store: all.payload_store,
@@ -239,7 +255,7 @@ impl Settings {
                 units::duration,
             ),
             config: filled(all.config_path).map(PathBuf::from),
-            rules: Rules { routes, limits, namespace, payloads: payloads.claims(&mut read), logs },
+            rules: Rules { routes, limits, namespace, reporters, payloads: payloads.claims(&mut read), logs },
             naming,
             broker,
             actors: read.or("ASYA_GATEWAY_ACTORS", all.actors, Vec::new(), actors),

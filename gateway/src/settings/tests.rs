@@ -81,6 +81,17 @@ fn callbacks_are_open_only_where_everything_is_or_when_told_so() {
     let secret = read(|options| options.callback_token = some("secret"));
     assert!(secret.access.open && !secret.access.callbacks_open);
     assert!(read(token).access.warnings[0].contains("sidecars cannot report"));
+    let nowhere = refused(|options| options.callback_issuer = some("https://issuer.example"));
+    assert!(nowhere.contains("ASYA_NAMESPACE: is required"), "{nowhere}");
+    let several = read(|options| {
+        options.callback_issuer = some("https://issuer.example");
+        options.callback_namespaces = some("team, crew");
+    });
+    assert_eq!(several.rules.reporters, ["team", "crew"]);
+    let secret = refused(|options| {
+        (options.callback_token, options.callback_namespaces) = (some("secret"), some("team"));
+    });
+    assert!(secret.contains("needs ASYA_GATEWAY_CALLBACK_ISSUER"), "{secret}");
     let outside = refused(|options| options.callback_issuer = some("kubernetes"));
     assert!(outside.contains("token of this pod's service account"), "{outside}");
 }

@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{LIMIT, body, free, get, in_folder, post, serving, until};
+use crate::support::{LIMIT, TOKEN, ask, body, free, get, in_folder, post, serving, until};
 
 /// What is wrong, as answers say it: the status, the kind of the body, and its code.
 fn refusal(answer: &str) -> (&str, bool, Value) {
@@ -51,6 +51,30 @@ async fn who_asks_too_often_is_told_when_to_come_again() {
     sleep(after).await;
     until("it is let in again", async || get(address, "/api/v1/info").await.starts_with("HTTP/1.1 200"))
         .await;
+}
+
+#[tokio::test]
+async fn who_guesses_tokens_is_put_off_and_who_has_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free().await;
+    let mut command = in_folder(folder.path(), address);
+    command.env("ASYA_GATEWAY_TOKEN", TOKEN).env("ASYA_GATEWAY_FAILURE_LIMIT", "3");
+    let _child = serving(&mut command, address).await;
+    let come = async |token: &str| {
+        let header = format!("authorization: Bearer {token}\r\naccept: application/problem+json\r\n");
+        ask(address, "GET", "/api/v1/info", &header, "").await
+    };
+    assert!(come(TOKEN).await.starts_with("HTTP/1.1 200"));
+    for guess in 0..3 {
+        assert_eq!(refusal(&come(&format!("guess-{guess}")).await), ("401", true, json!("unauthenticated")));
+    }
+    let refused = come("guess-3").await;
+    assert_eq!(refusal(&refused), ("429", true, json!("too_many_requests")));
+    let after = refused.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap();
+    assert!((1..=20).contains(&after.parse::<u64>().unwrap()), "{refused}");
+    assert!(come(TOKEN).await.starts_with("HTTP/1.1 200"), "it was good before");
+    let open = ask(address, "GET", "/healthz", "", "").await;
+    assert!(open.starts_with("HTTP/1.1 200"), "{open}");
 }
 
 /// A PostgreSQL of this test's own, which it may stop.

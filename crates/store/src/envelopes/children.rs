@@ -28,13 +28,28 @@ pub struct Offspring {
     pub joined: bool,
 }
 
-/// Stores children of families that are known here, with `within` only of those that the sidecars of this namespace may
-/// report on; answers how many of them are known then. Reports overtake each other, so a parent that is not known is looked for by its
-/// name: `a-1-2` was made from `a-1`, and that from `a`.
+/// The envelopes that sidecars of one namespace may report on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Those that are bound to this namespace.
+    pub namespace: String,
+    /// And those that are bound to none.
+    pub unbound: bool,
+}
+
+impl Within {
+    fn covers(&self, bound: Option<&str>) -> bool {
+        bound.map_or(self.unbound, |bound| bound == self.namespace)
+    }
+}
+
+/// Stores children of families that are known here, with `within` only of those; answers how many of them are known then.
+/// Reports overtake each other, so a parent that is not known is looked for by its name: `a-1-2` was made from `a-1`, and
+/// that from `a`.
 pub(crate) async fn add(
     session: &mut impl Session,
     children: &[NewChild],
-    within: Option<&str>,
+    within: Option<&Within>,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
     let mut known = 0;
@@ -47,8 +62,7 @@ pub(crate) async fn add(
             last = Some((parent, elder(session, parent).await?));
         }
         let Some((_, Some((elder, levels)))) = &last else { continue };
-        let foreign = |bound: &String| within.is_some_and(|within| within != bound);
-        if elder.namespace.as_ref().is_some_and(foreign) {
+        if within.is_some_and(|within| !within.covers(elder.namespace.as_deref())) {
             continue;
         }
         create::insert_child(session, child, Some(elder), *levels, now).await?;

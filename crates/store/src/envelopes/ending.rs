@@ -15,10 +15,17 @@ use crate::{StoreError, session::Session};
 pub mod codes {
     /// Somebody cancelled it.
     pub const CANCELLED: &str = "cancelled";
-    /// Its deadline has passed.
-    pub const DEADLINE: &str = "deadline_exceeded";
     /// Its own part succeeded, and children made from it failed.
     pub const CHILDREN: &str = "children_failed";
+    /// Its deadline has passed; the word that sidecars report it by too.
+    pub const DEADLINE: &str = "deadline";
+    /// What [`DEADLINE`] was called once. Rows have it; nothing is read or answered by it.
+    pub(crate) const FORMER_DEADLINE: &str = "deadline_exceeded";
+
+    /// The code as it is called now.
+    pub(crate) fn current(code: String) -> String {
+        if code == FORMER_DEADLINE { DEADLINE.to_owned() } else { code }
+    }
     /// It could not be sent.
     pub const NOT_SENT: &str = "not_sent";
     /// Its end was reported without a code.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Status, Summary,
+    Status, Summary, codes,
     tracked::{self, SUMMARY},
 };
 use crate::{
@@ -144,7 +144,13 @@ pub(crate) fn statement(
     conditions.compare("tool =", tool.as_ref());
     conditions.compare("parent_id =", parent.as_ref());
     conditions.compare("resubmit_of =", resubmit_of.as_ref());
-    conditions.compare("code =", code.as_ref());
+    match code.clone().map(codes::current) {
+        Some(code) if code == codes::DEADLINE => {
+            let names = [codes::DEADLINE, codes::FORMER_DEADLINE].map(|name| conditions.value(name));
+            conditions.add(format!("code IN ({})", names.join(", ")));
+        }
+        code => conditions.compare("code =", code),
+    }
     conditions.compare("namespace =", namespace.as_ref());
     if let Some(text) = text {
         let text = conditions.value(text.to_ascii_lowercase());

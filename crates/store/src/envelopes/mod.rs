@@ -47,7 +47,7 @@ pub mod update;
 
 pub use audit::{AuditEntry, AuditFilter};
 pub use bounds::MAX_ID;
-pub use children::Offspring;
+pub use children::{Offspring, Within};
 pub use create::{Creation, NewChild, NewEnvelope, Publish};
 pub use dead::{DeadFilter, DeadGroup, DeadLetter, DeadPage, Settling};
 pub use ending::{Cancelled, Ended, Ending, codes};

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::{
     AuditEntry, Cancelled, Changes, Claimed, Counts, Creation, Cursor, Ended, Ending, Filter, Follow,
     Migrated, NewChild, NewEnvelope, Offspring, OutboxDepth, Page, Report, Reported, StoreOptions, Summary,
-    Tracked, Update, children, create, ending, follow, hub::Hub, list, outbox, progress, tracked, update,
+    Tracked, Update, Within, children, create, ending, follow, hub::Hub, list, outbox, progress, tracked,
+    update,
 };
 #[cfg(feature = "postgres")]
 use crate::postgres;
@@ -191,20 +192,19 @@ impl EnvelopeStore {
         write!(self, |session| create::add_child(session, &new, now))
     }
 
-    /// Stores fan-out children of envelopes that are known here, if the sidecars of the namespace `within` may report on
-    /// them (`None`: those of any); answers how many of them are known then. Ids that are known, and others' children,
-    /// change nothing.
+    /// Stores fan-out children of envelopes that are known here, and with `within` only of those; answers how many of them
+    /// are known then. Ids that are known, and others' children, change nothing.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn add_children(
         &self,
         new: &[NewChild],
-        within: Option<&str>,
+        within: Option<&Within>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let (new, within, now) = (new.to_vec(), within.map(str::to_owned), cut(now));
-        write!(self, |session| children::add(session, &new, within.as_deref(), now))
+        let (new, within, now) = (new.to_vec(), within.cloned(), cut(now));
+        write!(self, |session| children::add(session, &new, within.as_ref(), now))
     }
 
     /// One envelope, whole.

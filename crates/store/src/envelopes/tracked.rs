@@ -5,7 +5,7 @@ use std::time::Duration;
 use asya_envelope::Raw;
 use jiff::Timestamp;
 
-use super::Status;
+use super::{Status, codes};
 use crate::{
     StoreError,
     session::{Row, Session},
@@ -94,7 +94,7 @@ pub(crate) fn summary(row: &Row) -> Result<Summary, StoreError> {
         id: row.text(0)?,
         parent: row.optional_text(1)?,
         status: status(row, 2)?,
-        code: row.optional_text(3)?,
+        code: row.optional_text(3)?.map(codes::current),
         error: row.optional_text(4)?,
         message: row.optional_text(5)?,
         actors: row.list(6)?,

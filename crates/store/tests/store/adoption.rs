@@ -45,7 +45,7 @@ async fn a_database_of_the_go_system_is_taken_over_with_its_data() {
     assert_eq!((summary.updated, summary.ended), (at(60), Some(at(60))));
     assert_eq!(summary.timeout, Some(Duration::from_secs(300)));
     let codes: Vec<_> = [&page.envelopes[2], &page.envelopes[3]].map(|failed| failed.code.clone()).into();
-    assert_eq!(codes, [Some("deadline_exceeded".to_owned()), Some("unknown".to_owned())]);
+    assert_eq!(codes, [Some("deadline".to_owned()), Some("unknown".to_owned())]);
 
     let updates = store.updates_since("done", 0, 100).await.unwrap();
     let steps: Vec<_> = updates.iter().map(|update| update.step).collect();

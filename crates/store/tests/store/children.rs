@@ -2,7 +2,9 @@
 
 use asya_store::{
     EnvelopeStore,
-    envelopes::{Cancelled, Ended, NewChild, NewEnvelope, Offspring, Report, Reported, Status, Step, codes},
+    envelopes::{
+        Cancelled, Ended, NewChild, NewEnvelope, Offspring, Report, Reported, Status, Step, Within, codes,
+    },
 };
 
 use crate::support::{at, envelope, failed, json, names, on_each, report, succeeded};
@@ -122,12 +124,16 @@ async fn children_of_strangers_are_not_kept() {
         // Known, but its namespace is another one, or the name is no child's.
         let new = NewEnvelope { namespace: Some("team".to_owned()), ..envelope("1") };
         store.create(&new, at(0)).await.unwrap();
-        assert_eq!(store.add_children(&[child("1-1", "1")], Some("other"), at(1)).await.unwrap(), 0);
-        assert_eq!(
-            store.add_children(&[child("2", "1"), child("1-x", "1")], Some("team"), at(1)).await.unwrap(),
-            0
-        );
-        assert_eq!(store.add_children(&[child("1-1", "1")], Some("team"), at(1)).await.unwrap(), 1);
+        let of = |namespace: &str, unbound| Within { namespace: namespace.to_owned(), unbound };
+        let add = async |children: &[NewChild], within: Within| {
+            store.add_children(children, Some(&within), at(1)).await.unwrap()
+        };
+        assert_eq!(add(&[child("1-1", "1")], of("other", true)).await, 0);
+        assert_eq!(add(&[child("2", "1"), child("1-x", "1")], of("team", false)).await, 0);
+        assert_eq!(add(&[child("1-1", "1")], of("team", false)).await, 1);
+        store.create(&envelope("9"), at(0)).await.unwrap();
+        assert_eq!(add(&[child("9-1", "9")], of("team", false)).await, 0, "bound to none");
+        assert_eq!(add(&[child("9-1", "9")], of("team", true)).await, 1);
         assert_eq!(store.summary("x-1").await.unwrap(), None);
         let nobodys = NewChild { parent: None, ..strangers[3].clone() };
         assert_eq!(store.add_children(&[nobodys], None, at(0)).await.unwrap(), 0);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use asya_store::{
     StoreError,
     envelopes::{
-        Cancelled, Creation, Ended, Ending, NewChild, NewEnvelope, Reported, Status, Step, Update, codes,
+        Cancelled, Creation, Ended, Ending, Filter, NewChild, NewEnvelope, Reported, Status, Step, Update,
+        codes,
     },
 };
 
@@ -209,6 +210,32 @@ async fn a_deadline_ends_its_envelope_and_its_children_once() {
         let summary = store.summary("00").await.unwrap().unwrap();
         assert_eq!((summary.status, summary.code.as_deref()), (Status::Failed, Some(codes::DEADLINE)));
         assert_eq!(summary.error.as_deref(), Some("envelope timed out"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_have_the_former_name_of_the_deadline_are_found_by_either() {
+    on_each(async |store, _| {
+        // What a report says is written as it is, so this row is like one of an earlier version.
+        for (id, code) in [("old", "deadline_exceeded"), ("new", "deadline"), ("other", "timeout")] {
+            store.create(&envelope(id), at(0)).await.unwrap();
+            let Ending::Failed { error, details, actor, current, actors, .. } = failed("late") else {
+                unreachable!("it failed");
+            };
+            let ending =
+                Ending::Failed { error, code: Some(code.to_owned()), details, actor, current, actors };
+            store.end(id, &ending, at(1)).await.unwrap();
+        }
+        assert_eq!(store.summary("old").await.unwrap().unwrap().code.as_deref(), Some("deadline"));
+        for code in ["deadline", "deadline_exceeded"] {
+            let filter = Filter { code: Some(code.to_owned()), ..Filter::default() };
+            let page = store.list(&filter, None, 10).await.unwrap();
+            let mut ids: Vec<_> = page.envelopes.iter().map(|summary| summary.id.as_str()).collect();
+            ids.sort_unstable();
+            assert_eq!(ids, ["new", "old"], "{code}");
+            assert!(page.envelopes.iter().all(|summary| summary.code.as_deref() == Some("deadline")));
+        }
     })
     .await;
 }

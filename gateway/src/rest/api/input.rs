@@ -11,7 +11,11 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::Refusal;
-use crate::{auth::Principal, service::send::Extras};
+use crate::{
+    auth::Principal,
+    rest::body::{Unread, whole},
+    service::send::Extras,
+};
 
 /// Who asks, as authentication says it. A request that went through none is refused.
 pub struct Who(pub Principal);
@@ -159,11 +163,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
 }
 
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::new(rejection.status(), "too_large", "the body is larger than an envelope may be")
-        }
-        _ => Refusal::field("", format!("the body cannot be read: {}", rejection.body_text())),
+    whole(request, state).await.map_err(|error| match error {
+        Unread::Large(_) => Refusal::new(error.status(), error.code(), error.to_string()),
+        Unread::Broken(_) => Refusal::field("", error.to_string()),
     })
 }
 

@@ -37,13 +37,13 @@ pub mod update;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
+use axum::{Router, http::StatusCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use refusal::{Problem, Refusal};
 pub use streams::Pace;
 
-use crate::{actors::Source, service::Service};
+use crate::{actors::Source, rest::body::bounded, service::Service};
 
 /// Kept above the largest envelope for what stands around it in a request.
 const AROUND: usize = 64 * 1024;
@@ -65,20 +65,19 @@ pub fn router(service: Service, actors: Arc<dyn Source>) -> Router {
 pub fn router_with(service: Service, actors: Arc<dyn Source>, pace: Pace) -> Router {
     let largest = service.rules().largest() + AROUND;
     let (router, _) = described().split_for_parts();
-    router
+    let routes = router
         .merge(openapi::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
             let text = "this route has other methods: see the Allow header";
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
-        })
-        .layer(DefaultBodyLimit::max(largest))
-        .with_state(Api { service, actors, pace })
+        });
+    bounded(routes, largest).with_state(Api { service, actors, pace })
 }
 
 /// The routes with their descriptions.
 fn described() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(openapi::frame())
+    OpenApiRouter::new()
         .routes(routes!(info::info))
         .routes(routes!(actors::actors))
         .routes(routes!(envelopes::list, envelopes::send))

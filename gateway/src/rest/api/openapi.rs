@@ -1,4 +1,4 @@
-//! The description of the API, made from the handlers, and a page to read it.
+//! The description of the gateway's routes, made from the handlers, and a page to read it.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use utoipa::openapi::{
 };
 
 use super::{Api, described, refusal};
+use crate::rest::contract;
 
 /// The page.
 const PAGE: &str = include_str!("openapi.html");
@@ -19,17 +20,17 @@ const PLACE: &str = "{{description}}";
 /// What the page may load: nothing but itself.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const TITLE: &str = "asya gateway";
-const ABOUT: &str = "Envelopes, tools, dead letters and what happens to them. Every refusal is \
-     `application/problem+json` with a `code`. Lists come newest first; `next` of a page is `after` of the next one. \
-     Times are RFC 3339.";
+const ABOUT: &str = "Envelopes, tools, dead letters and what happens to them. Below `/api/v1` every refusal is \
+     `application/problem+json` with a `code`; elsewhere it is a line of text, and the same problem where `Accept` asks \
+     for it. Lists come newest first; `next` of a page is `after` of the next one. Times are RFC 3339.";
 
 /// The description of every route.
 pub fn spec() -> OpenApi {
-    described().split_for_parts().1
+    frame().nest("/api/v1", described().into_openapi()).merge_from(contract::spec())
 }
 
 /// What stands around the routes.
-pub(super) fn frame() -> OpenApi {
+fn frame() -> OpenApi {
     let (name, problem) = refusal::schema();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let components = ComponentsBuilder::new()
@@ -40,7 +41,7 @@ pub(super) fn frame() -> OpenApi {
     let tag = |name: &str, about: &str| TagBuilder::new().name(name).description(Some(about)).build();
     OpenApiBuilder::new()
         .info(info())
-        .servers(Some([Server::new("/api/v1")]))
+        .servers(Some([Server::new("/")]))
         .components(Some(components))
         // Where authentication is off nothing is asked.
         .security(Some([SecurityRequirement::default(), SecurityRequirement::new("bearer", [""; 0])]))
@@ -50,6 +51,8 @@ pub(super) fn frame() -> OpenApi {
             tag("dead letters", "What failed"),
             tag("actors", "What handles envelopes"),
             tag("gateway", "The gateway itself"),
+            tag("contract", "The routes of the Go system that its clients call"),
+            tag("sidecars", "What sidecars report; they have tokens of their own"),
         ]))
         .build()
 }

@@ -129,6 +129,53 @@ fn described(refusals: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Described>> 
     refusals.iter().copied().flatten().map(one).collect()
 }
 
+/// The same, for routes that say it in a line of text unless they are asked for a problem.
+fn described_plainly(refusals: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Described>> {
+    let mut responses = described(refusals);
+    for response in responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.content.insert("text/plain".to_owned(), RefOr::T(Content::new(Some(String::schema()))));
+        }
+    }
+    responses
+}
+
+/// Refusals that every route of the contract knows.
+pub struct Plain;
+/// Refusals of a route of the contract with an id.
+pub struct PlainKnown;
+/// Refusals of a route of the contract with a body.
+pub struct PlainTaking;
+/// Refusals of a route of the contract with an id and a body.
+pub struct PlainKnownTaking;
+
+/// Refusals of a body, whatever its type.
+const ANY_BODY: &[(u16, &str)] = &[(413, "The body is too large: the text says how many bytes are taken")];
+
+impl IntoResponses for Plain {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        described_plainly(&[ANY])
+    }
+}
+
+impl IntoResponses for PlainKnown {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        described_plainly(&[ANY, UNKNOWN])
+    }
+}
+
+impl IntoResponses for PlainTaking {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        described_plainly(&[ANY, ANY_BODY])
+    }
+}
+
+impl IntoResponses for PlainKnownTaking {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        described_plainly(&[ANY, UNKNOWN, ANY_BODY])
+    }
+}
+
 impl IntoResponses for Any {
     fn responses() -> BTreeMap<String, RefOr<Described>> {
         described(&[ANY])

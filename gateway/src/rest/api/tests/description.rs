@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::rest::api::openapi;
+use crate::rest::{api::openapi, contract::CALLBACKS};
 
 #[tokio::test]
 async fn every_reference_of_the_description_leads_somewhere_and_every_operation_has_a_name() {
@@ -20,8 +20,18 @@ async fn every_reference_of_the_description_leads_somewhere_and_every_operation_
     assert_eq!(names.len(), operations.len());
     for operation in operations {
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{operation}");
-        assert!(operation["responses"].get("403").is_some());
+        let asked = operation["security"] != json!([{}]);
+        assert!(operation["responses"].get("403").is_some() || !asked, "{operation}");
     }
+    // Those of the contract too, and those that are known as sidecars' are those that are counted as such.
+    let tagged = |tag: &str| {
+        let of = |path: &Value| path.as_object().unwrap().values().any(|one| one["tags"] == json!([tag]));
+        paths.iter().filter(|(_, path)| of(path)).map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(tagged("contract"), ["/envelopes/{id}", "/envelopes/{id}/stream", "/tools/call"].into());
+    assert_eq!(tagged("sidecars"), CALLBACKS.into());
+    let versioned = paths.keys().filter(|path| path.starts_with("/api/v1/")).count();
+    assert!(versioned >= 17 && paths.contains_key("/health"), "{:?}", paths.keys());
 }
 
 #[tokio::test]
