@@ -7,6 +7,7 @@ use futures::StreamExt;
 use http::{HeaderValue, header::USER_AGENT};
 use kube::{
     Api, Client, Config,
+    api::ListParams,
     core::{ApiResource, DynamicObject},
     runtime::watcher::{self, Event, watcher},
 };
@@ -124,6 +125,10 @@ async fn once(
     scope: &Scope,
     failures: &mut Failures,
 ) -> watcher::Error {
+    // The watcher logs every refusal by itself, and this is to be said once.
+    if let Err(error) = api.list(&ListParams::default().limit(1)).await {
+        return watcher::Error::InitialListFailed(error);
+    }
     let mut events = pin!(watcher(api, watcher::Config::default().page_size(PAGE)));
     let mut list = Vec::new();
     loop {
