@@ -9,18 +9,20 @@ use std::{
 };
 
 use asya_analysis::{
-    Change, Evidence, Failure, Finding, Lifecycle, ObjectRef, Sequence, Severity,
-    message::{Told, Transition},
+    Change, Evaluation, Evidence, Failure, Finding, Lifecycle, ObjectRef, Observation, Report, Sequence,
+    Severity,
+    message::{Observed, Told, Transition},
 };
 use asya_crew::{
     analysis::explain::{Backfill, EXPLANATIONS, Explain, Explained, Settings, later::UNEXPLAINED},
+    analysis::findings::{FINDINGS, Findings},
     committed::Committed,
     shipped::Variables,
 };
 use asya_envelope::{Envelope, Naming, Raw, Route};
 use asya_handler::{End, Handler, Reply, Request};
 use asya_sidecar::Means;
-use asya_store::{Expect, Store, Write};
+use asya_store::{Expect, Store, Write, testing::on_each_home};
 use asya_transport::{
     Queues as _, Transport as _,
     local::{Local, LocalOptions},
@@ -118,17 +120,22 @@ struct World {
 
 impl World {
     async fn at(server: Option<&Server>, more: &[(&str, &str)]) -> Self {
+        Self::on(None, server, more).await
+    }
+
+    /// `None`: records are in the queue file.
+    async fn on(store: Option<Arc<dyn Store>>, server: Option<&Server>, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let local = Local::open(&folder.path().join("queues.db"), LocalOptions::default()).unwrap();
         local.ensure(&Naming::bare().queue("notify")).await.unwrap();
-        let store = local.store();
-        let (explain, backfill) = actor(&local, server, more);
+        let store = store.unwrap_or_else(|| local.store());
+        let (explain, backfill) = actor(&local, &store, server, more);
         Self { folder, local, store, explain, backfill, now: Timestamp::now() }
     }
 
     /// Another process in the place of this one.
     fn restarted(&mut self, server: &Server, more: &[(&str, &str)]) {
-        (self.explain, self.backfill) = actor(&self.local, Some(server), more);
+        (self.explain, self.backfill) = actor(&self.local, &self.store, Some(server), more);
     }
 
     async fn told(&self, envelope: &Envelope) -> Told {
@@ -169,6 +176,7 @@ impl World {
 
 fn actor(
     local: &Arc<Local>,
+    store: &Arc<dyn Store>,
     server: Option<&Server>,
     more: &[(&str, &str)],
 ) -> (Box<dyn Handler>, Option<Backfill>) {
@@ -186,11 +194,10 @@ fn actor(
         all.find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     };
     let settings = Settings::read(&Variables { find: &find, base: Path::new("/") }).unwrap();
-    let store: Arc<dyn Store> = local.store();
     let explain = Explain::new(store.clone(), &settings).unwrap();
     let means = Means { transport: local.clone(), metrics: None, payloads: None };
     let backfill = explain.later().with(means, Naming::bare());
-    (Box::new(Committed::new(store, explain, 16)), backfill)
+    (Box::new(Committed::new(store.clone(), explain, 16)), backfill)
 }
 
 async fn ask(actor: &dyn Handler, envelope: &Envelope) -> End {
@@ -289,9 +296,14 @@ async fn a_finding_is_explained_once_without_its_names_and_with_what_it_invents(
 
 #[tokio::test]
 async fn while_the_model_is_down_all_findings_pass_and_afterwards_each_is_explained_with_one_call() {
+    all_are_explained_afterwards(None).await;
+    on_each_home(async |home| all_are_explained_afterwards(Some(home.open().await.records())).await).await;
+}
+
+async fn all_are_explained_afterwards(store: Option<Arc<dyn Store>>) {
     const MANY: usize = 40;
     let server = Server::start(Mood::Failing).await;
-    let mut world = World::at(Some(&server), &[]).await;
+    let mut world = World::on(store, Some(&server), &[]).await;
     for number in 0..MANY {
         let told = world.told(&opened(&format!("pod-{number}"), number as u64)).await;
         assert_eq!((told.explanation, told.transition.change), (None, Change::Opened));
@@ -343,6 +355,22 @@ async fn a_slow_model_holds_nothing_back_and_its_answer_comes_after_with_one_cal
 }
 
 #[tokio::test]
+async fn the_same_at_the_same_time_is_asked_once_and_explained_each_time() {
+    let server = Server::start(Mood::Slow).await;
+    let world = World::at(Some(&server), &[]).await;
+    let came = opened("pod", 1);
+    let allow = async {
+        while server.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        server.gate.add_permits(10);
+    };
+    let (one, two, three, ()) = tokio::join!(world.told(&came), world.told(&came), world.told(&came), allow);
+    assert!([&one, &two, &three].iter().all(|told| told.explanation.is_some()));
+    assert_eq!((server.asked().len(), world.unexplained().await), (1, 0));
+}
+
+#[tokio::test]
 async fn what_heals_before_it_is_explained_is_not_asked_and_nobody_hears_of_it() {
     let server = Server::start(Mood::Failing).await;
     let mut world = World::at(Some(&server), &[("ASYA_LLM_BREAK_AFTER", "1000")]).await;
@@ -377,6 +405,31 @@ async fn an_answer_is_kept_before_its_change_is_acknowledged() {
     world.restarted(&server, &[("ASYA_EXPLAIN_LANGUAGE", "german")]);
     world.told(&opened("pod", 2)).await;
     assert_eq!(server.asked().len(), 2, "another language is another question");
+}
+
+#[tokio::test]
+async fn an_explanation_has_the_key_of_its_finding() {
+    let server = Server::start(Mood::Well).await;
+    let world = World::at(Some(&server), &[]).await;
+    let wrong = finding("pod", 1);
+    let mut report = Report::default();
+    report.fail(wrong.failures[0].clone());
+    let object = wrong.object.clone();
+    let evaluation = Evaluation { object, uid: None, resource_version: None, parent: None, report };
+    let (cluster, sequence, observation) =
+        (wrong.cluster, wrong.sequence, Observation::Evaluated(evaluation));
+    let observed = Observed { cluster, sequence, observation };
+    let came = Envelope::new("one", Route::new(["findings", "explain", "notify"]), Raw::of(&observed));
+    let findings = Findings::new(world.store.clone(), Duration::ZERO);
+    let findings = Committed::new(world.store.clone(), findings, 1);
+    let End::Platform { envelopes, .. } = ask(&findings, &came).await else { panic!("failed") };
+    assert!(world.told(&envelopes[0]).await.explanation.is_some());
+    let keys = async |table| {
+        let records = world.store.list(table, "", 10).await.unwrap();
+        records.into_iter().map(|record| record.key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(FINDINGS).await, keys(EXPLANATIONS).await);
+    assert_eq!(keys(FINDINGS).await.len(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use asya_analysis::{Change, Severity};
+use asya_store::{Store, testing::on_each_home};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -17,8 +20,13 @@ fn slack(more: &str) -> String {
 
 #[tokio::test]
 async fn three_identical_passes_make_one_message_and_healing_one_more() {
+    each_is_told_once(None).await;
+    on_each_home(async |home| each_is_told_once(Some(home.open().await.records())).await).await;
+}
+
+async fn each_is_told_once(store: Option<Arc<dyn Store>>) {
     let server = Server::start().await;
-    let mut world = World::of(&slack(""), &server);
+    let mut world = World::on(store, &slack(""), &server);
     let broken = told(Change::Opened, finding("web", 1));
     for _ in 0..3 {
         world.take(&broken).await;

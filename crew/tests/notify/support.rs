@@ -153,9 +153,14 @@ pub(crate) struct World {
 impl World {
     /// Sinks of which those whose address is a secret lead to this server.
     pub(crate) fn of(sinks: &str, hook: &Server) -> Self {
+        Self::on(None, sinks, hook)
+    }
+
+    /// `None`: records are in a queue file.
+    pub(crate) fn on(store: Option<Arc<dyn Store>>, sinks: &str, hook: &Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let local = Local::open(&folder.path().join("queues.db"), LocalOptions::default()).unwrap();
-        let store: Arc<dyn Store> = local.store();
+        let store = store.unwrap_or_else(|| local.store());
         let metrics = Metrics::new("asya_actor");
         let (notify, senders) = actor(&store, sinks, hook, &metrics);
         Self { _folder: folder, store, notify, senders, metrics, now: Timestamp::now(), number: 0 }

@@ -47,6 +47,8 @@ use crate::actor::{Act, ActError};
 
 /// What is wrong and explained, by the key of its finding: for whoever shows findings.
 pub const EXPLANATIONS: &str = "analysis_explanations";
+/// How often it is looked whether somebody else has the answer who asks the same.
+const ELSEWHERE: Duration = Duration::from_millis(100);
 /// What the payload has to be, in errors.
 const A_TRANSITION: &str = "a transition of findings";
 
@@ -163,11 +165,16 @@ impl Explain {
 
     /// The model's answer, if it comes in time.
     async fn asked(&self, asker: &Arc<Asker>, finding: &Finding) -> Option<Explanation> {
-        let asked = asker.begin(finding.clone())?;
-        match tokio::time::timeout(self.wait, asked).await {
-            Ok(Ok(Outcome::Answered(answer))) => Some(answer),
-            _ => None,
-        }
+        let asked = async {
+            loop {
+                match asker.begin(finding.clone())?.await {
+                    Ok(Outcome::Answered(answer)) => return Some(answer),
+                    Ok(Outcome::Elsewhere) => tokio::time::sleep(ELSEWHERE).await,
+                    Ok(Outcome::Away | Outcome::Unanswerable) | Err(_) => return None,
+                }
+            }
+        };
+        tokio::time::timeout(self.wait, asked).await.ok().flatten()
     }
 }
 

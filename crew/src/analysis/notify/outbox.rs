@@ -126,6 +126,7 @@ pub(super) async fn enter(
                 // What was told stays what was told; only what is older than this is no news any more.
                 next.open = open;
                 if let Some(last) = last {
+                    next.explained |= last.explained;
                     (next.fingerprint, next.severity) = (last.fingerprint.clone(), last.severity);
                 }
                 None
