@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use asya_analysis::Severity;
+use asya_analysis::{Severity, scrub::scrub};
 use asya_settings::{Secret, units};
 use hyper::header::HeaderName;
 use serde::Deserialize;
@@ -137,7 +137,8 @@ impl Settings {
                 called.map_or_else(|| format!("sink {}", index + 1), |name| format!("sink {name:?}"));
             let mut wrong = |error: String| errors.push(format!("{name}: {called}: {error}"));
             match serde_json::from_value::<Written>(written) {
-                Err(error) => wrong(error.to_string()),
+                // What stands in the wrong place may be a secret.
+                Err(error) => wrong(scrub(&error.to_string())),
                 Ok(written) => match sink(written, variables) {
                     Err(more) => more.into_iter().for_each(wrong),
                     Ok(sink) if sinks.iter().any(|other| other.name == sink.name) => {
@@ -394,6 +395,7 @@ mod tests {
             (r#"{"name": "a", "type": "pagerduty", "routingKey": "hunter2"}"#, "routingKey: is a secret"),
             (r#"{"name": "a", "type": "slack", "url": {"env": "BROKEN"}}"#, "url: "),
             (r#"{"name": "a", "type": "slack", "url": {"env": "NONE"}}"#, "NONE is not set"),
+            (r#"{"name": "a", "type": "slack", "headers": "Authorization: Bearer hunter2hunter2"}"#, "a map"),
         ] {
             let errors = read(&format!("[{sink}]")).expect_err(sink).join("\n");
             assert!(errors.contains(why) && !errors.contains("hunter2"), "{sink}: {errors}");
