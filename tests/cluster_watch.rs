@@ -160,7 +160,7 @@ async fn what_may_not_be_read_is_in_doubt() -> Result<()> {
     Ok(())
 }
 
-/// A server that takes every request; the bodies it was sent.
+/// A server that takes every request; the findings it was sent.
 fn webhook() -> Result<(String, std::sync::mpsc::Receiver<Value>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = format!("http://{}/", listener.local_addr()?);
@@ -179,8 +179,11 @@ fn webhook() -> Result<(String, std::sync::mpsc::Receiver<Value>)> {
             reader.read_exact(&mut body).unwrap();
             let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
             reader.get_mut().write_all(answer).unwrap();
-            if sender.send(serde_json::from_slice(&body).unwrap()).is_err() {
-                return;
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            for told in body["findings"].as_array().unwrap() {
+                if sender.send(told.clone()).is_err() {
+                    return;
+                }
             }
         }
     });
@@ -220,6 +223,7 @@ async fn one_command_watches_a_cluster_and_posts_what_breaks_and_what_heals() ->
     assert_eq!(opened["finding"]["cluster"], "my-cluster");
     assert_eq!(opened["finding"]["object"]["name"], "web");
     assert_eq!(opened["finding"]["failures"][0]["code"], "ImagePullFails");
+    assert_eq!(opened["explanation"]["provider"], "noop");
     says(&cluster, json!({"running": {}}), true).await?;
     next("resolved")?;
     up.kill()?;

@@ -24,11 +24,15 @@ pub enum Kind {
     K8sAnalyze,
     /// Keeps what is wrong in a cluster, until it is healed.
     Findings,
+    /// Has a model explain what is wrong.
+    Explain,
+    /// Tells what breaks and what heals.
+    Notify,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -38,6 +42,8 @@ impl Kind {
         Self::K8sWatch,
         Self::K8sAnalyze,
         Self::Findings,
+        Self::Explain,
+        Self::Notify,
     ];
 
     /// Its name on the command line, and that of its actor unless another is given.
@@ -52,6 +58,8 @@ impl Kind {
             Self::K8sWatch => "k8s-watch",
             Self::K8sAnalyze => "k8s-analyze",
             Self::Findings => "findings",
+            Self::Explain => "explain",
+            Self::Notify => "notify",
         }
     }
 

@@ -8,6 +8,10 @@ use asya_settings::units;
 use asya_sidecar::wiring::Beside;
 use asya_store::Store;
 
+#[cfg(feature = "explain")]
+use crate::analysis::explain::{self, Explain};
+#[cfg(feature = "notify")]
+use crate::analysis::notify::{self, Notify};
 #[cfg(feature = "watch")]
 use crate::analysis::watch;
 #[cfg(feature = "analysis")]
@@ -33,6 +37,10 @@ const KEEPING: usize = 16;
 /// its start is over by then.
 #[cfg(feature = "analysis")]
 const GRACE: Duration = Duration::from_secs(30);
+
+/// Changes that wait for their explanation or are written down for their sinks at the same time.
+#[cfg(any(feature = "explain", feature = "notify"))]
+const TELLING: usize = 32;
 
 /// Envelopes that park works on at the same time; those of one key exclude each other by the store.
 const PARKING: usize = 16;
@@ -74,6 +82,12 @@ pub enum Work {
     /// Keeps what is wrong in a cluster; tells nobody before it has been wrong for so long.
     #[cfg(feature = "analysis")]
     Findings(Duration),
+    /// Has a model explain what is wrong.
+    #[cfg(feature = "explain")]
+    Explain(Box<explain::Settings>),
+    /// Tells what breaks and what heals.
+    #[cfg(feature = "notify")]
+    Notify(notify::Settings),
 }
 
 /// Where an actor's state is.
@@ -136,7 +150,19 @@ impl Work {
                     .map(|grace| Some(Self::Findings(grace)))
                     .map_err(|error| vec![format!("ASYA_FINDINGS_GRACE: {error}")])
             }
-            #[cfg(not(all(feature = "schedule", feature = "http-call", feature = "watch")))]
+            #[cfg(feature = "explain")]
+            Kind::Explain => {
+                explain::Settings::read(variables).map(|settings| Some(Self::Explain(Box::new(settings))))
+            }
+            #[cfg(feature = "notify")]
+            Kind::Notify => notify::Settings::read(variables).map(|settings| Some(Self::Notify(settings))),
+            #[cfg(not(all(
+                feature = "schedule",
+                feature = "http-call",
+                feature = "watch",
+                feature = "explain",
+                feature = "notify"
+            )))]
             kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
         }
     }
@@ -158,6 +184,10 @@ impl Work {
             Self::K8sAnalyze => None,
             #[cfg(feature = "analysis")]
             Self::Findings(_) => Some("findings keeps there what is wrong"),
+            #[cfg(feature = "explain")]
+            Self::Explain(_) => Some("explain keeps there what is explained and what is not yet"),
+            #[cfg(feature = "notify")]
+            Self::Notify(_) => Some("notify keeps there what is to be told"),
         }
     }
 
@@ -239,6 +269,31 @@ impl Work {
                 let beside: Beside = Box::new(move |means| {
                     Box::pin(findings::Sweeper::new(store, means, names.naming, grace).run())
                 });
+                Ok((handler, Some(beside)))
+            }
+            #[cfg(feature = "explain")]
+            Self::Explain(settings) => {
+                let store = needed()?;
+                let explain = Explain::new(store.clone(), &settings)?;
+                let later = explain.later();
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(InProcess::new(explain, TELLING))
+                } else {
+                    Arc::new(Committed::new(store, explain, TELLING))
+                };
+                let beside: Beside = Box::new(move |means| Box::pin(later.run(means, names.naming)));
+                Ok((handler, Some(beside)))
+            }
+            #[cfg(feature = "notify")]
+            Self::Notify(settings) => {
+                let store = needed()?;
+                let (notify, senders) = Notify::new(store.clone(), settings)?;
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(InProcess::new(notify, TELLING))
+                } else {
+                    Arc::new(Committed::new(store, notify, TELLING))
+                };
+                let beside: Beside = Box::new(move |means| Box::pin(senders.run(means)));
                 Ok((handler, Some(beside)))
             }
         }

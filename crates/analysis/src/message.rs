@@ -1,5 +1,6 @@
 //! What the actors of the analysis send each other, as payloads: watch → analyze → findings → explain → notify.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Change, Finding, Observation, Sequence};
@@ -60,4 +61,72 @@ pub struct Transition {
     pub change: Change,
     /// The finding after it.
     pub finding: Finding,
+}
+
+/// A change of a finding with what is known about it: what comes out of the explanations, and what the notifications
+/// read. A [`Transition`] alone is one that nobody has explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// The change.
+    #[serde(flatten)]
+    pub transition: Transition,
+    /// What a model says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
+    /// Whether the change went on before without its explanation, because the model was away or slow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+}
+
+/// What a model says about a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// Its words; names are those of the cluster, secrets are `***`.
+    pub text: String,
+    /// Who said it: the provider.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// In which language.
+    pub language: String,
+    /// When.
+    pub at: Timestamp,
+    /// What `[e1]` and the like stand for in the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Cited>,
+    /// Ids in the text that no evidence has: the model made them up, and the text is to be shown with a warning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invented: Vec<String>,
+    /// Whether the text ends before its end, because the answer was longer than it may be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// Evidence that an explanation cites.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cited {
+    /// As the text names it: `e1`.
+    pub id: String,
+    /// Where it is seen.
+    pub source: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_transition_is_one_that_nobody_has_explained() {
+        let text = r#"{"change":"opened","finding":{"cluster":"here","object":{"group":"","kind":"Pod","name":"web"},
+            "failures":[],"fingerprint":"f","lifecycle":"created","firstSeen":"2026-01-01T00:00:00Z",
+            "lastSeen":"2026-01-01T00:00:00Z","sequence":{"at":18446744073709551615,"number":1}}}"#;
+        let transition: Transition = serde_json::from_str(text).unwrap();
+        let told: Told = serde_json::from_str(text).unwrap();
+        assert_eq!((&told.transition, &told.explanation, told.late), (&transition, &None, false));
+        assert_eq!(serde_json::to_value(&told).unwrap(), serde_json::to_value(&transition).unwrap());
+    }
 }

@@ -61,7 +61,7 @@ impl Default for Timeouts {
 }
 
 /// Where a provider is, and what it is told with every request. `Debug` of its parts shows no secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Endpoint {
     pub(crate) provider: String,
     pub(crate) dialect: Dialect,

@@ -56,6 +56,8 @@ struct Families {
     final_failed: Counters,
     payloads: PayloadFamilies,
     deadlines_failed: Counters,
+    explanations: Counters,
+    notifications: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +100,8 @@ impl Metrics {
                 [&names::PAYLOADS, &names::PAYLOAD_BYTES, &names::PAYLOAD_FAILURES],
             ),
             deadlines_failed: add(registry, &names::DEADLINES_FAILED, Counters::default()),
+            explanations: add(registry, &names::EXPLANATIONS, Counters::default()),
+            notifications: add(registry, &names::NOTIFICATIONS, Counters::default()),
         };
         Arc::new(Self { registry: Mutex::new(root), families })
     }
@@ -277,6 +281,20 @@ impl ActorMetrics {
         self.deadlines_failed.inc();
     }
 
+    /// What became of an explanation by a model of `provider`.
+    pub fn explained(&self, provider: &str, result: &'static str) {
+        let mut labels = vec![("queue", self.actor.clone()), ("provider", provider.to_owned())];
+        labels.push(("result", result.to_owned()));
+        self.families.explanations.get_or_create(&labels).inc();
+    }
+
+    /// What became of a message to a sink, which is called as its settings say.
+    pub fn notified(&self, sink: &str, result: &'static str) {
+        let mut labels = vec![("queue", self.actor.clone()), ("sink", sink.to_owned())];
+        labels.push(("result", result.to_owned()));
+        self.families.notifications.get_or_create(&labels).inc();
+    }
+
     fn labels(&self, name: &'static str, value: &str) -> Labels {
         vec![("queue", self.actor.clone()), (name, value.to_owned())]
     }
@@ -322,6 +340,8 @@ mod tests {
         actor.retried("timeout");
         actor.runtime_error("timeout");
         actor.payloads().not_fetched("missing");
+        actor.explained("openai", "answered");
+        actor.notified("ops", "sent");
         actor.sent("asya-next", "routing", 1, Duration::ZERO);
         let text = metrics.encode();
         for name in names::ALL {

@@ -109,6 +109,10 @@ metrics! {
         "Tries to put one in or to read one that failed: missing, invalid, too_large, unavailable";
     #[new x] DEADLINES_FAILED: Counter "deadlines_failed_total" ["queue"]
         "Deadlines of fan-in and park that passed and could not be acted on; each is tried again later";
+    #[new x] EXPLANATIONS: Counter "explanations_total" ["queue", "provider", "result"]
+        "Explanations by explain: cached, answered, empty, stale, given_up, or the code of the model's error";
+    #[new x] NOTIFICATIONS: Counter "notifications_total" ["queue", "sink", "result"]
+        "Messages by notify: sent, retried, dead";
 }
 
 /// Buckets of durations of handlers, in seconds.

@@ -5,16 +5,26 @@
 //! | `watch` | watches a cluster and sends what has to be looked at (feature `watch`) |
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
+//! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
+//! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
 //!
 //! What they send each other is [`asya_analysis::message`].
 
 pub mod analyze;
+#[cfg(feature = "explain")]
+pub mod explain;
 pub mod findings;
+#[cfg(feature = "notify")]
+pub mod notify;
 #[cfg(feature = "watch")]
 pub mod watch;
 
 pub use analyze::Analyze;
+#[cfg(feature = "explain")]
+pub use explain::Explain;
 pub use findings::Findings;
+#[cfg(feature = "notify")]
+pub use notify::Notify;
 
 use asya_envelope::{Envelope, Raw};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,6 +35,13 @@ use crate::actor::ActError;
 fn read<T: DeserializeOwned>(envelope: &Envelope, what: &str) -> Result<T, ActError> {
     serde_json::from_slice(envelope.payload.as_bytes())
         .map_err(|error| ActError::Unfit(format!("the payload is not {what}: {error}")))
+}
+
+/// The key of an object's finding, in every table that has one: those of a cluster are one range.
+#[cfg(any(feature = "explain", feature = "notify"))]
+fn key(cluster: &str, object: &asya_analysis::ObjectRef) -> String {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
 }
 
 /// The envelope at its next actor, with this payload.

@@ -34,7 +34,7 @@ const NEUTRAL: [HeaderName; 4] =
 type Connections = Pool<connector::Resolving<Guard>, Full<Bytes>>;
 
 /// What exchanges. Connections are kept for the next one.
-pub(super) struct Client {
+pub(crate) struct Client {
     pool: Connections,
     /// To the server of the settings' own URL, whose name may lead into a private network. Apart from the others,
     /// because whoever resolves a name does not see the port.
@@ -45,23 +45,23 @@ pub(super) struct Client {
 }
 
 /// What is asked.
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// What is answered.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// It must not be asked.
     NotAllowed(String),
     /// No connection came about: nothing was sent.
@@ -81,7 +81,7 @@ impl From<NotAllowed> for Broken {
 impl Client {
     /// # Errors
     /// A sentence, if there are no trusted certificates although `tls` needs them.
-    pub(super) fn new(
+    pub(crate) fn new(
         allow: Allow,
         redirects: u32,
         max_answer: usize,
@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// Asks, and follows where the answers lead. Cancel safe: dropped, it ends the connection.
-    pub(super) async fn exchange(&self, call: Call) -> Result<Answer, Broken> {
+    pub(crate) async fn exchange(&self, call: Call) -> Result<Answer, Broken> {
         let origin = call.url.origin();
         let Call { mut method, mut url, mut headers, mut body } = call;
         let mut left = self.redirects;
@@ -222,7 +222,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Resolves names, and gives only addresses that are allowed.
 #[derive(Clone)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     allow: Arc<Allow>,
     /// For connections to the server of the settings' own URL.
     home: bool,

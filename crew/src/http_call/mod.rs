@@ -14,7 +14,7 @@
 
 pub mod allow;
 mod answer;
-mod client;
+pub(crate) mod client;
 pub mod settings;
 pub mod template;
 

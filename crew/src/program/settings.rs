@@ -192,7 +192,9 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::HttpCall
         | Kind::K8sWatch
         | Kind::K8sAnalyze
-        | Kind::Findings => {}
+        | Kind::Findings
+        | Kind::Explain
+        | Kind::Notify => {}
     }
     sidecar
 }

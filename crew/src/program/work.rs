@@ -108,7 +108,8 @@ impl Args {
             "ASYA_HTTP_ANSWER_FIELD" => &self.http_answer_field,
             "ASYA_HTTP_CA_FILE" => &self.http_ca_file,
             "ASYA_HTTP_CONCURRENCY" => &self.http_concurrency,
-            _ => &None,
+            // Those of the analysis are no options of the command line: they are many, and lists and JSON among them.
+            name => return std::env::var(name).ok(),
         };
         value.clone()
     }

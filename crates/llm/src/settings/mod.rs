@@ -39,14 +39,14 @@ const AWS_REGION: &str = "AWS_REGION";
 const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything about a model. Its `Debug` shows no key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     source: Source,
     record: Option<PathBuf>,
     guard: Guard,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Source {
     Endpoint(Box<Endpoint>),
     Echo,

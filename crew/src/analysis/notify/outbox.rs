@@ -1,0 +1,247 @@
+//! What is to be told, and what was: written down in the commit that acknowledges the change.
+//!
+//! One record per sink and finding says what the sink was told last; of changes that come again, late or out of order only
+//! those that say something new become entries. Entries of a sink are in the order of time. Who sends for a sink has
+//! claimed it, so that two processes do not send the same.
+
+use std::{sync::Arc, time::Duration};
+
+use asya_analysis::{Change, Sequence, Severity, message::Told};
+use asya_store::{Expect, Store, StoreError, Write, due::Due};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::sink::Sink;
+use crate::{
+    actor::ActError,
+    analysis::key,
+    deadlines::{Ending, Step, later},
+};
+
+/// What is to be told, by sink, time and finding.
+const OUTBOX: &str = "analysis_outbox";
+/// What was told last, by sink and finding.
+const TOLD: &str = "analysis_told";
+/// When it is forgotten that something is well.
+pub(super) const FORGET: &str = "analysis_told_due";
+/// Who sends for a sink.
+const CLAIMS: &str = "analysis_sinks";
+/// How long it is remembered that a sink was told that something is well: an older change must not break it again.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much longer than one try a sink is claimed.
+const CLAIM: Duration = Duration::from_secs(10);
+/// A claim that does not last for one try and this much is renewed.
+const RENEW: Duration = Duration::from_secs(5);
+
+/// What happened, for the one who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum News {
+    Opened,
+    Changed,
+    Resolved,
+    /// An explanation that comes after its change.
+    Explained,
+}
+
+impl News {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Changed => "changed",
+            Self::Resolved => "resolved",
+            Self::Explained => "explained",
+        }
+    }
+}
+
+/// What a sink was told last of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Last {
+    sequence: Sequence,
+    fingerprint: String,
+    severity: Option<Severity>,
+    /// Whether it believes that something is wrong.
+    open: bool,
+    /// Whether it was told why.
+    explained: bool,
+    /// When the change was taken.
+    at: Timestamp,
+}
+
+/// Something that is to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Its key.
+    #[serde(skip)]
+    pub(super) key: String,
+    /// When it was written down.
+    pub(super) at: Timestamp,
+    /// What happened.
+    pub(super) news: News,
+    /// To what, and why.
+    pub(super) told: Told,
+}
+
+/// The writes by which a sink will be told of a change; none if it says nothing new.
+pub(super) async fn enter(
+    store: &dyn Store,
+    sink: &Sink,
+    told: &Told,
+    now: Timestamp,
+) -> Result<Vec<Write>, ActError> {
+    let finding = &told.transition.finding;
+    let finding_key = key(&finding.cluster, &finding.object);
+    let place = format!("{}/{finding_key}", sink.name);
+    let (last, version) = match store.get(TOLD, &place).await? {
+        Some(record) => (serde_json::from_slice::<Last>(&record.value).ok(), Some(record.version)),
+        None => (None, None),
+    };
+    let open = last.as_ref().is_some_and(|last| last.open);
+    let seen = last.as_ref().is_some_and(|last| last.sequence >= finding.sequence);
+    let mut next = Last {
+        sequence: finding.sequence,
+        fingerprint: finding.fingerprint.clone(),
+        severity: finding.severity(),
+        open: true,
+        explained: told.explanation.is_some(),
+        at: now,
+    };
+    let news = match (told.transition.change, &last) {
+        // The explanation of what was told before.
+        (Change::Opened | Change::Changed, Some(last)) if seen => {
+            let same = last.sequence == finding.sequence && last.open && !last.explained;
+            if !(told.late && same && sink.late) {
+                return Ok(Vec::new());
+            }
+            Some(News::Explained)
+        }
+        (Change::Opened | Change::Changed, last) => {
+            let known = last.as_ref().filter(|last| last.open);
+            let same = known
+                .is_some_and(|last| last.fingerprint == next.fingerprint && next.severity <= last.severity);
+            if same || !sink.wants(finding) {
+                // What was told stays what was told; only what is older than this is no news any more.
+                next.open = open;
+                if let Some(last) = last {
+                    next.explained |= last.explained;
+                    (next.fingerprint, next.severity) = (last.fingerprint.clone(), last.severity);
+                }
+                None
+            } else if open {
+                Some(News::Changed)
+            } else {
+                Some(News::Opened)
+            }
+        }
+        (Change::Resolved, _) if seen => return Ok(Vec::new()),
+        (Change::Resolved, _) => {
+            next.open = false;
+            (open && sink.resolved).then_some(News::Resolved)
+        }
+        _ => return Ok(Vec::new()),
+    };
+    let mut writes = vec![put(TOLD, &place, &next, version.map_or(Expect::Absent, Expect::Version))?];
+    if !next.open {
+        writes.push(Due::enter(FORGET, later(now, KEEP).into(), &place));
+    }
+    if let Some(news) = news {
+        let millis = now.as_millisecond().max(0);
+        let key = format!("{}/{millis:013}/{finding_key}/{}", sink.name, news.as_str());
+        let entry = Entry { key: key.clone(), at: now, news, told: told.clone() };
+        writes.push(put(OUTBOX, &key, &entry, Expect::Anything)?);
+    }
+    Ok(writes)
+}
+
+/// The oldest entries of a sink.
+pub(super) async fn oldest(store: &dyn Store, sink: &str, most: usize) -> Result<Vec<Entry>, ActError> {
+    let records = store.list(OUTBOX, &format!("{sink}/"), most).await?;
+    let read = records.into_iter().map(|record| {
+        let entry: Entry = serde_json::from_slice(&record.value).map_err(|error| {
+            ActError::Unfit(format!("record {OUTBOX}/{} cannot be read: {error}", record.key))
+        })?;
+        Ok(Entry { key: record.key, ..entry })
+    });
+    read.collect()
+}
+
+/// Takes entries out that were told, or cannot be; `release` gives the claim on this sink back, where nothing more waits.
+pub(super) async fn remove(
+    store: &dyn Store,
+    entries: &[Entry],
+    release: Option<&str>,
+) -> Result<(), ActError> {
+    let gone = |entry: &Entry| Write {
+        table: OUTBOX,
+        key: entry.key.clone(),
+        value: None,
+        expect: Expect::Anything,
+    };
+    let mut writes: Vec<_> = entries.iter().map(gone).collect();
+    writes.extend(release.map(|sink| Write {
+        table: CLAIMS,
+        key: sink.to_owned(),
+        value: None,
+        expect: Expect::Anything,
+    }));
+    Ok(store.commit(writes).await?)
+}
+
+/// Who sends for a sink, until when.
+#[derive(Serialize, Deserialize)]
+struct Claim {
+    by: u64,
+    until: Timestamp,
+}
+
+/// Claims a sink for `by` for longer than one try, or renews the claim; false: somebody else has it.
+pub(super) async fn claim(store: &dyn Store, sink: &Sink, by: u64) -> Result<bool, ActError> {
+    let (name, now) = (sink.name.as_str(), Timestamp::now());
+    let after = |more: Duration| later(now, sink.timeout + more);
+    let expect = match store.get(CLAIMS, name).await? {
+        None => Expect::Absent,
+        Some(record) => {
+            let claim: Option<Claim> = serde_json::from_slice(&record.value).ok();
+            match claim {
+                Some(claim) if claim.by == by && claim.until > after(RENEW) => return Ok(true),
+                Some(claim) if claim.by != by && claim.until > now => return Ok(false),
+                _ => Expect::Version(record.version),
+            }
+        }
+    };
+    let claim = Claim { by, until: after(CLAIM) };
+    match store.commit(vec![put(CLAIMS, name, &claim, expect)?]).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn put(table: &'static str, key: &str, value: &impl Serialize, expect: Expect) -> Result<Write, ActError> {
+    let value = serde_json::to_vec(value).map_err(|error| ActError::Unfit(error.to_string()))?;
+    Ok(Write { table, key: key.to_owned(), value: Some(Bytes::from(value)), expect })
+}
+
+/// Forgets what has been well for long enough.
+pub(super) struct Forget(pub(super) Arc<dyn Store>);
+
+impl Ending for Forget {
+    fn end<'a>(&'a self, due: &'a Due, now: Timestamp) -> BoxFuture<'a, Result<Step, ActError>> {
+        Box::pin(async move {
+            let Some(record) = self.0.get(TOLD, &due.key).await? else { return Ok(Step::End(Vec::new())) };
+            let last: Option<Last> = serde_json::from_slice(&record.value).ok();
+            match last {
+                // Broken again: it is entered anew when it is well.
+                Some(last) if last.open => Ok(Step::End(Vec::new())),
+                Some(last) if later(last.at, KEEP) > now => Ok(Step::Taken(later(last.at, KEEP))),
+                _ => {
+                    let (key, expect) = (due.key.clone(), Expect::Version(record.version));
+                    Ok(Step::End(vec![Write { table: TOLD, key, value: None, expect }]))
+                }
+            }
+        })
+    }
+}
