@@ -69,6 +69,9 @@ pub struct Finding {
     pub cluster: String,
     /// The object.
     pub object: ObjectRef,
+    /// Its uid, where it has one: another object that takes its name later has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// The owner at the top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ObjectRef>,
@@ -109,6 +112,10 @@ impl Finding {
     ///
     /// An observation that is not newer than what was taken changes nothing. What could not be verified keeps its last
     /// state: a failure whose code is in doubt stays, and only failures that were looked for and not found go.
+    ///
+    /// An object that took the name of the one before (another uid) inherits nothing. Where that one was told and nobody
+    /// said that it is gone, what is wrong with the new one opens at once: a grace period in which it heals would leave
+    /// the old one open for whoever was told.
     #[must_use]
     pub fn take(
         stored: Option<&Self>,
@@ -121,15 +128,22 @@ impl Finding {
         if stored.is_some_and(|stored| stored.sequence >= sequence) {
             return (None, Change::Nothing);
         }
-        let open = stored.filter(|stored| stored.lifecycle != Lifecycle::Resolved);
-        let (failures, parent) = match observation {
-            Observation::Gone(_) => (Vec::new(), None),
-            Observation::Evaluated(evaluation) => (merged(open, evaluation), evaluation.parent.clone()),
+        let before = stored.filter(|stored| stored.lifecycle != Lifecycle::Resolved);
+        let seen = match observation {
+            Observation::Gone(_) => None,
+            Observation::Evaluated(evaluation) => Some(evaluation),
         };
+        let uid = seen.and_then(|evaluation| evaluation.uid.clone());
+        let open = before.filter(|before| !is_other(before.uid.as_deref(), uid.as_deref()));
+        let told = before.is_some_and(|before| before.lifecycle != Lifecycle::Pending);
+        let grace = if told { SignedDuration::ZERO } else { grace };
+        let failures = seen.map(|evaluation| merged(open, evaluation)).unwrap_or_default();
+        let parent = seen.and_then(|evaluation| evaluation.parent.clone());
         let object = observation.object().clone();
         if failures.is_empty() {
-            return Self::healed(stored, cluster, object, sequence, now);
+            return Self::healed(stored, cluster, object, uid, sequence, now);
         }
+        let uid = uid.or_else(|| open.and_then(|open| open.uid.clone()));
         let parent = parent.or_else(|| open.and_then(|open| open.parent.clone()));
         let fingerprint = fingerprint(cluster, &object, &failures);
         let first_seen = open.map_or(now, |open| open.first_seen);
@@ -150,6 +164,7 @@ impl Finding {
         let next = Self {
             cluster,
             object,
+            uid,
             parent,
             failures,
             fingerprint,
@@ -181,6 +196,7 @@ impl Finding {
         stored: Option<&Self>,
         cluster: &str,
         object: ObjectRef,
+        uid: Option<String>,
         sequence: Sequence,
         now: Timestamp,
     ) -> (Option<Self>, Change) {
@@ -190,6 +206,7 @@ impl Finding {
             let well = Self {
                 cluster,
                 object,
+                uid,
                 parent: None,
                 failures,
                 fingerprint,
@@ -206,6 +223,11 @@ impl Finding {
         };
         (Some(Self { lifecycle: Lifecycle::Resolved, sequence, last_seen: now, ..stored.clone() }), change)
     }
+}
+
+/// Whether two uids are of two objects; where one is not known, nobody can say so.
+fn is_other(before: Option<&str>, now: Option<&str>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| before != now)
 }
 
 fn worst(failures: &[Failure]) -> Option<Severity> {
@@ -406,6 +428,44 @@ mod tests {
         let mut stored = None;
         step(&mut stored, &seen(&[("A", "a")], &[]), 1);
         assert_eq!(step(&mut stored, &Observation::Gone(pod()), 2), Change::Resolved);
+    }
+
+    fn of_uid(uid: &str, failures: &[(&str, &str)], doubts: &[&str]) -> Observation {
+        let Observation::Evaluated(evaluation) = seen(failures, doubts) else { panic!("evaluated") };
+        Observation::Evaluated(Evaluation { uid: Some(uid.to_owned()), ..evaluation })
+    }
+
+    #[test]
+    fn an_object_made_anew_under_the_same_name_has_a_finding_of_its_own() {
+        let mut stored = None;
+        step(&mut stored, &of_uid("first", &[("A", "a")], &[]), 1);
+        assert_eq!(step(&mut stored, &of_uid("first", &[("A", "a")], &[]), 2), Change::Seen);
+        assert_eq!(step(&mut stored, &of_uid("second", &[("A", "a")], &[]), 3), Change::Opened);
+        let second = stored.clone().unwrap();
+        assert_eq!((second.uid.as_deref(), second.first_seen), (Some("second"), at(3)));
+        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 4), Change::Seen, "nobody says which it is");
+        assert_eq!(stored.as_ref().unwrap().uid.as_deref(), Some("second"));
+        assert_eq!(
+            step(&mut stored, &of_uid("third", &[], &["A"]), 5),
+            Change::Resolved,
+            "what was wrong with another is not what is in doubt"
+        );
+    }
+
+    #[test]
+    fn what_was_told_of_the_object_before_is_not_lost_in_a_grace_period() {
+        let grace = SignedDuration::from_secs(60);
+        let take = |stored: Option<&Finding>, uid, second: u64| {
+            let broken = of_uid(uid, &[("A", "a")], &[]);
+            Finding::take(stored, "here", &broken, sequence(second), at(second.cast_signed()), grace)
+        };
+        let (first, _) = take(None, "first", 1);
+        let (waits, change) = take(first.as_ref(), "second", 2);
+        assert_eq!(change, Change::Waiting(at(62)), "of the first nobody was told");
+        let (second, change) = take(waits.as_ref(), "second", 70);
+        assert_eq!(change, Change::Opened);
+        let (third, change) = take(second.as_ref(), "third", 80);
+        assert_eq!((change, third.unwrap().first_seen), (Change::Opened, at(80)));
     }
 
     #[test]
