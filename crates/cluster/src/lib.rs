@@ -27,7 +27,7 @@ pub mod rights;
 pub mod scope;
 pub mod watch;
 
-pub use api::{Api, Patience, Refusal};
+pub use api::{Api, Patience, Refusal, introduce};
 pub use catalogue::{Catalogue, Served};
 pub use collect::{Collected, Collector, Progress, Unread};
 pub use fetch::Fetch;
