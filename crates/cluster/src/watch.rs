@@ -142,7 +142,9 @@ impl Watch {
                 () = sleep_until(wakes) => {}
                 () = sleep_until(discovery), if !self.absent.is_empty() => {
                     discovery = Instant::now() + self.options.discovery;
-                    self.informers.spawn(discover(Api::new(self.client.clone(), Patience::default()), self.seen.0.clone()));
+                    while self.informers.try_join_next().is_some() {}
+                    let api = Api::new(self.client.clone(), Patience::default());
+                    self.informers.spawn(discover(api, self.seen.0.clone()));
                 }
                 () = self.again.notified() => (asked, resync) = (true, Instant::now()),
                 () = told.closed() => return,

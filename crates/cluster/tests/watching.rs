@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+#[allow(dead_code, reason = "the other program uses the rest")]
 mod support;
 
 use std::{sync::Arc, time::Duration};
@@ -136,7 +137,7 @@ async fn a_forbidden_kind_has_no_page_and_those_beside_it_have() {
             vec![json!({"apiVersion": "v1", "kind": "Node",
             "metadata": {"name": "n"}})],
         );
-        drop(told.forbidden.insert(PODS.to_owned(), ("list", "pods")));
+        told.forbidden.insert(PODS.to_owned(), ("list", "pods"));
     });
     let mut told = Told::by(&server, &["Pod", "Node"]).await;
     assert_eq!(told.live().await.1.kind.kind, "Node");
