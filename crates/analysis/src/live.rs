@@ -94,7 +94,7 @@ mod tests {
     fn every_name_is_on_one_page_and_what_is_on_none_is_gone_by_one() {
         // `a-b/x` is before `a/x`, though `a` is before `a-b`.
         let of = |namespace: &str| (0..3000).map(move |n| format!("{namespace}/pod-{n}")).collect::<Vec<_>>();
-        let paths = ["a", "a-b", "c"].map(|namespace| of(namespace)).concat();
+        let paths = ["a", "a-b", "c"].map(of).concat();
         let pages = pages(&paths);
         assert!(pages.len() > 2, "{}", pages.len());
         assert_eq!(pages.iter().map(Live::len).sum::<usize>(), 9000);
