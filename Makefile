@@ -1,6 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-page test test-fast test-keda lint bench bench-cluster bench-gateway generate images docker-build fuzz clean
+.PHONY: help demo demo-page test test-fast test-keda lint bench bench-analysis bench-cluster bench-gateway generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ lint: ## formats, clippy, licences, generated files, ruff, mypy
 
 bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 	@benches/run.sh
+
+bench-analysis: ## 5,000 pods and 2,000 other objects under watch: time, memory and calls of k8s-watch
+	@benches/analysis.sh
 
 bench-cluster: ## a thousand actors: time, memory and calls of the operator
 	@benches/cluster.sh

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use asya_analysis::{Evaluation, Selection, Step, Unverified};
+use asya_analysis::{Evaluation, ObjectRef, Selection, Step, Unverified};
 use asya_cluster::{Api, Catalogue, Patience, Watch, WatchOptions};
 use asya_tests::{
     cluster::{Cluster, LIMIT, client, control, eventually},
@@ -54,6 +54,7 @@ impl Told {
             let object = match &step {
                 Step::Look(looked) => &looked.evaluation.object,
                 Step::Gone(object) => object,
+                Step::Live(_) => continue,
             };
             if object.namespace.as_ref() == Some(&self.namespace) {
                 return Ok(step);
@@ -124,6 +125,23 @@ async fn what_breaks_is_told_and_what_it_depends_on_too() -> Result<()> {
     loop {
         if let Step::Gone(object) = told.next().await? {
             assert_eq!(object.name, "web");
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_begins_to_watch_tells_which_objects_there_are() -> Result<()> {
+    let cluster = cluster!("live");
+    pod(&cluster).await?;
+    let mut told = Told::by(cluster.client.clone(), &cluster, &["Pod"]).await?;
+    loop {
+        let step =
+            timeout(LIMIT, told.steps.recv()).await.context("nothing was told")?.context("it ended")?;
+        let Step::Live(live) = step else { continue };
+        let of = |name| ObjectRef::of::<k8s_openapi::api::core::v1::Pod>(Some(&cluster.namespace), name);
+        if live.until.is_none() {
+            assert!(!live.misses(&of("web")) && live.misses(&of("went-before")));
             return Ok(());
         }
     }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use asya_analysis::{
-    Change, Object, Planner, Selection, Sequence, Step,
+    Change, Evaluation, GroupKind, Live, Object, ObjectRef, Planner, Selection, Sequence, Step,
     message::{Subject, Task, Transition},
 };
 use asya_crew::{
@@ -122,7 +122,7 @@ async fn what_breaks_is_told_once_and_once_more_when_it_is_well() {
         let broken = world.pod(Some("ErrImagePull"));
         let opened = world.through(&broken).await.unwrap();
         assert_eq!((opened.change, codes(&opened)), (Change::Opened, vec!["ImagePullFails"]));
-        world.planner.resync(Timestamp::now());
+        world.planner.resync(Timestamp::now(), Duration::ZERO);
         let again = world.pod(Some("ErrImagePull"));
         assert_eq!(world.through(&again).await, None, "the same again");
         let changed = world.pod(Some("CrashLoopBackOff"));
@@ -229,7 +229,7 @@ async fn what_was_told_is_told_again_though_a_newer_answer_has_come_meanwhile() 
     on_each(Duration::ZERO, async |mut world| {
         let broken = world.pod(Some("ErrImagePull"));
         let opened = world.through(&broken).await.unwrap();
-        world.planner.resync(Timestamp::now());
+        world.planner.resync(Timestamp::now(), Duration::ZERO);
         let again = world.pod(Some("ErrImagePull"));
         assert_eq!(world.through(&again).await, None);
         assert_eq!(world.through(&broken).await, Some(opened), "it was not sent before the connection broke");
@@ -264,7 +264,7 @@ async fn an_object_that_is_well_for_a_day_is_forgotten() {
         let well = world.pod(None);
         assert_eq!(world.through(&well).await, None);
         assert_eq!(world.store.list("analysis_findings", "", 10).await.unwrap().len(), 1);
-        world.planner.resync(Timestamp::now());
+        world.planner.resync(Timestamp::now(), Duration::ZERO);
         let again = world.pod(None);
         assert_eq!(world.through(&again).await, None);
         let first = Timestamp::now() + SignedDuration::from_hours(24) - SignedDuration::from_secs(60);
@@ -272,6 +272,108 @@ async fn an_object_that_is_well_for_a_day_is_forgotten() {
         world.sweeper().sweep(Timestamp::now() + SignedDuration::from_hours(25)).await.unwrap();
         world.sweeper().sweep(Timestamp::now() + SignedDuration::from_hours(25)).await.unwrap();
         assert!(world.store.list("analysis_findings", "", 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+/// What a watcher sends of these pods, which are all that there are.
+fn live(world: &mut World, paths: &[&str]) -> Envelope {
+    world.number += 1;
+    let pods = GroupKind::named("v1", "Pod");
+    let task = Task {
+        cluster: "here".to_owned(),
+        sequence: Sequence { at: 1, number: world.number },
+        analyzers: Vec::new(),
+        subject: Subject::Live(Live::page(pods, None, paths.iter().map(|path| (*path).to_owned()))),
+    };
+    let route = Route::new(["k8s-analyze", "findings", "notify"]);
+    Envelope::new(format!("live-{}", world.number), route, Raw::of(&task))
+}
+
+/// What findings sends itself for a page, and what comes of that.
+async fn closed_by(world: &World, page: &Envelope) -> (Vec<String>, Vec<Transition>) {
+    let analyzed = sent(ask(&*world.analyze, page).await).unwrap();
+    let End::Platform { envelopes, writes, .. } = ask(&*world.findings, &analyzed).await else {
+        panic!("failed")
+    };
+    assert!(writes.is_empty());
+    let mut transitions = Vec::new();
+    for envelope in &envelopes {
+        assert_eq!(envelope.route.current_actor(), Some("findings"), "to itself");
+        transitions.extend(world.found(envelope).await);
+    }
+    (envelopes.into_iter().map(|envelope| envelope.id).collect(), transitions)
+}
+
+#[tokio::test]
+async fn what_went_away_while_nobody_watched_is_closed_by_the_next_page() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        world.through(&broken).await.unwrap();
+        let there = live(&mut world, &["shop/web"]);
+        assert_eq!(closed_by(&world, &there).await.0.len(), 0, "it is there");
+        let gone = live(&mut world, &["shop/web-2"]);
+        let (ids, closed) = closed_by(&world, &gone).await;
+        assert_eq!(closed.iter().map(|told| told.change).collect::<Vec<_>>(), [Change::Resolved]);
+        assert_eq!(closed[0].finding.failures[0].code, "ImagePullFails", "what it was");
+        assert_eq!((ids.len(), closed_by(&world, &gone).await.0.len()), (1, 0), "delivered twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_closes_nothing_that_was_seen_after_it() {
+    on_each(Duration::ZERO, async |mut world| {
+        let page = live(&mut world, &[]);
+        let broken = world.pod(Some("ErrImagePull"));
+        world.through(&broken).await.unwrap();
+        assert_eq!(closed_by(&world, &page).await.1, [], "it comes late");
+        let worse = world.pod(Some("CrashLoopBackOff"));
+        let page = live(&mut world, &[]);
+        assert_eq!(closed_by(&world, &page).await.1.len(), 1);
+        assert_eq!(world.through(&worse).await, None, "an evaluation from before the page, after it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_closes_what_is_in_its_grace_period_and_tells_nobody() {
+    on_each(MINUTE, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&broken).await, None);
+        let page = live(&mut world, &[]);
+        assert_eq!(closed_by(&world, &page).await, (vec![closed_id(&page)], Vec::new()));
+        let later = Timestamp::now() + SignedDuration::from_secs(61);
+        world.sweeper().sweep(later).await.unwrap();
+        assert_eq!(world.local.depth(&Naming::bare().queue("notify")).await.unwrap().ready, 0);
+    })
+    .await;
+}
+
+/// The id of what findings sends itself of the pod.
+fn closed_id(page: &Envelope) -> String {
+    let kind = GroupKind::named("v1", "Pod");
+    let pod = ObjectRef { kind, namespace: Some("shop".to_owned()), name: "web".to_owned() };
+    format!("{}-{:.16}", page.id, asya_analysis::finding::fingerprint("here", &pod, &[]))
+}
+
+#[tokio::test]
+async fn what_the_watcher_found_stands_for_an_object_that_is_too_large() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        let analyzed = sent(ask(&*world.analyze, &broken).await).unwrap();
+        let found = serde_json::from_slice::<serde_json::Value>(analyzed.payload.as_bytes()).unwrap();
+        let evaluation: Evaluation = serde_json::from_value(found["evaluated"].clone()).unwrap();
+        let task = Task {
+            cluster: "here".to_owned(),
+            sequence: Sequence { at: 1, number: 1 },
+            analyzers: Vec::new(),
+            subject: Subject::Found(Box::new(evaluation)),
+        };
+        let envelope =
+            Envelope::new("large", Route::new(["k8s-analyze", "findings", "notify"]), Raw::of(&task));
+        let told = world.through(&envelope).await.unwrap();
+        assert_eq!((told.change, codes(&told)), (Change::Opened, vec!["ImagePullFails"]));
     })
     .await;
 }

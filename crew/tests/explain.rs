@@ -236,6 +236,7 @@ fn finding(name: &str, number: u64) -> Finding {
     Finding {
         cluster: "here".to_owned(),
         object,
+        uid: None,
         parent: None,
         failures: vec![failure],
         fingerprint: format!("print-of-{name}"),

@@ -30,7 +30,7 @@ use crate::{
         watch::{self, Feed},
         work::{Queue, Work},
     },
-    leader::Candidate,
+    leader::{Candidate, LEASE},
     metrics::Metrics,
     scaler, server,
     settings::Settings,
@@ -196,7 +196,8 @@ async fn lead(context: &Arc<Shared>, stop: &CancellationToken) {
         let lost = CancellationToken::new();
         let done = CancellationToken::new();
         let lease = if settings.leader_elect {
-            let candidate = Candidate::new(context.client.clone(), &settings.namespace, &settings.identity);
+            let client = context.client.clone();
+            let candidate = Candidate::new(client, &settings.namespace, LEASE, &settings.identity);
             let Some(term) = candidate.acquire(stop).await else { return };
             Some(tokio::spawn(term.hold(done.clone(), lost.clone())))
         } else {

@@ -27,6 +27,16 @@ pub trait Analyzer: Send + Sync {
         true
     }
 
+    /// Whether it reads logs, which nobody tells of when they change: only who looks once reads them.
+    fn reads_logs(&self) -> bool {
+        false
+    }
+
+    /// Whether it reads what is in ConfigMaps: for the others it need not travel.
+    fn reads_config_maps(&self) -> bool {
+        false
+    }
+
     /// Looks at one object and adds to `report` what is wrong with it, and what could not be verified.
     ///
     /// # Errors
@@ -109,6 +119,17 @@ impl Selection {
         self.all().filter(move |analyzer| analyzer.subject() == *kind)
     }
 
+    /// The names of those that read logs.
+    pub fn reading_logs(&self) -> impl Iterator<Item = &str> {
+        self.all().filter(|analyzer| analyzer.reads_logs()).map(Analyzer::name)
+    }
+
+    /// Whether one of them reads what is in ConfigMaps.
+    #[must_use]
+    pub fn reads_config_maps(&self) -> bool {
+        self.all().any(Analyzer::reads_config_maps)
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.all().map(Analyzer::name)
@@ -178,6 +199,14 @@ mod tests {
         assert_eq!(parts("Storage/StorageClass"), 1, "a part by its own name");
         let less = Selection::new(&["Storage"], &[], &["Storage/PersistentVolume"]).unwrap();
         assert_eq!(less.names().count(), parts("Storage") - 1);
+    }
+
+    #[test]
+    fn who_reads_logs_or_config_maps_says_so() {
+        let of = |name: &str| Selection::new(&[name], &[], &[]).unwrap();
+        assert_eq!(of("Log").reading_logs().collect::<Vec<_>>(), ["Log"]);
+        assert_eq!(Selection::standard().reading_logs().count(), 0);
+        assert!(of("Prometheus").reads_config_maps() && !Selection::standard().reads_config_maps());
     }
 
     #[test]

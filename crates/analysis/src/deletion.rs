@@ -1,10 +1,11 @@
 //! Objects whose deletion was asked for and does not come to its end.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::failure::{Failure, Severity};
 use crate::object::Object;
+use crate::view::{Typed as _, View};
 
 /// How long a deletion may take before it counts as stuck: those of cloud volumes and load balancers take minutes.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -16,11 +17,11 @@ pub fn finalizers(object: &Object) -> Vec<&str> {
     list.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// The failure `DeletionStuck` with the finalizers that hold `object`, if its deletion was asked for more than `patience`
-/// before `now`. Its text says since when, not how long: it stays the same as time goes on.
+/// The failure `DeletionStuck` with the finalizers that hold `object`, if its deletion was asked for `patience`
+/// ago. Its text says since when, not how long: it stays the same as time goes on.
 #[must_use]
-pub fn stuck(object: &Object, now: Timestamp, patience: SignedDuration) -> Option<Failure> {
-    let asked = object.deleted().filter(|asked| now.duration_since(*asked) > patience)?;
+pub fn stuck(object: &Object, view: &dyn View, patience: SignedDuration) -> Option<Failure> {
+    let asked = object.deleted().filter(|asked| view.is_past(*asked, patience))?;
     let at = object.reference();
     let names = finalizers(object);
     let held = match names.as_slice() {
@@ -42,9 +43,11 @@ pub fn stuck(object: &Object, now: Timestamp, patience: SignedDuration) -> Optio
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
+    use crate::inventory::Inventory;
 
     #[test]
     fn a_deletion_is_stuck_after_the_patience_and_names_what_holds_it() {
@@ -52,13 +55,16 @@ mod tests {
         let object = Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p",
             "namespace": "shop", "deletionTimestamp": asked.to_string(), "finalizers": ["a/b", 7, "c/d"]}}))
         .unwrap();
-        assert_eq!(stuck(&object, asked + PATIENCE, PATIENCE), None, "within the patience");
-        let later = |minutes| stuck(&object, asked + SignedDuration::from_mins(minutes), PATIENCE).unwrap();
+        let at = |now| Inventory::new(now);
+        let second = SignedDuration::from_secs(1);
+        assert_eq!(stuck(&object, &at(asked + PATIENCE - second), PATIENCE), None, "within the patience");
+        let later =
+            |minutes| stuck(&object, &at(asked + SignedDuration::from_mins(minutes)), PATIENCE).unwrap();
         assert!(later(11).text.contains("the finalizers a/b, c/d hold it"), "{}", later(11).text);
         assert_eq!(later(11), later(600), "the same failure an hour later");
         let living = Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p",
             "deletionTimestamp": "soon", "finalizers": {}}}))
         .unwrap();
-        assert_eq!(stuck(&living, asked, PATIENCE), None, "a time that cannot be read is none");
+        assert_eq!(stuck(&living, &at(asked), PATIENCE), None, "a time that cannot be read is none");
     }
 }

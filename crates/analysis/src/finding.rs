@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::evaluate::Evaluation;
 use crate::failure::{Failure, Severity};
+use crate::live::Live;
 use crate::object::ObjectRef;
 
 /// The order of observations of one cluster: by time, then by number. By time, so that a watcher that goes on after
@@ -24,7 +25,7 @@ pub struct Sequence {
     pub number: u64,
 }
 
-/// What was seen of one object.
+/// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Observation {
@@ -32,15 +33,18 @@ pub enum Observation {
     Evaluated(Evaluation),
     /// It is gone: the API server said so.
     Gone(ObjectRef),
+    /// Of no single object: which ones of a kind there are. What it misses is to be taken as gone, one by one.
+    Live(Live),
 }
 
 impl Observation {
-    /// The object.
+    /// The object, if it is of one.
     #[must_use]
-    pub const fn object(&self) -> &ObjectRef {
+    pub const fn object(&self) -> Option<&ObjectRef> {
         match self {
-            Self::Evaluated(evaluation) => &evaluation.object,
-            Self::Gone(object) => object,
+            Self::Evaluated(evaluation) => Some(&evaluation.object),
+            Self::Gone(object) => Some(object),
+            Self::Live(_) => None,
         }
     }
 }
@@ -69,6 +73,9 @@ pub struct Finding {
     pub cluster: String,
     /// The object.
     pub object: ObjectRef,
+    /// Its uid, where it has one: another object that takes its name later has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// The owner at the top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ObjectRef>,
@@ -109,6 +116,10 @@ impl Finding {
     ///
     /// An observation that is not newer than what was taken changes nothing. What could not be verified keeps its last
     /// state: a failure whose code is in doubt stays, and only failures that were looked for and not found go.
+    ///
+    /// An object that took the name of the one before (another uid) inherits nothing. Where that one was told and nobody
+    /// said that it is gone, what is wrong with the new one opens at once: a grace period in which it heals would leave
+    /// the old one open for whoever was told.
     #[must_use]
     pub fn take(
         stored: Option<&Self>,
@@ -118,18 +129,25 @@ impl Finding {
         now: Timestamp,
         grace: SignedDuration,
     ) -> (Option<Self>, Change) {
+        let Some(object) = observation.object().cloned() else { return (None, Change::Nothing) };
         if stored.is_some_and(|stored| stored.sequence >= sequence) {
             return (None, Change::Nothing);
         }
-        let open = stored.filter(|stored| stored.lifecycle != Lifecycle::Resolved);
-        let (failures, parent) = match observation {
-            Observation::Gone(_) => (Vec::new(), None),
-            Observation::Evaluated(evaluation) => (merged(open, evaluation), evaluation.parent.clone()),
+        let before = stored.filter(|stored| stored.lifecycle != Lifecycle::Resolved);
+        let seen = match observation {
+            Observation::Gone(_) | Observation::Live(_) => None,
+            Observation::Evaluated(evaluation) => Some(evaluation),
         };
-        let object = observation.object().clone();
+        let uid = seen.and_then(|evaluation| evaluation.uid.clone());
+        let open = before.filter(|before| !is_other(before.uid.as_deref(), uid.as_deref()));
+        let told = before.is_some_and(|before| before.lifecycle != Lifecycle::Pending);
+        let grace = if told { SignedDuration::ZERO } else { grace };
+        let failures = seen.map(|evaluation| merged(open, evaluation)).unwrap_or_default();
+        let parent = seen.and_then(|evaluation| evaluation.parent.clone());
         if failures.is_empty() {
-            return Self::healed(stored, cluster, object, sequence, now);
+            return Self::healed(stored, cluster, object, uid, sequence, now);
         }
+        let uid = uid.or_else(|| open.and_then(|open| open.uid.clone()));
         let parent = parent.or_else(|| open.and_then(|open| open.parent.clone()));
         let fingerprint = fingerprint(cluster, &object, &failures);
         let first_seen = open.map_or(now, |open| open.first_seen);
@@ -150,6 +168,7 @@ impl Finding {
         let next = Self {
             cluster,
             object,
+            uid,
             parent,
             failures,
             fingerprint,
@@ -181,6 +200,7 @@ impl Finding {
         stored: Option<&Self>,
         cluster: &str,
         object: ObjectRef,
+        uid: Option<String>,
         sequence: Sequence,
         now: Timestamp,
     ) -> (Option<Self>, Change) {
@@ -190,6 +210,7 @@ impl Finding {
             let well = Self {
                 cluster,
                 object,
+                uid,
                 parent: None,
                 failures,
                 fingerprint,
@@ -208,6 +229,11 @@ impl Finding {
     }
 }
 
+/// Whether two uids are of two objects; where one is not known, nobody can say so.
+fn is_other(before: Option<&str>, now: Option<&str>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| before != now)
+}
+
 fn worst(failures: &[Failure]) -> Option<Severity> {
     failures.iter().map(|failure| failure.severity).max()
 }
@@ -216,13 +242,26 @@ fn worst(failures: &[Failure]) -> Option<Severity> {
 fn merged(open: Option<&Finding>, evaluation: &Evaluation) -> Vec<Failure> {
     let doubtful = evaluation.report.doubtful();
     let mut failures = evaluation.report.failures().to_vec();
-    let found: BTreeSet<String> = failures.iter().map(|failure| failure.code.clone()).collect();
-    let kept = open.into_iter().flat_map(|open| &open.failures).filter(|before| {
-        !found.contains(&before.code) && (doubtful.contains("*") || doubtful.contains(before.code.as_str()))
-    });
+    let before = open.into_iter().flat_map(|open| &open.failures);
+    let kept = before.filter(|before| doubtful.contains("*") || doubtful.contains(before.code.as_str()));
+    // What was found replaces what it was at that place: of two containers one may be in doubt.
+    let kept = kept.filter(|before| !evaluation.report.failures().iter().any(|now| is_same(before, now)));
     failures.extend(kept.cloned());
     failures.sort();
     failures
+}
+
+/// Whether two failures are of one code and have a place in common, or one of them has none.
+fn is_same(before: &Failure, now: &Failure) -> bool {
+    let places = |failure: &Failure| places(failure).collect::<BTreeSet<_>>();
+    let (there, here) = (places(before), places(now));
+    before.code == now.code && (there.is_empty() || here.is_empty() || !there.is_disjoint(&here))
+}
+
+/// Where a failure is seen, of a list in which item; events come and go.
+fn places(failure: &Failure) -> impl Iterator<Item = String> {
+    let lasting = failure.evidence.iter().filter(|evidence| !evidence.object.kind.is::<Event>());
+    lasting.map(|evidence| format!("{} {}", evidence.object, item(&evidence.path)))
 }
 
 fn shown_at(first_seen: Timestamp, grace: SignedDuration) -> Timestamp {
@@ -237,8 +276,7 @@ pub fn fingerprint(cluster: &str, object: &ObjectRef, failures: &[Failure]) -> S
     let mut parts = BTreeSet::new();
     for failure in failures {
         parts.insert((failure.code.as_str(), String::new()));
-        let places = failure.evidence.iter().filter(|evidence| !evidence.object.kind.is::<Event>());
-        parts.extend(places.map(|it| (failure.code.as_str(), format!("{} {}", it.object, item(&it.path)))));
+        parts.extend(places(failure).map(|place| (failure.code.as_str(), place)));
     }
     let mut hash = Sha256::new();
     for part in [
@@ -269,214 +307,4 @@ fn add(hash: &mut Sha256, part: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use k8s_openapi::api::core::v1::Pod;
-
-    use super::*;
-    use crate::report::Report;
-    use crate::view::Unverified;
-
-    const NONE: SignedDuration = SignedDuration::ZERO;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    const fn sequence(number: u64) -> Sequence {
-        Sequence { at: 1, number }
-    }
-
-    fn pod() -> ObjectRef {
-        ObjectRef::of::<Pod>(Some("shop"), "web")
-    }
-
-    fn seen(failures: &[(&str, &str)], doubts: &[&str]) -> Observation {
-        let mut report = Report::default();
-        for (code, text) in failures {
-            report.fail(Failure::new(code, Severity::Error, *text));
-        }
-        for code in doubts {
-            report.doubt(code, "something", Unverified::Failed("500".to_owned()));
-        }
-        Observation::Evaluated(Evaluation {
-            object: pod(),
-            uid: None,
-            resource_version: None,
-            parent: None,
-            report,
-        })
-    }
-
-    fn step(stored: &mut Option<Finding>, observation: &Observation, number: u64) -> Change {
-        let (next, change) = Finding::take(
-            stored.as_ref(),
-            "here",
-            observation,
-            sequence(number),
-            at(number.cast_signed()),
-            NONE,
-        );
-        if next.is_some() {
-            *stored = next;
-        }
-        change
-    }
-
-    #[test]
-    fn a_finding_opens_once_stays_changes_and_heals() {
-        let mut stored = None;
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 1), Change::Nothing);
-        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 2), Change::Opened);
-        for number in 3..6 {
-            assert_eq!(
-                step(&mut stored, &seen(&[("A", "a")], &[]), number),
-                Change::Seen,
-                "identical passes"
-            );
-        }
-        assert_eq!(step(&mut stored, &seen(&[("A", "a"), ("B", "b")], &[]), 6), Change::Changed);
-        assert_eq!(stored.as_ref().unwrap().first_seen, at(2));
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 7), Change::Resolved);
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 8), Change::Nothing, "healed once");
-        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 9), Change::Opened);
-        assert_eq!(stored.unwrap().first_seen, at(9), "a new one");
-    }
-
-    #[test]
-    fn a_late_and_older_answer_neither_closes_nor_opens() {
-        let mut stored = None;
-        step(&mut stored, &seen(&[("A", "a")], &[]), 5);
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 4), Change::Nothing);
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 5), Change::Nothing, "the same again");
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 6), Change::Resolved);
-        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 5), Change::Nothing);
-        assert_eq!(stored.unwrap().lifecycle, Lifecycle::Resolved);
-    }
-
-    #[test]
-    fn an_object_that_is_well_is_not_opened_by_an_older_answer() {
-        let mut stored = None;
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 2), Change::Nothing);
-        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 1), Change::Nothing);
-        assert_eq!(step(&mut stored, &seen(&[("A", "a")], &[]), 3), Change::Opened);
-    }
-
-    #[test]
-    fn a_watcher_that_goes_on_after_another_is_heard() {
-        let stored = Finding::take(
-            None,
-            "here",
-            &seen(&[("A", "a")], &[]),
-            Sequence { at: 1, number: 900 },
-            at(1),
-            NONE,
-        )
-        .0;
-        let first_of_next = Sequence { at: 2, number: 1 };
-        assert_eq!(
-            Finding::take(stored.as_ref(), "here", &seen(&[], &[]), first_of_next, at(2), NONE).1,
-            Change::Resolved
-        );
-    }
-
-    #[test]
-    fn what_could_not_be_verified_keeps_its_last_state() {
-        let mut stored = None;
-        step(&mut stored, &seen(&[("A", "a"), ("B", "b")], &[]), 1);
-        assert_eq!(step(&mut stored, &seen(&[], &["A", "B"]), 2), Change::Seen, "forbidden closes nothing");
-        assert_eq!(
-            step(&mut stored, &seen(&[], &["*"]), 3),
-            Change::Seen,
-            "nor does an object that cannot be understood"
-        );
-        assert_eq!(
-            step(&mut stored, &seen(&[], &["A"]), 4),
-            Change::Changed,
-            "B was looked for and is healed"
-        );
-        assert_eq!(stored.as_ref().unwrap().failures.len(), 1);
-        assert_eq!(step(&mut stored, &seen(&[], &[]), 5), Change::Resolved);
-        let mut none = None;
-        assert_eq!(step(&mut none, &seen(&[], &["A"]), 1), Change::Nothing, "a doubt opens nothing");
-    }
-
-    #[test]
-    fn an_object_that_is_gone_has_no_finding_whatever_is_in_doubt() {
-        let mut stored = None;
-        step(&mut stored, &seen(&[("A", "a")], &[]), 1);
-        assert_eq!(step(&mut stored, &Observation::Gone(pod()), 2), Change::Resolved);
-    }
-
-    #[test]
-    fn nobody_is_told_before_the_grace_period_is_over() {
-        let grace = SignedDuration::from_secs(60);
-        let (pending, change) =
-            Finding::take(None, "here", &seen(&[("A", "a")], &[]), sequence(1), at(0), grace);
-        let pending = pending.unwrap();
-        assert_eq!(change, Change::Waiting(at(60)));
-        assert_eq!(pending.due(at(59), grace), None);
-        assert_eq!(pending.due(at(60), grace).unwrap().lifecycle, Lifecycle::Created);
-        let again =
-            Finding::take(Some(&pending), "here", &seen(&[("A", "a")], &[]), sequence(2), at(61), grace);
-        assert_eq!(again.1, Change::Opened, "an observation after it opens it too");
-        let (healed, change) =
-            Finding::take(Some(&pending), "here", &seen(&[], &[]), sequence(2), at(30), grace);
-        assert_eq!(change, Change::Nothing, "a rollout that went well tells nobody");
-        assert_eq!(healed.unwrap().due(at(90), grace), None);
-    }
-
-    #[test]
-    fn words_do_not_make_a_new_finding_and_places_do() {
-        let of = |text: &str, paths: &[&str]| {
-            let mut failure = Failure::new("A", Severity::Error, text);
-            for path in paths {
-                failure = failure.seen(&pod(), *path, text.to_owned());
-            }
-            fingerprint("here", &pod(), &[failure])
-        };
-        let first = of("ErrImagePull: not found", &[".status.containerStatuses[0].state.waiting.reason"]);
-        assert_eq!(first, of("back-off 1m20s", &[".status.containerStatuses[0].state.waiting.reason"]));
-        assert_eq!(first, of("ended", &[".status.containerStatuses[0].state.terminated.exitCode"]));
-        assert_ne!(
-            first,
-            of("not found", &[".status.containerStatuses[1].state.waiting.reason"]),
-            "another container"
-        );
-        let event = ObjectRef::of::<Event>(Some("shop"), "web.18a2");
-        let told = |name: &ObjectRef| {
-            fingerprint(
-                "here",
-                &pod(),
-                &[Failure::new("A", Severity::Error, "a").seen(name, ".message", None)],
-            )
-        };
-        assert_eq!(
-            told(&event),
-            told(&ObjectRef::of::<Event>(Some("shop"), "web.18a3")),
-            "an event that came again"
-        );
-        let two = [Failure::new("A", Severity::Error, "a"), Failure::new("B", Severity::Error, "b")];
-        let turned = [two[1].clone(), two[0].clone()];
-        assert_eq!(
-            fingerprint("here", &pod(), &two),
-            fingerprint("here", &pod(), &turned),
-            "order does not count"
-        );
-        assert_ne!(fingerprint("here", &pod(), &two), fingerprint("there", &pod(), &two), "the cluster does");
-    }
-
-    #[test]
-    fn what_gets_worse_is_told() {
-        let of = |severity| {
-            let mut report = Report::default();
-            report.fail(Failure::new("A", severity, "a"));
-            let (uid, resource_version, parent) = (None, None, None);
-            Observation::Evaluated(Evaluation { object: pod(), uid, resource_version, parent, report })
-        };
-        let mut stored = None;
-        assert_eq!(step(&mut stored, &of(Severity::Warning), 1), Change::Opened);
-        assert_eq!(step(&mut stored, &of(Severity::Error), 2), Change::Changed, "2 of 3, then 0 of 3");
-        assert_eq!(step(&mut stored, &of(Severity::Warning), 3), Change::Seen);
-    }
-}
+mod tests;

@@ -1,10 +1,10 @@
 //! A view of objects in memory: what the caches of a watcher hold, what `asya analyze` fetched, what a test made up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 
 use crate::kind::GroupKind;
@@ -22,6 +22,7 @@ type Named = BTreeMap<(Option<String>, String), Arc<Object>>;
 #[derive(Debug, Default)]
 pub struct Inventory {
     now: Option<Timestamp>,
+    settle: SignedDuration,
     objects: BTreeMap<GroupKind, Named>,
     /// Which lists were read, in which scope (none: everywhere), and how that went.
     listed: BTreeMap<(GroupKind, Option<String>), Result<(), Unverified>>,
@@ -31,6 +32,7 @@ pub struct Inventory {
     events: BTreeMap<ObjectRef, Named>,
     users: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
     wanted: RefCell<BTreeSet<Read>>,
+    wake: Cell<Option<Timestamp>>,
 }
 
 impl Inventory {
@@ -54,6 +56,11 @@ impl Inventory {
     /// Sets the time of the view.
     pub fn set_now(&mut self, now: Timestamp) {
         self.now = Some(now);
+    }
+
+    /// Sets how long what fails again and again must go on well before it counts as healed.
+    pub fn set_settle(&mut self, settle: SignedDuration) {
+        self.settle = settle;
     }
 
     /// Takes the answer to a list of `kind` in `namespace`, or everywhere; what was there of that scope before goes.
@@ -157,6 +164,16 @@ impl Inventory {
         std::mem::take(&mut self.wanted.borrow_mut())
     }
 
+    /// The first time since the last call from which on an answer may be another, by the clock alone.
+    pub(crate) fn take_wake(&self) -> Option<Timestamp> {
+        self.wake.take()
+    }
+
+    /// Whether all objects of a kind are known.
+    pub(crate) fn is_listed(&self, kind: &GroupKind) -> bool {
+        self.scope(kind, None).is_ok()
+    }
+
     /// Whether the kind is listed where `namespace` is, or why not.
     fn scope(&self, kind: &GroupKind, namespace: Option<&str>) -> Result<(), Unverified> {
         let everywhere = self.listed.get(&(kind.clone(), None)).or_else(|| self.listed.get(&(ANY, None)));
@@ -208,6 +225,14 @@ fn drop_from<V>(
 impl View for Inventory {
     fn now(&self) -> Timestamp {
         self.now.unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    fn wake(&self, at: Timestamp) {
+        self.wake.set(Some(self.wake.get().map_or(at, |first| first.min(at))));
+    }
+
+    fn settle(&self) -> SignedDuration {
+        self.settle
     }
 
     fn object(&self, object: &ObjectRef) -> Lookup<Arc<Object>> {

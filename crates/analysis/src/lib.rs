@@ -14,6 +14,7 @@
 //! | [`rules`] | the analyzer of any other kind, by rules as data |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`finding`] | [`Finding`]: what is wrong with one object, until it is healed |
+//! | [`live`] | [`Live`]: which objects of a kind there are, a page at a time |
 //! | [`message`] | what the actors of the analysis send each other |
 //! | [`planner`] | [`Planner`]: which objects must be looked at when something changed |
 //! | [`deletion`] | deletions that are stuck, and what holds them |
@@ -26,6 +27,7 @@
 
 pub mod analyzer;
 pub mod analyzers;
+mod blank;
 pub mod deletion;
 pub mod evaluate;
 pub mod event;
@@ -33,6 +35,7 @@ pub mod failure;
 pub mod finding;
 pub mod inventory;
 pub mod kind;
+pub mod live;
 pub mod log_line;
 pub mod message;
 pub mod object;
@@ -53,6 +56,7 @@ pub use failure::{Evidence, Failure, Severity};
 pub use finding::{Change, Finding, Lifecycle, Observation, Sequence};
 pub use inventory::Inventory;
 pub use kind::GroupKind;
+pub use live::Live;
 pub use object::{Malformed, Object, ObjectRef};
 pub use planner::{Looked, Planner, Step};
 pub use report::{Doubt, Report};

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate::Evaluation;
 use crate::finding::{Change, Finding, Observation, Sequence};
+use crate::live::Live;
 use crate::object::{Object, ObjectRef};
 use crate::snapshot::Snapshot;
 
@@ -36,7 +38,11 @@ pub enum Subject {
     },
     /// An object that is gone.
     Gone(ObjectRef),
-    /// An object that, with what its analyzers read, no message could take: nobody could look at it.
+    /// Nothing: which objects of a kind there are.
+    Live(Live),
+    /// What the analyzers found already where the object is known: with what they read it is too large for a message.
+    Found(Box<Evaluation>),
+    /// An object of which not even that fits into a message: nobody can say anything of it.
     TooLarge(ObjectRef),
 }
 

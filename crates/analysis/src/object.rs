@@ -102,6 +102,16 @@ impl Object {
         Ok(Self(value))
     }
 
+    /// The object as JSON, to be changed.
+    pub(crate) fn into_value(self) -> Value {
+        self.0
+    }
+
+    /// What [`Object::new`] has seen already.
+    pub(crate) const fn parsed(value: Value) -> Self {
+        Self(value)
+    }
+
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> GroupKind {

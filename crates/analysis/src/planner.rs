@@ -7,25 +7,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::analyzer::Selection;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::inventory::{Inventory, involved};
 use crate::kind::GroupKind;
+use crate::live::Live;
 use crate::object::{Object, ObjectRef};
 use crate::reference::named_by;
 use crate::selector::Selector;
 use crate::snapshot::{Recorder, Snapshot};
 use crate::view::{Read, Unverified};
 
-/// What has to be told about one object.
+/// What has to be told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// It was looked at: the object, what its analyzers read, and what they say.
+    /// An object was looked at: the object, what its analyzers read, and what they say.
     Look(Box<Looked>),
-    /// It is gone.
+    /// An object is gone.
     Gone(ObjectRef),
+    /// These are there, and no others of their kind.
+    Live(Live),
 }
 
 /// One evaluation and all that it stands on.
@@ -51,24 +54,35 @@ pub struct Planner {
     readers: Readers,
     due: BTreeSet<(Timestamp, ObjectRef)>,
     waiting: HashMap<ObjectRef, Timestamp>,
+    /// Kinds whose objects are to be told of by name, and behind which path to go on.
+    unnamed: BTreeMap<GroupKind, Option<String>>,
 }
 
-/// What an evaluation read, and what it said; none if it is to be told whatever it says.
+/// What an evaluation read, and what it said.
 struct Last {
     reads: BTreeSet<Read>,
-    said: Option<Evaluation>,
+    said: Evaluation,
+    /// The next one is to be told whatever it says.
+    again: bool,
 }
 
 impl Last {
     /// Whether an evaluation has to be told after this one. A new version of the object alone is no reason.
     fn says_other(&self, evaluation: &Evaluation) -> bool {
-        self.said.as_ref().is_none_or(|said| {
-            said.report != evaluation.report || said.uid != evaluation.uid || said.parent != evaluation.parent
-        })
+        let said = &self.said;
+        self.again
+            || said.report != evaluation.report
+            || said.uid != evaluation.uid
+            || said.parent != evaluation.parent
     }
 
     fn is_in_doubt(&self) -> bool {
-        self.said.as_ref().is_none_or(|said| !said.report.doubts().is_empty())
+        !self.said.report.doubts().is_empty()
+    }
+
+    /// Whether it is of another object that had the name before.
+    fn is_before(&self, object: &Object) -> bool {
+        self.said.uid.as_deref().zip(object.uid()).is_some_and(|(before, now)| before != now)
     }
 }
 
@@ -85,6 +99,7 @@ impl Planner {
     #[must_use]
     pub fn new(selection: Selection, debounce: Duration) -> Self {
         Self {
+            unnamed: BTreeMap::new(),
             inventory: Inventory::default(),
             subjects: selection.subjects(),
             selection,
@@ -94,6 +109,13 @@ impl Planner {
             due: BTreeSet::new(),
             waiting: HashMap::new(),
         }
+    }
+
+    /// With so long for what fails again and again to go on well before it counts as healed.
+    #[must_use]
+    pub fn settling(mut self, settle: SignedDuration) -> Self {
+        self.inventory.set_settle(settle);
+        self
     }
 
     /// Takes an object that came or changed at `now`.
@@ -136,34 +158,48 @@ impl Planner {
                 gone.iter().for_each(|object| self.remove(object, now));
                 objects.into_iter().for_each(|object| self.put(object, now));
                 self.inventory.mark(kind, Ok(()));
+                self.name(kind);
             }
-            Err(why) => self.inventory.mark(kind, Err(why)),
+            Err(why) => {
+                self.inventory.mark(kind, Err(why));
+                self.unnamed.remove(kind);
+            }
         }
         // Whoever asked before it was listed, or while it could not be, got no answer.
         let in_doubt = self.last.iter().filter(|(_, last)| last.is_in_doubt());
-        let in_doubt = in_doubt.map(|(object, _)| object.clone()).collect();
+        let in_doubt: BTreeSet<ObjectRef> = in_doubt.map(|(object, _)| object.clone()).collect();
         self.schedule(in_doubt, now);
     }
 
-    /// Puts every object that is looked at on the list again, as a slow resync does.
-    pub fn resync(&mut self, now: Timestamp) {
+    /// Puts every object that is looked at on the list again, as a slow resync does, one after the other in the time of
+    /// `over`: a queue that stands still otherwise is not to be flooded. Which objects there are is told at once.
+    pub fn resync(&mut self, now: Timestamp, over: Duration) {
         let all: BTreeSet<ObjectRef> = self
             .subjects
             .iter()
             .flat_map(|kind| self.inventory.objects(kind).map(|object| object.reference()))
             .collect();
-        self.last.values_mut().for_each(|last| last.said = None);
-        self.schedule(all, now);
+        self.last.values_mut().for_each(|last| last.again = true);
+        let step = over / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
+        let mut at = self.after_debounce(now);
+        for object in all {
+            self.enter(object, at);
+            at = at.checked_add(step).unwrap_or(at);
+        }
+        for kind in self.subjects.clone() {
+            self.name(&kind);
+        }
     }
 
     /// When [`Planner::next`] has something to do, if nothing else happens.
     #[must_use]
     pub fn wakes(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        if self.unnamed.is_empty() { self.due.first().map(|(at, _)| *at) } else { Some(Timestamp::MIN) }
     }
 
     /// Evaluates what is due, until one of them has to be told: because it says something else than last time, or has
-    /// not been told. None when nothing is due. An object that is healthy, was healthy and changed is not told.
+    /// not been told. None when nothing is due. An object that is healthy, was healthy and changed is not told. When all
+    /// that is due was looked at, it is told which objects there are.
     pub fn next(&mut self, now: Timestamp) -> Option<Step> {
         self.inventory.set_now(now);
         while let Some((at, object)) = self.due.first().cloned().filter(|(at, _)| *at <= now) {
@@ -171,10 +207,18 @@ impl Planner {
             self.waiting.remove(&object);
             match self.inventory.found(&object) {
                 None => {
+                    // Also of one that was not looked at yet: another watcher may have told of it.
                     if let Some(last) = self.last.remove(&object) {
                         self.readers.forget(&object, &last.reads);
-                        return Some(Step::Gone(object));
                     }
+                    return Some(Step::Gone(object));
+                }
+                Some(found) if self.last.get(&object).is_some_and(|last| last.is_before(&found)) => {
+                    if let Some(last) = self.last.remove(&object) {
+                        self.readers.forget(&object, &last.reads);
+                    }
+                    self.enter(object.clone(), at);
+                    return Some(Step::Gone(object));
                 }
                 Some(found) => {
                     let recorder = Recorder::new(&self.inventory);
@@ -186,7 +230,10 @@ impl Planner {
                         self.readers.forget(&object, &last.reads);
                     }
                     self.readers.remember(&object, &reads);
-                    self.last.insert(object, Last { reads, said: Some(evaluation.clone()) });
+                    if let Some(at) = self.inventory.take_wake() {
+                        self.enter(object.clone(), at);
+                    }
+                    self.last.insert(object, Last { reads, said: evaluation.clone(), again: false });
                     if last.is_none_or(|last| last.says_other(&evaluation)) {
                         let object = (*found).clone();
                         return Some(Step::Look(Box::new(Looked { object, snapshot, evaluation })));
@@ -194,7 +241,25 @@ impl Planner {
                 }
             }
         }
-        None
+        self.next_page().map(Step::Live)
+    }
+
+    /// The next page of names, as they are now.
+    fn next_page(&mut self) -> Option<Live> {
+        let (kind, after) = self.unnamed.pop_first()?;
+        let paths = self.inventory.objects(&kind).map(|object| object.reference().path());
+        let page = Live::page(kind.clone(), after, paths);
+        if page.until.is_some() {
+            self.unnamed.insert(kind, page.until.clone());
+        }
+        Some(page)
+    }
+
+    /// Will tell which objects of `kind` there are, from the first one, if that is known and somebody looks at them.
+    fn name(&mut self, kind: &GroupKind) {
+        if self.subjects.contains(kind) && self.inventory.is_listed(kind) {
+            self.unnamed.insert(kind.clone(), None);
+        }
     }
 
     /// The objects.
@@ -206,13 +271,29 @@ impl Planner {
     /// Those of `objects` that are looked at, after the debounce; one that waits keeps its time, so that an object that
     /// never rests is looked at too.
     fn schedule(&mut self, objects: BTreeSet<ObjectRef>, now: Timestamp) {
-        let at = now.checked_add(self.debounce).unwrap_or(Timestamp::MAX);
+        let at = self.after_debounce(now);
         for object in objects {
-            if self.subjects.contains(&object.kind) && !self.waiting.contains_key(&object) {
-                self.waiting.insert(object.clone(), at);
-                self.due.insert((at, object));
+            if self.subjects.contains(&object.kind) {
+                self.enter(object, at);
             }
         }
+    }
+
+    /// Looks at `object` at the time `at`, or before if it waits for that already.
+    fn enter(&mut self, object: ObjectRef, at: Timestamp) {
+        match self.waiting.get(&object) {
+            Some(waits) if *waits <= at => return,
+            Some(waits) => {
+                self.due.remove(&(*waits, object.clone()));
+            }
+            None => {}
+        }
+        self.waiting.insert(object.clone(), at);
+        self.due.insert((at, object));
+    }
+
+    fn after_debounce(&self, now: Timestamp) -> Timestamp {
+        now.checked_add(self.debounce).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -298,128 +379,4 @@ impl Readers {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use k8s_openapi::api::core::v1::{Event, Pod};
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::analyzers::testing::{event, object};
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millisecond(millis).unwrap()
-    }
-
-    fn planner() -> Planner {
-        let mut planner =
-            Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::from_millis(200));
-        for kind in [GroupKind::of::<Pod>(), GroupKind::of::<Event>(), GroupKind::new("batch", "Job")] {
-            planner.listed(&kind, Ok(Vec::new()), at(0));
-        }
-        planner
-    }
-
-    fn pod(state: &Value) -> Object {
-        object(
-            "v1",
-            "Pod",
-            "web",
-            json!({"spec": {"containers": []}, "status": {"phase": "Pending", "containerStatuses": [
-            {"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state}]}}),
-        )
-    }
-
-    fn waiting(reason: &str) -> Object {
-        pod(&json!({"waiting": {"reason": reason, "message": "m"}}))
-    }
-
-    fn looked(step: Option<Step>) -> Vec<String> {
-        match step {
-            Some(Step::Look(looked)) => {
-                looked.evaluation.report.failures().iter().map(|it| it.code.clone()).collect()
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn changes_within_the_debounce_are_one_and_none_waits_longer() {
-        let mut planner = planner();
-        planner.put(waiting("ContainerCreating"), at(0));
-        planner.put(waiting("ErrImagePull"), at(150));
-        assert_eq!(planner.wakes(), Some(at(200)), "the first change counts");
-        assert_eq!(planner.next(at(199)), None);
-        assert_eq!(looked(planner.next(at(200))), ["ImagePullFails"]);
-        assert_eq!(planner.next(at(200)), None);
-        assert_eq!(planner.wakes(), None);
-    }
-
-    #[test]
-    fn what_an_evaluation_read_brings_it_back_when_it_changes() {
-        let mut planner = planner();
-        let creating = waiting("ContainerCreating");
-        planner.put(creating.clone(), at(0));
-        assert!(looked(planner.next(at(200))).is_empty());
-        planner.put(event(&creating, "FailedMount", "no such secret", "2026-01-01T00:00:00Z"), at(300));
-        assert_eq!(looked(planner.next(at(500))), ["VolumeMountFails"], "an event about it");
-        let other = object("v1", "Pod", "other", json!({}));
-        planner.put(event(&other, "FailedMount", "another's", "2026-01-01T00:00:00Z"), at(600));
-        assert_eq!(planner.wakes(), None, "an event about another");
-    }
-
-    #[test]
-    fn what_says_the_same_is_told_once_and_again_on_resync() {
-        let mut planner = planner();
-        let version = |version: &str| {
-            let mut value = waiting("ErrImagePull").value().clone();
-            value["metadata"]["resourceVersion"] = json!(version);
-            Object::new(value).unwrap()
-        };
-        planner.put(version("1"), at(0));
-        assert_eq!(looked(planner.next(at(200))), ["ImagePullFails"]);
-        planner.put(version("2"), at(300));
-        assert_eq!(planner.next(at(500)), None, "a heartbeat");
-        planner.put(version("2"), at(600));
-        assert_eq!(planner.wakes(), None, "the same version");
-        planner.resync(at(700));
-        assert_eq!(looked(planner.next(at(900))), ["ImagePullFails"]);
-        planner.resync(at(1000));
-        assert_eq!(looked(planner.next(at(1200))), ["ImagePullFails"]);
-    }
-
-    #[test]
-    fn an_object_that_goes_is_told_once() {
-        let mut planner = planner();
-        let pod = waiting("ErrImagePull");
-        planner.put(pod.clone(), at(0));
-        planner.next(at(200)).unwrap();
-        planner.remove(&pod.reference(), at(300));
-        assert_eq!(planner.next(at(500)), Some(Step::Gone(pod.reference())));
-        planner.remove(&pod.reference(), at(600));
-        assert_eq!(planner.wakes(), None);
-        planner.put(pod.clone(), at(700));
-        planner.next(at(900)).unwrap();
-        planner.listed(&GroupKind::of::<Pod>(), Ok(Vec::new()), at(1000));
-        assert_eq!(
-            planner.next(at(1200)),
-            Some(Step::Gone(pod.reference())),
-            "not in the list after a lost watch"
-        );
-    }
-
-    #[test]
-    fn what_could_not_be_asked_is_looked_at_when_it_can_be() {
-        let mut planner = Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::ZERO);
-        let creating = waiting("ContainerCreating");
-        planner.listed(&GroupKind::of::<Pod>(), Ok(vec![creating.clone()]), at(0));
-        assert!(looked(planner.next(at(0))).is_empty());
-        assert_eq!(planner.inventory().take_wanted().len(), 1, "somebody should watch events");
-        let mount = event(&creating, "FailedMount", "no such secret", "2026-01-01T00:00:00Z");
-        planner.listed(&GroupKind::of::<Event>(), Ok(vec![mount]), at(1));
-        assert_eq!(looked(planner.next(at(1))), ["VolumeMountFails"]);
-        planner.listed(&GroupKind::of::<Event>(), Err(Unverified::Forbidden), at(2));
-        planner.put(waiting("ErrImagePull"), at(3));
-        assert_eq!(looked(planner.next(at(3))), ["ImagePullFails"]);
-        assert_eq!(planner.readers.objects.len(), 0, "nothing is remembered of what is no longer read");
-    }
-}
+mod tests;

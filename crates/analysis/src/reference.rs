@@ -83,6 +83,12 @@ pub(crate) fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 
+/// Whether a flag or variable of this name says which ConfigMap is meant.
+pub(crate) fn is_told(name: &str) -> bool {
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    letters.to_ascii_lowercase().contains("configmap")
+}
+
 struct Names<'a> {
     namespace: Option<&'a str>,
     found: BTreeSet<ObjectRef>,
@@ -99,8 +105,7 @@ impl Names<'_> {
     /// a controller that reads it through the API. What its namespace says is not looked at: a ConfigMap of this name
     /// here counts as used rather than a used one as unused.
     fn told(&mut self, name: &str, value: &str) {
-        let told: String = name.chars().filter(char::is_ascii_alphabetic).collect();
-        if told.to_ascii_lowercase().contains("configmap") {
+        if is_told(name) {
             let name = value.rsplit('/').next().unwrap_or_default().trim();
             self.add::<ConfigMap>(Some(&Value::String(name.to_owned())));
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::kind::GroupKind;
@@ -26,6 +26,8 @@ enum Answer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     now: Timestamp,
+    #[serde(default, skip_serializing_if = "SignedDuration::is_zero")]
+    settle: SignedDuration,
     #[serde(with = "pairs")]
     answers: BTreeMap<Read, Answer>,
 }
@@ -75,7 +77,7 @@ impl<'a> Recorder<'a> {
     /// What was read.
     #[must_use]
     pub fn finish(self) -> Snapshot {
-        Snapshot { now: self.inner.now(), answers: self.answers.into_inner() }
+        Snapshot { now: self.inner.now(), settle: self.inner.settle(), answers: self.answers.into_inner() }
     }
 
     /// What was read so far, without the answers.
@@ -92,6 +94,14 @@ impl<'a> Recorder<'a> {
 impl View for Recorder<'_> {
     fn now(&self) -> Timestamp {
         self.inner.now()
+    }
+
+    fn wake(&self, at: Timestamp) {
+        self.inner.wake(at);
+    }
+
+    fn settle(&self) -> SignedDuration {
+        self.inner.settle()
     }
 
     fn object(&self, object: &ObjectRef) -> Lookup<Arc<Object>> {
@@ -134,6 +144,10 @@ impl View for Recorder<'_> {
 impl View for Snapshot {
     fn now(&self) -> Timestamp {
         self.now
+    }
+
+    fn settle(&self) -> SignedDuration {
+        self.settle
     }
 
     fn object(&self, object: &ObjectRef) -> Lookup<Arc<Object>> {

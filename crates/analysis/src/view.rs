@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ pub enum Unverified {
     /// The kind is not served by this cluster: its definition is not installed.
     #[error("the kind is not installed")]
     NotInstalled,
+    /// It runs again after it ended, and not for long enough to say that it is well.
+    #[error("it has not gone on well for long enough")]
+    Settling,
     /// It is not looked at by setting, as Secrets are by default.
     #[error("not read by setting")]
     NotRead,
@@ -79,6 +82,14 @@ pub trait View {
     /// The time of the view: an analyzer has no other clock.
     fn now(&self) -> Timestamp;
 
+    /// Takes that the answers may say something else from `at` on, though nothing changes: whoever looks again does so then.
+    fn wake(&self, _at: Timestamp) {}
+
+    /// How long what fails again and again must go on well before it counts as healed; nothing where one looks once.
+    fn settle(&self) -> SignedDuration {
+        SignedDuration::ZERO
+    }
+
     /// One object.
     fn object(&self, object: &ObjectRef) -> Lookup<Arc<Object>>;
 
@@ -111,6 +122,16 @@ pub trait View {
 
 /// Typed questions to any [`View`].
 pub trait Typed: View {
+    /// Whether `patience` is over since `since`. Where it is not, the view is looked at again when it is.
+    fn is_past(&self, since: Timestamp, patience: SignedDuration) -> bool {
+        let end = since.saturating_add(patience).unwrap_or(Timestamp::MAX);
+        let past = end <= self.now();
+        if !past {
+            self.wake(end);
+        }
+        past
+    }
+
     /// The object `name` of `K`. One that is not a `K` is [`Unverified::Failed`].
     fn get<K>(&self, namespace: Option<&str>, name: &str) -> Lookup<K>
     where

@@ -6,13 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use asya_analysis::Unverified;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
+
+/// Says to the API server who asks: the name in its audit log.
+pub fn introduce(config: &mut kube::Config, agent: &'static str) {
+    config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
+}
 
 /// How long is waited, and how often it is tried again.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`api`] | [`Api`]: one question to the API server, with its retries, and [`Refusal`]: why there is no answer |
 //! | [`catalogue`] | [`Catalogue`]: which kinds the cluster serves, in which version, under which path |
+//! | [`lease`] | [`lease::Candidate`]: which of several replicas acts |
 //! | [`list`] | whole lists by pages |
 //! | [`fetch`] | [`Fetch`]: what is read at once, and how the questions of analyzers become few of these |
 //! | [`collect`] | [`Collector`]: reads what the analyzers look at, and then what they ask for, until they ask no more |
@@ -20,12 +21,13 @@ pub mod catalogue;
 pub mod collect;
 pub mod fetch;
 pub mod fields;
+pub mod lease;
 pub mod list;
 pub mod rights;
 pub mod scope;
 pub mod watch;
 
-pub use api::{Api, Patience, Refusal};
+pub use api::{Api, Patience, Refusal, introduce};
 pub use catalogue::{Catalogue, Served};
 pub use collect::{Collected, Collector, Progress, Unread};
 pub use fetch::Fetch;

@@ -26,6 +26,8 @@ impl Act for Analyze {
             let Task { cluster, sequence, analyzers, subject } = task;
             let observation = match subject {
                 Subject::Gone(object) => Observation::Gone(object),
+                Subject::Found(evaluation) => Observation::Evaluated(*evaluation),
+                Subject::Live(live) => Observation::Live(live),
                 Subject::TooLarge(object) => {
                     let why = Unverified::Failed("it is too large for a message".to_owned());
                     Observation::Evaluated(Evaluation::doubtful(object, why))

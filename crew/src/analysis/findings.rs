@@ -5,15 +5,20 @@
 //! its change was written; then the same is sent on again, under the same id, also if newer answers have come meanwhile.
 //! Who receives them orders them by the finding's sequence.
 //!
+//! What went away while nobody watched is missed on a page that says which objects of a kind there are
+//! ([`Live`]). For each such finding the actor sends itself an observation that the object is gone, with the sequence of
+//! the page: it closes only what was seen before it.
+//!
 //! A finding in its grace period keeps the envelope that brought it. A [`Sweeper`] opens it when the period is over and
 //! sends that envelope on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use asya_analysis::finding::fingerprint;
 use asya_analysis::message::{Observed, Transition};
-use asya_analysis::{Change, Finding, Lifecycle};
-use asya_envelope::{Envelope, Naming};
+use asya_analysis::{Change, Finding, Lifecycle, Live, ObjectRef, Observation};
+use asya_envelope::{Envelope, Naming, Raw};
 use asya_handler::{End, Fate, Request};
 use asya_payload::Claims;
 use asya_sidecar::Means;
@@ -31,6 +36,10 @@ use crate::deadlines::{Ending, Look, Step, as_entered, checked_in, later};
 
 /// The records: by cluster, kind, namespace and name, so that those of a cluster are one range.
 pub const FINDINGS: &str = "analysis_findings";
+/// Under the same keys, which object: of those alone that are not well, so that they are found without reading all.
+const OPEN: &str = "analysis_open";
+/// The most findings of one kind that a page is compared with; more than that is more than anybody reads.
+const MOST_OPEN: usize = 100_000;
 /// When a grace period is over, and when an object that is well is forgotten.
 const DUE: &str = "analysis_due";
 /// How long it is remembered that an object is well: an older answer that is still on its way must not open a finding.
@@ -64,7 +73,11 @@ impl Findings {
 
     async fn take(&self, envelope: &Envelope, now: Timestamp) -> Result<End, ActError> {
         let observed: Observed = read(envelope, "an answer of k8s-analyze")?;
-        let key = key(&observed);
+        if let Observation::Live(live) = &observed.observation {
+            return self.missing(envelope, &observed, live).await;
+        }
+        let Some(object) = observed.observation.object() else { return Ok(platform(None, Vec::new())) };
+        let key = key(&observed.cluster, object);
         let (kept, version) = get(&*self.store, &key).await?.unzip();
         let told = kept.as_ref().and_then(|kept| kept.told.as_ref());
         if let Some(again) = told.filter(|told| told.finding.sequence == observed.sequence) {
@@ -93,12 +106,39 @@ impl Findings {
             }
             Change::Opened | Change::Changed => None,
         };
+        let was_open = stored.is_some_and(|stored| stored.lifecycle != Lifecycle::Resolved);
+        let is_open = finding.lifecycle != Lifecycle::Resolved;
+        if is_open != was_open {
+            let value = is_open.then(|| serde_json::to_vec(object)).transpose();
+            let value = value.map_err(|error| ActError::Unfit(error.to_string()))?.map(Bytes::from);
+            writes.push(Write { table: OPEN, key: key.clone(), value, expect: Expect::Anything });
+        }
         let tells = matches!(change, Change::Opened | Change::Changed | Change::Resolved);
         let transition = tells.then(|| Transition { change, finding: finding.clone() });
         let sent = transition.as_ref().map(|transition| onward(envelope, transition));
         let told = transition.or_else(|| kept.and_then(|kept| kept.told));
         writes.push(put(&key, &Kept { finding, told, waits }, version)?);
         Ok(platform(sent, writes))
+    }
+
+    /// What is open and not on a page that it should be on, as observations for this same actor.
+    async fn missing(&self, envelope: &Envelope, observed: &Observed, live: &Live) -> Result<End, ActError> {
+        let Observed { cluster, sequence, .. } = observed;
+        let open = self.store.list(OPEN, &format!("{cluster}/{}/", live.kind), MOST_OPEN).await?;
+        let objects = open.iter().filter_map(|record| {
+            let object = serde_json::from_slice::<ObjectRef>(&record.value);
+            object.inspect_err(|error| tracing::warn!(key = record.key, %error, "left open")).ok()
+        });
+        let gone = objects.filter(|object| live.misses(object)).map(|object| {
+            let mut gone = envelope.clone();
+            // By the object: when the page comes again, others may be missing.
+            gone.id = format!("{}-{:.16}", envelope.id, fingerprint(cluster, &object, &[]));
+            gone.parent_id = Some(envelope.id.clone());
+            let (cluster, sequence, observation) = (cluster.clone(), *sequence, Observation::Gone(object));
+            gone.payload = Raw::of(&Observed { cluster, sequence, observation });
+            gone
+        });
+        Ok(End::Platform { envelopes: gone.collect(), writes: Vec::new(), fate: Fate::GoesOn })
     }
 }
 
@@ -196,11 +236,10 @@ impl Waiting {
     }
 }
 
-/// The key of what an observation is about.
-fn key(observed: &Observed) -> String {
-    let object = observed.observation.object();
+/// The key of what is known of an object.
+fn key(cluster: &str, object: &ObjectRef) -> String {
     let namespace = object.namespace.as_deref().unwrap_or_default();
-    format!("{}/{}/{namespace}/{}", observed.cluster, object.kind, object.name)
+    format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
 }
 
 fn platform(envelope: Option<Envelope>, writes: Vec<Write>) -> End {

@@ -260,6 +260,7 @@ pub(crate) fn finding(name: &str, number: u64) -> Finding {
     Finding {
         cluster: "here".to_owned(),
         object: ObjectRef::of::<Pod>(Some("shop"), name),
+        uid: None,
         parent: None,
         failures: vec![Failure::new("ImagePullFails", Severity::Error, text)],
         fingerprint: format!("print-of-{name}"),

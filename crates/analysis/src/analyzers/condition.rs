@@ -9,7 +9,7 @@ use crate::analyzers::words::text_or;
 use crate::failure::{Failure, Severity};
 use crate::object::Object;
 use crate::report::Report;
-use crate::view::{Unverified, View};
+use crate::view::{Typed, Unverified, View};
 
 /// How long after an object was made its conditions may be unknown: a controller has to see it first.
 const SETTLING: SignedDuration = SignedDuration::from_mins(1);
@@ -51,7 +51,7 @@ pub(crate) fn judge(
     report: &mut Report,
 ) {
     let generation = number(object.value(), "/metadata/generation");
-    let young = object.created().is_some_and(|created| view.now().duration_since(created) < SETTLING);
+    let young = object.created().is_some_and(|created| !view.is_past(created, SETTLING));
     for (n, condition) in items(object.value(), pointer) {
         let kind = text(condition, "/type").unwrap_or_default();
         let status = text(condition, "/status").unwrap_or("Unknown");

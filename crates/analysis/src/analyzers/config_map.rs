@@ -9,13 +9,13 @@ use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object};
 use crate::report::Report;
-use crate::view::View;
+use crate::view::{Typed, View};
 
 /// What the values of a ConfigMap may weigh together; the API server refuses more.
 const LARGEST: usize = 1024 * 1024;
 
 /// From here on a ConfigMap is nearly full: whatever adds to it will be refused soon.
-const NEARLY: usize = LARGEST / 10 * 9;
+pub(crate) const NEARLY: usize = LARGEST / 10 * 9;
 
 /// How long a ConfigMap may wait for its first user: a chart makes it before the workload.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -139,7 +139,7 @@ fn is_system(object: &Object) -> bool {
 fn unused(object: &Object, view: &dyn View, report: &mut Report) {
     // Its owner, mostly a custom resource, knows what it is for and takes it along when it goes.
     let owned = !object.owners().is_empty();
-    let young = object.created().is_some_and(|created| view.now().duration_since(created) < PATIENCE);
+    let young = object.created().is_some_and(|created| !view.is_past(created, PATIENCE));
     if owned || young || object.deleted().is_some() {
         return;
     }

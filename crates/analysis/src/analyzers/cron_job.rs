@@ -60,6 +60,7 @@ impl Analyzer for CronJobAnalyzer {
         if let Some(schedule) = look.schedule(report)
             && object.deleted().is_none()
         {
+            look.wakes(&schedule, view);
             look.runs(&schedule, report);
         }
         Ok(())
@@ -134,6 +135,14 @@ impl Look<'_> {
         }
     }
 
+    /// A run that does not come changes nothing that could be watched: it is looked again after as long as there is
+    /// between two.
+    fn wakes(&self, schedule: &Schedule, view: &dyn View) {
+        let Some(last) = schedule.before(self.now) else { return };
+        let between = schedule.before(last).map_or(LATE, |before| last.duration_since(before));
+        view.wake(self.now.saturating_add(between.max(LATE)).unwrap_or(Timestamp::MAX));
+    }
+
     /// Whether runs start, and end well. One that is still active may be what others wait for.
     fn runs(&self, schedule: &Schedule, report: &mut Report) {
         let time = |time: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
@@ -199,6 +208,22 @@ mod tests {
 
     fn healthy() -> Value {
         json!({"lastScheduleTime": "2026-06-01T11:00:00Z", "lastSuccessfulTime": "2026-06-01T11:01:00Z"})
+    }
+
+    #[test]
+    fn a_run_that_does_not_come_is_looked_for_when_it_should_have() {
+        let mut inventory = crate::inventory::Inventory::of([]);
+        inventory.set_now(crate::analyzers::testing::NOW.parse().unwrap());
+        let wakes = |schedule: &str| {
+            let healthy = cron_job(json!({"schedule": schedule}), healthy());
+            assert!(
+                codes(&crate::analyzers::testing::look_in(&["CronJob"], &healthy, &inventory)).is_empty()
+            );
+            inventory.take_wake().map(|at| at.to_string())
+        };
+        assert_eq!(wakes("0 * * * *").as_deref(), Some("2026-06-01T13:00:00Z"));
+        assert_eq!(wakes("@every 1h").as_deref(), Some("2026-06-01T13:00:00Z"));
+        assert_eq!(wakes("0 0 * * *").as_deref(), Some("2026-06-02T12:00:00Z"));
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl Analyzer for DaemonSetAnalyzer {
         let pods = view.all::<Pod>(object.namespace(), &selector);
         let Some(pods) = report.listed(CODE, format!("pods of {at}"), pods) else { return Ok(()) };
         let pods: Vec<Pod> = pods.into_iter().filter(|pod| !has_ended(pod)).collect();
-        let stuck = pods.iter().find(|pod| stage(pod, view.now()) == Stage::Stuck);
-        let passing = pods.iter().filter(|pod| stage(pod, view.now()) == Stage::Passing).count();
+        let stuck = pods.iter().find(|pod| stage(pod, view) == Stage::Stuck);
+        let passing = pods.iter().filter(|pod| stage(pod, view) == Stage::Passing).count();
         if stuck.is_none() && accounted_for(spec, &status, passing) {
             return Ok(());
         }

@@ -27,7 +27,7 @@ impl Analyzer for NamespaceDeletion {
     }
 
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
-        let Some(mut failure) = stuck(object, view.now(), PATIENCE) else { return Ok(()) };
+        let Some(mut failure) = stuck(object, view, PATIENCE) else { return Ok(()) };
         let namespace: Namespace = object.typed()?;
         let conditions = namespace.status.and_then(|status| status.conditions).unwrap_or_default();
         // The namespace controller says in conditions what is left, and whose finalizers hold that.
@@ -62,7 +62,7 @@ impl Analyzer for ClaimDeletion {
     }
 
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
-        let Some(failure) = stuck(object, view.now(), PATIENCE) else { return Ok(()) };
+        let Some(failure) = stuck(object, view, PATIENCE) else { return Ok(()) };
         if finalizers(object) != ["kubernetes.io/pvc-protection"] {
             report.fail(failure);
             return Ok(());
@@ -103,7 +103,7 @@ impl Analyzer for VolumeDeletion {
     }
 
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
-        let Some(failure) = stuck(object, view.now(), PATIENCE) else { return Ok(()) };
+        let Some(failure) = stuck(object, view, PATIENCE) else { return Ok(()) };
         let volume: PersistentVolume = object.typed()?;
         let claim = volume.spec.and_then(|spec| spec.claim_ref);
         let phase = volume.status.and_then(|status| status.phase);

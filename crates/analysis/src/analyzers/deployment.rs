@@ -72,7 +72,7 @@ impl Analyzer for DeploymentAnalyzer {
         }
         let pods = view.all::<Pod>(object.namespace(), &Selector::from(&spec.selector));
         let Some(pods) = report.listed(UNAVAILABLE, format!("pods of {at}"), pods) else { return Ok(()) };
-        if on_the_way(&pods, wanted, view.now()) {
+        if on_the_way(&pods, wanted, view) {
             return Ok(());
         }
         let mut failure = Failure::new(
@@ -103,7 +103,7 @@ fn rolling(progressing: Option<&DeploymentCondition>, deadline: i32, view: &dyn 
     }
     let moved = condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref());
     let limit = SignedDuration::from_secs(i64::from(deadline)) + SLACK;
-    moved.is_none_or(|moved| view.now().duration_since(moved.0) < limit)
+    moved.is_none_or(|moved| !view.is_past(moved.0, limit))
 }
 
 #[cfg(test)]

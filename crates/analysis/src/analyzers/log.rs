@@ -33,6 +33,10 @@ impl Analyzer for LogAnalyzer {
         false
     }
 
+    fn reads_logs(&self) -> bool {
+        true
+    }
+
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
         let pod: Pod = object.typed()?;
         let (Some(spec), Some(status)) = (pod.spec, pod.status) else { return Ok(()) };

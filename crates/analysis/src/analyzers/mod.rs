@@ -4,7 +4,7 @@ use crate::analyzer::Analyzer;
 
 mod certificate;
 mod condition;
-mod config_map;
+pub(crate) mod config_map;
 mod cron_job;
 mod daemon_set;
 mod deletion;

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::Object;
 use crate::rules::condition::Condition;
-use crate::view::View;
+use crate::view::{Typed, View};
 
 /// The group of the analyzers.
 pub(super) const OLM: &str = "OLM";
@@ -26,7 +26,7 @@ pub(super) const fn v1(kind: &'static str) -> GroupKind {
 
 /// Whether a step that began at `since` may still take; one whose begin nobody knows may not.
 pub(super) fn may_take(view: &dyn View, since: Option<Timestamp>) -> bool {
-    since.is_some_and(|since| view.now().duration_since(since) < PATIENCE)
+    since.is_some_and(|since| !view.is_past(since, PATIENCE))
 }
 
 /// The time in a field.

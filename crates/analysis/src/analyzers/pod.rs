@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus,
+};
 
 use crate::analyzer::Analyzer;
 use crate::analyzers::words::{ending, text_or, told_by};
@@ -10,12 +12,13 @@ use crate::event::latest_for;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object, ObjectRef};
+use crate::reference::items;
 use crate::report::Report;
-use crate::view::{Lookup, Typed, View};
+use crate::view::{Lookup, Typed, Unverified, View};
 
 /// Waiting reasons of the kubelet that do not pass by themselves, and what they mean.
 const WAITING: [(&str, &str); 11] = [
-    ("CrashLoopBackOff", "ContainerCrashes"),
+    ("CrashLoopBackOff", CRASHES),
     ("ImagePullBackOff", "ImagePullFails"),
     ("ErrImagePull", "ImagePullFails"),
     ("ErrImageNeverPull", "ImagePullFails"),
@@ -27,6 +30,11 @@ const WAITING: [(&str, &str); 11] = [
     ("PreCreateHookError", "ContainerHookFails"),
     ("PreStartHookError", "ContainerHookFails"),
 ];
+
+/// A container that ends and is started again, over and over.
+const CRASHES: &str = "ContainerCrashes";
+/// One that is killed for that over and over has this code alone.
+const OUT_OF_MEMORY: &str = "ContainerOutOfMemory";
 
 /// Restarts from which on a running container counts as restarting, if the last one is recent.
 const MANY_RESTARTS: i32 = 5;
@@ -133,14 +141,20 @@ impl Look<'_> {
     fn container(&self, container: &ContainerStatus, list: &str, path: &str, report: &mut Report) {
         let state = container.state.as_ref();
         let name = &container.name;
+        self.settles(container, list, report);
         if let Some(waiting) = state.and_then(|state| state.waiting.as_ref()) {
             let reason = waiting.reason.as_deref().unwrap_or_default();
             if reason == "ContainerCreating" && self.phase() == "Pending" {
                 self.starting(path, report);
             } else if let Some((_, code)) = WAITING.iter().find(|(known, _)| *known == reason) {
                 let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+                // One cause has one code, whether the container waits, has just ended or runs again.
+                if let Some(last) = last.filter(|last| *code == CRASHES && out_of_memory(last)) {
+                    self.killed(name, last, path, report);
+                    return;
+                }
                 let text = match (last, &waiting.message) {
-                    (Some(last), _) if *code == "ContainerCrashes" => format!(
+                    (Some(last), _) if *code == CRASHES => format!(
                         "container {name} ends again and again: {}{}",
                         ending(last),
                         last.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default()
@@ -153,20 +167,23 @@ impl Look<'_> {
                     format!("{path}.state.waiting.reason"),
                     reason.to_owned(),
                 );
-                if let Some(last) = last.filter(|_| *code == "ContainerCrashes") {
+                if let Some(last) = last.filter(|_| *code == CRASHES) {
                     failure = failure.seen(&self.at, format!("{path}.lastState.terminated"), ending(last));
                 }
                 report.fail(failure);
-                if let Some(last) = last.filter(|last| out_of_memory(last)) {
-                    self.killed(name, last, path, report);
-                }
             }
         } else if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
             // A native sidecar is ended by the kubelet when the pod is done, and says so with 143 or 137.
             let done = self.phase() == "Succeeded";
             if ended.exit_code != 0 && !done {
                 let text = format!("container {name} ended: {}", ending(ended));
-                let code = if out_of_memory(ended) { "ContainerOutOfMemory" } else { "ContainerEnded" };
+                let code = if out_of_memory(ended) {
+                    OUT_OF_MEMORY
+                } else if self.restarts(container, list, ended) {
+                    CRASHES
+                } else {
+                    "ContainerEnded"
+                };
                 let failure = Failure::new(code, Severity::Error, text).seen(
                     &self.at,
                     format!("{path}.state.terminated.exitCode"),
@@ -176,6 +193,42 @@ impl Look<'_> {
             }
         } else if state.and_then(|state| state.running.as_ref()).is_some() {
             self.running(container, list, path, report);
+        }
+    }
+
+    /// Whether the kubelet starts the container again after it ended like this.
+    fn restarts(&self, container: &ContainerStatus, list: &str, ended: &ContainerStateTerminated) -> bool {
+        let value = self.object.value();
+        let policy = |pointer: &str| value.pointer(pointer).and_then(serde_json::Value::as_str);
+        let of_pod = policy("/spec/restartPolicy").unwrap_or("Always");
+        let failed = ended.exit_code != 0;
+        match list {
+            _ if matches!(self.phase(), "Failed" | "Succeeded") => false,
+            "containerStatuses" => of_pod == "Always" || (of_pod == "OnFailure" && failed),
+            "initContainerStatuses" => {
+                let containers = items(value.pointer("/spec/initContainers"));
+                let named = |spec: &&serde_json::Value| {
+                    spec.get("name").is_some_and(|name| name == container.name.as_str())
+                };
+                let sidecar = containers.filter(named).any(|spec| spec.get("restartPolicy").is_some());
+                sidecar || (of_pod != "Never" && failed)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the container crashes is in doubt for as long as it has not run for long enough since it ended: one that
+    /// crashes again and again runs in between.
+    fn settles(&self, container: &ContainerStatus, list: &str, report: &mut Report) {
+        let ended =
+            |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
+        let Some(ended) = ended(&container.state).or_else(|| ended(&container.last_state)) else { return };
+        let running = container.state.as_ref().and_then(|state| state.running.as_ref());
+        let since = running.and_then(|running| running.started_at.as_ref()).or(ended.finished_at.as_ref());
+        let again = running.is_some() || self.restarts(container, list, &ended);
+        let settle = self.view.settle();
+        if again && since.is_some_and(|since| !self.view.is_past(since.0, settle)) {
+            report.doubt(CRASHES, format!("container {}", container.name), Unverified::Settling);
         }
     }
 
@@ -205,16 +258,17 @@ impl Look<'_> {
     fn running(&self, container: &ContainerStatus, list: &str, path: &str, report: &mut Report) {
         let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
         let recent = last.and_then(|last| last.finished_at.as_ref()).is_some_and(|at| self.is_recent(at.0));
+        let settled = !report.doubts().iter().any(|doubt| doubt.why == Unverified::Settling);
         if let Some(last) = last.filter(|last| recent && out_of_memory(last)) {
             self.killed(&container.name, last, path, report);
-        } else if recent && container.restart_count >= MANY_RESTARTS {
+        } else if recent && settled && container.restart_count >= MANY_RESTARTS {
             let text = format!(
                 "container {} was restarted {} times, last after {}",
                 container.name,
                 container.restart_count,
                 last.map(ending).unwrap_or_default()
             );
-            report.fail(Failure::new("ContainerRestarts", Severity::Warning, text).seen(
+            report.fail(Failure::new(CRASHES, Severity::Warning, text).seen(
                 &self.at,
                 format!("{path}.restartCount"),
                 container.restart_count.to_string(),
@@ -232,14 +286,14 @@ impl Look<'_> {
         let text =
             format!("container {name} took more memory than its limit and was killed ({})", ending(last));
         report.fail(
-            Failure::new("ContainerOutOfMemory", Severity::Error, text)
+            Failure::new(OUT_OF_MEMORY, Severity::Error, text)
                 .seen(&self.at, format!("{path}.lastState.terminated.reason"), last.reason.clone())
                 .explained_by("pod.spec.containers.resources.limits"),
         );
     }
 
     fn is_recent(&self, at: Timestamp) -> bool {
-        self.view.now().duration_since(at) < RECENT
+        !self.view.is_past(at, RECENT)
     }
 
     /// The events about the pod. One from before its deletion and making anew has another uid, and is not among them.
@@ -253,214 +307,4 @@ fn out_of_memory(ended: &ContainerStateTerminated) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::analyzers::testing::{codes, event, look, look_in, object};
-    use crate::inventory::Inventory;
-    use crate::view::Unverified;
-
-    fn pod(status: Value) -> Object {
-        object("v1", "Pod", "web", json!({"spec": {"containers": []}, "status": status}))
-    }
-
-    fn with_state(phase: &str, list: &str, state: Value) -> Object {
-        let mut container =
-            json!({"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 1});
-        container.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
-        pod(json!({"phase": phase, list: [container]}))
-    }
-
-    #[test]
-    fn cases() {
-        let waiting = |reason: &str| json!({"state": {"waiting": {"reason": reason, "message": "because"}}});
-        let ended = |code: i32| json!({"state": {"terminated": {"exitCode": code, "reason": "Error"}}});
-        let oom = json!({"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-06-01T11:50:00Z"});
-        let unscheduled = |reason: &str| {
-            json!({"phase": "Pending", "conditions": [
-            {"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/3 nodes"}]})
-        };
-        let cases: [(&str, Object, &[&str]); 22] = [
-            ("no status yet", object("v1", "Pod", "web", json!({"spec": {"containers": []}})), &[]),
-            (
-                "healthy",
-                with_state("Running", "containerStatuses", json!({"ready": true, "state": {"running": {}}})),
-                &[],
-            ),
-            ("no node", pod(unscheduled("Unschedulable")), &["PodUnschedulable"]),
-            ("gated", pod(unscheduled("SchedulingGated")), &["PodSchedulingGated"]),
-            ("another reason", pod(unscheduled("WaitForIt")), &[]),
-            ("evicted", pod(json!({"phase": "Failed", "reason": "Evicted"})), &["PodEvicted"]),
-            (
-                "crash loop",
-                with_state(
-                    "Running",
-                    "containerStatuses",
-                    json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}}),
-                ),
-                &["ContainerCrashes"],
-            ),
-            (
-                "crash loop by memory",
-                with_state(
-                    "Running",
-                    "containerStatuses",
-                    json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                "lastState": {"terminated": oom}}),
-                ),
-                &["ContainerCrashes", "ContainerOutOfMemory"],
-            ),
-            (
-                "pull",
-                with_state("Pending", "containerStatuses", waiting("ImagePullBackOff")),
-                &["ImagePullFails"],
-            ),
-            (
-                "init pull",
-                with_state("Pending", "initContainerStatuses", waiting("ErrImagePull")),
-                &["ImagePullFails"],
-            ),
-            (
-                "debug container",
-                with_state("Running", "ephemeralContainerStatuses", waiting("ErrImagePull")),
-                &["ImagePullFails"],
-            ),
-            (
-                "bad name",
-                with_state("Pending", "containerStatuses", waiting("InvalidImageName")),
-                &["ImageNameInvalid"],
-            ),
-            (
-                "no key",
-                with_state("Pending", "containerStatuses", waiting("CreateContainerConfigError")),
-                &["ContainerConfigInvalid"],
-            ),
-            ("init runs first", with_state("Pending", "containerStatuses", waiting("PodInitializing")), &[]),
-            ("ended badly", with_state("Failed", "containerStatuses", ended(1)), &["ContainerEnded"]),
-            ("ended well", with_state("Succeeded", "containerStatuses", ended(0)), &[]),
-            (
-                "native sidecar ended with its pod",
-                with_state("Succeeded", "initContainerStatuses", ended(143)),
-                &[],
-            ),
-            (
-                "killed and runs again",
-                with_state(
-                    "Running",
-                    "containerStatuses",
-                    json!({"ready": true, "state": {"running": {}},
-                "lastState": {"terminated": oom}}),
-                ),
-                &["ContainerOutOfMemory"],
-            ),
-            (
-                "killed long ago",
-                with_state(
-                    "Running",
-                    "containerStatuses",
-                    json!({"ready": true, "state": {"running": {}},
-                "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-05-01T00:00:00Z"}}}),
-                ),
-                &[],
-            ),
-            (
-                "restarts",
-                with_state(
-                    "Running",
-                    "containerStatuses",
-                    json!({"ready": true, "restartCount": 7, "state": {"running": {}},
-                "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-06-01T11:59:00Z"}}}),
-                ),
-                &["ContainerRestarts"],
-            ),
-            (
-                "restarts of last month",
-                with_state(
-                    "Running",
-                    "containerStatuses",
-                    json!({"ready": true, "restartCount": 7,
-                "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-05-01T00:00:00Z"}}}),
-                ),
-                &[],
-            ),
-            (
-                "not ready, nobody says why",
-                with_state("Running", "containerStatuses", json!({"state": {"running": {}}})),
-                &[],
-            ),
-        ];
-        for (name, pod, expected) in cases {
-            assert_eq!(codes(&look(&["Pod"], &pod, &[])), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_kubelet_tells_in_events_what_it_waits_for() {
-        let creating = with_state(
-            "Pending",
-            "containerStatuses",
-            json!({"state": {"waiting": {"reason": "ContainerCreating"}}}),
-        );
-        let mount = event(&creating, "FailedMount", "secret \"db\" not found", "2026-06-01T11:00:00Z");
-        let sandbox = event(&creating, "FailedCreatePodSandBox", "no network", "2026-06-01T11:30:00Z");
-        let found = look(&["Pod"], &creating, &[mount.clone(), sandbox]);
-        assert_eq!(codes(&found), ["PodSandboxFails"], "the latest");
-        assert_eq!(found.report.failures()[0].text, "no network");
-        let not_ready = with_state("Running", "containerStatuses", json!({"state": {"running": {}}}));
-        let unhealthy = event(&not_ready, "Unhealthy", "Readiness probe failed", "2026-06-01T11:00:00Z");
-        assert_eq!(codes(&look(&["Pod"], &not_ready, &[unhealthy])), ["ContainerNotReady"]);
-    }
-
-    #[test]
-    fn an_event_of_another_object_of_that_name_says_nothing() {
-        let creating = with_state(
-            "Pending",
-            "containerStatuses",
-            json!({"state": {"waiting": {"reason": "ContainerCreating"}}}),
-        );
-        let mut before = creating.value().clone();
-        before["metadata"]["uid"] = json!("uid-of-the-pod-before");
-        let of_the_pod_before =
-            event(&Object::new(before).unwrap(), "FailedMount", "old", "2026-06-01T11:00:00Z");
-        let job = object("batch/v1", "Job", "web", json!({}));
-        let of_the_job = event(&job, "FailedMount", "the Job's", "2026-06-01T11:00:00Z");
-        assert!(codes(&look(&["Pod"], &creating, &[of_the_pod_before, of_the_job])).is_empty());
-    }
-
-    #[test]
-    fn a_failed_try_of_a_job_that_succeeded_is_not_a_failure() {
-        let try_of = |complete: &str| {
-            let mut value =
-                with_state("Failed", "containerStatuses", json!({"state": {"terminated": {"exitCode": 1}}}))
-                    .value()
-                    .clone();
-            value["metadata"]["ownerReferences"] =
-                json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "load", "uid": "j"}]);
-            let job = object(
-                "batch/v1",
-                "Job",
-                "load",
-                json!({"status": {"conditions": [{"type": "Complete", "status": complete}]}}),
-            );
-            codes(&look(&["Pod"], &Object::new(value).unwrap(), &[job])).len()
-        };
-        assert_eq!((try_of("True"), try_of("False")), (0, 1));
-    }
-
-    #[test]
-    fn events_that_may_not_be_read_leave_a_doubt_and_no_failure() {
-        let creating = with_state(
-            "Pending",
-            "containerStatuses",
-            json!({"state": {"waiting": {"reason": "ContainerCreating"}}}),
-        );
-        let mut inventory = Inventory::of([creating.clone()]);
-        inventory.put_list(&GroupKind::of::<Event>(), None, Err(Unverified::Forbidden));
-        let found = look_in(&["Pod"], &creating, &inventory);
-        assert!(codes(&found).is_empty());
-        assert_eq!(found.report.doubts()[0].why, Unverified::Forbidden);
-    }
-}
+mod tests;

@@ -45,6 +45,10 @@ impl Analyzer for PrometheusConfigAnalyzer {
         false
     }
 
+    fn reads_config_maps(&self) -> bool {
+        true
+    }
+
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
         for config in configs(object, view, &CODES, report) {
             validate(object, &config, report);

@@ -43,6 +43,10 @@ impl Analyzer for PrometheusRelabelAnalyzer {
         false
     }
 
+    fn reads_config_maps(&self) -> bool {
+        true
+    }
+
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
         for config in configs(object, view, &[CODE], report) {
             match config.text.map(parse) {

@@ -152,9 +152,7 @@ impl Look<'_> {
         let Some(name) = target.and_then(|target| target.name.as_deref()) else { return true };
         let lookup = self.view.object(&ObjectRef::of::<Pod>(self.object.namespace(), name));
         match report.known("ServiceEndpointsNotReady", format!("Pod {name}"), lookup) {
-            Some(Some(pod)) => {
-                pod.created().is_none_or(|created| self.view.now().duration_since(created) > STARTING)
-            }
+            Some(Some(pod)) => pod.created().is_none_or(|created| self.view.is_past(created, STARTING)),
             // Gone: the slice will follow.
             Some(None) | None => false,
         }

@@ -182,7 +182,7 @@ impl Look<'_> {
             match pods.get(name.as_str()) {
                 None if passing => return None,
                 None => return Some(Halt::Missing(name)),
-                Some(pod) => match stage(pod, self.view.now()) {
+                Some(pod) => match stage(pod, self.view) {
                     Stage::Ready => {}
                     Stage::Stuck => return Some(Halt::Stuck(pod)),
                     Stage::Passing if parallel => passing = true,

@@ -188,14 +188,12 @@ impl Look<'_> {
     /// Whether a pod waits for the claim for longer than making a volume takes.
     fn waits(&self, pod: &ObjectRef, report: &mut Report) -> bool {
         let found = report.known("ClaimPending", pod, self.view.object(pod)).flatten();
-        found.is_some_and(|pod| {
-            pod.created().is_none_or(|made| self.view.now().duration_since(made) >= PATIENCE)
-        })
+        found.is_some_and(|pod| pod.created().is_none_or(|made| self.view.is_past(made, PATIENCE)))
     }
 
     /// A claim that waits longer than making a volume takes.
     fn late(&self, what: &str, report: &mut Report) {
-        let young = self.object.created().is_some_and(|made| self.view.now().duration_since(made) < PATIENCE);
+        let young = self.object.created().is_some_and(|made| !self.view.is_past(made, PATIENCE));
         if !young {
             let text = format!("claim {} is pending: it {what}", self.at.path());
             report.fail(self.failure(

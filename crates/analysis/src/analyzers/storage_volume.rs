@@ -8,7 +8,7 @@ use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object};
 use crate::report::Report;
-use crate::view::View;
+use crate::view::{Typed, View};
 
 /// How long the driver may take to delete a volume whose claim is gone.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -62,7 +62,7 @@ impl Analyzer for StorageVolumeAnalyzer {
                      before its claimRef is taken out"
                 ),
             ),
-            ("Released", _) if since.is_none_or(|since| view.now().duration_since(since) > PATIENCE) => (
+            ("Released", _) if since.is_none_or(|since| view.is_past(since, PATIENCE)) => (
                 "VolumeNotReclaimed",
                 Severity::Warning,
                 format!(

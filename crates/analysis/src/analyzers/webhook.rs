@@ -1,6 +1,7 @@
 //! Admission webhooks: whether the API server can call them. All webhooks of a configuration are its failures, told apart
 //! by their paths.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
@@ -122,7 +123,7 @@ impl Look<'_> {
     fn authority(&self, client: &WebhookClientConfig, report: &mut Report) {
         let ends = client.ca_bundle.as_ref().and_then(|bundle| certificate::ends(&bundle.0));
         let Some(last) = ends.and_then(|ends| ends.into_iter().max()) else { return };
-        if last < self.view.now() {
+        if self.view.is_past(last, SignedDuration::ZERO) {
             let text = format!("the CA bundle of {} expired at {last}", self.who());
             let failure = self.failure("WebhookCaExpired", self.severity(), text, "caBundle", None);
             report.fail(failure);

@@ -1,6 +1,6 @@
 //! What Deployments, StatefulSets and DaemonSets have in common: a rollout takes its time, and that is not a failure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Secret};
 
 use super::words::names;
@@ -33,11 +33,11 @@ pub(crate) enum Stage {
     Stuck,
 }
 
-/// How far `pod` has come at `now`.
-pub(crate) fn stage(pod: &Pod, now: Timestamp) -> Stage {
+/// How far `pod` has come.
+pub(crate) fn stage(pod: &Pod, view: &dyn View) -> Stage {
     if let Some(deleted) = &pod.metadata.deletion_timestamp {
         // The time of deletion already contains the grace period.
-        return if now.duration_since(deleted.0) < LATE { Stage::Passing } else { Stage::Stuck };
+        return if view.is_past(deleted.0, LATE) { Stage::Stuck } else { Stage::Passing };
     }
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
@@ -45,7 +45,7 @@ pub(crate) fn stage(pod: &Pod, now: Timestamp) -> Stage {
         return Stage::Ready;
     }
     let created = pod.metadata.creation_timestamp.as_ref();
-    let young = created.is_some_and(|created| now.duration_since(created.0) < STARTING);
+    let young = created.is_some_and(|created| !view.is_past(created.0, STARTING));
     if young { Stage::Passing } else { Stage::Stuck }
 }
 
@@ -56,8 +56,8 @@ pub(crate) fn has_ended(pod: &Pod) -> bool {
 }
 
 /// Whether `wanted` pods are on their way, if not ready: what is to be seen while a workload scales up, also from zero.
-pub(crate) fn on_the_way(pods: &[Pod], wanted: i32, now: Timestamp) -> bool {
-    let stages: Vec<Stage> = pods.iter().filter(|pod| !has_ended(pod)).map(|pod| stage(pod, now)).collect();
+pub(crate) fn on_the_way(pods: &[Pod], wanted: i32, view: &dyn View) -> bool {
+    let stages: Vec<Stage> = pods.iter().filter(|pod| !has_ended(pod)).map(|pod| stage(pod, view)).collect();
     !stages.contains(&Stage::Stuck) && i32::try_from(stages.len()).unwrap_or(i32::MAX) >= wanted
 }
 

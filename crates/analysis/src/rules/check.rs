@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::object::Object;
+use crate::view::{Typed as _, View};
 
 /// The longest pointer, in bytes.
 const LONGEST_POINTER: usize = 256;
@@ -97,11 +98,11 @@ impl Check {
         errors
     }
 
-    /// Whether it holds for `object` at `now`.
+    /// Whether it holds for `object` at the time of `view`.
     ///
     /// # Errors
     /// Why it cannot be said: a field that should be a number or a time is none.
-    pub fn holds(&self, object: &Object, now: Timestamp) -> Result<bool, String> {
+    pub fn holds(&self, object: &Object, view: &dyn View) -> Result<bool, String> {
         let at = |pointer: &str| object.value().pointer(pointer).filter(|value| !value.is_null());
         let value = at(&self.pointer);
         let number = |pointer: &str, value: &Value| {
@@ -146,7 +147,8 @@ impl Check {
             Comparison::OlderThanSeconds(seconds) => {
                 let time: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
                 let time = time.ok_or_else(|| format!("{} is not a time", self.pointer))?;
-                now.duration_since(time) > SignedDuration::from_secs(i64::from(*seconds))
+                // Longer ago, not as long ago.
+                view.is_past(time, SignedDuration::from_millis(i64::from(*seconds) * 1000 + 1))
             }
         })
     }
@@ -180,6 +182,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::inventory::Inventory;
 
     fn object() -> Object {
         Object::new(json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"},
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn comparisons() {
-        let now: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        let now = Inventory::new("2026-06-01T12:00:00Z".parse().unwrap());
         for (pointer, is, expected) in [
             ("/status/gone", json!("absent"), true),
             ("/spec/null", json!("absent"), true),
@@ -225,13 +228,13 @@ mod tests {
             ("/status/since", json!({"olderThanSeconds": 3599}), true),
             ("/status/since", json!({"olderThanSeconds": 3600}), false),
         ] {
-            assert_eq!(check(pointer, is.clone()).holds(&object(), now), Ok(expected), "{pointer} {is}");
+            assert_eq!(check(pointer, is.clone()).holds(&object(), &now), Ok(expected), "{pointer} {is}");
         }
     }
 
     #[test]
     fn what_cannot_be_compared_is_an_error_and_not_false() {
-        let now = Timestamp::UNIX_EPOCH;
+        let now = Inventory::new(Timestamp::UNIX_EPOCH);
         for (pointer, is) in [
             ("/status/phase", json!({"lessThan": 2})),
             ("/status/ready", json!({"lessThanField": "/status/phase"})),
@@ -239,7 +242,7 @@ mod tests {
             ("/status/ready", json!({"olderThanSeconds": 5})),
         ] {
             assert!(
-                check(pointer, is.clone()).holds(&object(), now).unwrap_err().contains("is not a"),
+                check(pointer, is.clone()).holds(&object(), &now).unwrap_err().contains("is not a"),
                 "{is}"
             );
         }

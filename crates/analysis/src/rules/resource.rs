@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::rules::condition::{Condition, Polarity, conditions, polarity};
 use crate::rules::spec::{InvalidRules, KindRules};
 use crate::rules::template::{Template, cut, shown};
-use crate::view::{Unverified, View};
+use crate::view::{Typed, Unverified, View};
 
 /// Where controllers write in one word how it goes.
 const PHASES: [&str; 3] = ["/status/phase", "/status/state", "/status/health/status"];
@@ -68,11 +68,11 @@ impl Analyzer for ResourceAnalyzer {
     }
 
     fn analyze(&self, object: &Object, view: &dyn View, report: &mut Report) -> Result<(), Malformed> {
-        let look = Look { rules: &self.rules, object, now: view.now() };
+        let look = Look { rules: &self.rules, object, view };
         // What is being deleted is taken apart by its controller; its conditions tell of that.
         if self.rules.standard && object.deleted().is_some() {
             let patience = SignedDuration::from_secs(i64::from(self.rules.deletion_seconds));
-            deletion::stuck(object, view.now(), patience).into_iter().for_each(|stuck| report.fail(stuck));
+            deletion::stuck(object, view, patience).into_iter().for_each(|stuck| report.fail(stuck));
         } else if self.rules.standard {
             look.conditions(report);
             look.phase(report);
@@ -90,7 +90,7 @@ impl ResourceAnalyzer {
         for (rule, text) in self.rules.rules.iter().zip(&self.texts) {
             let mut holds = true;
             for check in &rule.when {
-                match check.holds(object, view.now()) {
+                match check.holds(object, view) {
                     Ok(held) => holds &= held,
                     Err(why) => {
                         report.doubt(&rule.code, &at, Unverified::Failed(why));
@@ -115,13 +115,13 @@ impl ResourceAnalyzer {
 struct Look<'a> {
     rules: &'a KindRules,
     object: &'a Object,
-    now: Timestamp,
+    view: &'a dyn View,
 }
 
 impl Look<'_> {
     fn is_patient(&self, since: Option<Timestamp>) -> bool {
         let patience = SignedDuration::from_secs(i64::from(self.rules.patience_seconds));
-        since.is_some_and(|since| self.now.duration_since(since) < patience)
+        since.is_some_and(|since| !self.view.is_past(since, patience))
     }
 
     fn conditions(&self, report: &mut Report) {

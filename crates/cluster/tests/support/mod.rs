@@ -29,6 +29,8 @@ pub(crate) struct Told {
     pub(crate) once: VecDeque<(String, Answer)>,
     /// Groups whose own API server is down.
     pub(crate) stale: Vec<&'static str>,
+    /// Kinds that it does not serve yet.
+    pub(crate) hidden: Vec<&'static str>,
     /// Whether it is one from before the aggregated discovery.
     pub(crate) old: bool,
     /// Most objects on a page.
@@ -162,6 +164,10 @@ async fn answer(State(told): State<Arc<Mutex<Told>>>, request: Request) -> Respo
         }
         None => {}
     }
+    // Nothing ever changes.
+    if query.contains_key("watch") {
+        std::future::pending::<()>().await;
+    }
     let told = told.lock().unwrap();
     if let Some((verb, resource)) = told.forbidden.get(&path) {
         let message = format!(
@@ -221,7 +227,13 @@ fn page(told: &Told, objects: &[Value], query: &BTreeMap<String, String>) -> Res
 
 fn discovery(told: &Told, path: &str, aggregated: bool) -> Option<Value> {
     let verbs = json!(["get", "list", "watch"]);
-    let of = |group: &str| KINDS.iter().filter(move |kind| kind.0 == group).copied().collect::<Vec<_>>();
+    let of = |group: &str| {
+        KINDS
+            .iter()
+            .filter(move |kind| kind.0 == group && !told.hidden.contains(&kind.2))
+            .copied()
+            .collect::<Vec<_>>()
+    };
     let groups: &[&str] = if path == "/api" { &[""] } else { &["apps", "batch", "metrics.k8s.io"] };
     let fresh = |group: &str| if told.stale.contains(&group) { "Stale" } else { "Current" };
     match path {

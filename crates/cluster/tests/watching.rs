@@ -1,0 +1,146 @@
+//! What a watch of a cluster tells, by what the API server answers.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+#[allow(dead_code, reason = "the other program uses the rest")]
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use asya_analysis::{Live, Looked, ObjectRef, Selection, Step};
+use asya_cluster::{Catalogue, Watch, WatchOptions};
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+use support::{Answer, Server};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+    time::timeout,
+};
+
+const PODS: &str = "/api/v1/pods";
+const JOBS: &str = "/apis/batch/v1/jobs";
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A watch, and what it tells.
+struct Told {
+    steps: mpsc::Receiver<Step>,
+    again: Arc<Notify>,
+    _watch: JoinSet<()>,
+}
+
+impl Told {
+    async fn by(server: &Server, analyzers: &[&str]) -> Self {
+        let catalogue = Catalogue::read(&server.api()).await.unwrap();
+        let selection = Selection::new(analyzers, &[], &[]).unwrap();
+        let options = WatchOptions {
+            debounce: Duration::ZERO,
+            discovery: Duration::from_millis(20),
+            ..WatchOptions::default()
+        };
+        let (sender, steps) = mpsc::channel(64);
+        let (mut watch, again) = (JoinSet::new(), Arc::new(Notify::new()));
+        let watched = Watch::new(server.client.clone(), catalogue, selection, options).again(again.clone());
+        watch.spawn(watched.run(sender));
+        Self { steps, again, _watch: watch }
+    }
+
+    async fn next(&mut self) -> Step {
+        timeout(LIMIT, self.steps.recv()).await.unwrap().unwrap()
+    }
+
+    /// The next page of names, and what was looked at before it.
+    async fn live(&mut self) -> (Vec<Looked>, Live) {
+        let mut before = Vec::new();
+        loop {
+            match self.next().await {
+                Step::Look(looked) => before.push(*looked),
+                Step::Live(live) => return (before, live),
+                Step::Gone(object) => panic!("{object} is gone"),
+            }
+        }
+    }
+}
+
+fn pod(name: &str, rest: Value) -> Value {
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"}});
+    pod.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    pod
+}
+
+fn at(name: &str) -> ObjectRef {
+    ObjectRef::of::<Pod>(Some("shop"), name)
+}
+
+/// Every list is there and empty.
+fn empty(server: &Server) {
+    let paths = ["pods", "events", "nodes", "secrets"].map(|plural| format!("/api/v1/{plural}"));
+    let apps = ["replicasets", "daemonsets", "deployments"].map(|plural| format!("/apis/apps/v1/{plural}"));
+    let all = paths.into_iter().chain(apps).chain([JOBS.to_owned()]);
+    server.tell(|told| told.lists = all.map(|path| (path, Vec::new())).collect());
+}
+
+#[tokio::test]
+async fn a_kind_that_failed_is_not_told_of_until_it_was_listed() {
+    let server = Server::start().await;
+    empty(&server);
+    server.tell(|told| {
+        told.lists.insert(PODS.to_owned(), vec![pod("web", json!({}))]);
+        told.once.extend((0..2).map(|_| (format!("{PODS}?"), Answer::Status(500, "etcd is down", None))));
+    });
+    let mut told = Told::by(&server, &["Pod"]).await;
+    let (looked, live) = told.live().await;
+    assert!(!live.misses(&at("web")) && live.misses(&at("went")), "{live:?}");
+    assert_eq!(looked.len(), 1, "nothing was told while it could not be listed");
+    assert!(server.asked(&format!("{PODS}?")).len() >= 3);
+}
+
+#[tokio::test]
+async fn a_kind_that_is_installed_later_is_watched_then() {
+    let server = Server::start().await;
+    empty(&server);
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "load", "namespace": "shop"},
+        "spec": {"suspend": true}});
+    server.tell(|told| {
+        told.hidden.push("Job");
+        told.lists.insert(JOBS.to_owned(), vec![job]);
+    });
+    let mut told = Told::by(&server, &["Pod", "Job"]).await;
+    assert_eq!(told.live().await.1.kind.kind, "Pod");
+    assert!(server.asked(JOBS).is_empty());
+    server.tell(|told| told.hidden.clear());
+    let (looked, live) = told.live().await;
+    assert_eq!((looked[0].object.name(), live.kind.kind.as_ref(), live.len()), ("load", "Job", 1));
+    let asked = server.asked("/apis").len();
+    assert!(asked >= 2 && !server.asked(JOBS).is_empty());
+}
+
+#[tokio::test]
+async fn values_of_variables_stay_where_they_are() {
+    let server = Server::start().await;
+    empty(&server);
+    let container = json!({"name": "c", "env": [{"name": "PASSWORD", "value": "hunter2"}]});
+    let web = pod("web", json!({"spec": {"containers": [container]}}));
+    server.tell(|told| drop(told.lists.insert(PODS.to_owned(), vec![web])));
+    let (looked, _) = Told::by(&server, &["Pod"]).await.live().await;
+    let sent = looked[0].object.value().to_string();
+    assert!(sent.contains("PASSWORD") && !sent.contains("hunter2"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_forbidden_kind_has_no_page_and_those_beside_it_have() {
+    let server = Server::start().await;
+    empty(&server);
+    server.tell(|told| {
+        told.lists.insert(
+            "/api/v1/nodes".to_owned(),
+            vec![json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "n"}})],
+        );
+        told.forbidden.insert(PODS.to_owned(), ("list", "pods"));
+    });
+    let mut told = Told::by(&server, &["Pod", "Node"]).await;
+    assert_eq!(told.live().await.1.kind.kind, "Node");
+    told.again.notify_one();
+    assert_eq!(told.live().await.1.kind.kind, "Node", "and no page of pods in between");
+}
