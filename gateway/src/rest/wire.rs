@@ -266,6 +266,7 @@ pub enum ChildrenIn {
 struct OffspringIn {
     /// First and last number of children that no fan-in joins.
     #[serde(default)]
+    #[schema(value_type = Vec<(usize, usize)>)]
     open: Vec<(u64, u64)>,
     #[serde(default)]
     joined: bool,

@@ -9,7 +9,7 @@ use asya_envelope::{Raw, lineage::child_id};
 use jiff::Timestamp;
 
 use super::{
-    NewChild, Status, Summary, create, ending, outbox, tracked,
+    NewChild, Status, Summary, bounds, create, ending, outbox, tracked,
     update::{self, Update},
 };
 use crate::{StoreError, session::Session};
@@ -52,6 +52,7 @@ pub(crate) async fn add(
     within: Option<&Within>,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
+    bounds::check_id(children.iter().flat_map(|child| [&child.id].into_iter().chain(&child.parent)))?;
     let mut known = 0;
     let mut last: Option<(&str, Option<(Summary, usize)>)> = None;
     for child in children {

@@ -134,6 +134,8 @@ async fn children_of_strangers_are_not_kept() {
         store.create(&envelope("9"), at(0)).await.unwrap();
         assert_eq!(add(&[child("9-1", "9")], of("team", false)).await, 0, "bound to none");
         assert_eq!(add(&[child("9-1", "9")], of("team", true)).await, 1);
+        let long = child(&format!("x-{}", "1".repeat(600)), "x");
+        assert!(store.add_children(&[long], None, at(1)).await.is_err(), "an id that nothing can have");
         assert_eq!(store.summary("x-1").await.unwrap(), None);
         let nobodys = NewChild { parent: None, ..strangers[3].clone() };
         assert_eq!(store.add_children(&[nobodys], None, at(0)).await.unwrap(), 0);
