@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use support::{Place, Up, lines, text, until};
 
 const SPLIT: &str = "def handle(call):\n    return [{'name': call['name'], 'n': n} for n in range(4)]\n";
-/// The first part is done at once; the others note that they have begun, and wait for a file before they end.
-const WORK: &str = "import pathlib, time\n\n\ndef handle(part):\n    if part['n'] == 0:\n        return part\n    \
-    mark = f\"{part['name']}-{part['n']}\"\n    pathlib.Path(f'begun-{mark}').touch()\n    \
+/// The first part is done at once; the others note in which process they have begun, and wait for a file before they end.
+const WORK: &str = "import os, pathlib, time\n\n\ndef handle(part):\n    if part['n'] == 0:\n        return part\n    \
+    mark = f\"{part['name']}-{part['n']}\"\n    pathlib.Path(f'begun-{mark}').write_text(str(os.getpid()))\n    \
     while not pathlib.Path(f\"go-{part['name']}\").exists():\n        time.sleep(0.01)\n    \
     pathlib.Path(f'done-{mark}').touch()\n    return part\n";
 const TOOLS: &str = "tools:\n- name: spread\n  route: [split, work]\n  parameters: {name: {type: string}}\n";
@@ -38,8 +38,11 @@ fn call(place: &Place, url: &str, name: &str) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-fn begun(place: &Place, name: &str) -> bool {
-    (1..4).any(|n| place.path().join(format!("begun-{name}-{n}")).exists())
+/// The processes in which handlers have begun.
+fn begun(place: &Place, name: &str) -> Vec<u32> {
+    let process =
+        |n| std::fs::read_to_string(place.path().join(format!("begun-{name}-{n}"))).ok()?.parse().ok();
+    (1..4).filter_map(process).collect()
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn a_parent_shows_its_children_and_ends_with_them_and_cancelling_stops_them_all(
 
     call(&place, &url, "two");
     until("a child runs and all are known", || {
-        begun(&place, "two") && record(&place, &url, "two")["children"]["running"] == 3
+        !begun(&place, "two").is_empty() && record(&place, &url, "two")["children"]["running"] == 3
     });
     let output = place.run(&["cancel", "two", "--gateway", &url, "--output", "json"]);
     let mut cancelled: Vec<_> =
@@ -71,6 +74,10 @@ fn a_parent_shows_its_children_and_ends_with_them_and_cancelling_stops_them_all(
     until("the actor has let go of them", || {
         let queue = &place.json(&["queues", "work"])[0];
         queue["ready"] == 0 && queue["in_flight"] == 0 && queue["delayed"] == 0
+    });
+    // The message is let go first, and then the process is ended.
+    until("their handlers have ended", || {
+        begun(&place, "two").iter().all(|process| !std::path::Path::new(&format!("/proc/{process}")).exists())
     });
     place.write("go-two", "");
     for id in ["two", "two-1", "two-2", "two-3"] {

@@ -130,9 +130,11 @@ async fn a_sidecar_waits_for_its_runtime_moves_an_envelope_and_drains_on_sigterm
     let end = timeout(LIMIT, ends.next()).await.unwrap().unwrap();
     assert!(std::str::from_utf8(&end.body).unwrap().contains(r#""payload":"HELLO""#));
     end.settle(Outcome::forward(Vec::new())).await.map_err(|(error, _)| error).unwrap();
+    // Counted once the message is settled, which is when the next actor has it already.
+    let settled = r#"asya_actor_messages_processed_total{queue="ocr",status="success"} 1"#;
+    until("it is counted", async || get(address, "/metrics").await.contains(settled)).await;
     let metrics = get(address, "/metrics").await;
     for line in [
-        r#"asya_actor_messages_processed_total{queue="ocr",status="success"} 1"#,
         r#"asya_actor_messages_sent_total{destination_queue="asya-happy-end",message_type="happy_end"} 1"#,
         r#"asya_actor_runtime_ready{queue="ocr"} 1"#,
         r#"asya_actor_transport_up{queue="ocr",transport="local"} 1"#,
