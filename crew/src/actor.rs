@@ -38,6 +38,14 @@ pub enum ActError {
         /// What the store said.
         reason: String,
     },
+    /// The API server did not do what it was asked to: again, later.
+    #[error("{doing}: {reason}")]
+    Cluster {
+        /// What it was asked to do.
+        doing: String,
+        /// What it said.
+        reason: String,
+    },
     /// The dead letter could not be handed over: again, later.
     #[error("dead letter: {0}")]
     Letter(String),
@@ -114,6 +122,7 @@ fn failure(error: &ActError) -> Failure {
         ActError::Store(_)
         | ActError::File { .. }
         | ActError::Objects { .. }
+        | ActError::Cluster { .. }
         | ActError::Letter(_)
         | ActError::Unsent { .. } => Fault::Infrastructure,
         ActError::Unfit(_) => Fault::Final,

@@ -24,6 +24,8 @@ pub enum Kind {
     K8sAnalyze,
     /// Keeps what is wrong in a cluster, until it is healed.
     Findings,
+    /// Writes what is wrong as objects that kubectl shows.
+    Results,
     /// Has a model explain what is wrong.
     Explain,
     /// Tells what breaks and what heals.
@@ -32,7 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -42,6 +44,7 @@ impl Kind {
         Self::K8sWatch,
         Self::K8sAnalyze,
         Self::Findings,
+        Self::Results,
         Self::Explain,
         Self::Notify,
     ];
@@ -58,6 +61,7 @@ impl Kind {
             Self::K8sWatch => "k8s-watch",
             Self::K8sAnalyze => "k8s-analyze",
             Self::Findings => "findings",
+            Self::Results => "results",
             Self::Explain => "explain",
             Self::Notify => "notify",
         }

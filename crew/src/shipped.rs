@@ -12,6 +12,8 @@ use asya_store::Store;
 use crate::analysis::explain::{self, Explain};
 #[cfg(feature = "notify")]
 use crate::analysis::notify::{self, Notify};
+#[cfg(feature = "results")]
+use crate::analysis::results::{self, Results};
 #[cfg(feature = "watch")]
 use crate::analysis::watch;
 #[cfg(feature = "analysis")]
@@ -82,6 +84,9 @@ pub enum Work {
     /// Keeps what is wrong in a cluster; tells nobody before it has been wrong for so long.
     #[cfg(feature = "analysis")]
     Findings(Duration),
+    /// Writes what is wrong as objects that kubectl shows.
+    #[cfg(feature = "results")]
+    Results(results::Settings),
     /// Has a model explain what is wrong.
     #[cfg(feature = "explain")]
     Explain(Box<explain::Settings>),
@@ -150,6 +155,8 @@ impl Work {
                     .map(|grace| Some(Self::Findings(grace)))
                     .map_err(|error| vec![format!("ASYA_FINDINGS_GRACE: {error}")])
             }
+            #[cfg(feature = "results")]
+            Kind::Results => results::Settings::read(variables).map(|settings| Some(Self::Results(settings))),
             #[cfg(feature = "explain")]
             Kind::Explain => {
                 explain::Settings::read(variables).map(|settings| Some(Self::Explain(Box::new(settings))))
@@ -160,6 +167,7 @@ impl Work {
                 feature = "schedule",
                 feature = "http-call",
                 feature = "watch",
+                feature = "results",
                 feature = "explain",
                 feature = "notify"
             )))]
@@ -184,6 +192,8 @@ impl Work {
             Self::K8sAnalyze => None,
             #[cfg(feature = "analysis")]
             Self::Findings(_) => Some("findings keeps there what is wrong"),
+            #[cfg(feature = "results")]
+            Self::Results(_) => Some("results reads there what findings and explain keep"),
             #[cfg(feature = "explain")]
             Self::Explain(_) => Some("explain keeps there what is explained and what is not yet"),
             #[cfg(feature = "notify")]
@@ -269,6 +279,19 @@ impl Work {
                 let beside: Beside = Box::new(move |means| {
                     Box::pin(findings::Sweeper::new(store, means, names.naming, grace).run())
                 });
+                Ok((handler, Some(beside)))
+            }
+            #[cfg(feature = "results")]
+            Self::Results(settings) => {
+                let store = needed()?;
+                let results = Results::new(store.clone(), settings);
+                let resync = results.resync();
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(InProcess::new(results, KEEPING))
+                } else {
+                    Arc::new(Committed::new(store, results, KEEPING))
+                };
+                let beside: Beside = Box::new(move |_| Box::pin(resync.run()));
                 Ok((handler, Some(beside)))
             }
             #[cfg(feature = "explain")]

@@ -238,6 +238,7 @@ fn finding(name: &str, number: u64) -> Finding {
         object,
         uid: None,
         parent: None,
+        backstage: None,
         failures: vec![failure],
         fingerprint: format!("print-of-{name}"),
         lifecycle: Lifecycle::Created,
@@ -416,7 +417,8 @@ async fn an_explanation_has_the_key_of_its_finding() {
     let mut report = Report::default();
     report.fail(wrong.failures[0].clone());
     let object = wrong.object.clone();
-    let evaluation = Evaluation { object, uid: None, resource_version: None, parent: None, report };
+    let evaluation =
+        Evaluation { object, uid: None, resource_version: None, parent: None, backstage: None, report };
     let (cluster, sequence, observation) =
         (wrong.cluster, wrong.sequence, Observation::Evaluated(evaluation));
     let observed = Observed { cluster, sequence, observation };

@@ -264,6 +264,7 @@ pub(crate) mod testing {
             uid: Some("u-1".to_owned()),
             resource_version: Some("7".to_owned()),
             parent,
+            backstage: None,
             report,
         }
     }

@@ -1,5 +1,6 @@
 //! One object through all its analyzers.
 
+use asya_resources::k8sgpt::BACKSTAGE_LABEL;
 use serde::{Deserialize, Serialize};
 
 use crate::analyzer::Selection;
@@ -23,6 +24,9 @@ pub struct Evaluation {
     /// The owner at the top, if somebody owns it and something is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ObjectRef>,
+    /// The name of the component that it belongs to in Backstage, if its label says one and something is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backstage: Option<String>,
     /// What was found.
     #[serde(flatten)]
     pub report: Report,
@@ -34,7 +38,7 @@ impl Evaluation {
     pub fn doubtful(object: ObjectRef, why: Unverified) -> Self {
         let mut report = Report::default();
         report.doubt("*", &object, why);
-        Self { object, uid: None, resource_version: None, parent: None, report }
+        Self { object, uid: None, resource_version: None, parent: None, backstage: None, report }
     }
 }
 
@@ -50,12 +54,15 @@ pub fn evaluate(object: &Object, selection: &Selection, view: &dyn View) -> Eval
     }
     report.scrub();
     report.sort();
-    let parent = if report.failures().is_empty() { None } else { owner::top(object, view) };
+    let is_well = report.failures().is_empty();
+    let parent = if is_well { None } else { owner::top(object, view) };
+    let backstage = if is_well { None } else { object.labels().remove(BACKSTAGE_LABEL) };
     Evaluation {
         object: object.reference(),
         uid: object.uid().map(str::to_owned),
         resource_version: object.resource_version().map(str::to_owned),
         parent,
+        backstage,
         report,
     }
 }

@@ -2,23 +2,10 @@
 
 use std::collections::BTreeSet;
 
+pub use asya_resources::k8sgpt::Severity;
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectRef;
-
-/// How bad it is; ordered from the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    /// Worth knowing, nothing is broken: an unused ConfigMap.
-    Info,
-    /// Works now, and will not or not safely: a privileged container, a volume that is nearly lost.
-    Warning,
-    /// Does not work: a pod that cannot start, a Service without endpoints.
-    Error,
-    /// Takes others with it: a node that is not ready, a webhook that refuses everything.
-    Critical,
-}
 
 /// Where one can see it: a field of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -79,6 +79,9 @@ pub struct Finding {
     /// The owner at the top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ObjectRef>,
+    /// The name of the component that it belongs to in Backstage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backstage: Option<String>,
     /// What is wrong; of a resolved finding, what was, if anything.
     pub failures: Vec<Failure>,
     /// What makes it the same finding: see [`fingerprint`].
@@ -149,6 +152,8 @@ impl Finding {
         }
         let uid = uid.or_else(|| open.and_then(|open| open.uid.clone()));
         let parent = parent.or_else(|| open.and_then(|open| open.parent.clone()));
+        let backstage = seen.and_then(|evaluation| evaluation.backstage.clone());
+        let backstage = backstage.or_else(|| open.and_then(|open| open.backstage.clone()));
         let fingerprint = fingerprint(cluster, &object, &failures);
         let first_seen = open.map_or(now, |open| open.first_seen);
         let (lifecycle, change) = match open {
@@ -170,6 +175,7 @@ impl Finding {
             object,
             uid,
             parent,
+            backstage,
             failures,
             fingerprint,
             lifecycle,
@@ -212,6 +218,7 @@ impl Finding {
                 object,
                 uid,
                 parent: None,
+                backstage: None,
                 failures,
                 fingerprint,
                 lifecycle,

@@ -13,6 +13,7 @@
 //! | [`analyzers`] | the analyzers, a file each |
 //! | [`rules`] | the analyzer of any other kind, by rules as data |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
+//! | [`citable`](mod@citable) | what an explanation may cite of a finding, and under which names |
 //! | [`finding`] | [`Finding`]: what is wrong with one object, until it is healed |
 //! | [`live`] | [`Live`]: which objects of a kind there are, a page at a time |
 //! | [`message`] | what the actors of the analysis send each other |
@@ -28,6 +29,7 @@
 pub mod analyzer;
 pub mod analyzers;
 mod blank;
+pub mod citable;
 pub mod deletion;
 pub mod evaluate;
 pub mod event;
@@ -51,6 +53,7 @@ pub mod snapshot;
 pub mod view;
 
 pub use analyzer::{Analyzer, NameTaken, Selection, UnknownAnalyzer};
+pub use citable::{Citable, citable};
 pub use evaluate::{Evaluation, evaluate};
 pub use failure::{Evidence, Failure, Severity};
 pub use finding::{Change, Finding, Lifecycle, Observation, Sequence};

@@ -30,16 +30,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{onward, read};
+use super::{key, onward, read};
 use crate::actor::{Act, ActError};
 use crate::deadlines::{Ending, Look, Step, as_entered, checked_in, later};
 
 /// The records: by cluster, kind, namespace and name, so that those of a cluster are one range.
 pub const FINDINGS: &str = "analysis_findings";
 /// Under the same keys, which object: of those alone that are not well, so that they are found without reading all.
-const OPEN: &str = "analysis_open";
+pub(super) const OPEN: &str = "analysis_open";
 /// The most findings of one kind that a page is compared with; more than that is more than anybody reads.
-const MOST_OPEN: usize = 100_000;
+pub(super) const MOST_OPEN: usize = 100_000;
 /// When a grace period is over, and when an object that is well is forgotten.
 const DUE: &str = "analysis_due";
 /// How long it is remembered that an object is well: an older answer that is still on its way must not open a finding.
@@ -56,6 +56,18 @@ pub struct Kept {
     /// The envelope that waits for the end of the grace period, and goes on then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     waits: Option<Box<RawValue>>,
+}
+
+impl Kept {
+    /// What whoever is told of changes knows now; none: nothing is wrong as far as it knows. What is opened by the end of
+    /// its grace period counts from when that is decided, a moment before it is sent.
+    pub(super) fn standing(self) -> Option<Transition> {
+        let is_open = !matches!(self.finding.lifecycle, Lifecycle::Pending | Lifecycle::Resolved);
+        if self.waits.is_some() && is_open {
+            return Some(Transition { change: Change::Opened, finding: self.finding });
+        }
+        self.told
+    }
 }
 
 /// The actor `findings`: an [`Observed`] comes; what changed goes on as a [`Transition`], and what did not ends here.
@@ -236,17 +248,12 @@ impl Waiting {
     }
 }
 
-/// The key of what is known of an object.
-fn key(cluster: &str, object: &ObjectRef) -> String {
-    let namespace = object.namespace.as_deref().unwrap_or_default();
-    format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
-}
-
 fn platform(envelope: Option<Envelope>, writes: Vec<Write>) -> End {
     End::Platform { envelopes: envelope.into_iter().collect(), writes, fate: Fate::GoesOn }
 }
 
-async fn get(store: &dyn Store, key: &str) -> Result<Option<(Kept, u64)>, ActError> {
+/// What is kept under a key, and its version.
+pub(super) async fn get(store: &dyn Store, key: &str) -> Result<Option<(Kept, u64)>, ActError> {
     let Some(record) = store.get(FINDINGS, key).await? else { return Ok(None) };
     let kept = serde_json::from_slice(&record.value)
         .map_err(|error| ActError::Unfit(format!("record {FINDINGS}/{key} cannot be read: {error}")))?;

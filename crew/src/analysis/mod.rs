@@ -5,6 +5,7 @@
 //! | `watch` | watches a cluster and sends what has to be looked at (feature `watch`) |
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
+//! | `results` | `Results`: writes what is wrong as objects that kubectl shows (feature `results`) |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
 //! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
 //!
@@ -16,6 +17,8 @@ pub mod explain;
 pub mod findings;
 #[cfg(feature = "notify")]
 pub mod notify;
+#[cfg(feature = "results")]
+pub mod results;
 #[cfg(feature = "watch")]
 pub mod watch;
 
@@ -25,8 +28,14 @@ pub use explain::Explain;
 pub use findings::Findings;
 #[cfg(feature = "notify")]
 pub use notify::Notify;
+#[cfg(feature = "results")]
+pub use results::Results;
 
 use asya_envelope::{Envelope, Raw};
+#[cfg(feature = "explain")]
+use asya_handler::{End, Fate};
+#[cfg(feature = "explain")]
+use asya_store::Write;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::actor::ActError;
@@ -38,10 +47,17 @@ fn read<T: DeserializeOwned>(envelope: &Envelope, what: &str) -> Result<T, ActEr
 }
 
 /// The key of an object's finding, in every table that has one: those of a cluster are one range.
-#[cfg(any(feature = "explain", feature = "notify"))]
 fn key(cluster: &str, object: &asya_analysis::ObjectRef) -> String {
     let namespace = object.namespace.as_deref().unwrap_or_default();
     format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
+}
+
+/// The envelope as it came, at its next actor.
+#[cfg(feature = "explain")]
+fn unchanged(envelope: &Envelope, writes: Vec<Write>) -> End {
+    let mut onward = envelope.clone();
+    onward.route = envelope.route.advanced();
+    End::Platform { envelopes: vec![onward], writes, fate: Fate::GoesOn }
 }
 
 /// The envelope at its next actor, with this payload.

@@ -9,7 +9,7 @@ use clap::Parser;
 #[command(name = "asya-crew", version, after_help = EXAMPLES)]
 #[group(id = "crew")]
 pub struct Args {
-    /// Which actor: happy-end, error-end, fan-in, schedule, park, http-call, k8s-watch, k8s-analyze, findings, explain or
+    /// Which actor: happy-end, error-end, fan-in, schedule, park, http-call, k8s-watch, k8s-analyze, findings, results, explain or
     /// notify. Else ASYA_HANDLER says it (asya_crew.happy_end, ...), else the actor's name.
     #[arg(value_name = "ACTOR")]
     pub kind: Option<String>,

@@ -194,7 +194,8 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::K8sAnalyze
         | Kind::Findings
         | Kind::Explain
-        | Kind::Notify => {}
+        | Kind::Notify
+        | Kind::Results => {}
     }
     sidecar
 }

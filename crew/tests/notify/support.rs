@@ -262,6 +262,7 @@ pub(crate) fn finding(name: &str, number: u64) -> Finding {
         object: ObjectRef::of::<Pod>(Some("shop"), name),
         uid: None,
         parent: None,
+        backstage: None,
         failures: vec![Failure::new("ImagePullFails", Severity::Error, text)],
         fingerprint: format!("print-of-{name}"),
         lifecycle: Lifecycle::Created,

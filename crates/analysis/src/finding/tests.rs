@@ -32,6 +32,7 @@ fn seen(failures: &[(&str, &str)], doubts: &[&str]) -> Observation {
         uid: None,
         resource_version: None,
         parent: None,
+        backstage: None,
         report,
     })
 }
@@ -125,7 +126,14 @@ fn of_two_places_with_one_code_the_one_in_doubt_stays() {
             report.doubt("A", "container", Unverified::Settling);
         }
         let (uid, resource_version, parent) = (None, None, None);
-        Observation::Evaluated(Evaluation { object: pod(), uid, resource_version, parent, report })
+        Observation::Evaluated(Evaluation {
+            object: pod(),
+            uid,
+            resource_version,
+            parent,
+            backstage: None,
+            report,
+        })
     };
     let mut stored = None;
     step(&mut stored, &looks(&[0, 1], false), 1);
@@ -237,7 +245,14 @@ fn what_gets_worse_is_told() {
         let mut report = Report::default();
         report.fail(Failure::new("A", severity, "a"));
         let (uid, resource_version, parent) = (None, None, None);
-        Observation::Evaluated(Evaluation { object: pod(), uid, resource_version, parent, report })
+        Observation::Evaluated(Evaluation {
+            object: pod(),
+            uid,
+            resource_version,
+            parent,
+            backstage: None,
+            report,
+        })
     };
     let mut stored = None;
     assert_eq!(step(&mut stored, &of(Severity::Warning), 1), Change::Opened);

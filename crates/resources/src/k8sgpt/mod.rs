@@ -80,6 +80,8 @@ pub const NAMESPACE_LABEL: &str = "k8sgpts.k8sgpt.ai/namespace";
 pub const BACKEND_LABEL: &str = "k8sgpts.k8sgpt.ai/backend";
 /// Label that is copied from an object to its `Result` with `spec.extraOptions.backstage`.
 pub const BACKSTAGE_LABEL: &str = "backstage.io/kubernetes-id";
+/// Annotation of a `Result`: the finding that it shows, as cluster/kind/namespace/name.
+pub const FINDING_ANNOTATION: &str = "analysis.asya.sh/finding";
 /// Finalizer of the original on a `K8sGPT`.
 pub const FINALIZER: &str = "k8sgpt.ai/finalizer";
 /// Annotation of a ServiceAccount that `spec.extraOptions.serviceAccountIRSA` fills.

@@ -17,7 +17,7 @@
 mod answers;
 mod asker;
 pub mod later;
-mod names;
+pub(super) mod names;
 #[cfg(feature = "objects")]
 mod objects;
 mod question;
@@ -42,7 +42,7 @@ use self::{
     later::Unexplained,
 };
 pub use self::{later::Backfill, settings::Settings};
-use super::{key, onward, read};
+use super::{key, onward, read, unchanged};
 use crate::actor::{Act, ActError};
 
 /// What is wrong and explained, by the key of its finding: for whoever shows findings.
@@ -212,11 +212,4 @@ fn explained(key: &str, finding: &Finding, answer: &Explanation) -> Result<Write
     let value = serde_json::to_vec(&explained).map_err(|error| ActError::Unfit(error.to_string()))?;
     let (table, key, value) = (EXPLANATIONS, key.to_owned(), Some(Bytes::from(value)));
     Ok(Write { table, key, value, expect: Expect::Anything })
-}
-
-/// The change as it came.
-fn unchanged(envelope: &Envelope, writes: Vec<Write>) -> End {
-    let mut onward = envelope.clone();
-    onward.route = envelope.route.advanced();
-    End::Platform { envelopes: vec![onward], writes, fate: Fate::GoesOn }
 }

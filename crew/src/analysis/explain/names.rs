@@ -46,11 +46,7 @@ impl Names {
         if let Some(masker) = known(Instant::now()) {
             return Ok(masker);
         }
-        let mut secret = match &self.secret {
-            Some(secret) => secret.read().map_err(ActError::Unfit)?.into_bytes(),
-            None => self.kept().await?,
-        };
-        secret.extend_from_slice(cluster.as_bytes());
+        let secret = secret(&*self.store, self.secret.as_ref(), cluster).await?;
         let records = self.store.list(FINDINGS, &format!("{cluster}/"), MOST).await?;
         let mut names = BTreeSet::new();
         for record in &records {
@@ -63,21 +59,38 @@ impl Names {
         known.insert(cluster.to_owned(), (Instant::now(), masker.clone()));
         Ok(masker)
     }
+}
 
-    /// The secret that the store keeps, made by whoever comes first.
-    async fn kept(&self) -> Result<Vec<u8>, ActError> {
-        loop {
-            if let Some(record) = self.store.get(SECRETS, MASK).await? {
-                return Ok(record.value.to_vec());
-            }
-            let random: [u8; 32] = rand::random();
-            let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            let value = Some(Bytes::from(format!("\"{hex}\"")));
-            let write = Write { table: SECRETS, key: MASK.to_owned(), value, expect: Expect::Absent };
-            match self.store.commit(vec![write]).await {
-                Ok(()) | Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+/// What names of a cluster are masked with: what was told, or what the store keeps, and the cluster.
+///
+/// # Errors
+/// Those of the store; what was told cannot be read.
+pub(in crate::analysis) async fn secret(
+    store: &dyn Store,
+    told: Option<&Secret>,
+    cluster: &str,
+) -> Result<Vec<u8>, ActError> {
+    let mut secret = match told {
+        Some(secret) => secret.read().map_err(ActError::Unfit)?.into_bytes(),
+        None => kept(store).await?,
+    };
+    secret.extend_from_slice(cluster.as_bytes());
+    Ok(secret)
+}
+
+/// The secret that the store keeps, made by whoever comes first.
+async fn kept(store: &dyn Store) -> Result<Vec<u8>, ActError> {
+    loop {
+        if let Some(record) = store.get(SECRETS, MASK).await? {
+            return Ok(record.value.to_vec());
+        }
+        let random: [u8; 32] = rand::random();
+        let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let value = Some(Bytes::from(format!("\"{hex}\"")));
+        let write = Write { table: SECRETS, key: MASK.to_owned(), value, expect: Expect::Absent };
+        match store.commit(vec![write]).await {
+            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a model is asked about a finding, and what its answer says.
 
 use asya_analysis::{
-    Finding,
+    Citable, Finding, citable,
     message::{Cited, Explanation},
 };
 use asya_llm::{
@@ -38,27 +38,21 @@ impl<'a> Question<'a> {
             .flat_map(|object| [Some(object.name.as_str()), object.namespace.as_deref()])
             .flatten()
             .collect();
-        let mut add = |source: String, masked: String, text: String| {
-            let id = format!("e{}", evidence.len() + 1);
-            sources.push(Cited { id: id.clone(), source });
-            evidence.push(Evidence { id, source: masked, text });
-        };
-        for failure in &finding.failures {
+        for Citable { id, failure, evidence: seen } in citable(&finding.failures) {
             let names: Vec<&str> =
                 own.iter().copied().chain(failure.sensitive.iter().map(String::as_str)).collect();
-            let text = masking.naming(&failure.text, &names);
-            add(failure.code.clone(), failure.code.clone(), text);
-            for seen in &failure.evidence {
-                let Some(value) = &seen.value else { continue };
-                let name = named(&mut masking, seen.object.namespace.as_deref(), &seen.object.name);
-                let path = masking.naming(&seen.path, &names);
-                let text = masking.naming(value, &names);
-                add(
-                    format!("{} {}", seen.object, seen.path),
-                    format!("{} {name} {path}", seen.object.kind),
-                    text,
-                );
-            }
+            let (source, masked, text) = match seen.map(|seen| (seen, &seen.value)) {
+                None => (failure.code.clone(), failure.code.clone(), masking.naming(&failure.text, &names)),
+                Some((_, None)) => continue,
+                Some((seen, Some(value))) => {
+                    let name = named(&mut masking, seen.object.namespace.as_deref(), &seen.object.name);
+                    let path = masking.naming(&seen.path, &names);
+                    let masked = format!("{} {name} {path}", seen.object.kind);
+                    (format!("{} {}", seen.object, seen.path), masked, masking.naming(value, &names))
+                }
+            };
+            sources.push(Cited { id: id.clone(), source });
+            evidence.push(Evidence { id, source: masked, text });
         }
         let name = named(&mut masking, object.namespace.as_deref(), &object.name);
         // Which analyzer found it is not known here, so templates are those of kinds.
