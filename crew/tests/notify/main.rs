@@ -6,7 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use asya_analysis::{Change, Severity};
-use asya_store::{Store, testing::on_each_home};
+use asya_store::{Expect, Store, Write, testing::on_each_home};
+use bytes::Bytes;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -197,6 +198,40 @@ async fn two_processes_do_not_tell_a_sink_at_the_same_time() {
     world.take(&told(Change::Opened, finding("pod", 2))).await;
     other.turn(world.now).await.unwrap();
     assert_eq!(server.taken().len(), 2, "it is nobody's when nothing waits");
+}
+
+#[tokio::test]
+async fn a_claim_that_somebody_else_has_by_now_is_left_to_them() {
+    let server = Server::start().await;
+    let go_on = server.waits();
+    let mut world = World::of(&slack(""), &server);
+    world.take(&told(Change::Opened, finding("web", 1))).await;
+    let store = world.store();
+    let theirs = Bytes::from_static(br#"{"by":7,"until":"2999-01-01T00:00:00Z"}"#);
+    let overtaken = async {
+        server.until(1, async || tokio::task::yield_now().await).await;
+        let (table, key, value) = ("analysis_sinks", "ops".to_owned(), Some(theirs.clone()));
+        store.commit(vec![Write { table, key, value, expect: Expect::Anything }]).await.unwrap();
+        go_on.notify_one();
+    };
+    tokio::join!(world.turn(), overtaken);
+    assert_eq!((server.taken().len(), world.waiting("ops").await), (1, 0), "told, and noted");
+    assert_eq!(store.get("analysis_sinks", "ops").await.unwrap().unwrap().value, theirs);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_set_aside_and_holds_up_nobody() {
+    let server = Server::start().await;
+    let mut world = World::of(&slack(""), &server);
+    let key = "ops/0000000000001/here/Pod/shop/old/opened".to_owned();
+    let (table, value) = ("analysis_outbox", Some(Bytes::from_static(br#"{"news":"of another version"}"#)));
+    let odd = Write { table, key: key.clone(), value: value.clone(), expect: Expect::Anything };
+    world.store().commit(vec![odd]).await.unwrap();
+    world.take(&told(Change::Opened, finding("web", 1))).await;
+    world.quiet().await;
+    assert_eq!(server.taken().len(), 1);
+    let kept = world.store().get("analysis_outbox_unreadable", &key).await.unwrap();
+    assert_eq!(kept.map(|record| record.value), value);
 }
 
 #[tokio::test]

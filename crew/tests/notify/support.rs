@@ -59,6 +59,7 @@ struct Manner {
     headers: Vec<(&'static str, &'static str)>,
     refuses: Option<&'static str>,
     hangs: bool,
+    waits: Option<Arc<tokio::sync::Notify>>,
     repeats: bool,
 }
 
@@ -97,6 +98,13 @@ impl Server {
         self.manner.lock().unwrap().hangs = true;
     }
 
+    /// Answers when the answer of this is told to.
+    pub(crate) fn waits(&self) -> Arc<tokio::sync::Notify> {
+        let go_on = Arc::new(tokio::sync::Notify::new());
+        self.manner.lock().unwrap().waits = Some(go_on.clone());
+        go_on
+    }
+
     pub(crate) fn repeats(&self, status: u16) {
         *self.manner.lock().unwrap() = Manner { status, repeats: true, ..Manner::default() };
     }
@@ -130,6 +138,9 @@ async fn answer(State(server): State<Server>, asked: Asked) -> Response {
     server.seen.lock().unwrap().push(Seen { headers, body: body.clone(), status });
     if manner.hangs {
         return std::future::pending().await;
+    }
+    if let Some(go_on) = manner.waits {
+        go_on.notified().await;
     }
     let said = if manner.repeats { format!("{:?} {:?}", parts.uri, parts.headers) } else { "ok".to_owned() };
     let mut answer = (StatusCode::from_u16(status).unwrap(), said).into_response();
@@ -209,6 +220,10 @@ impl World {
             self.turn().await;
             tokio::task::yield_now().await;
         }
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     pub(crate) async fn waiting(&self, sink: &str) -> usize {

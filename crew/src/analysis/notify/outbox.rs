@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use asya_analysis::{Change, Sequence, Severity, message::Told};
-use asya_store::{Expect, Store, StoreError, Write, due::Due};
+use asya_store::{Expect, Record, Store, StoreError, Write, due::Due};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ use crate::{
 
 /// What is to be told, by sink, time and finding.
 const OUTBOX: &str = "analysis_outbox";
+/// What of it cannot be read, under the same keys.
+const UNREADABLE: &str = "analysis_outbox_unreadable";
 /// What was told last, by sink and finding.
 const TOLD: &str = "analysis_told";
 /// When it is forgotten that something is well.
@@ -156,23 +158,37 @@ pub(super) async fn enter(
     Ok(writes)
 }
 
-/// The oldest entries of a sink.
+/// The oldest entries of a sink. One that cannot be read is set aside: it must not hold up those behind it for ever.
 pub(super) async fn oldest(store: &dyn Store, sink: &str, most: usize) -> Result<Vec<Entry>, ActError> {
-    let records = store.list(OUTBOX, &format!("{sink}/"), most).await?;
-    let read = records.into_iter().map(|record| {
-        let entry: Entry = serde_json::from_slice(&record.value).map_err(|error| {
-            ActError::Unfit(format!("record {OUTBOX}/{} cannot be read: {error}", record.key))
-        })?;
-        Ok(Entry { key: record.key, ..entry })
-    });
-    read.collect()
+    let mut entries = Vec::new();
+    for record in store.list(OUTBOX, &format!("{sink}/"), most).await? {
+        match serde_json::from_slice::<Entry>(&record.value) {
+            Ok(entry) => entries.push(Entry { key: record.key, ..entry }),
+            Err(error) => {
+                tracing::error!(sink, key = record.key, %error, "never told: it cannot be read, and is kept in {UNREADABLE}");
+                set_aside(store, record).await?;
+            }
+        }
+    }
+    Ok(entries)
 }
 
-/// Takes entries out that were told, or cannot be; `release` gives the claim on this sink back, where nothing more waits.
+async fn set_aside(store: &dyn Store, record: Record) -> Result<(), ActError> {
+    let Record { key, value, version } = record;
+    let kept = Write { table: UNREADABLE, key: key.clone(), value: Some(value), expect: Expect::Anything };
+    let gone = Write { table: OUTBOX, key, value: None, expect: Expect::Version(version) };
+    match store.commit(vec![kept, gone]).await {
+        // Another process was faster.
+        Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes entries out that were told, or cannot be; `release` is given back, where nothing more waits.
 pub(super) async fn remove(
     store: &dyn Store,
     entries: &[Entry],
-    release: Option<&str>,
+    release: Option<Claimed<'_>>,
 ) -> Result<(), ActError> {
     let gone = |entry: &Entry| Write {
         table: OUTBOX,
@@ -180,14 +196,16 @@ pub(super) async fn remove(
         value: None,
         expect: Expect::Anything,
     };
-    let mut writes: Vec<_> = entries.iter().map(gone).collect();
-    writes.extend(release.map(|sink| Write {
-        table: CLAIMS,
-        key: sink.to_owned(),
-        value: None,
-        expect: Expect::Anything,
-    }));
-    Ok(store.commit(writes).await?)
+    let told: Vec<_> = entries.iter().map(gone).collect();
+    let Some(Claimed { sink, version }) = release else { return Ok(store.commit(told).await?) };
+    let (table, key, expect) = (CLAIMS, sink.to_owned(), Expect::Version(version));
+    let released = told.iter().cloned().chain([Write { table, key, value: None, expect }]);
+    match store.commit(released.collect()).await {
+        Ok(()) => Ok(()),
+        // It has run out, and somebody else has the sink: theirs to give back.
+        Err(StoreError::Conflict { .. }) => Ok(store.commit(told).await?),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Who sends for a sink, until when.
@@ -197,25 +215,39 @@ struct Claim {
     until: Timestamp,
 }
 
-/// Claims a sink for `by` for longer than one try, or renews the claim; false: somebody else has it.
-pub(super) async fn claim(store: &dyn Store, sink: &Sink, by: u64) -> Result<bool, ActError> {
+/// A sink that was claimed, and the version of the claim: another one is somebody else's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimed<'a> {
+    sink: &'a str,
+    version: u64,
+}
+
+/// Claims a sink for `by` for longer than one try, or renews the claim; none: somebody else has it.
+pub(super) async fn claim<'a>(
+    store: &dyn Store,
+    sink: &'a Sink,
+    by: u64,
+) -> Result<Option<Claimed<'a>>, ActError> {
     let (name, now) = (sink.name.as_str(), Timestamp::now());
     let after = |more: Duration| later(now, sink.timeout + more);
-    let expect = match store.get(CLAIMS, name).await? {
-        None => Expect::Absent,
+    let claimed = |version: u64| Some(Claimed { sink: name, version });
+    let (expect, version) = match store.get(CLAIMS, name).await? {
+        None => (Expect::Absent, 1),
         Some(record) => {
             let claim: Option<Claim> = serde_json::from_slice(&record.value).ok();
             match claim {
-                Some(claim) if claim.by == by && claim.until > after(RENEW) => return Ok(true),
-                Some(claim) if claim.by != by && claim.until > now => return Ok(false),
-                _ => Expect::Version(record.version),
+                Some(claim) if claim.by == by && claim.until > after(RENEW) => {
+                    return Ok(claimed(record.version));
+                }
+                Some(claim) if claim.by != by && claim.until > now => return Ok(None),
+                _ => (Expect::Version(record.version), record.version + 1),
             }
         }
     };
     let claim = Claim { by, until: after(CLAIM) };
     match store.commit(vec![put(CLAIMS, name, &claim, expect)?]).await {
-        Ok(()) => Ok(true),
-        Err(StoreError::Conflict { .. }) => Ok(false),
+        Ok(()) => Ok(claimed(version)),
+        Err(StoreError::Conflict { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -84,9 +84,9 @@ impl Sender {
         if entries.len() < most && age < window {
             return Ok((window - age).min(EVERY));
         }
-        if !outbox::claim(&*self.store, &self.sink, self.by).await? {
+        let Some(claimed) = outbox::claim(&*self.store, &self.sink, self.by).await? else {
             return Ok(EVERY);
-        }
+        };
         let sent = match Body::new(&self.sink, &entries) {
             Ok(body) => self.delivery.send(&body).await,
             Err(why) => Sent::Later { after: None, why },
@@ -94,7 +94,7 @@ impl Sender {
         match sent {
             Sent::Done => {
                 // Fewer than there may be: nothing more waits.
-                let release = (entries.len() < most).then_some(self.sink.name.as_str());
+                let release = (entries.len() < most).then_some(claimed);
                 outbox::remove(&*self.store, &entries, release).await?;
                 self.singles = self.singles.saturating_sub(entries.len());
                 if self.failed > 0 {
