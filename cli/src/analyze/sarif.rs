@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use asya_analysis::{Failure, ObjectRef, Severity};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{Finding, Report, word};
 
@@ -142,16 +141,10 @@ fn escaped(path: &str) -> String {
         .collect()
 }
 
-/// The same for the same failure of the same object in another run, whatever the text says of times and numbers.
+/// The same for the same failure of the same object in another run, whatever the text says of times and numbers: made as
+/// the fingerprint of a finding that has this failure alone, in whichever cluster.
 fn fingerprint(object: &ObjectRef, failure: &Failure) -> String {
-    let mut hash = Sha256::new();
-    for part in [&qualified(object), &failure.code].into_iter().chain(
-        failure.evidence.iter().filter(|evidence| evidence.object == *object).map(|evidence| &evidence.path),
-    ) {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    asya_analysis::finding::fingerprint("", object, std::slice::from_ref(failure))
 }
 
 const fn level(severity: Severity) -> &'static str {

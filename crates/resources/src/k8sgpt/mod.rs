@@ -15,7 +15,7 @@
 //! | [`result`], [`severity`] | [`ResultObject`]: a finding; [`Severity`]: how bad it is |
 //! | [`mutation`] | [`Mutation`]: a proposed change, and its [`Phase`] |
 //! | [`rules`], [`warnings`] | what is refused; what is accepted and works in another way than it says |
-//! | [`name`], [`fingerprint`] | names and labels of `Result` objects; what makes a finding the same finding |
+//! | [`name`], [`mod@content_hash`] | names and labels of `Result` objects; when their texts have changed |
 //! | [`kubeconfig`] | [`RemoteCluster`]: what may be used of somebody's kubeconfig |
 //!
 //! The invariant: **what the original's CRD accepts, these CRDs accept.** Rules are about fields that are new.
@@ -23,7 +23,7 @@
 pub mod ai;
 pub mod backend;
 pub mod cache;
-pub mod fingerprint;
+pub mod content_hash;
 mod glob;
 pub mod kubeconfig;
 pub mod mutation;
@@ -45,7 +45,7 @@ pub mod warnings;
 pub use ai::{Ai, AutoRemediation, BackOff, Budget, Rate, RemediationLimits};
 pub use backend::Backend;
 pub use cache::RemoteCache;
-pub use fingerprint::{canonical, content_hash, fingerprint};
+pub use content_hash::content_hash;
 pub use kubeconfig::{Credentials, Refusal, RemoteCluster};
 pub use mutation::{Mutation, MutationSpec, MutationStatus, Phase};
 pub use name::{label_value, result_labels, result_name};

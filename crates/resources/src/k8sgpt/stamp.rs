@@ -28,19 +28,6 @@ pub fn is_rfc3339(text: &str) -> bool {
         && is_zone(fraction(rest))
 }
 
-/// Whether a text begins with a time of day, as 12:34:56.
-pub(super) fn is_time_of_day(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes
-        .split_at_checked(8)
-        .is_some_and(|(time, rest)| is_time(time) && matches!(rest.first(), None | Some(b'.' | b'Z')))
-}
-
-/// Whether a text is a date, as 2026-01-31.
-pub(super) fn is_date(text: &str) -> bool {
-    is_shape(text.as_bytes(), "dddd-dd-dd")
-}
-
 fn is_shape(bytes: &[u8], shape: &str) -> bool {
     let fits =
         |(byte, wanted): (&u8, u8)| if wanted == b'd' { byte.is_ascii_digit() } else { *byte == wanted };
@@ -130,12 +117,5 @@ mod tests {
         {
             assert!(!is_moment(wrong), "{wrong}");
         }
-    }
-
-    #[test]
-    fn parts_of_a_point_in_time_are_known_alone() {
-        assert!(is_date("2026-11-21") && !is_date("2026-11-211") && !is_date("v2026-11-2"));
-        assert!(is_time_of_day("19:20:00") && is_time_of_day("19:20:00.5") && !is_time_of_day("19:20:00:01"));
-        assert!(!is_time_of_day("10.0.0.1:80"));
     }
 }
