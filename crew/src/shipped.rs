@@ -17,7 +17,7 @@ use crate::analysis::results::{self, Results};
 #[cfg(feature = "watch")]
 use crate::analysis::watch;
 #[cfg(feature = "analysis")]
-use crate::analysis::{Analyze, Findings, findings};
+use crate::analysis::{Analyze, Findings, findings, mute::Mute};
 #[cfg(feature = "http-call")]
 use crate::http_call::{self, HttpCall};
 #[cfg(feature = "schedule")]
@@ -81,9 +81,9 @@ pub enum Work {
     /// Looks at objects of a cluster.
     #[cfg(feature = "analysis")]
     K8sAnalyze,
-    /// Keeps what is wrong in a cluster; tells nobody before it has been wrong for so long.
+    /// Keeps what is wrong in a cluster; tells nobody before it has been wrong for so long, and never of what is muted.
     #[cfg(feature = "analysis")]
-    Findings(Duration),
+    Findings(Duration, Mute),
     /// Writes what is wrong as objects that kubectl shows.
     #[cfg(feature = "results")]
     Results(results::Settings),
@@ -150,10 +150,14 @@ impl Work {
             #[cfg(feature = "analysis")]
             Kind::Findings => {
                 let grace = variables.get("ASYA_FINDINGS_GRACE").map(|text| units::duration(&text));
-                grace
-                    .unwrap_or(Ok(GRACE))
-                    .map(|grace| Some(Self::Findings(grace)))
-                    .map_err(|error| vec![format!("ASYA_FINDINGS_GRACE: {error}")])
+                let grace =
+                    grace.unwrap_or(Ok(GRACE)).map_err(|error| format!("ASYA_FINDINGS_GRACE: {error}"));
+                match (grace, Mute::read(variables)) {
+                    (Ok(grace), Ok(mute)) => Ok(Some(Self::Findings(grace, mute))),
+                    (grace, mute) => {
+                        Err(grace.err().into_iter().chain(mute.err().unwrap_or_default()).collect())
+                    }
+                }
             }
             #[cfg(feature = "results")]
             Kind::Results => results::Settings::read(variables).map(|settings| Some(Self::Results(settings))),
@@ -191,7 +195,7 @@ impl Work {
             #[cfg(feature = "analysis")]
             Self::K8sAnalyze => None,
             #[cfg(feature = "analysis")]
-            Self::Findings(_) => Some("findings keeps there what is wrong"),
+            Self::Findings(..) => Some("findings keeps there what is wrong"),
             #[cfg(feature = "results")]
             Self::Results(_) => Some("results reads there what findings and explain keep"),
             #[cfg(feature = "explain")]
@@ -268,16 +272,17 @@ impl Work {
             #[cfg(feature = "analysis")]
             Self::K8sAnalyze => Ok((Arc::new(Analyze::handler(ANALYZING)), None)),
             #[cfg(feature = "analysis")]
-            Self::Findings(grace) => {
+            Self::Findings(grace, mute) => {
                 let store = needed()?;
-                let findings = Findings::new(store.clone(), grace);
+                let findings = Findings::new(store.clone(), grace).muting(mute.clone());
                 let handler: Arc<dyn Handler> = if with_queue {
                     Arc::new(InProcess::new(findings, KEEPING))
                 } else {
                     Arc::new(Committed::new(store.clone(), findings, KEEPING))
                 };
                 let beside: Beside = Box::new(move |means| {
-                    Box::pin(findings::Sweeper::new(store, means, names.naming, grace).run())
+                    let sweeper = findings::Sweeper::new(store, means, names.naming, grace).muting(mute);
+                    Box::pin(sweeper.run())
                 });
                 Ok((handler, Some(beside)))
             }

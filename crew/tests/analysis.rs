@@ -8,8 +8,9 @@ use asya_analysis::{
     message::{Subject, Task, Transition},
 };
 use asya_crew::{
-    analysis::{Analyze, Findings, findings::Sweeper},
+    analysis::{Analyze, Findings, findings::Sweeper, mute::Mute},
     committed::Committed,
+    shipped::Variables,
 };
 use asya_envelope::{Envelope, Naming, Raw, Route};
 use asya_handler::{End, Fault, Handler, Reply, Request};
@@ -374,6 +375,50 @@ async fn what_the_watcher_found_stands_for_an_object_that_is_too_large() {
             Envelope::new("large", Route::new(["k8s-analyze", "findings", "notify"]), Raw::of(&task));
         let told = world.through(&envelope).await.unwrap();
         assert_eq!((told.change, codes(&told)), (Change::Opened, vec!["ImagePullFails"]));
+    })
+    .await;
+}
+
+/// Findings that tell nobody of this, on the store of a world.
+fn muted(world: &World, rules: &str) -> Box<dyn Handler> {
+    let find = |name: &str| (name == "ASYA_FINDINGS_SUPPRESS").then(|| rules.to_owned());
+    let mute = Mute::read(&Variables { find: &find, base: std::path::Path::new("/") }).unwrap();
+    let findings = Findings::new(world.store.clone(), Duration::ZERO).muting(mute);
+    Box::new(Committed::new(world.store.clone(), findings, 4))
+}
+
+#[tokio::test]
+async fn a_suppression_closes_what_it_covers_and_its_end_opens_it_again() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&broken).await.unwrap().change, Change::Opened);
+        let quiet = muted(&world, r#"[{"analyzer": "Pod", "namespace": "sh*"}]"#);
+        let told = std::mem::replace(&mut world.findings, quiet);
+        world.planner.resync(Timestamp::now(), Duration::ZERO);
+        let again = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&again).await.unwrap().change, Change::Resolved);
+        let worse = world.pod(Some("CrashLoopBackOff"));
+        assert_eq!(world.through(&worse).await, None);
+        world.findings = told;
+        world.planner.resync(Timestamp::now(), Duration::ZERO);
+        let again = world.pod(Some("CrashLoopBackOff"));
+        assert_eq!(world.through(&again).await.unwrap().change, Change::Opened);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_suppressed_while_it_waits_is_not_opened() {
+    on_each(MINUTE, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&broken).await, None);
+        let find = |name: &str| (name == "ASYA_FINDINGS_MIN_SEVERITY").then(|| "critical".to_owned());
+        let mute = Mute::read(&Variables { find: &find, base: std::path::Path::new("/") }).unwrap();
+        let later = Timestamp::now() + SignedDuration::from_secs(61);
+        assert_eq!(world.sweeper().muting(mute).sweep(later).await.unwrap(), 1);
+        assert_eq!(world.local.depth(&Naming::bare().queue("notify")).await.unwrap().ready, 0);
+        let well = world.pod(None);
+        assert_eq!(world.through(&well).await, None);
     })
     .await;
 }

@@ -48,10 +48,12 @@ pub fn evaluate(object: &Object, selection: &Selection, view: &dyn View) -> Eval
     let mut report = Report::default();
     let kind = object.kind();
     for analyzer in selection.of(&kind) {
+        report.by(Some(analyzer.name()));
         if let Err(malformed) = analyzer.analyze(object, view, &mut report) {
             report.doubt("*", object.reference(), Unverified::Failed(malformed.to_string()));
         }
     }
+    report.by(None);
     report.scrub();
     report.sort();
     let is_well = report.failures().is_empty();

@@ -38,6 +38,9 @@ pub struct Failure {
     /// The field whose documentation explains it, as `kubectl explain` takes it: `deployment.spec.replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The analyzer that found it, as filters name it; [`evaluate`](crate::evaluate()) fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analyzer: Option<String>,
 }
 
 impl Failure {
@@ -51,6 +54,7 @@ impl Failure {
             evidence: Vec::new(),
             sensitive: BTreeSet::new(),
             field: None,
+            analyzer: None,
         }
     }
 

@@ -120,6 +120,8 @@ impl Finding {
     /// An observation that is not newer than what was taken changes nothing. What could not be verified keeps its last
     /// state: a failure whose code is in doubt stays, and only failures that were looked for and not found go.
     ///
+    /// A failure of which `is_told` says no is as good as not there, also one that was told before.
+    ///
     /// An object that took the name of the one before (another uid) inherits nothing. Where that one was told and nobody
     /// said that it is gone, what is wrong with the new one opens at once: a grace period in which it heals would leave
     /// the old one open for whoever was told.
@@ -131,6 +133,7 @@ impl Finding {
         sequence: Sequence,
         now: Timestamp,
         grace: SignedDuration,
+        is_told: impl Fn(&Failure) -> bool,
     ) -> (Option<Self>, Change) {
         let Some(object) = observation.object().cloned() else { return (None, Change::Nothing) };
         if stored.is_some_and(|stored| stored.sequence >= sequence) {
@@ -145,7 +148,8 @@ impl Finding {
         let open = before.filter(|before| !is_other(before.uid.as_deref(), uid.as_deref()));
         let told = before.is_some_and(|before| before.lifecycle != Lifecycle::Pending);
         let grace = if told { SignedDuration::ZERO } else { grace };
-        let failures = seen.map(|evaluation| merged(open, evaluation)).unwrap_or_default();
+        let mut failures = seen.map(|evaluation| merged(open, evaluation)).unwrap_or_default();
+        failures.retain(is_told);
         let parent = seen.and_then(|evaluation| evaluation.parent.clone());
         if failures.is_empty() {
             return Self::healed(stored, cluster, object, uid, sequence, now);

@@ -24,14 +24,27 @@ pub struct Doubt {
 pub struct Report {
     failures: Vec<Failure>,
     doubts: Vec<Doubt>,
+    /// Who is looking.
+    #[serde(skip)]
+    analyzer: Option<String>,
 }
 
 impl Report {
-    /// Adds a failure; the same one twice counts once.
-    pub fn fail(&mut self, failure: Failure) {
-        if !self.failures.contains(&failure) {
+    /// Adds a failure; the same one twice counts once, whoever found it.
+    pub fn fail(&mut self, mut failure: Failure) {
+        let is_known = self.failures.iter().any(|known| {
+            failure.analyzer.clone_from(&known.analyzer);
+            *known == failure
+        });
+        if !is_known {
+            failure.analyzer.clone_from(&self.analyzer);
             self.failures.push(failure);
         }
+    }
+
+    /// Says who is looking from now on; none: nobody does any more.
+    pub(crate) fn by(&mut self, analyzer: Option<&str>) {
+        self.analyzer = analyzer.map(str::to_owned);
     }
 
     /// Notes that failures of `code` could not be looked for, because `about` could not be read.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use asya_analysis::finding::fingerprint;
 use asya_analysis::message::{Observed, Transition};
-use asya_analysis::{Change, Finding, Lifecycle, Live, ObjectRef, Observation};
+use asya_analysis::{Change, Failure, Finding, Lifecycle, Live, ObjectRef, Observation};
 use asya_envelope::{Envelope, Naming, Raw};
 use asya_handler::{End, Fate, Request};
 use asya_payload::Claims;
@@ -30,7 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{key, onward, read};
+use super::{key, mute::Mute, onward, read};
 use crate::actor::{Act, ActError};
 use crate::deadlines::{Ending, Look, Step, as_entered, checked_in, later};
 
@@ -74,13 +74,21 @@ impl Kept {
 pub struct Findings {
     store: Arc<dyn Store>,
     grace: SignedDuration,
+    mute: Mute,
 }
 
 impl Findings {
     /// The actor's decisions; what it writes is to be committed by whoever calls it. Something that is wrong for less
     /// than `grace` is told to nobody.
     pub fn new(store: Arc<dyn Store>, grace: Duration) -> Self {
-        Self { store, grace: signed(grace) }
+        Self { store, grace: signed(grace), mute: Mute::default() }
+    }
+
+    /// The same, which tells nobody of what is muted.
+    #[must_use]
+    pub fn muting(mut self, mute: Mute) -> Self {
+        self.mute = mute;
+        self
     }
 
     async fn take(&self, envelope: &Envelope, now: Timestamp) -> Result<End, ActError> {
@@ -97,7 +105,8 @@ impl Findings {
         }
         let stored = kept.as_ref().map(|kept| &kept.finding);
         let Observed { cluster, sequence, observation } = &observed;
-        let (next, change) = Finding::take(stored, cluster, observation, *sequence, now, self.grace);
+        let is_told = |failure: &Failure| !self.mute.covers(object, failure, now);
+        let (next, change) = Finding::take(stored, cluster, observation, *sequence, now, self.grace, is_told);
         let Some(finding) = next else { return Ok(platform(None, Vec::new())) };
         // Opened and not sent yet: whoever hears of the change has not heard of the finding.
         let unsent = kept.as_ref().is_some_and(|kept| kept.waits.is_some());
@@ -172,6 +181,7 @@ struct Waiting {
     payloads: Option<Claims>,
     naming: Naming,
     grace: SignedDuration,
+    mute: Mute,
 }
 
 impl Sweeper {
@@ -179,7 +189,15 @@ impl Sweeper {
     pub fn new(store: Arc<dyn Store>, means: Means, naming: Naming, grace: Duration) -> Self {
         let look = Look::new(store.clone(), DUE, &means);
         let Means { transport, payloads, .. } = means;
-        Self { look, waiting: Waiting { store, transport, payloads, naming, grace: signed(grace) } }
+        let (grace, mute) = (signed(grace), Mute::default());
+        Self { look, waiting: Waiting { store, transport, payloads, naming, grace, mute } }
+    }
+
+    /// The same, which opens nothing of which all is muted.
+    #[must_use]
+    pub fn muting(mut self, mute: Mute) -> Self {
+        self.waiting.mute = mute;
+        self
     }
 
     /// Sweeps for ever. Cancel safe: what was sent and not noted is sent again, under the same id.
@@ -209,6 +227,12 @@ impl Ending for Waiting {
                 }
                 let (key, expect) = (due.key.clone(), Expect::Version(version));
                 return Ok(Step::End(vec![Write { table: FINDINGS, key, value: None, expect }]));
+            }
+            let Finding { object, failures, lifecycle, .. } = &kept.finding;
+            let is_muted = failures.iter().all(|failure| self.mute.covers(object, failure, now));
+            if *lifecycle == Lifecycle::Pending && is_muted {
+                // Muted since it was seen; the next observation closes it.
+                return Ok(Step::End(Vec::new()));
             }
             if let Some(opened) = kept.finding.due(now, self.grace) {
                 // Written before it is sent: of two sweepers one goes on, and an end in between is found again by the

@@ -5,6 +5,7 @@
 //! | `watch` | watches a cluster and sends what has to be looked at (feature `watch`) |
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
+//! | [`mute`] | [`Mute`](mute::Mute): what findings tells nobody |
 //! | `results` | `Results`: writes what is wrong as objects that kubectl shows (feature `results`) |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
 //! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
@@ -15,6 +16,7 @@ pub mod analyze;
 #[cfg(feature = "explain")]
 pub mod explain;
 pub mod findings;
+pub mod mute;
 #[cfg(feature = "notify")]
 pub mod notify;
 #[cfg(feature = "results")]

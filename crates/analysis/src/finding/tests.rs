@@ -38,8 +38,15 @@ fn seen(failures: &[(&str, &str)], doubts: &[&str]) -> Observation {
 }
 
 fn step(stored: &mut Option<Finding>, observation: &Observation, number: u64) -> Change {
-    let (next, change) =
-        Finding::take(stored.as_ref(), "here", observation, sequence(number), at(number.cast_signed()), NONE);
+    let (next, change) = Finding::take(
+        stored.as_ref(),
+        "here",
+        observation,
+        sequence(number),
+        at(number.cast_signed()),
+        NONE,
+        |_| true,
+    );
     if next.is_some() {
         *stored = next;
     }
@@ -83,12 +90,19 @@ fn an_object_that_is_well_is_not_opened_by_an_older_answer() {
 
 #[test]
 fn a_watcher_that_goes_on_after_another_is_heard() {
-    let stored =
-        Finding::take(None, "here", &seen(&[("A", "a")], &[]), Sequence { at: 1, number: 900 }, at(1), NONE)
-            .0;
+    let stored = Finding::take(
+        None,
+        "here",
+        &seen(&[("A", "a")], &[]),
+        Sequence { at: 1, number: 900 },
+        at(1),
+        NONE,
+        |_| true,
+    )
+    .0;
     let first_of_next = Sequence { at: 2, number: 1 };
     assert_eq!(
-        Finding::take(stored.as_ref(), "here", &seen(&[], &[]), first_of_next, at(2), NONE).1,
+        Finding::take(stored.as_ref(), "here", &seen(&[], &[]), first_of_next, at(2), NONE, |_| true).1,
         Change::Resolved
     );
 }
@@ -177,7 +191,7 @@ fn what_was_told_of_the_object_before_is_not_lost_in_a_grace_period() {
     let grace = SignedDuration::from_secs(60);
     let take = |stored: Option<&Finding>, uid, second: u64| {
         let broken = of_uid(uid, &[("A", "a")], &[]);
-        Finding::take(stored, "here", &broken, sequence(second), at(second.cast_signed()), grace)
+        Finding::take(stored, "here", &broken, sequence(second), at(second.cast_signed()), grace, |_| true)
     };
     let (first, _) = take(None, "first", 1);
     let (waits, change) = take(first.as_ref(), "second", 2);
@@ -191,14 +205,19 @@ fn what_was_told_of_the_object_before_is_not_lost_in_a_grace_period() {
 #[test]
 fn nobody_is_told_before_the_grace_period_is_over() {
     let grace = SignedDuration::from_secs(60);
-    let (pending, change) = Finding::take(None, "here", &seen(&[("A", "a")], &[]), sequence(1), at(0), grace);
+    let (pending, change) =
+        Finding::take(None, "here", &seen(&[("A", "a")], &[]), sequence(1), at(0), grace, |_| true);
     let pending = pending.unwrap();
     assert_eq!(change, Change::Waiting(at(60)));
     assert_eq!(pending.due(at(59), grace), None);
     assert_eq!(pending.due(at(60), grace).unwrap().lifecycle, Lifecycle::Created);
-    let again = Finding::take(Some(&pending), "here", &seen(&[("A", "a")], &[]), sequence(2), at(61), grace);
+    let again =
+        Finding::take(Some(&pending), "here", &seen(&[("A", "a")], &[]), sequence(2), at(61), grace, |_| {
+            true
+        });
     assert_eq!(again.1, Change::Opened, "an observation after it opens it too");
-    let (healed, change) = Finding::take(Some(&pending), "here", &seen(&[], &[]), sequence(2), at(30), grace);
+    let (healed, change) =
+        Finding::take(Some(&pending), "here", &seen(&[], &[]), sequence(2), at(30), grace, |_| true);
     assert_eq!(change, Change::Nothing, "a rollout that went well tells nobody");
     assert_eq!(healed.unwrap().due(at(90), grace), None);
 }
@@ -258,4 +277,26 @@ fn what_gets_worse_is_told() {
     assert_eq!(step(&mut stored, &of(Severity::Warning), 1), Change::Opened);
     assert_eq!(step(&mut stored, &of(Severity::Error), 2), Change::Changed, "2 of 3, then 0 of 3");
     assert_eq!(step(&mut stored, &of(Severity::Warning), 3), Change::Seen);
+}
+
+#[test]
+fn what_is_not_told_any_more_is_as_good_as_healed() {
+    let told = |failure: &Failure| failure.code != "A";
+    let open = |observation: &Observation| {
+        Finding::take(None, "here", observation, sequence(1), at(1), NONE, |_| true).0.unwrap()
+    };
+    let both = open(&seen(&[("A", "a"), ("B", "b")], &[]));
+    // Neither what is found again nor what is in doubt.
+    for observation in [seen(&[("A", "a"), ("B", "b")], &[]), seen(&[("B", "b")], &["A"])] {
+        let (next, change) = Finding::take(Some(&both), "here", &observation, sequence(2), at(2), NONE, told);
+        let codes: Vec<_> = next.unwrap().failures.into_iter().map(|failure| failure.code).collect();
+        assert_eq!((change, codes), (Change::Changed, vec!["B".to_owned()]));
+    }
+    let one = open(&seen(&[("A", "a")], &[]));
+    let (next, change) =
+        Finding::take(Some(&one), "here", &seen(&[("A", "a")], &[]), sequence(2), at(2), NONE, told);
+    assert_eq!((next.unwrap().lifecycle, change), (Lifecycle::Resolved, Change::Resolved));
+    let (next, change) =
+        Finding::take(None, "here", &seen(&[("A", "a")], &[]), sequence(1), at(1), NONE, told);
+    assert_eq!((next.unwrap().lifecycle, change), (Lifecycle::Resolved, Change::Nothing));
 }

@@ -65,7 +65,7 @@ impl Resync {
         let shown: BTreeSet<String> = shown.into_iter().map(|(_, key)| key).collect();
         let mut differ = BTreeMap::new();
         for cluster in &clusters {
-            let prefix = format!("{}/", cluster.key.trim_start_matches(&ours));
+            let prefix = format!("{}/", cluster.key.strip_prefix(&ours).unwrap_or(&cluster.key));
             let open = inner.store.list(OPEN, &prefix, MOST_OPEN).await?;
             let mut open: BTreeMap<_, _> =
                 open.into_iter().map(|record| (record.key, record.value)).collect();

@@ -201,7 +201,7 @@ fn failures(finding: &Finding, masker: &Masker) -> (Vec<Failure>, Vec<Evidence>)
             sensitive: failure.sensitive.iter().map(masked).collect(),
             code: Some(failure.code.clone()),
             severity: Some(failure.severity),
-            analyzer: None,
+            analyzer: failure.analyzer.clone(),
             field: failure.field.clone(),
             evidence: of_it.map(|cited| cited.id.clone()).collect(),
         }

@@ -263,7 +263,7 @@ fn told_of_a_loop(last: Value, settle: SignedDuration) -> Vec<Change> {
         let seen = Observation::Evaluated(look_in(&["Pod"], &pod, &inventory));
         let sequence = Sequence { at: 1, number: n as u64 + 1 };
         let grace = SignedDuration::ZERO;
-        let (next, change) = Finding::take(stored.as_ref(), "here", &seen, sequence, now, grace);
+        let (next, change) = Finding::take(stored.as_ref(), "here", &seen, sequence, now, grace, |_| true);
         stored = next.or(stored);
         changes.push(change);
     }
