@@ -53,13 +53,21 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Crds {
     /// Applies the CRDs of this version server-side and waits until they are served.
-    Apply,
+    Apply {
+        /// Those of cluster analysis (core.k8sgpt.ai) instead of those of actors
+        #[arg(long)]
+        analysis: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum Finalizers {
     /// Removes the operator's finalizer from every actor: for uninstalling. Workloads and queues stay.
-    Remove,
+    Remove {
+        /// From every K8sGPT instead of every actor
+        #[arg(long)]
+        analysis: bool,
+    },
 }
 
 macro_rules! options {
@@ -184,8 +192,14 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match command {
         None => run::operator(settings),
-        Some(Command::Crds(Crds::Apply)) => run::once(&settings, crds::apply),
-        Some(Command::Finalizers(Finalizers::Remove)) => run::once(&settings, finalizers::remove),
+        Some(Command::Crds(Crds::Apply { analysis: false })) => run::once(&settings, crds::apply),
+        Some(Command::Crds(Crds::Apply { analysis: true })) => run::once(&settings, crds::apply_analysis),
+        Some(Command::Finalizers(Finalizers::Remove { analysis: false })) => {
+            run::once(&settings, finalizers::remove)
+        }
+        Some(Command::Finalizers(Finalizers::Remove { analysis: true })) => {
+            run::once(&settings, finalizers::remove_analysis)
+        }
     }
 }
 
