@@ -1,4 +1,4 @@
-"""A values file of the chart of K8sGPT's operator: every key has its effect in asya-analysis, or it is said that it has none."""
+"""A values file of the chart of K8sGPT's operator: every key has its effect, or it is said that it has none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EFFECTS: dict[str, Check] = {
     "grafanaDashboard.namespace": lambda r: board(r)["namespace"] == "grafana",
     "grafanaDashboard.folder.annotation": lambda r: "grafana_folder" in board(r)["annotations"],
     "grafanaDashboard.folder.name": lambda r: list(board(r)["annotations"].values()) == ["ai"],
-    "grafanaDashboard.label.key": lambda r: "dashboards" in board(r)["labels"] and "grafana_dashboard" not in board(r)["labels"],
+    "grafanaDashboard.label.key": lambda r: {"dashboards", "grafana_dashboard"} & set(board(r)["labels"]) == {"dashboards"},
     "grafanaDashboard.label.value": lambda r: board(r)["labels"]["dashboards"] == "yes",
     "controllerManager.annotations": lambda r: template(r)["annotations"]["team"] == "sre",
     "controllerManager.labels": lambda r: template(r)["labels"]["tier"] == "tools",
