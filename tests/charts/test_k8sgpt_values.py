@@ -25,7 +25,7 @@ EFFECTS: dict[str, Check] = {
     "grafanaDashboard.namespace": lambda r: board(r)["namespace"] == "grafana",
     "grafanaDashboard.folder.annotation": lambda r: "grafana_folder" in board(r)["annotations"],
     "grafanaDashboard.folder.name": lambda r: list(board(r)["annotations"].values()) == ["ai"],
-    "grafanaDashboard.label.key": lambda r: {"dashboards", "grafana_dashboard"} & set(board(r)["labels"]) == {"dashboards"},
+    "grafanaDashboard.label.key": lambda r: "grafana_dashboard" not in board(r)["labels"],
     "grafanaDashboard.label.value": lambda r: board(r)["labels"]["dashboards"] == "yes",
     "controllerManager.annotations": lambda r: template(r)["annotations"]["team"] == "sre",
     "controllerManager.labels": lambda r: template(r)["labels"]["tier"] == "tools",
