@@ -1,14 +1,15 @@
 {{/*
 What the operator may do where K8sGPTs are. It holds what it grants to the actors (results, leases). Secrets: it reads the
-one with the kubeconfig of a K8sGPT, and writes the one with its harmless parts; it cannot list them.
+one with the kubeconfig of a K8sGPT, and writes the one with its harmless parts; it cannot list them. Deployments: whether
+the original operator runs there.
 */}}
 {{- define "asya-analysis.ownRules" -}}
 - apiGroups: [core.k8sgpt.ai]
   resources: [k8sgpts]
-  verbs: [get, list, watch, update, patch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [core.k8sgpt.ai]
   resources: [k8sgpts/status]
-  verbs: [update, patch]
+  verbs: [patch]
 - apiGroups: [core.k8sgpt.ai]
   resources: [k8sgpts/finalizers]
   verbs: [update]
@@ -32,7 +33,10 @@ one with the kubeconfig of a K8sGPT, and writes the one with its harmless parts;
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, list, watch, create, update, patch]
+  verbs: [get, create, update, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -42,8 +46,8 @@ one with the kubeconfig of a K8sGPT, and writes the one with its harmless parts;
 {{- end -}}
 
 {{/*
-What reaches beyond those namespaces: the rights of watchers, which are bound where they watch; whether the original
-operator runs somewhere; whether KEDA and our CRDs are there. It may bind only the role that is named here.
+What reaches beyond those namespaces: the rights of watchers, which are bound where they watch. It may bind only the role
+that is named here.
 */}}
 {{- define "asya-analysis.clusterRules" -}}
 - apiGroups: [rbac.authorization.k8s.io]
@@ -53,17 +57,6 @@ operator runs somewhere; whether KEDA and our CRDs are there. It may bind only t
   resources: [clusterroles]
   resourceNames: [{{ .Values.analysis.watchRole }}]
   verbs: [bind]
-- apiGroups: [apps]
-  resources: [deployments]
-  verbs: [list]
-- apiGroups: [apiextensions.k8s.io]
-  resources: [customresourcedefinitions]
-  resourceNames:
-    - asyncactors.asya.sh
-    - k8sgpts.core.k8sgpt.ai
-    - results.core.k8sgpt.ai
-    - scaledobjects.keda.sh
-  verbs: [get, list, watch]
 {{- end -}}
 
 {{/* A binding's subject. */}}
