@@ -71,7 +71,7 @@ def test_the_readme_lists_the_rights_exactly() -> None:
 def test_rights_of_listed_namespaces_stay_there() -> None:
     rendered = render(CHART, {"watchNamespaces": ["a"]})
     wide = {resource for _, resource, _, _ in flat(rendered.one("ClusterRole", CLUSTER)["rules"])}
-    assert wide == {"clusterrolebindings", "rolebindings", "clusterroles"}
+    assert wide == {"clusterrolebindings", "rolebindings", "clusterroles", "deployments"}
     assert flat(rendered.one("Role", CLUSTER)["rules"]) | flat(own_rules(rendered)) == granted()
 
 

@@ -1,7 +1,6 @@
 {{/*
 What the operator may do where K8sGPTs are. It holds what it grants to the actors (results, leases). Secrets: it reads the
-one with the kubeconfig of a K8sGPT, and writes the one with its harmless parts; it cannot list them. Deployments: whether
-the original operator runs there.
+one with the kubeconfig of a K8sGPT, and writes the one with its harmless parts; it cannot list them.
 */}}
 {{- define "asya-analysis.ownRules" -}}
 - apiGroups: [core.k8sgpt.ai]
@@ -34,9 +33,6 @@ the original operator runs there.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, create, update, patch]
-- apiGroups: [apps]
-  resources: [deployments]
-  verbs: [list]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -46,8 +42,8 @@ the original operator runs there.
 {{- end -}}
 
 {{/*
-What reaches beyond those namespaces: the rights of watchers, which are bound where they watch. It may bind only the role
-that is named here.
+What reaches beyond those namespaces: the rights of watchers, which are bound where they watch; whether the original
+operator runs somewhere. It may bind only the role that is named here.
 */}}
 {{- define "asya-analysis.clusterRules" -}}
 - apiGroups: [rbac.authorization.k8s.io]
@@ -57,6 +53,9 @@ that is named here.
   resources: [clusterroles]
   resourceNames: [{{ .Values.analysis.watchRole }}]
   verbs: [bind]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list]
 {{- end -}}
 
 {{/* A binding's subject. */}}
