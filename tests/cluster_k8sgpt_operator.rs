@@ -17,6 +17,7 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
+use tokio::sync::RwLock;
 
 /// How long nothing may be written for it to count as rest: longer than anything is collected for.
 const REST: Duration = Duration::from_secs(12);
@@ -73,6 +74,9 @@ async fn abroad(cluster: &Cluster, name: &str) -> Result<Option<DynamicObject>> 
     Ok(api.get_opt(&format!("asya-analysis:{}:{name}", cluster.namespace)).await?)
 }
 
+/// The original operator acts in the whole cluster: the test that installs it runs alone.
+static ORIGINAL: RwLock<()> = RwLock::const_new(());
+
 macro_rules! cluster {
     ($name:literal, $database:literal) => {
         match cluster($name, $database).await? {
@@ -84,6 +88,7 @@ macro_rules! cluster {
 
 #[tokio::test]
 async fn the_sample_of_the_readme_becomes_actors_and_goes_without_a_trace() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
     let cluster = cluster!("gpt", true);
     let operator = started(&cluster).await?;
     let name = sample()["metadata"]["name"].as_str().unwrap().to_owned();
@@ -148,6 +153,7 @@ async fn the_sample_of_the_readme_becomes_actors_and_goes_without_a_trace() -> R
 
 #[tokio::test]
 async fn results_are_counted_with_few_writes_and_none_at_rest() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
     let cluster = cluster!("gptcounts", true);
     let operator = started(&cluster).await?;
     cluster.apply(&gpt("counts", &json!({}))).await?;
@@ -197,6 +203,7 @@ fn jiff_now() -> String {
 
 #[tokio::test]
 async fn a_kubeconfig_that_runs_programs_is_refused_and_a_harmless_one_is_used_in_part() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
     let cluster = cluster!("gptremote", true);
     let operator = started(&cluster).await?;
     let secret = |user: &Value| {
@@ -227,6 +234,7 @@ async fn a_kubeconfig_that_runs_programs_is_refused_and_a_harmless_one_is_used_i
 
 #[tokio::test]
 async fn another_cluster_gets_nothing_and_the_rest_of_a_kubeconfig_goes_nowhere() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
     let cluster = cluster!("gptfar", true);
     let operator = started(&cluster).await?;
     let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -259,6 +267,7 @@ async fn another_cluster_gets_nothing_and_the_rest_of_a_kubeconfig_goes_nowhere(
 
 #[tokio::test]
 async fn beside_the_original_operator_nothing_is_made_and_nothing_taken_away() -> Result<()> {
+    let _alone = ORIGINAL.write().await;
     let cluster = cluster!("gptother", true);
     let original = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "release-k8sgpt-operator"},
         "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
@@ -304,6 +313,7 @@ async fn beside_the_original_operator_nothing_is_made_and_nothing_taken_away() -
 
 #[tokio::test]
 async fn without_a_database_nothing_is_made_and_the_next_step_is_said() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
     let cluster = cluster!("gptdb", false);
     let operator = started(&cluster).await?;
     // As the original leaves it behind.
