@@ -14,36 +14,41 @@ const LABELS: [&str; 3] =
 /// Deployments per page of a list.
 const PAGE: u32 = 200;
 
-/// Looks for a Deployment of it that is meant to run, in these namespaces (none = all); a sentence about it.
+/// Looks for a Deployment of it that is meant to run: in the whole cluster, because it acts in all of it, or where that is
+/// forbidden in these namespaces. A sentence about it.
 ///
 /// # Errors
 /// What the API server said.
 pub async fn deployment(client: &Client, namespaces: &[String]) -> kube::Result<Option<String>> {
-    let apis: Vec<Api<Deployment>> = if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
-    };
-    for api in apis {
-        let mut page = ListParams::default().limit(PAGE);
-        loop {
-            let list = timely(api.list(&page)).await?;
-            if let Some(found) = list.items.iter().find(|deployment| is_original(deployment)) {
-                let metadata = &found.metadata;
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                return Ok(Some(format!(
-                    "Deployment {} in namespace {} is the original operator: uninstall it, or scale it to zero",
-                    text(&metadata.name),
-                    text(&metadata.namespace)
-                )));
-            }
-            match list.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => break,
-            }
+    match among(Api::all(client.clone())).await {
+        Err(kube::Error::Api(status)) if status.is_forbidden() && !namespaces.is_empty() => {}
+        answer => return answer,
+    }
+    for namespace in namespaces {
+        let found = among(Api::namespaced(client.clone(), namespace)).await?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+async fn among(api: Api<Deployment>) -> kube::Result<Option<String>> {
+    let mut page = ListParams::default().limit(PAGE);
+    loop {
+        let list = timely(api.list(&page)).await?;
+        if let Some(found) = list.items.iter().find(|deployment| is_original(deployment)) {
+            let name = found.metadata.name.as_deref().unwrap_or_default();
+            let namespace = found.metadata.namespace.as_deref().unwrap_or_default();
+            return Ok(Some(format!(
+                "Deployment {name} in namespace {namespace} is the original operator: uninstall it, or scale it to zero"
+            )));
+        }
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(None),
+        }
+    }
 }
 
 fn is_original(deployment: &Deployment) -> bool {

@@ -28,7 +28,7 @@ use super::{
     objects, remote, report,
     status::{self, Observed, Pass, Runs},
     subject,
-    subject::Subject,
+    subject::{Subject, is_label},
     tally,
 };
 use crate::{
@@ -133,7 +133,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     {
         observed.problem = Some((refusal.reason(), refusal.to_string()));
     }
-    observed.actors = actors(context, &subject, &wanted);
+    observed.actors = runners(context, &subject, &wanted);
     observed.pass = pass(context, &subject).await?;
     observed.counts =
         context.known.with_findings(&subject, |findings| tally::count(findings, subject.spec.explains()));
@@ -158,6 +158,13 @@ fn warnings(subject: &Subject) -> Vec<Warning> {
     for (at, prompt) in spec.prompts.iter().enumerate() {
         if let Some(why) = prompts::problem(prompt) {
             say(format!("spec.prompts[{at}]"), why);
+        }
+    }
+    for (at, custom) in spec.custom_analyzers.iter().enumerate() {
+        let name = custom.name.as_deref().unwrap_or_default();
+        if !name.is_empty() && !name.split('.').all(is_label) {
+            let why = "does not run: its name must be one of DNS, as mine or mine.example.com".to_owned();
+            say(format!("spec.customAnalyzers[{at}].name"), why);
         }
     }
     if matches!(Model::of(spec), Model::Impossible(..)) {
@@ -198,7 +205,7 @@ async fn release(context: &Context, subject: &Subject) -> kube::Result<()> {
 }
 
 /// How the actors are that are wanted.
-fn actors(context: &Context, subject: &Subject, wanted: &[Value]) -> Vec<(String, Runs)> {
+fn runners(context: &Context, subject: &Subject, wanted: &[Value]) -> Vec<(String, Runs)> {
     let prefix = subject.object("");
     let actors = wanted.iter().filter(|object| object["kind"] == asya_resources::KIND);
     let names = actors.filter_map(|actor| actor["metadata"]["name"].as_str());

@@ -1,6 +1,6 @@
 //! Telling: the status, when it differs from the stored one, and Events.
 
-use asya_resources::k8sgpt::{self, K8sGptStatus};
+use asya_resources::k8sgpt::{self, K8sGptStatus, status::ANOTHER};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api,
@@ -35,7 +35,10 @@ pub async fn status(context: &Context, subject: &Subject, status: K8sGptStatus) 
         "metadata": {"name": subject.name, "uid": subject.uid},
         "status": status,
     });
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    // What another operator wrote stays its own: taken over, nothing would show that it is there.
+    let another = status.condition(ANOTHER).is_some();
+    let parameters = PatchParams::apply(FIELD_MANAGER);
+    let parameters = if another { parameters } else { parameters.force() };
     context.metrics.wrote(k8sgpt::KIND, "status");
     debug!(namespace = subject.namespace, k8sgpt = subject.name, "writing the status");
     match timely(api.patch_status(&subject.name, &parameters, &Patch::Apply(&patch))).await {

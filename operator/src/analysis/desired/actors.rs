@@ -1,6 +1,9 @@
 //! The AsyncActors, and the route between them.
 
+use asya_resources::k8sgpt::spec::CustomAnalyzer;
 use serde_json::{Value, json};
+
+use crate::analysis::subject::is_label;
 
 use super::{Wanted, Watched, env::Env, model::Model, pod, prompts, sinks, watch};
 
@@ -135,28 +138,27 @@ fn explain(wanted: &Wanted<'_>) -> Env {
 
 /// Analyzers of one's own that can be called; `None` without any.
 fn custom(wanted: &Wanted<'_>) -> Option<Env> {
-    let analyzers: Vec<_> = wanted
-        .subject
-        .spec
-        .custom_analyzers
-        .iter()
-        .filter_map(|analyzer| {
-            let name = analyzer.name.as_deref().filter(|name| !name.is_empty())?;
-            let connection = analyzer.connection.as_ref()?;
-            let url = connection.url.as_deref().filter(|url| !url.is_empty())?;
-            let port = connection.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)?;
-            Some(json!({"name": name, "url": url, "port": port}))
-        })
-        .collect();
+    let spec = &wanted.subject.spec;
+    let analyzers: Vec<_> = spec.custom_analyzers.iter().filter_map(callable).collect();
     if analyzers.is_empty() {
         return None;
     }
-    let mut env = with_database(wanted);
+    let mut env = Env::default();
     env.plain("ASYA_CUSTOM_ANALYZERS", Value::Array(analyzers).to_string());
     env.plain("ASYA_WATCH_CLUSTER", wanted.subject.cluster());
+    // They say themselves what is wrong: nothing is left to analyse.
     env.plain("ASYA_WATCH_ROUTE", route(wanted)[1..].join(","));
-    env.plain("ASYA_WATCH_RESYNC", format!("{}s", wanted.subject.spec.analysis().interval().as_secs()));
+    env.plain("ASYA_WATCH_RESYNC", format!("{}s", spec.analysis().interval().as_secs()));
     Some(env)
+}
+
+/// An analyzer as the actor takes it: one that it would refuse would stop it for all others.
+fn callable(analyzer: &CustomAnalyzer) -> Option<Value> {
+    let name = analyzer.name.as_deref().filter(|name| name.split('.').all(is_label))?;
+    let connection = analyzer.connection.as_ref()?;
+    let url = connection.url.as_deref().filter(|url| !url.is_empty())?;
+    let port = connection.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)?;
+    Some(json!({"name": name, "url": url, "port": port}))
 }
 
 fn actor(wanted: &Wanted<'_>, part: Part) -> Value {

@@ -104,7 +104,7 @@ fn files(wanted: &Wanted<'_>, mounts: &Mounts) -> (Vec<Value>, Vec<Value>) {
     let mut volumes = Vec::new();
     let mut volume_mounts = Vec::new();
     if mounts.kubeconfig {
-        let secret = json!({"secretName": wanted.subject.object(KUBECONFIG), "defaultMode": 0o440});
+        let secret = json!({"secretName": wanted.subject.object(KUBECONFIG)});
         volumes.push(json!({"name": KUBECONFIG, "secret": secret}));
         volume_mounts.push(json!({"name": KUBECONFIG, "mountPath": watch::KUBECONFIG_DIR, "readOnly": true}));
     }
