@@ -169,7 +169,8 @@ async fn look_around(context: &Context) -> bool {
     };
     let keda = match context.client.list_api_group_resources(KEDA).await {
         Ok(list) => list.resources.iter().any(|resource| resource.name == "scaledobjects"),
-        Err(kube::Error::Api(status)) if status.is_not_found() => false,
+        // A group that nobody has is answered with a page of text, not with a Status that has a reason.
+        Err(kube::Error::Api(status)) if status.code == 404 => false,
         Err(error) => {
             warn!(error = words(&error), "cannot look for KEDA");
             return false;
