@@ -39,6 +39,7 @@ generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
 	@cargo run -q -p asya-operator --example status-tables
 	@cargo run -q -p asya-gateway --example openapi > docs/reference/openapi.json
+	@cargo run -q -p asya-analysis --example watch-rules > charts/asya-analysis/files/watch-rules.yaml
 	@crds/generate.sh
 	@charts/generate.sh
 

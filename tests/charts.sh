@@ -37,6 +37,6 @@ fi
 export PATH="$TOOLS:$PATH" ASYA_TEST_KEDA_CONFIG="$TOOLS/keda-config"
 for chart in charts/*/; do
     grep -q '^dependencies:' "$chart/Chart.yaml" || continue
-    helm dependency build --skip-refresh "$chart" >/dev/null
+    helm dependency update --skip-refresh "$chart" >/dev/null
 done
 exec "$VENV/bin/pytest" -q tests/charts "$@"

@@ -73,6 +73,9 @@ pub fn resource(kind: &str) -> ApiResource {
         "ClusterTriggerAuthentication" => ("keda.sh", "v1alpha1", "clustertriggerauthentications"),
         "Role" => ("rbac.authorization.k8s.io", "v1", "roles"),
         "RoleBinding" => ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+        "K8sGPT" => ("core.k8sgpt.ai", "v1alpha1", "k8sgpts"),
+        "Result" => ("core.k8sgpt.ai", "v1alpha1", "results"),
+        "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1", "clusterrolebindings"),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
         other => panic!("no test needs the kind {other}"),
     };

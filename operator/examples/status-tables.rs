@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use asya_operator::status::{Word, conditions};
+use asya_resources::k8sgpt::status as analysis;
 use asya_telemetry::operator as metrics;
 
 /// From the root of the workspace.
@@ -14,7 +15,7 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 /// There are more than forty; fewer would mean that the code is written in another way than is looked for.
 const REASONS_AT_LEAST: usize = 30;
 /// What stands before a reason in the code, without white space.
-const BEFORE_REASON: [&str; 10] = [
+const BEFORE_REASON: [&str; 15] = [
     "Verdict::Good(\"",
     "Verdict::Bad(\"",
     "Verdict::Unknown(\"",
@@ -25,6 +26,11 @@ const BEFORE_REASON: [&str; 10] = [
     "Some((\"",
     "|sentence|(\"",
     "Refusal::Foreign(_)=>\"",
+    "(READY,No,\"",
+    "(CLUSTER,No,\"",
+    "(CLUSTER,Unknown,\"",
+    "(MODEL,Unknown,\"",
+    "(SINKS,No,\"",
 ];
 
 /// Where the page goes on after the advice about a word.
@@ -51,6 +57,14 @@ fn types() -> String {
     let mut table = String::from("| condition | true when | bad when |\n|---|---|---|\n");
     for (name, meaning) in conditions::ALL {
         row(&mut table, &[&format!("`{name}`"), meaning, &format!("`{}`", conditions::bad_when(name))]);
+    }
+    table
+}
+
+fn analyses() -> String {
+    let mut table = String::from("| condition | true when |\n|---|---|\n");
+    for (name, meaning) in analysis::CONDITIONS {
+        row(&mut table, &[&format!("`{name}`"), meaning]);
     }
     table
 }
@@ -132,7 +146,9 @@ fn is_reason(text: &str) -> bool {
 
 fn main() -> Result<()> {
     let mut page = fs::read_to_string(PAGE).with_context(|| format!("reading {PAGE}"))?;
-    for (name, table) in [("words", words()), ("conditions", types()), ("metrics", counted()?)] {
+    let tables =
+        [("words", words()), ("conditions", types()), ("metrics", counted()?), ("analyses", analyses())];
+    for (name, table) in tables {
         ensure!(table.lines().count() > 2, "table {name} is empty");
         page = put(&page, name, &table)?;
     }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
+    analysis::{self, config::Config},
     controllers::{crds, finalizers},
     run,
     settings::{Raw, Settings},
@@ -21,6 +22,9 @@ Examples:
   # On a laptop, against the cluster of the current kubectl context
   export ASYA_TRANSPORT_CONFIG='{\"transports\":{\"rabbitmq\":{\"enabled\":true,\"config\":{\"host\":\"localhost\",\"username\":\"guest\"}}}}'
   asya-operator --runtime-script-path ./asya_runtime.py --metrics-bind-address 127.0.0.1:8080
+
+  # Beside it, for K8sGPT resources: cluster analysis
+  asya-operator analysis --leader-elect
 
   # Install or upgrade the CRDs, also over those that kubectl apply made
   asya-operator crds apply
@@ -42,6 +46,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes the actors that K8sGPT resources ask for, instead of acting for AsyncActors.
+    Analysis(analysis::config::Options),
     /// Custom resource definitions.
     #[command(subcommand)]
     Crds(Crds),
@@ -53,13 +59,21 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Crds {
     /// Applies the CRDs of this version server-side and waits until they are served.
-    Apply,
+    Apply {
+        /// Those of cluster analysis (core.k8sgpt.ai) instead of those of actors
+        #[arg(long)]
+        analysis: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum Finalizers {
     /// Removes the operator's finalizer from every actor: for uninstalling. Workloads and queues stay.
-    Remove,
+    Remove {
+        /// From every K8sGPT instead of every actor
+        #[arg(long)]
+        analysis: bool,
+    },
 }
 
 macro_rules! options {
@@ -68,7 +82,7 @@ macro_rules! options {
         #[derive(Debug, Default, clap::Args)]
         #[command(next_help_heading = "Options (an empty value counts as not set)")]
         struct Options {
-            /// Stand by unless this replica holds the lease asya-operator.asya.sh [default: false]
+            /// Stand by unless this replica holds the lease (asya-operator.asya.sh; asya-analysis.asya.sh) [default: false]
             #[arg(
                 long, global = true, env = "ASYA_LEADER_ELECT", value_name = "BOOL",
                 num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -184,8 +198,21 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match command {
         None => run::operator(settings),
-        Some(Command::Crds(Crds::Apply)) => run::once(&settings, crds::apply),
-        Some(Command::Finalizers(Finalizers::Remove)) => run::once(&settings, finalizers::remove),
+        Some(Command::Analysis(options)) => match Config::read(options) {
+            Ok(config) => analysis::run::analysis(settings, config),
+            Err(errors) => {
+                eprintln!("{errors}");
+                EXIT_USAGE.into()
+            }
+        },
+        Some(Command::Crds(Crds::Apply { analysis: false })) => run::once(&settings, crds::apply),
+        Some(Command::Crds(Crds::Apply { analysis: true })) => run::once(&settings, crds::apply_analysis),
+        Some(Command::Finalizers(Finalizers::Remove { analysis: false })) => {
+            run::once(&settings, finalizers::remove)
+        }
+        Some(Command::Finalizers(Finalizers::Remove { analysis: true })) => {
+            run::once(&settings, finalizers::remove_analysis)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`analysis`] | the subcommand for `K8sGPT` resources |
 //! | [`args`], [`settings`] | what the binary is told, as written and as types |
 //! | [`actor`] | [`Actor`](actor::Actor): one resource, read and checked |
 //! | [`cluster`] | [`Cluster`](cluster::Cluster): what the server and the namespace can do |
@@ -18,6 +19,7 @@
 //! while nothing changes it writes nothing.** Everything between reading the cluster and writing to it is pure.
 
 pub mod actor;
+pub mod analysis;
 pub mod args;
 pub mod cluster;
 pub mod controllers;

@@ -82,6 +82,12 @@ impl Metrics {
         })
     }
 
+    /// Serves one more, which another part of the program counts.
+    pub fn register(&self, prefix: &str, name: &Name, metric: impl Metric) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.sub_registry_with_prefix(prefix).register(name.registered(), name.help, metric);
+    }
+
     /// One look is over.
     pub fn reconciled(&self, controller: &'static str, result: &'static str, took: Duration) {
         self.reconciles.get_or_create(&vec![("result", result.to_owned())]).inc();

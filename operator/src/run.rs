@@ -64,7 +64,10 @@ fn finish(outcome: Result<()>) -> ExitCode {
 }
 
 /// The API server's client; audit logs know its calls by its name.
-async fn client() -> Result<Client> {
+///
+/// # Errors
+/// No configuration of a cluster, or one that is wrong.
+pub async fn client() -> Result<Client> {
     let mut config = kube::Config::infer().await.context("finding the cluster")?;
     let agent = HeaderValue::from_static(concat!("asya-operator/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
@@ -83,6 +86,14 @@ pub fn once<F: Future<Output = Result<()>>>(settings: &Settings, act: fn(Client,
 
 /// Runs the operator until it is told to stop.
 pub fn operator(settings: Settings) -> ExitCode {
+    until_stopped(settings, serve)
+}
+
+/// Runs something that ends when it is told to.
+pub fn until_stopped<F: Future<Output = Result<()>>>(
+    settings: Settings,
+    serve: impl FnOnce(Settings, CancellationToken) -> F,
+) -> ExitCode {
     finish(prepare(&settings).and_then(|runtime| {
         runtime.block_on(async {
             let stop = CancellationToken::new();

@@ -67,6 +67,17 @@ CREW: Object = {
     },
 }
 
+ANALYSIS: Object = {
+    "replicaCount": 2,
+    "crds": {"install": "template"},
+    "imagePullSecrets": ["pull"],
+    "analysis": {"secrets": "metadata"},
+    "serviceMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
+    "networkPolicy": {"enabled": True, "egress": [{"ports": [{"protocol": "TCP", "port": 7777}]}]},
+}
+
 CASES: dict[str, tuple[str, Object]] = {
     "operator": ("asya-operator", {}),
     "operator with everything": ("asya-operator", EVERYTHING),
@@ -83,11 +94,15 @@ CASES: dict[str, tuple[str, Object]] = {
         "asya-gateway",
         {"externalDatabase": {"host": "db", "existingSecret": "db"}},
     ),
+    "cluster analysis": ("asya-analysis", {}),
+    "cluster analysis with everything": ("asya-analysis", ANALYSIS),
+    "cluster analysis of two namespaces": ("asya-analysis", {"watchNamespaces": ["a", "b"]}),
     "all on a trial broker": (
         "asya",
         {
             "trialBroker": {"enabled": True},
             "asya-gateway": {"enabled": True},
+            "asya-analysis": {"enabled": True},
             "asya-operator": {"gatewayURL": "http://asya-gateway.asya-system.svc.cluster.local"},
         },
     ),

@@ -130,8 +130,8 @@ def await_(what: str, condition: Any) -> None:
 class Operator:
     """The real operator, as the chart's Deployment would start it, under the chart's ServiceAccount."""
 
-    def __init__(self, cluster: Cluster, folder: Path, **overrides: str) -> None:
-        pod = cluster.get("deployment", "asya-operator", "-n", "asya-system")["spec"]["template"]["spec"]
+    def __init__(self, cluster: Cluster, folder: Path, deployment: str = "asya-operator", **overrides: str) -> None:
+        pod = cluster.get("deployment", deployment, "-n", "asya-system")["spec"]["template"]["spec"]
         container = pod["containers"][0]
         token = cluster.kubectl("create", "token", pod["serviceAccountName"], "-n", "asya-system").strip()
         config = yaml.safe_load(Path(cluster.kubeconfig).read_text())
@@ -148,7 +148,7 @@ class Operator:
                 **env,
                 "KUBECONFIG": str(folder / "kubeconfig"),
                 "ASYA_OPERATOR_NAMESPACE": "asya-system",
-                "ASYA_POD_NAME": "asya-operator-0",
+                "ASYA_POD_NAME": f"{deployment}-0",
                 **overrides,
             },
             stdout=self.log.open("w"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from analysis_rows import ROWS as ANALYSIS
 from operator_rows import Check, Row
 from rendering import Object, Rendered
 
@@ -458,6 +459,7 @@ ALL: dict[str, Row] = {
     "asya-gateway.enabled": Row(
         True, lambda r: len(r.kind("Deployment")) == 2, {**TRIAL, "asya-operator": {"gatewayURL": "http://g"}}
     ),
+    "asya-analysis.enabled": Row(True, lambda r: r.has("ClusterRole", "asya-analysis-watch"), TRIAL),
     "asya-gateway.fullnameOverride": Row("g", lambda r: r.has("Service", "g"), GATEWAY_TOO),
     "asya-gateway.config.rabbitmqURLSecretRef.name": Row("s", _gateway_broker("s", "url"), GATEWAY_TOO),
     "asya-gateway.config.rabbitmqURLSecretRef.key": Row("k", _gateway_broker("asya-trial-broker", "k"), GATEWAY_TOO),
@@ -465,6 +467,7 @@ ALL: dict[str, Row] = {
 
 TABLES: dict[str, dict[str, Row]] = {
     "asya-actor": ACTOR,
+    "asya-analysis": ANALYSIS,
     "asya-crew": CREW,
     "asya-gateway": GATEWAY,
     "asya": ALL,

@@ -53,7 +53,8 @@ def free(level: str) -> bool:
     """Maps whose keys are Kubernetes' or the user's own, or another chart's."""
     parts = set(level.split("."))
     own = {"podSecurityContext", "securityContext", "limits", "requests", "labels", "global", "routes", "defaults"}
-    return bool(parts & (own | {"workload", "scaling", "asya-operator", "asya-crew", "asya-gateway"}))
+    own |= {"interplex"}
+    return bool(parts & (own | {"workload", "scaling", "asya-operator", "asya-crew", "asya-gateway", "asya-analysis"}))
 
 
 @pytest.mark.parametrize("chart", NAMES)

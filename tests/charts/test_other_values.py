@@ -12,7 +12,10 @@ from test_operator_values import holds
 
 WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"})
 # What only NOTES.txt shows; tested below.
-SAID = {"asya-actor": {"infrastructure.operatorNamespace"}}
+SAID = {
+    "asya-actor": {"infrastructure.operatorNamespace"},
+    "asya-analysis": {"metricsService", "kubernetesClusterDomain", "interplex.enabled"},
+}
 LEGACY = {"auth": {"mode": "on", "tokensSecretRef": {"name": "t"}, "callbacks": {"mode": "legacy"}}}
 ROWS = [(chart, path) for chart, table in TABLES.items() for path in table]
 

@@ -9,7 +9,7 @@ import yaml
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, Object, Rendered, chart_values, copy_of, leaves, render
 
 DATA = Path(__file__).parent / "data"
-CHARTS_WITH_DEFAULTS = ["asya-operator", "asya-actor", "asya-crew", "asya-gateway"]
+CHARTS_WITH_DEFAULTS = ["asya-operator", "asya-actor", "asya-crew", "asya-gateway", "asya-analysis"]
 
 
 def rendered_with_only(chart: str, values: Object, extra: Object | None = None) -> Rendered:

@@ -11,6 +11,7 @@
 //! | [`report`] | [`Report`]: what an analyzer found, and what it could not verify |
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
 //! | [`analyzers`] | the analyzers, a file each |
+//! | [`rights`] | which kinds a watcher must be allowed to list |
 //! | [`rules`] | the analyzer of any other kind, by rules as data |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`citable`](mod@citable) | what an explanation may cite of a finding, and under which names |
@@ -45,6 +46,7 @@ pub mod owner;
 pub mod planner;
 pub mod reference;
 pub mod report;
+pub mod rights;
 pub mod rules;
 pub mod schedule;
 pub mod scrub;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{gateway, operator};
+use crate::{analysis, gateway, operator};
 
 /// Prefix of all metrics of an actor, unless `ASYA_METRICS_NAMESPACE` says otherwise.
 pub const DEFAULT_NAMESPACE: &str = "asya_actor";
@@ -142,6 +142,11 @@ pub fn document() -> String {
          `asya_operator_`.\n\n",
     );
     table(&mut page, operator::ALL);
+    page.push_str(
+        "\n## Those of analyses\n\n\
+         Served by `asya-operator analysis` beside the operator's. All names carry the prefix `k8sgpt_`.\n\n",
+    );
+    table(&mut page, analysis::ALL);
     page.push_str(
         "\n## The gateway's\n\n\
          Served by `asya-gateway` under `/metrics`, on `ASYA_GATEWAY_METRICS_ADDR` or, to who may read, on its own \

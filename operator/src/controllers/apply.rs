@@ -13,8 +13,9 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    Api, Client, Resource,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    core::DynamicResourceScope,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -52,9 +53,9 @@ pub enum Written {
 /// Who an object must belong to.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
-    /// The actor's name.
+    /// The name of the actor, or of the analysis.
     pub name: &'a str,
-    /// The actor's uid.
+    /// Its uid.
     pub uid: &'a str,
 }
 
@@ -78,6 +79,7 @@ struct Entry {
 /// Writes objects.
 pub struct Applier {
     client: Client,
+    manager: &'static str,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
     ledger: Mutex<HashMap<(Kind, Key), Entry>>,
@@ -86,15 +88,32 @@ pub struct Applier {
 impl Applier {
     /// Writes through `client`, guided by `cache`.
     pub fn new(client: Client, cache: Arc<Cache>, metrics: Arc<Metrics>) -> Self {
-        Self { client, cache, metrics, ledger: Mutex::default() }
+        Self::under(FIELD_MANAGER, client, cache, metrics)
+    }
+
+    /// The same under another field manager. Only the operator's own takes over what the previous operator left.
+    pub fn under(manager: &'static str, client: Client, cache: Arc<Cache>, metrics: Arc<Metrics>) -> Self {
+        Self { client, manager, cache, metrics, ledger: Mutex::default() }
     }
 
     fn ledger<T>(&self, change: impl FnOnce(&mut HashMap<(Kind, Key), Entry>) -> T) -> T {
         change(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The objects of a kind in a namespace; what belongs to none has an empty one.
+    fn of<K>(&self, kind: Kind, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &kind.resource())
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        }
+    }
+
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        self.of(kind, namespace)
     }
 
     /// Forgets everything: somebody else may have written since.
@@ -165,7 +184,7 @@ impl Applier {
         };
         if let Some(live) = &live {
             check_owner(kind, &key, live, owner)?;
-            if adopts(live, known.as_ref(), extent) {
+            if self.manager == FIELD_MANAGER && adopts(live, known.as_ref(), extent) {
                 self.adopt(kind, &key).await?;
             }
         }
@@ -220,8 +239,8 @@ impl Applier {
     }
 
     async fn send_apply(&self, kind: Kind, key: &Key, desired: &Value) -> Result<Live, Refusal> {
-        let api: Api<Live> = Api::namespaced_with(self.client.clone(), &key.0, &kind.resource());
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let api: Api<Live> = self.of(kind, &key.0);
+        let parameters = PatchParams::apply(self.manager).force();
         self.metrics.wrote(kind.word(), "apply");
         debug!(%kind, namespace = key.0, name = key.1, "applying");
         timely(api.patch(&key.1, &parameters, &Patch::Apply(desired)))
@@ -253,7 +272,7 @@ impl Applier {
     /// # Errors
     /// What the server said.
     pub async fn look(&self, kind: Kind, key: &Key) -> Result<Option<Live>, Refusal> {
-        let api: Api<Live> = Api::namespaced_with(self.client.clone(), &key.0, &kind.resource());
+        let api: Api<Live> = self.of(kind, &key.0);
         match timely(api.get_opt(&key.1)).await {
             Ok(live) => Ok(live.map(Live::slim)),
             Err(error) => Err(Refusal::of(kind, key, &error)),
@@ -375,10 +394,7 @@ fn check_owner(kind: Kind, key: &Key, live: &Live, owner: Option<Owner<'_>>) -> 
     let whose =
         live.metadata.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
     let whose = whose.map_or_else(|| "nobody".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
-    Err(Refusal::Foreign(format!(
-        "{kind} {} exists and belongs to {whose}, not to this actor: rename one of the two",
-        key.1
-    )))
+    Err(Refusal::Foreign(format!("{kind} {} exists and belongs to {whose}: rename one of the two", key.1)))
 }
 
 /// Whether what the previous operator wrote has to become ours before an apply. A cache that is behind does not know.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::{actor::FIELD_MANAGER, settings::Settings};
 
-/// The CRDs, as they are generated from the types.
+/// The CRDs of actors, as they are generated from the types.
 pub const CRDS: [&str; 1] = [include_str!("../../../crds/asya.sh_asyncactors.yaml")];
 /// How long the API server may take to serve a new CRD.
 const ESTABLISH: Duration = Duration::from_secs(60);
@@ -26,14 +26,27 @@ fn resource() -> ApiResource {
     )
 }
 
-/// Applies the CRDs and waits until they are served. What `kubectl apply` or Helm owned of them is taken over.
+/// Applies the CRDs of actors and waits until they are served. What `kubectl apply` or Helm owned of them is taken over.
 ///
 /// # Errors
 /// What the API server said, or that it does not serve them in time.
 pub async fn apply(client: Client, _: Settings) -> Result<()> {
+    apply_all(client, &CRDS).await
+}
+
+/// As [`apply`], for those of cluster analysis. Nobody gets them by an upgrade of the operator: another one may look after
+/// these kinds.
+///
+/// # Errors
+/// As there.
+pub async fn apply_analysis(client: Client, _: Settings) -> Result<()> {
+    apply_all(client, &asya_resources::k8sgpt::CRDS).await
+}
+
+async fn apply_all(client: Client, crds: &[&str]) -> Result<()> {
     let api: Api<DynamicObject> = Api::all_with(client, &resource());
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    for text in CRDS {
+    for text in crds {
         let crd: Value = serde_saphyr::from_str(text).context("reading an embedded CRD")?;
         let name =
             crd.pointer("/metadata/name").and_then(Value::as_str).context("a CRD has a name")?.to_owned();

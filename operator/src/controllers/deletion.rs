@@ -79,7 +79,7 @@ pub async fn proceed(
     match step {
         Step::Done | Step::Read(_) => {
             let version = stored.metadata.resource_version.as_ref();
-            if let Some(patch) = finalizers::without(finalizers, version) {
+            if let Some(patch) = finalizers::without(FINALIZER, finalizers, version) {
                 let api: Api<Stored> =
                     Api::namespaced_with(context.client.clone(), &key.0, &actor::resource());
                 context.metrics.wrote(asya_resources::KIND, "patch");

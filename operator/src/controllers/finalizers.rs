@@ -1,12 +1,13 @@
-//! `asya-operator finalizers remove`: actors can then be deleted without an operator.
+//! `asya-operator finalizers remove`: actors, or the `K8sGPT`s of cluster analysis, can then be deleted without an operator.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use asya_resources::k8sgpt;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, ListParams, Patch, PatchParams},
+    api::{ApiResource, GroupVersionKind, ListParams, Patch, PatchParams},
     core::{DynamicObject, PartialObjectMeta},
 };
 use serde_json::{Value, json};
@@ -30,34 +31,54 @@ const DEPLOYMENT: &str = "ASYA_OPERATOR_DEPLOYMENT";
 /// How long the operator's pods may take to end: more than their grace period.
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
+/// The objects that a finalizer is removed from.
+struct Held {
+    resource: ApiResource,
+    finalizer: &'static str,
+}
+
 /// Removes our finalizer from every actor. Doing it again does nothing; without the CRD there is nothing to do. A
 /// running operator would put finalizers back: where its Deployment is known, it is scaled to zero first.
 ///
 /// # Errors
 /// What the API server said.
 pub async fn remove(client: Client, settings: Settings) -> Result<()> {
+    remove_from(client, settings, Held { resource: actor::resource(), finalizer: FINALIZER }).await
+}
+
+/// As [`remove`], from every `K8sGPT`.
+///
+/// # Errors
+/// As there.
+pub async fn remove_analysis(client: Client, settings: Settings) -> Result<()> {
+    let kind = GroupVersionKind::gvk(k8sgpt::GROUP, "v1alpha1", k8sgpt::KIND);
+    let resource = ApiResource::from_gvk_with_plural(&kind, "k8sgpts");
+    remove_from(client, settings, Held { resource, finalizer: k8sgpt::FINALIZER }).await
+}
+
+async fn remove_from(client: Client, settings: Settings, held: Held) -> Result<()> {
     if let Some(name) = std::env::var(DEPLOYMENT).ok().filter(|name| !name.is_empty()) {
         stop_operator(&client, &settings.namespace, &name).await?;
     }
-    let resource: ApiResource = actor::resource();
+    let Held { resource, finalizer } = &held;
     let everywhere = [String::new()];
     let namespaces = if settings.namespaces.is_empty() { &everywhere[..] } else { &settings.namespaces };
     let mut freed = 0_usize;
     for namespace in namespaces {
         let api: Api<Metadata> = if namespace.is_empty() {
-            Api::all_with(client.clone(), &resource)
+            Api::all_with(client.clone(), resource)
         } else {
-            Api::namespaced_with(client.clone(), namespace, &resource)
+            Api::namespaced_with(client.clone(), namespace, resource)
         };
         let mut page = ListParams::default().limit(PAGE);
         loop {
             let list = match api.list(&page).await {
                 Ok(list) => list,
                 Err(kube::Error::Api(status)) if status.is_not_found() => break,
-                Err(error) => return Err(error).context("listing actors"),
+                Err(error) => return Err(error).with_context(|| format!("listing {}", resource.plural)),
             };
-            for actor in &list.items {
-                freed += usize::from(free(&client, &resource, actor).await?);
+            for object in &list.items {
+                freed += usize::from(free(&client, &held, object).await?);
             }
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
@@ -65,7 +86,7 @@ pub async fn remove(client: Client, settings: Settings) -> Result<()> {
             }
         }
     }
-    info!(actors = freed, "removed the operator's finalizer");
+    info!(kind = resource.kind, objects = freed, finalizer, "removed the finalizer");
     Ok(())
 }
 
@@ -99,14 +120,14 @@ async fn stop_operator(client: &Client, namespace: &str, name: &str) -> Result<(
     }
 }
 
-async fn free(client: &Client, resource: &ApiResource, actor: &Metadata) -> Result<bool> {
-    let metadata = actor.meta();
+async fn free(client: &Client, held: &Held, object: &Metadata) -> Result<bool> {
+    let Held { resource, finalizer } = held;
+    let metadata = object.meta();
     let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return Ok(false) };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
     // Merge patches replace whole lists: the resourceVersion keeps another's finalizer from being lost.
-    let Some(patch) =
-        without(metadata.finalizers.as_deref().unwrap_or_default(), metadata.resource_version.as_ref())
-    else {
+    let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
+    let Some(patch) = without(finalizer, finalizers, metadata.resource_version.as_ref()) else {
         return Ok(false);
     };
     match api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
@@ -115,7 +136,8 @@ async fn free(client: &Client, resource: &ApiResource, actor: &Metadata) -> Resu
         Err(kube::Error::Api(status)) if status.is_conflict() => {
             let fresh = api.get(name).await.with_context(|| format!("reading {namespace}/{name}"))?;
             let finalizers = fresh.metadata.finalizers.unwrap_or_default();
-            let Some(patch) = without(&finalizers, fresh.metadata.resource_version.as_ref()) else {
+            let version = fresh.metadata.resource_version.as_ref();
+            let Some(patch) = without(finalizer, &finalizers, version) else {
                 return Ok(false);
             };
             api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -127,9 +149,9 @@ async fn free(client: &Client, resource: &ApiResource, actor: &Metadata) -> Resu
     }
 }
 
-/// The patch that leaves all finalizers but ours; `None` when ours is not there.
-pub(super) fn without(finalizers: &[String], version: Option<&String>) -> Option<Value> {
-    let rest: Vec<_> = finalizers.iter().filter(|name| *name != FINALIZER).collect();
+/// The patch that leaves all finalizers but one; `None` when that one is not there.
+pub(super) fn without(finalizer: &str, finalizers: &[String], version: Option<&String>) -> Option<Value> {
+    let rest: Vec<_> = finalizers.iter().filter(|name| *name != finalizer).collect();
     (rest.len() < finalizers.len())
         .then(|| json!({"metadata": {"finalizers": rest, "resourceVersion": version}}))
 }

@@ -31,7 +31,7 @@ pub const CONFIG_MAPS: &str = "app.kubernetes.io/name in (asya-runtime,asya-trig
 /// Label that KEDA gives to what it makes for a ScaledObject.
 const SCALED_OBJECT_LABEL: &str = "scaledobject.keda.sh/name";
 
-/// The kinds of object that belong to actors.
+/// The kinds of object that belong to actors, or to an analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// apps/v1.
@@ -58,10 +58,18 @@ pub enum Kind {
     ScaledJob,
     /// keda.sh/v1alpha1, metadata only.
     TriggerAuthentication,
+    /// asya.sh/v1alpha1; of an analysis.
+    AsyncActor,
+    /// rbac.authorization.k8s.io/v1, metadata only; of an analysis.
+    Role,
+    /// rbac.authorization.k8s.io/v1, metadata only; of an analysis.
+    RoleBinding,
+    /// rbac.authorization.k8s.io/v1, metadata only; of an analysis.
+    ClusterRoleBinding,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind that belongs to actors.
     pub const ALL: [Self; 12] = [
         Self::Deployment,
         Self::StatefulSet,
@@ -76,11 +84,20 @@ impl Kind {
         Self::ScaledJob,
         Self::TriggerAuthentication,
     ];
+    /// Every kind that belongs to an analysis; its Secret is never watched.
+    pub const OF_ANALYSIS: [Self; 6] = [
+        Self::AsyncActor,
+        Self::ServiceAccount,
+        Self::Role,
+        Self::RoleBinding,
+        Self::ClusterRoleBinding,
+        Self::ConfigMap,
+    ];
 
     /// The kind of an object that is to be applied.
     pub fn of(object: &Value) -> Option<Self> {
         let word = object.get("kind")?.as_str()?;
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
+        Self::ALL.into_iter().chain(Self::OF_ANALYSIS).find(|kind| kind.word() == word)
     }
 
     /// Its name in manifests.
@@ -98,6 +115,10 @@ impl Kind {
             Self::ScaledObject => "ScaledObject",
             Self::ScaledJob => "ScaledJob",
             Self::TriggerAuthentication => "TriggerAuthentication",
+            Self::AsyncActor => asya_resources::KIND,
+            Self::Role => "Role",
+            Self::RoleBinding => "RoleBinding",
+            Self::ClusterRoleBinding => "ClusterRoleBinding",
         }
     }
 
@@ -116,6 +137,10 @@ impl Kind {
             Self::ScaledObject => "scaledobjects",
             Self::ScaledJob => "scaledjobs",
             Self::TriggerAuthentication => "triggerauthentications",
+            Self::AsyncActor => "asyncactors",
+            Self::Role => "roles",
+            Self::RoleBinding => "rolebindings",
+            Self::ClusterRoleBinding => "clusterrolebindings",
         }
     }
 
@@ -130,6 +155,8 @@ impl Kind {
             | Self::Secret => ("", "v1"),
             Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
             Self::ScaledObject | Self::ScaledJob | Self::TriggerAuthentication => ("keda.sh", "v1alpha1"),
+            Self::AsyncActor => ("asya.sh", "v1alpha1"),
+            Self::Role | Self::RoleBinding | Self::ClusterRoleBinding => ("rbac.authorization.k8s.io", "v1"),
         }
     }
 
@@ -153,6 +180,9 @@ impl Kind {
                 | Self::Service
                 | Self::Namespace
                 | Self::TriggerAuthentication
+                | Self::Role
+                | Self::RoleBinding
+                | Self::ClusterRoleBinding
         )
     }
 

@@ -139,7 +139,7 @@ async fn look(context: &Context, work: &Work) -> Option<Duration> {
 }
 
 /// Doubles from one second to five minutes, with a quarter left to chance.
-fn backoff(failures: u32) -> Duration {
+pub fn backoff(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let pause = BACKOFF_FIRST.saturating_mul(1 << doublings).min(BACKOFF_CAP);
     pause.mul_f64(rand::rng().random_range(0.75..=1.0))

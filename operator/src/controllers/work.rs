@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
+    hash::Hash,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -25,23 +26,40 @@ pub enum Work {
 }
 
 /// Work that waits for its time.
-#[derive(Debug, Default)]
-pub struct Queue {
-    state: Mutex<State>,
+#[derive(Debug)]
+pub struct Queue<W = Work> {
+    state: Mutex<State<W>>,
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    order: BTreeSet<(Instant, Work)>,
-    due: HashMap<Work, Instant>,
+#[derive(Debug)]
+struct State<W> {
+    order: BTreeSet<(Instant, W)>,
+    due: HashMap<W, Instant>,
     /// What is being worked on, and when it is wanted again.
-    running: HashMap<Work, Option<Instant>>,
-    failures: HashMap<Work, u32>,
+    running: HashMap<W, Option<Instant>>,
+    failures: HashMap<W, u32>,
 }
 
-impl State {
-    fn add(&mut self, work: Work, at: Instant) {
+impl<W> Default for State<W> {
+    fn default() -> Self {
+        Self {
+            order: BTreeSet::new(),
+            due: HashMap::new(),
+            running: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+}
+
+impl<W> Default for Queue<W> {
+    fn default() -> Self {
+        Self { state: Mutex::default(), changed: Notify::new() }
+    }
+}
+
+impl<W: Clone + Eq + Hash + Ord> State<W> {
+    fn add(&mut self, work: W, at: Instant) {
         if let Some(again) = self.running.get_mut(&work) {
             *again = Some(again.map_or(at, |before| before.min(at)));
             return;
@@ -60,24 +78,24 @@ impl State {
     }
 }
 
-impl Queue {
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+impl<W: Clone + Eq + Hash + Ord> Queue<W> {
+    fn with<T>(&self, change: impl FnOnce(&mut State<W>) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Wants this looked at now.
-    pub fn now(&self, work: Work) {
+    pub fn now(&self, work: W) {
         self.after(work, Duration::ZERO);
     }
 
     /// Wants this looked at after a while, unless it is sooner anyway.
-    pub fn after(&self, work: Work, wait: Duration) {
+    pub fn after(&self, work: W, wait: Duration) {
         self.with(|state| state.add(work, Instant::now() + wait));
         self.changed.notify_one();
     }
 
     /// Waits for the next thing that is due. Cancel safe. It must be given back by [`done`](Self::done).
-    pub async fn next(&self) -> Work {
+    pub async fn next(&self) -> W {
         loop {
             let changed = self.changed.notified();
             let wait = self.with(|state| match state.order.first() {
@@ -108,7 +126,7 @@ impl Queue {
     }
 
     /// Ends one look; `again` asks for the next.
-    pub fn done(&self, work: Work, again: Option<Duration>) {
+    pub fn done(&self, work: W, again: Option<Duration>) {
         self.with(|state| {
             let wanted = state.running.remove(&work).flatten();
             for at in wanted.into_iter().chain(again.map(|wait| Instant::now() + wait)) {
@@ -119,7 +137,7 @@ impl Queue {
     }
 
     /// Counts a failure; the number of failures in a row.
-    pub fn failed(&self, work: &Work) -> u32 {
+    pub fn failed(&self, work: &W) -> u32 {
         self.with(|state| {
             let count = state.failures.entry(work.clone()).or_default();
             *count = count.saturating_add(1);
@@ -128,7 +146,7 @@ impl Queue {
     }
 
     /// Ends a row of failures.
-    pub fn succeeded(&self, work: &Work) {
+    pub fn succeeded(&self, work: &W) {
         self.with(|state| state.failures.remove(work));
     }
 

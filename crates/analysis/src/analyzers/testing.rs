@@ -2,13 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
 use serde_json::{Value, json};
 
 use crate::analyzer::Selection;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::inventory::Inventory;
+use crate::kind::GroupKind;
 use crate::object::Object;
+use crate::reference::USERS;
+use crate::rights;
 use crate::snapshot::{Recorder, Snapshot};
+use crate::view::Read;
 
 /// The time of every view in the tests.
 pub(crate) const NOW: &str = "2026-06-01T12:00:00Z";
@@ -55,6 +60,9 @@ pub(crate) fn look_in(analyzers: &[&str], subject: &Object, inventory: &Inventor
     let selection = Selection::new(analyzers, &[], &[]).expect("analyzers that exist");
     let recorder = Recorder::new(inventory);
     let direct = evaluate(subject, &selection, &recorder);
+    recorder.reads().iter().flat_map(kinds).for_each(|kind| {
+        assert!(rights::covers(&kind), "{kind} is read, and no right to list it is in rights::KINDS");
+    });
     let sent = serde_json::to_string(&recorder.finish()).unwrap();
     let snapshot: Snapshot = serde_json::from_str(&sent).unwrap();
     assert_eq!(evaluate(subject, &selection, &snapshot), direct, "the snapshot gives the same evaluation");
@@ -63,6 +71,17 @@ pub(crate) fn look_in(analyzers: &[&str], subject: &Object, inventory: &Inventor
         assert!(!failure.text.trim().is_empty(), "{} without a text", failure.code);
     }
     direct
+}
+
+/// The kinds that answer a question, as a watcher follows them.
+fn kinds(read: &Read) -> Vec<GroupKind> {
+    match read {
+        Read::Object(object) => vec![object.kind.clone()],
+        Read::List(kind, ..) => vec![kind.clone()],
+        Read::Users(_) => USERS.to_vec(),
+        Read::Events(..) => vec![GroupKind::of::<Event>()],
+        Read::Log(_) => Vec::new(),
+    }
 }
 
 /// The codes of what was found, in order.

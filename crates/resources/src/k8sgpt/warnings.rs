@@ -30,6 +30,9 @@ pub const CACHE_IGNORED: &str = "CacheIgnored";
 /// Something that is needed is missing, so a part does not work.
 pub const INCOMPLETE: &str = "Incomplete";
 
+/// Something is not done, because something else does the same or it is not safe.
+pub const NOT_DONE: &str = "NotDone";
+
 /// Everything that works in another way than the manifest says.
 pub fn warnings(spec: &K8sGptSpec) -> Vec<Warning> {
     let mut found = Vec::new();
@@ -73,6 +76,17 @@ pub fn warnings(spec: &K8sGptSpec) -> Vec<Warning> {
         if let Some(chosen) = cache.chosen().filter(|_| named.iter().filter(|is| **is).count() > 1) {
             say(CACHE_IGNORED, "spec.remoteCache", format!("only {} is used: name one", label(chosen)));
         }
+    }
+    let chosen = spec.remote_cache.as_ref().and_then(super::RemoteCache::chosen);
+    if matches!(chosen, Some(Cache::Interplex(_))) {
+        let message = "interplex is not spoken here: explanations are kept in the analysis' own database; name s3, azure or \
+                       gcs for a cache that several clusters share"
+            .to_owned();
+        say(NOT_DONE, "spec.remoteCache.interplex", message);
+    }
+    for (field, sink) in spec.sinks().filter(|(_, sink)| sink.username.is_some() || sink.icon_url.is_some()) {
+        let message = "username and icon_url are not sent: set them at the hook".to_owned();
+        say(NOT_DONE, &format!("sink {field}"), message);
     }
     for (at, custom) in spec.custom_analyzers.iter().enumerate() {
         let connection = custom.connection.as_ref();
@@ -126,6 +140,17 @@ fn of_model(spec: &K8sGptSpec) -> Vec<Warning> {
     let mut say = |reason, field: &str, message: String| {
         found.push(Warning { reason, field: field.to_owned(), message });
     };
+    if !ai.anonymized {
+        let message =
+            "names and secrets are masked all the same, and names come back in the answer".to_owned();
+        say(NOT_DONE, "spec.ai.anonymized", message);
+    }
+    if ai.rate.as_ref().is_some_and(|rate| rate.calls_per_minute.is_some()) {
+        let message = "calls are not counted by the minute: a provider that asks to wait is waited for, and concurrent \
+                       and budget limit the rest"
+            .to_owned();
+        say(NOT_DONE, "spec.ai.rate.callsPerMinute", message);
+    }
     for (field, text, used) in
         [("spec.ai.maxTokens", &ai.max_tokens, ai.max_tokens()), ("spec.ai.topk", &ai.topk, ai.top_k())]
     {
@@ -210,6 +235,7 @@ mod tests {
             PULL_POLICY_IGNORED,
             CACHE_IGNORED,
             INCOMPLETE,
+            NOT_DONE,
         ]
         .into_iter()
         .find(|known| *known == reason)
@@ -242,6 +268,10 @@ mod tests {
         );
         let caches = json!({ "interplex": { "endpoint": "e" }, "s3": { "bucketName": "b", "region": "r" } });
         one(json!({ "remoteCache": caches }), CACHE_IGNORED, "spec.remoteCache");
+        let interplex = json!({ "interplex": { "endpoint": "e" } });
+        one(json!({ "remoteCache": interplex }), NOT_DONE, "spec.remoteCache.interplex");
+        let named = json!({ "type": "mattermost", "webhook": "w", "username": "u" });
+        one(json!({ "sink": named }), NOT_DONE, "sink spec.sink");
         one(json!({ "customAnalyzers": [{ "name": "a" }] }), INCOMPLETE, "spec.customAnalyzers[0]");
         one(json!({ "sink": { "type": "slack" } }), INCOMPLETE, "spec.sink");
         let never = json!({ "kind": "Pod", "until": "2026-02-30T00:00:00Z" });
@@ -266,6 +296,9 @@ mod tests {
         one(ai(json!({ "backend": "azureopenai", "secret": secret, "baseUrl": "b" })), INCOMPLETE, "spec.ai");
         one(ai(json!({ "backend": "litellm" })), INCOMPLETE, "spec.ai.baseUrl");
         one(ai(json!({ "secret": secret, "topk": "many" })), NOT_A_NUMBER, "spec.ai.topk");
+        one(ai(json!({ "secret": secret, "anonymized": false })), NOT_DONE, "spec.ai.anonymized");
+        let rate = json!({ "callsPerMinute": 5, "concurrent": 1 });
+        one(ai(json!({ "secret": secret, "rate": rate })), NOT_DONE, "spec.ai.rate.callsPerMinute");
         let remediation = json!({ "enabled": true, "similarityRequirement": "high" });
         one(
             ai(json!({ "secret": secret, "autoRemediation": remediation })),

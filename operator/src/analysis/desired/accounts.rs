@@ -1,0 +1,99 @@
+//! Accounts, and what they may do. Who needs nothing of the API server has none, and no token either.
+
+use asya_resources::k8sgpt::{GROUP, IRSA_ANNOTATION};
+use serde_json::{Value, json};
+
+use super::{Wanted, Watched, model::Model};
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+/// Accounts, roles and bindings.
+pub fn objects(wanted: &Wanted<'_>) -> Vec<Value> {
+    let mut objects = Vec::new();
+    if *wanted.watched != Watched::Nothing {
+        objects.extend(with_role(wanted, "watch", &lease_rules(wanted)));
+        objects.extend(watch_bindings(wanted));
+    }
+    objects.extend(with_role(wanted, "results", &result_rules()));
+    if matches!(Model::of(&wanted.subject.spec), Model::Explains(_)) {
+        objects.push(account(wanted, "explain"));
+    }
+    objects
+}
+
+/// The account of an actor. The one that calls the model gets the role of AWS, and no other.
+fn account(wanted: &Wanted<'_>, part: &str) -> Value {
+    let mut metadata = wanted.metadata(part);
+    let role = wanted.subject.spec.extra_options.as_ref().and_then(|it| it.service_account_irsa.as_deref());
+    if let Some(role) = role.filter(|role| part == "explain" && !role.is_empty()) {
+        metadata["annotations"] = json!({IRSA_ANNOTATION: role});
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata,
+        "automountServiceAccountToken": false,
+    })
+}
+
+/// An account and what it may do in its own namespace.
+fn with_role(wanted: &Wanted<'_>, part: &str, rules: &Value) -> [Value; 3] {
+    let role = json!({"apiVersion": RBAC, "kind": "Role", "metadata": wanted.metadata(part), "rules": rules});
+    let name = wanted.subject.object(part);
+    let binding = json!({
+        "apiVersion": RBAC,
+        "kind": "RoleBinding",
+        "metadata": wanted.metadata(part),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [subject(wanted, part)],
+    });
+    [account(wanted, part), role, binding]
+}
+
+fn subject(wanted: &Wanted<'_>, part: &str) -> Value {
+    json!({"kind": "ServiceAccount", "name": wanted.subject.object(part), "namespace": wanted.subject.namespace})
+}
+
+/// The watcher's Lease. Creating cannot be limited to a name.
+fn lease_rules(wanted: &Wanted<'_>) -> Value {
+    let leases = |names: Option<String>, verbs: &[&str]| {
+        let mut rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs});
+        if let Some(name) = names {
+            rule["resourceNames"] = json!([name]);
+        }
+        rule
+    };
+    json!([
+        leases(Some(wanted.subject.object("watch")), &["get", "update", "patch"]),
+        leases(None, &["create"])
+    ])
+}
+
+fn result_rules() -> Value {
+    json!([
+        {"apiGroups": [GROUP], "resources": ["results"], "verbs": ["get", "list", "create", "patch", "delete"]},
+        {"apiGroups": [GROUP], "resources": ["results/status"], "verbs": ["get", "patch"]},
+    ])
+}
+
+/// The watcher's rights in this cluster: in the namespaces that are named, or in all of it. With a kubeconfig none: the
+/// cluster that is watched is another one.
+fn watch_bindings(wanted: &Wanted<'_>) -> Vec<Value> {
+    if *wanted.watched != Watched::Here {
+        return Vec::new();
+    }
+    let binding = |kind: &str, namespace: Option<&str>| {
+        let role = &wanted.config.watch_role;
+        json!({
+            "apiVersion": RBAC,
+            "kind": kind,
+            "metadata": wanted.metadata_abroad(namespace),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [subject(wanted, "watch")],
+        })
+    };
+    match wanted.subject.spec.namespaces() {
+        Some(names) => names.into_iter().map(|name| binding("RoleBinding", Some(name))).collect(),
+        None => vec![binding("ClusterRoleBinding", None)],
+    }
+}
