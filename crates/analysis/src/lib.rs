@@ -12,6 +12,7 @@
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
 //! | [`analyzers`] | the analyzers, a file each |
 //! | [`rules`] | the analyzer of any other kind, by rules as data |
+//! | [`custom`] | analyzers that are not of this crate: how their findings are called, and what they answer |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`finding`] | [`Finding`]: what is wrong with one object, until it is healed |
 //! | [`live`] | [`Live`]: which objects of a kind there are, a page at a time |
@@ -28,6 +29,7 @@
 pub mod analyzer;
 pub mod analyzers;
 mod blank;
+pub mod custom;
 pub mod deletion;
 pub mod evaluate;
 pub mod event;

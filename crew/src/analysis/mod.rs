@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `watch` | watches a cluster and sends what has to be looked at (feature `watch`) |
+//! | `also` | which actors of yours it sends objects to (feature `watch`) |
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
@@ -10,6 +11,8 @@
 //!
 //! What they send each other is [`asya_analysis::message`].
 
+#[cfg(feature = "watch")]
+pub mod also;
 pub mod analyze;
 #[cfg(feature = "explain")]
 pub mod explain;
