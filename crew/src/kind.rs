@@ -22,6 +22,8 @@ pub enum Kind {
     K8sWatch,
     /// Looks at an object of a cluster.
     K8sAnalyze,
+    /// Asks custom analyzers over gRPC.
+    Custom,
     /// Keeps what is wrong in a cluster, until it is healed.
     Findings,
     /// Has a model explain what is wrong.
@@ -32,7 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -41,6 +43,7 @@ impl Kind {
         Self::HttpCall,
         Self::K8sWatch,
         Self::K8sAnalyze,
+        Self::Custom,
         Self::Findings,
         Self::Explain,
         Self::Notify,
@@ -57,6 +60,7 @@ impl Kind {
             Self::HttpCall => "http-call",
             Self::K8sWatch => "k8s-watch",
             Self::K8sAnalyze => "k8s-analyze",
+            Self::Custom => "custom",
             Self::Findings => "findings",
             Self::Explain => "explain",
             Self::Notify => "notify",

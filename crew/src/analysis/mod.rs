@@ -6,6 +6,7 @@
 //! | `also` | which actors of yours it sends objects to (feature `watch`) |
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
+//! | `custom` | asks analyzers of anybody over gRPC (feature `custom`) |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
 //! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
 //!
@@ -14,6 +15,8 @@
 #[cfg(feature = "watch")]
 pub mod also;
 pub mod analyze;
+#[cfg(feature = "custom")]
+pub mod custom;
 #[cfg(feature = "explain")]
 pub mod explain;
 pub mod findings;
