@@ -132,7 +132,7 @@ impl World {
         let entries = serde_json::Value::from_iter(entries).to_string();
         let find = |name: &str| match name {
             "ASYA_CUSTOM_ANALYZERS" => Some(entries.clone()),
-            "ASYA_CUSTOM_INTERVAL" => Some("1h".to_owned()),
+            "ASYA_WATCH_RESYNC" => Some("1h".to_owned()),
             "ASYA_CUSTOM_TIMEOUT" => Some("500ms".to_owned()),
             _ => None,
         };

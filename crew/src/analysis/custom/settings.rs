@@ -69,7 +69,7 @@ enum Port {
 }
 
 impl Settings {
-    /// Reads `ASYA_CUSTOM_…`, and `ASYA_WATCH_CLUSTER`, which is the same for all who look at a cluster.
+    /// Reads `ASYA_CUSTOM_…`, and of `ASYA_WATCH_…` what all have who look at a cluster: its name, the route, the resync.
     ///
     /// # Errors
     /// All that is wrong, one sentence each.
@@ -89,7 +89,7 @@ impl Settings {
                 }
             }
         };
-        let interval = time("ASYA_CUSTOM_INTERVAL", SHORTEST_INTERVAL, DEFAULT_INTERVAL);
+        let interval = time("ASYA_WATCH_RESYNC", SHORTEST_INTERVAL, DEFAULT_INTERVAL);
         let timeout = time("ASYA_CUSTOM_TIMEOUT", Duration::from_millis(1), DEFAULT_TIMEOUT);
         let cluster = variables.get("ASYA_WATCH_CLUSTER").unwrap_or_else(|| "default".to_owned());
         if cluster.contains('/') {
@@ -97,11 +97,11 @@ impl Settings {
                 "ASYA_WATCH_CLUSTER: {cluster:?} has a slash, which separates the parts of a finding's key"
             ));
         }
-        let route = variables.get("ASYA_CUSTOM_ROUTE").unwrap_or_else(|| ROUTE.to_owned());
+        let route = variables.get("ASYA_WATCH_ROUTE").unwrap_or_else(|| ROUTE.to_owned());
         let route: Vec<String> =
             route.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         if route.is_empty() {
-            errors.push("ASYA_CUSTOM_ROUTE: names no actor".to_owned());
+            errors.push("ASYA_WATCH_ROUTE: names no actor".to_owned());
         }
         let name = "ASYA_CUSTOM_ANALYZERS";
         let file = variables.get(&format!("{name}_FILE"));
@@ -241,13 +241,13 @@ mod tests {
         }
         let errors = read(&[
             ("ASYA_WATCH_CLUSTER", "a/b"),
-            ("ASYA_CUSTOM_ROUTE", ","),
-            ("ASYA_CUSTOM_INTERVAL", "1s"),
+            ("ASYA_WATCH_ROUTE", ","),
+            ("ASYA_WATCH_RESYNC", "1s"),
             ("ASYA_CUSTOM_TIMEOUT", "soon"),
             ("ASYA_CUSTOM_ANALYZERS_FILE", "none.json"),
         ])
         .unwrap_err();
-        for name in ["CLUSTER", "ROUTE", "INTERVAL", "TIMEOUT", "none.json"] {
+        for name in ["CLUSTER", "ROUTE", "RESYNC", "TIMEOUT", "none.json"] {
             assert!(errors.iter().any(|error| error.contains(name)), "{name} in {errors:?}");
         }
     }
