@@ -239,7 +239,8 @@ fn an_object_that_took_the_name_of_another_comes_after_the_end_of_that() {
 fn a_kind_at_which_others_look_too_is_told_with_each_version() {
     let version = |version: &str| {
         let metadata = json!({"name": "web", "namespace": "shop", "resourceVersion": version});
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}});
         Object::new(pod).unwrap()
     };
     for (kinds, told) in [(vec![GroupKind::of::<Pod>()], true), (vec![GroupKind::of::<Event>()], false)] {
