@@ -241,3 +241,29 @@ async fn a_misspelt_namespace_or_selector_is_no_healthy_cluster() -> Result<()> 
     assert!(text(&selector.stderr).contains("--selector a b c"), "{}", text(&selector.stderr));
     Ok(())
 }
+
+#[tokio::test]
+async fn rules_of_the_user_find_what_no_analyzer_looks_for_and_wrong_ones_are_refused() -> Result<()> {
+    let cluster = cluster!("rules");
+    pod(&cluster, "plain", running()).await?;
+    let folder = tempfile::tempdir()?;
+    let rules = folder.path().join("rules.yaml");
+    let run = async |text: &str| -> Result<Output> {
+        std::fs::write(&rules, text)?;
+        let filter = ["--filter", "Service", "--output", "json", "--rules", rules.to_str().unwrap()];
+        analyze(&cluster.kubeconfig, &cluster.namespace, &filter).await
+    };
+    let output =
+        run("- {group: '', kind: Pod, standard: false, rules: [{code: OwnerMissing, severity: info, \
+         when: [{pointer: /metadata/labels/owner, is: absent}], text: 'nobody owns {name}'}]}")
+        .await?;
+    let report = json_of(&output);
+    assert_eq!((output.status.code(), names(&report).len()), (Some(2), 1), "{report}");
+    assert_eq!(report["results"][0]["failures"][0]["text"], "nobody owns plain");
+    let absent = run("- {group: example.com, kind: Database}").await?;
+    assert_eq!(absent.status.code(), Some(0), "a kind that is not installed: {}", text(&absent.stdout));
+    let wrong = run("- {group: example.com, kind: database}").await?;
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(text(&wrong.stderr).contains("[0].kind"), "{}", text(&wrong.stderr));
+    Ok(())
+}

@@ -248,3 +248,55 @@ async fn one_command_watches_a_cluster_and_posts_what_breaks_and_what_heals() ->
     up.wait()?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_the_user_look_at_what_changes_and_their_findings_heal() -> Result<()> {
+    let cluster = cluster!("custom");
+    let (address, bodies) = webhook()?;
+    let folder = tempfile::tempdir()?;
+    let example = root().join("examples/custom-analyzer");
+    let own = std::fs::read_to_string(example.join("actors.yaml"))?;
+    let own = own.replace("http://localhost:9000/", &address).replace("value: 30s", "value: 0s");
+    std::fs::write(folder.path().join("actors.yaml"), own)?;
+    std::fs::copy(example.join("policies.py"), folder.path().join("policies.py"))?;
+    let log = std::fs::File::create(folder.path().join("log"))?;
+    let mut up = Command::new(program("asya")?)
+        .args(["up", "--gateway", "off", "."])
+        .current_dir(folder.path())
+        .env("KUBECONFIG", &cluster.kubeconfig)
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    let said = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    // Of this namespace, and of the analyzers of the example.
+    let next = |change: &str| -> Result<Value> {
+        loop {
+            let body = bodies.recv_timeout(LIMIT).with_context(|| format!("nothing posted:\n{}", said()))?;
+            let object = &body["finding"]["object"];
+            let is_ours = object["group"].as_str().is_some_and(|group| group.ends_with("custom.asya.sh"));
+            if is_ours && object["namespace"] == cluster.namespace.as_str() {
+                anyhow::ensure!(body["change"] == change, "{body}");
+                return Ok(body);
+            }
+        }
+    };
+    let image = async |image: &str| -> Result<()> {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {
+            "automountServiceAccountToken": false, "containers": [{"name": "c", "image": image}]}});
+        eventually("the namespace takes pods", async || Ok(Some(cluster.apply(&pod).await?))).await?;
+        Ok(())
+    };
+    image("registry.example/none:latest").await?;
+    let opened = next("opened")?;
+    assert_eq!(opened["finding"]["failures"][0]["code"], "ImageNotPinned");
+    // No built-in analyzer says something else of the pod by this.
+    image("registry.example/none:1").await?;
+    next("resolved")?;
+    image("registry.example/none:latest").await?;
+    next("opened")?;
+    cluster.delete("Pod", "web").await?;
+    next("resolved")?;
+    up.kill()?;
+    up.wait()?;
+    Ok(())
+}

@@ -22,6 +22,8 @@ pub enum Kind {
     K8sWatch,
     /// Looks at an object of a cluster.
     K8sAnalyze,
+    /// Asks custom analyzers over gRPC.
+    Custom,
     /// Keeps what is wrong in a cluster, until it is healed.
     Findings,
     /// Writes what is wrong as objects that kubectl shows.
@@ -43,6 +45,7 @@ impl Kind {
         Self::HttpCall,
         Self::K8sWatch,
         Self::K8sAnalyze,
+        Self::Custom,
         Self::Findings,
         Self::Results,
         Self::Explain,
@@ -60,6 +63,7 @@ impl Kind {
             Self::HttpCall => "http-call",
             Self::K8sWatch => "k8s-watch",
             Self::K8sAnalyze => "k8s-analyze",
+            Self::Custom => "custom",
             Self::Findings => "findings",
             Self::Results => "results",
             Self::Explain => "explain",

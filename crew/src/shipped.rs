@@ -8,6 +8,8 @@ use asya_settings::units;
 use asya_sidecar::wiring::Beside;
 use asya_store::Store;
 
+#[cfg(feature = "custom")]
+use crate::analysis::custom::{self, Custom};
 #[cfg(feature = "explain")]
 use crate::analysis::explain::{self, Explain};
 #[cfg(feature = "notify")]
@@ -81,6 +83,9 @@ pub enum Work {
     /// Looks at objects of a cluster.
     #[cfg(feature = "analysis")]
     K8sAnalyze,
+    /// Asks custom analyzers.
+    #[cfg(feature = "custom")]
+    Custom(custom::Settings),
     /// Keeps what is wrong in a cluster; tells nobody before it has been wrong for so long, and never of what is muted.
     #[cfg(feature = "analysis")]
     Findings(Duration, Mute),
@@ -147,6 +152,8 @@ impl Work {
             Kind::K8sWatch => watch::Settings::read(variables).map(|settings| Some(Self::K8sWatch(settings))),
             #[cfg(feature = "analysis")]
             Kind::K8sAnalyze => Ok(Some(Self::K8sAnalyze)),
+            #[cfg(feature = "custom")]
+            Kind::Custom => custom::Settings::read(variables).map(|settings| Some(Self::Custom(settings))),
             #[cfg(feature = "analysis")]
             Kind::Findings => {
                 let grace = variables.get("ASYA_FINDINGS_GRACE").map(|text| units::duration(&text));
@@ -172,6 +179,7 @@ impl Work {
                 feature = "http-call",
                 feature = "watch",
                 feature = "results",
+                feature = "custom",
                 feature = "explain",
                 feature = "notify"
             )))]
@@ -194,6 +202,8 @@ impl Work {
             Self::K8sWatch(_) => None,
             #[cfg(feature = "analysis")]
             Self::K8sAnalyze => None,
+            #[cfg(feature = "custom")]
+            Self::Custom(_) => None,
             #[cfg(feature = "analysis")]
             Self::Findings(..) => Some("findings keeps there what is wrong"),
             #[cfg(feature = "results")]
@@ -271,6 +281,13 @@ impl Work {
             }
             #[cfg(feature = "analysis")]
             Self::K8sAnalyze => Ok((Arc::new(Analyze::handler(ANALYZING)), None)),
+            #[cfg(feature = "custom")]
+            Self::Custom(settings) => {
+                let (handler, woken) = Custom::handler();
+                let beside: Beside =
+                    Box::new(move |means| Box::pin(custom::run(settings, names.naming, means, woken)));
+                Ok((Arc::new(handler), Some(beside)))
+            }
             #[cfg(feature = "analysis")]
             Self::Findings(grace, mute) => {
                 let store = needed()?;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use asya_analysis::{
-    Change, Evaluation, GroupKind, Live, Object, ObjectRef, Planner, Selection, Sequence, Step,
+    Change, Evaluation, GroupKind, Live, Object, ObjectRef, Planner, Selection, Sequence, Step, custom,
     message::{Subject, Task, Transition},
 };
 use asya_crew::{
@@ -419,6 +419,99 @@ async fn what_is_suppressed_while_it_waits_is_not_opened() {
         assert_eq!(world.local.depth(&Naming::bare().queue("notify")).await.unwrap().ready, 0);
         let well = world.pod(None);
         assert_eq!(world.through(&well).await, None);
+    })
+    .await;
+}
+
+/// What a custom analyzer is asked about the pod, and what it answers.
+fn answer(number: u64, analyzer: &str, payload: &serde_json::Value) -> Envelope {
+    let asked = custom::Asked {
+        analyzer: custom::Name::parse(analyzer).unwrap(),
+        cluster: "here".to_owned(),
+        sequence: Sequence { at: 1, number },
+        object: ObjectRef::of::<k8s_openapi::api::core::v1::Pod>(Some("shop"), "web"),
+        uid: None,
+        resource_version: None,
+        parent: None,
+    };
+    let route = Route::new(["k8s-analyze", "findings", "notify"]);
+    let mut envelope = Envelope::new(format!("answer-{number}-{analyzer}"), route, Raw::of(payload));
+    envelope.headers.set(custom::answer::HEADER, Raw::of(&asked));
+    envelope
+}
+
+/// A message of the watcher that is no look at an object.
+fn task(world: &mut World, subject: Subject) -> Envelope {
+    world.number += 1;
+    let sequence = Sequence { at: 1, number: world.number };
+    let task = Task { cluster: "here".to_owned(), sequence, analyzers: Vec::new(), subject };
+    let route = Route::new(["k8s-analyze", "findings", "notify"]);
+    Envelope::new(format!("change-{}", world.number), route, Raw::of(&task))
+}
+
+#[tokio::test]
+async fn a_custom_analyzer_has_findings_of_its_own_beside_those_of_the_same_object() {
+    on_each(Duration::ZERO, async |mut world| {
+        let broken = world.pod(Some("ErrImagePull"));
+        assert_eq!(world.through(&broken).await.unwrap().change, Change::Opened);
+        let wrong = json!({"failures": [{"code": "TagMissing", "text": "no tag", "severity": "warning"}]});
+        let opened = world.through(&answer(2, "policy", &wrong)).await.unwrap();
+        assert_eq!((opened.change, codes(&opened)), (Change::Opened, vec!["TagMissing"]));
+        assert_eq!(opened.finding.object.kind.to_string(), "Pod.policy.custom.asya.sh");
+        assert_eq!(world.through(&answer(2, "other", &wrong)).await.unwrap().change, Change::Opened);
+        world.number = 2;
+        let well = world.pod(None);
+        assert_eq!(codes(&world.through(&well).await.unwrap()), ["ImagePullFails"], "of k8s-analyze alone");
+        let well = json!({"failures": []});
+        let late = answer(1, "policy", &well);
+        assert_eq!(world.through(&late).await, None, "an older answer that comes late");
+        assert_eq!(world.through(&answer(4, "policy", &well)).await.unwrap().change, Change::Resolved);
+        assert_eq!(world.through(&answer(5, "other", &wrong)).await, None, "as it was");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bad_answer_is_refused_for_good_with_its_fault_and_the_finding_stays() {
+    on_each(Duration::ZERO, async |world| {
+        let wrong = json!({"failures": [{"code": "TagMissing", "text": "no tag"}]});
+        assert_eq!(world.through(&answer(1, "policy", &wrong)).await.unwrap().change, Change::Opened);
+        for bad in
+            [json!({"failure": []}), json!({"failures": [{"code": "no code", "text": "t"}]}), json!([1])]
+        {
+            let End::Failed(failure) = ask(&*world.analyze, &answer(2, "policy", &bad)).await else {
+                panic!("{bad} was taken")
+            };
+            assert_eq!(failure.fault, Fault::Final);
+            assert!(
+                failure.message.contains("policy") && failure.message.contains("Pod shop/web"),
+                "{failure:?}"
+            );
+        }
+        assert_eq!(world.through(&answer(3, "policy", &wrong)).await, None, "it is open as it was");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_analyzer_that_is_no_more_has_its_findings_closed_and_no_other() {
+    on_each(Duration::ZERO, async |mut world| {
+        let wrong = json!({"failures": [{"code": "TagMissing", "text": "no tag"}]});
+        let broken = world.pod(Some("ErrImagePull"));
+        world.through(&broken).await.unwrap();
+        for name in ["policy", "removed"] {
+            world.through(&answer(2, name, &wrong)).await.unwrap();
+        }
+        world.number = 2;
+        let left = custom::Name::parse("policy").unwrap().kind(&GroupKind::new("", "Pod"));
+        let names = task(&mut world, Subject::Custom([left].into()));
+        let (ids, told) = closed_by(&world, &names).await;
+        assert_eq!((ids.len(), told.len()), (1, 1));
+        assert_eq!(told[0].finding.object.kind.to_string(), "Pod.removed.custom.asya.sh");
+        assert_eq!(told[0].change, Change::Resolved);
+        let none = task(&mut world, Subject::Custom([].into()));
+        let (_, told) = closed_by(&world, &none).await;
+        assert_eq!(told.len(), 1, "the last one; that of k8s-analyze stays");
     })
     .await;
 }

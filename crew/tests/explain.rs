@@ -36,6 +36,10 @@ use tokio::sync::Semaphore;
 /// No condition of these tests takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Stands for a bucket of the S3 server of the tests as the place of answers.
+#[cfg(feature = "objects")]
+const BUCKET: &str = "bucket of the tests";
+
 /// How the model is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
@@ -193,7 +197,17 @@ fn actor(
         let mut all = more.iter().chain(usual.iter().flatten());
         all.find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     };
-    let settings = Settings::read(&Variables { find: &find, base: Path::new("/") }).unwrap();
+    #[cfg_attr(not(feature = "objects"), expect(unused_mut, reason = "there is no other place of answers"))]
+    let mut settings = Settings::read(&Variables { find: &find, base: Path::new("/") }).unwrap();
+    #[cfg(feature = "objects")]
+    if let Some((_, bucket)) = more.iter().find(|(name, _)| *name == BUCKET) {
+        settings.cache = Some(asya_objects::Place::S3(asya_objects::S3 {
+            bucket: (*bucket).to_owned(),
+            endpoint: std::env::var("ASYA_TEST_S3_ENDPOINT").ok(),
+            key: Some(("test".to_owned(), "test".to_owned())),
+            region: Some("eu-central-1".to_owned()),
+        }));
+    }
     let explain = Explain::new(store.clone(), &settings).unwrap();
     let means = Means { transport: local.clone(), metrics: None, payloads: None };
     let backfill = explain.later().with(means, Naming::bare());
@@ -461,13 +475,32 @@ async fn answers_in_an_object_store_outlive_the_database() {
     let server = Server::start(Mood::Well).await;
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());
-    let cache = [("ASYA_EXPLAIN_CACHE_URL", url.as_str())];
-    let world = World::at(Some(&server), &cache).await;
+    outlive(&server, &[("ASYA_EXPLAIN_CACHE_URL", url.as_str())]).await;
+    assert_eq!(std::fs::read_dir(folder.path().join("explanations")).unwrap().count(), 1);
+}
+
+#[cfg(feature = "objects")]
+#[tokio::test]
+async fn answers_in_a_bucket_that_is_made_outlive_the_database() {
+    if std::env::var("ASYA_TEST_S3_ENDPOINT").is_ok_and(|endpoint| !endpoint.is_empty()) {
+        let bucket = format!("asya-answers-{}", std::process::id());
+        outlive(&Server::start(Mood::Well).await, &[(BUCKET, bucket.as_str())]).await;
+    } else {
+        eprintln!(
+            "\n=== NOT TESTED: S3; start a server with tests/servers/sqs.sh and set ASYA_TEST_S3_ENDPOINT ===\n"
+        );
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must test against an S3 server");
+    }
+}
+
+/// A second database asks nothing that the first one has answers to.
+#[cfg(feature = "objects")]
+async fn outlive(server: &Server, cache: &[(&str, &str)]) {
+    let world = World::at(Some(server), cache).await;
     let first = world.told(&opened("pod", 1)).await;
     assert!(first.explanation.is_some());
     assert!(world.store.list("analysis_answers", "", 10).await.unwrap().is_empty());
-    assert_eq!(std::fs::read_dir(folder.path().join("explanations")).unwrap().count(), 1);
-    let other = World::at(Some(&server), &cache).await;
+    let other = World::at(Some(server), cache).await;
     assert_eq!(other.told(&opened("pod", 1)).await.explanation, first.explanation);
     assert_eq!(server.asked().len(), 1);
     drop(world.folder);

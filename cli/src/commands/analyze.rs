@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use asya_analysis::rules::KindRules;
 use asya_analysis::{GroupKind, Selection, Severity, analyzers};
 use asya_cluster::{Api, Catalogue, Collected, Collector, Fields, Patience, Progress, Refusal, Scope};
 use asya_llm::prompt::Templates;
@@ -23,6 +24,9 @@ use crate::{
     exit::{self, misconfigured},
     output::{Format, Output, colours, note, print, table},
 };
+
+/// Stands for the built-in rules instead of a file; a file of that name is `./trivy`.
+const TRIVY: &str = "trivy";
 
 /// The analyzer that reads logs; nobody else does.
 const LOG: &str = "Log";
@@ -54,6 +58,10 @@ pub(crate) struct Analyze {
     /// But not these
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     disable: Vec<String>,
+    /// Rules of your own for any kinds, as docs/analysis/rules.md has them: a file, or trivy for the built-in ones for its
+    /// reports; repeated for several
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
     /// List the analyzers that there are, and which run by default
     #[arg(long, conflicts_with_all = ["filter", "enable", "disable", "all_namespaces"])]
     list_filters: bool,
@@ -132,6 +140,7 @@ impl Analyze {
             filter,
             enable,
             disable,
+            rules,
             list_filters,
             all_namespaces,
             exclude_namespace,
@@ -152,13 +161,17 @@ impl Analyze {
         }
         let wrong =
             |error: asya_analysis::UnknownAnalyzer| misconfigured(format!("{error} (--list-filters)"));
+        let rules = read_rules(&rules)?;
         let selection = Selection::new(&filter, &enable, &disable).map_err(wrong)?;
+        let selection =
+            selection.ruled(rules.clone()).map_err(|invalid| misconfigured(format!("--rules: {invalid}")))?;
         let named: Vec<String> = filter.iter().chain(&enable).cloned().collect();
-        let named = if named.is_empty() {
+        let mut named = if named.is_empty() {
             BTreeSet::new()
         } else {
             Selection::new(&named, &[], &disable).map_err(wrong)?.subjects()
         };
+        named.extend(rules.iter().map(KindRules::subject));
         if selection.names().next().is_none() {
             return Err(misconfigured("no analyzer is left: --disable takes away all that would run"));
         }
@@ -233,6 +246,20 @@ impl Analyze {
         });
         Ok(code(&report))
     }
+}
+
+/// The rules of these files, and the built-in ones where the word for them stands instead.
+fn read_rules(files: &[PathBuf]) -> anyhow::Result<Vec<KindRules>> {
+    let read = |file: &PathBuf| {
+        let wrong =
+            |error: &dyn std::fmt::Display| misconfigured(format!("--rules {}: {error}", file.display()));
+        if file.as_os_str() == TRIVY {
+            return KindRules::trivy().map_err(|error| wrong(&error));
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+        KindRules::parse(&text).map_err(|error| wrong(&error))
+    };
+    Ok(files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
 /// The model that the environment names, asked by the built-in templates and those of a directory.
@@ -381,6 +408,21 @@ mod tests {
         let mut incomplete = healthy();
         incomplete.errors.push("list pods: forbidden".to_owned());
         assert_eq!(code(&incomplete), exit::FAILED, "nobody knows whether there are problems");
+    }
+
+    #[test]
+    fn rules_are_read_from_files_and_what_is_wrong_is_told_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let file = folder.path().join("rules.yaml");
+            std::fs::write(&file, text).unwrap();
+            read_rules(&[file, PathBuf::from(TRIVY)]).map_err(|error| error.to_string())
+        };
+        assert_eq!(file("- {group: example.com, kind: Database}").unwrap().len(), 1 + 4);
+        let wrong = file("- {group: example.com, kind: database}").unwrap_err();
+        assert!(wrong.contains("rules.yaml") && wrong.contains("[0].kind"), "{wrong}");
+        let absent = read_rules(&[folder.path().join("none")]).unwrap_err().to_string();
+        assert!(absent.contains("--rules") && absent.contains("none"), "{absent}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::analyzers;
 use crate::kind::GroupKind;
 use crate::object::{Malformed, Object};
 use crate::report::Report;
+use crate::rules::{InvalidRules, KindRules, ResourceAnalyzer};
 use crate::view::View;
 
 /// Looks at the objects of one kind. A pure function: what it knows, the object and the view told it.
@@ -106,6 +107,26 @@ impl Selection {
         }
         self.made.push(analyzer);
         Ok(self)
+    }
+
+    /// With the analyzers that these rules are.
+    ///
+    /// # Errors
+    /// [`InvalidRules`]: all that is wrong with them, each with its kind.
+    pub fn ruled(self, rules: impl IntoIterator<Item = KindRules>) -> Result<Self, InvalidRules> {
+        let mut errors = Vec::new();
+        let mut selection = self;
+        for rules in rules {
+            let name = rules.name();
+            let made = ResourceAnalyzer::new(rules).map_err(|invalid| format!("{name}: {invalid}"));
+            let with = made
+                .and_then(|made| selection.clone().with(Arc::new(made)).map_err(|taken| format!("{taken}")));
+            match with {
+                Ok(with) => selection = with,
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(selection) } else { Err(InvalidRules(errors)) }
     }
 
     /// The kinds that they look at.

@@ -4,6 +4,7 @@ use asya_resources::k8sgpt::BACKSTAGE_LABEL;
 use serde::{Deserialize, Serialize};
 
 use crate::analyzer::Selection;
+use crate::failure::Failure;
 use crate::object::{Object, ObjectRef};
 use crate::owner;
 use crate::report::Report;
@@ -33,6 +34,16 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// What somebody else found: in order, and without what looks like a secret.
+    #[must_use]
+    pub fn found(object: ObjectRef, failures: impl IntoIterator<Item = Failure>) -> Self {
+        let mut report = Report::default();
+        failures.into_iter().for_each(|failure| report.fail(failure));
+        report.scrub();
+        report.sort();
+        Self { object, uid: None, resource_version: None, parent: None, report }
+    }
+
     /// Of an object that nobody could look at: whatever was found before stays.
     #[must_use]
     pub fn doubtful(object: ObjectRef, why: Unverified) -> Self {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::evaluate::Evaluation;
 use crate::failure::{Failure, Severity};
+use crate::kind::GroupKind;
 use crate::live::Live;
 use crate::object::ObjectRef;
 
@@ -35,6 +36,8 @@ pub enum Observation {
     Gone(ObjectRef),
     /// Of no single object: which ones of a kind there are. What it misses is to be taken as gone, one by one.
     Live(Live),
+    /// Of no single object either: the kinds of which custom analyzers speak, and no others. See [`crate::custom::is_of_one`].
+    Custom(BTreeSet<GroupKind>),
 }
 
 impl Observation {
@@ -44,7 +47,7 @@ impl Observation {
         match self {
             Self::Evaluated(evaluation) => Some(&evaluation.object),
             Self::Gone(object) => Some(object),
-            Self::Live(_) => None,
+            Self::Live(_) | Self::Custom(_) => None,
         }
     }
 }
@@ -141,7 +144,7 @@ impl Finding {
         }
         let before = stored.filter(|stored| stored.lifecycle != Lifecycle::Resolved);
         let seen = match observation {
-            Observation::Gone(_) | Observation::Live(_) => None,
+            Observation::Gone(_) | Observation::Live(_) | Observation::Custom(_) => None,
             Observation::Evaluated(evaluation) => Some(evaluation),
         };
         let uid = seen.and_then(|evaluation| evaluation.uid.clone());

@@ -13,6 +13,7 @@
 //! | [`analyzers`] | the analyzers, a file each |
 //! | [`rights`] | which kinds a watcher must be allowed to list |
 //! | [`rules`] | the analyzer of any other kind, by rules as data |
+//! | [`custom`] | analyzers that are not of this crate: how their findings are called, and what they answer |
 //! | [`evaluate`](mod@evaluate) | one object through all its analyzers: [`evaluate()`](evaluate::evaluate) gives an [`Evaluation`] |
 //! | [`citable`](mod@citable) | what an explanation may cite of a finding, and under which names |
 //! | [`finding`] | [`Finding`]: what is wrong with one object, until it is healed |
@@ -31,6 +32,7 @@ pub mod analyzer;
 pub mod analyzers;
 mod blank;
 pub mod citable;
+pub mod custom;
 pub mod deletion;
 pub mod evaluate;
 pub mod event;

@@ -1,10 +1,13 @@
 //! What the actors of the analysis send each other, as payloads: watch → analyze → findings → explain → notify.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Evaluation;
 use crate::finding::{Change, Finding, Observation, Sequence};
+use crate::kind::GroupKind;
 use crate::live::Live;
 use crate::object::{Object, ObjectRef};
 use crate::snapshot::Snapshot;
@@ -40,6 +43,8 @@ pub enum Subject {
     Gone(ObjectRef),
     /// Nothing: which objects of a kind there are.
     Live(Live),
+    /// Nothing: of which kinds custom analyzers speak.
+    Custom(BTreeSet<GroupKind>),
     /// What the analyzers found already where the object is known: with what they read it is too large for a message.
     Found(Box<Evaluation>),
     /// An object of which not even that fits into a message: nobody can say anything of it.

@@ -54,6 +54,8 @@ pub struct Planner {
     readers: Readers,
     due: BTreeSet<(Timestamp, ObjectRef)>,
     waiting: HashMap<ObjectRef, Timestamp>,
+    /// Kinds whose every version is told, whatever the analyzers say of it: others look at them too.
+    each_version: BTreeSet<GroupKind>,
     /// Kinds whose objects are to be told of by name, and behind which path to go on.
     unnamed: BTreeMap<GroupKind, Option<String>>,
 }
@@ -99,6 +101,7 @@ impl Planner {
     #[must_use]
     pub fn new(selection: Selection, debounce: Duration) -> Self {
         Self {
+            each_version: BTreeSet::new(),
             unnamed: BTreeMap::new(),
             inventory: Inventory::default(),
             subjects: selection.subjects(),
@@ -115,6 +118,13 @@ impl Planner {
     #[must_use]
     pub fn settling(mut self, settle: SignedDuration) -> Self {
         self.inventory.set_settle(settle);
+        self
+    }
+
+    /// With these kinds told of whenever an object of them changes, and not only when the analyzers say something else.
+    #[must_use]
+    pub fn each_version(mut self, kinds: BTreeSet<GroupKind>) -> Self {
+        self.each_version = kinds;
         self
     }
 
@@ -234,7 +244,12 @@ impl Planner {
                         self.enter(object.clone(), at);
                     }
                     self.last.insert(object, Last { reads, said: evaluation.clone(), again: false });
-                    if last.is_none_or(|last| last.says_other(&evaluation)) {
+                    let is_shown = self.each_version.contains(&evaluation.object.kind);
+                    let is_other = |last: Last| {
+                        last.says_other(&evaluation)
+                            || (is_shown && last.said.resource_version != evaluation.resource_version)
+                    };
+                    if last.is_none_or(is_other) {
                         let object = (*found).clone();
                         return Some(Step::Look(Box::new(Looked { object, snapshot, evaluation })));
                     }

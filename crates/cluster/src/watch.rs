@@ -118,6 +118,13 @@ impl Watch {
         self
     }
 
+    /// Tells of objects of these kinds whenever they change, and not only when the analyzers say something else.
+    #[must_use]
+    pub fn each_version(mut self, kinds: BTreeSet<GroupKind>) -> Self {
+        self.planner = self.planner.each_version(kinds);
+        self
+    }
+
     /// Watches until nobody listens to `told`. Cancel safe: what was told and not received is lost with the receiver.
     pub async fn run(mut self, told: mpsc::Sender<Step>) {
         let first_look = Instant::now() + FIRST_LISTS;

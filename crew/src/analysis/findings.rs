@@ -6,7 +6,8 @@
 //! Who receives them orders them by the finding's sequence.
 //!
 //! What went away while nobody watched is missed on a page that says which objects of a kind there are
-//! ([`Live`]). For each such finding the actor sends itself an observation that the object is gone, with the sequence of
+//! ([`Live`](asya_analysis::Live)), and the findings of a custom analyzer that is no more are not among the kinds that such
+//! analyzers speak of. For each such finding the actor sends itself an observation that the object is gone, with the sequence of
 //! the page: it closes only what was seen before it.
 //!
 //! A finding in its grace period keeps the envelope that brought it. A [`Sweeper`] opens it when the period is over and
@@ -15,9 +16,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use asya_analysis::custom::is_of_one;
 use asya_analysis::finding::fingerprint;
 use asya_analysis::message::{Observed, Transition};
-use asya_analysis::{Change, Failure, Finding, Lifecycle, Live, ObjectRef, Observation};
+use asya_analysis::{Change, Failure, Finding, Lifecycle, ObjectRef, Observation};
 use asya_envelope::{Envelope, Naming, Raw};
 use asya_handler::{End, Fate, Request};
 use asya_payload::Claims;
@@ -93,8 +95,16 @@ impl Findings {
 
     async fn take(&self, envelope: &Envelope, now: Timestamp) -> Result<End, ActError> {
         let observed: Observed = read(envelope, "an answer of k8s-analyze")?;
-        if let Observation::Live(live) = &observed.observation {
-            return self.missing(envelope, &observed, live).await;
+        match &observed.observation {
+            Observation::Live(live) => {
+                let prefix = format!("{}/{}/", observed.cluster, live.kind);
+                return self.missing(envelope, &observed, &prefix, |object| live.misses(object)).await;
+            }
+            Observation::Custom(kinds) => {
+                let is_left = |object: &ObjectRef| is_of_one(&object.kind) && !kinds.contains(&object.kind);
+                return self.missing(envelope, &observed, &format!("{}/", observed.cluster), is_left).await;
+            }
+            Observation::Evaluated(_) | Observation::Gone(_) => {}
         }
         let Some(object) = observed.observation.object() else { return Ok(platform(None, Vec::new())) };
         let key = key(&observed.cluster, object);
@@ -142,15 +152,21 @@ impl Findings {
         Ok(platform(sent, writes))
     }
 
-    /// What is open and not on a page that it should be on, as observations for this same actor.
-    async fn missing(&self, envelope: &Envelope, observed: &Observed, live: &Live) -> Result<End, ActError> {
+    /// What is open below this prefix and is no more, as observations for this same actor.
+    async fn missing(
+        &self,
+        envelope: &Envelope,
+        observed: &Observed,
+        prefix: &str,
+        is_gone: impl Fn(&ObjectRef) -> bool,
+    ) -> Result<End, ActError> {
         let Observed { cluster, sequence, .. } = observed;
-        let open = self.store.list(OPEN, &format!("{cluster}/{}/", live.kind), MOST_OPEN).await?;
+        let open = self.store.list(OPEN, prefix, MOST_OPEN).await?;
         let objects = open.iter().filter_map(|record| {
             let object = serde_json::from_slice::<ObjectRef>(&record.value);
             object.inspect_err(|error| tracing::warn!(key = record.key, %error, "left open")).ok()
         });
-        let gone = objects.filter(|object| live.misses(object)).map(|object| {
+        let gone = objects.filter(is_gone).map(|object| {
             let mut gone = envelope.clone();
             // By the object: when the page comes again, others may be missing.
             gone.id = format!("{}-{:.16}", envelope.id, fingerprint(cluster, &object, &[]));

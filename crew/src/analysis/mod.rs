@@ -3,16 +3,22 @@
 //! | module | holds |
 //! |---|---|
 //! | `watch` | watches a cluster and sends what has to be looked at (feature `watch`) |
+//! | `also` | which actors of yours it sends objects to (feature `watch`) |
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
 //! | [`mute`] | [`Mute`](mute::Mute): what findings tells nobody |
 //! | `results` | `Results`: writes what is wrong as objects that kubectl shows (feature `results`) |
+//! | `custom` | asks analyzers of anybody over gRPC (feature `custom`) |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
 //! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
 //!
 //! What they send each other is [`asya_analysis::message`].
 
+#[cfg(feature = "watch")]
+pub mod also;
 pub mod analyze;
+#[cfg(feature = "custom")]
+pub mod custom;
 #[cfg(feature = "explain")]
 pub mod explain;
 pub mod findings;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asya_analysis::message::{Subject, Task};
+use asya_analysis::rules::KindRules;
 use asya_analysis::{Looked, Selection, Sequence, Step};
 use asya_cluster::lease::Candidate;
 use asya_cluster::{Api, Catalogue, Patience, Watch, WatchOptions, introduce};
-use asya_envelope::{Envelope, Naming, Queue, Raw, Route};
+use asya_envelope::{Envelope, Naming, Raw, Route};
 use asya_handler::{End, Fate, Request};
 use asya_settings::units;
 use asya_sidecar::Means;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::also::{Also, Teller, Told};
 use crate::InProcess;
 use crate::actor::{Act, ActError};
 use crate::deadlines::checked_in;
@@ -34,12 +36,12 @@ const UNSENT: usize = 16;
 /// Who asks, as the audit log of an API server says it.
 const AGENT: &str = "asya-k8s-watch";
 /// Bytes of a task with the object and all that was read with it; of a larger one only what was found is sent.
-const LARGEST: usize = 128 * 1024;
+pub(super) const LARGEST: usize = 128 * 1024;
 /// Pause before the cluster or the broker is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// What a watcher is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// How the cluster is called in findings.
     pub cluster: String,
@@ -55,6 +57,10 @@ pub struct Settings {
     pub settle: Duration,
     /// Whether Secrets are watched.
     pub secrets: bool,
+    /// Actors that look at objects too.
+    pub also: Also,
+    /// Rules of the user, for kinds with and without analyzers.
+    pub rules: Vec<KindRules>,
     /// The Lease that says which of several watches, in the pod's own namespace and nowhere else; none: it is not asked.
     pub lease: Option<String>,
 }
@@ -99,14 +105,24 @@ impl Settings {
             errors.push("ASYA_WATCH_ROUTE: names no actor".to_owned());
         }
         let analyzers = list("ASYA_WATCH_ANALYZERS").unwrap_or_default();
+        let mut also = Also::default();
+        let mut rules = Vec::new();
         match Selection::new(&analyzers, &[], &[]) {
             Err(unknown) => errors.push(format!("ASYA_WATCH_ANALYZERS: {unknown}")),
-            Ok(selection) => errors.extend(selection.reading_logs().map(|name| {
-                format!(
-                    "ASYA_WATCH_ANALYZERS: {name} reads logs, which k8s-watch does not: nobody tells of their changes; \
-                     `asya analyze --filter {name}` reads them once"
-                )
-            })),
+            Ok(selection) => {
+                errors.extend(selection.reading_logs().map(|name| {
+                    format!(
+                        "ASYA_WATCH_ANALYZERS: {name} reads logs, which k8s-watch does not: nobody tells of their \
+                         changes; `asya analyze --filter {name}` reads them once"
+                    )
+                }));
+                let ruled = rules_of(variables).and_then(|read| {
+                    rules.clone_from(&read);
+                    selection.clone().ruled(read).map_err(|error| error.to_string())
+                });
+                let ruled = ruled.map_err(|error| errors.push(format!("ASYA_WATCH_RULES_FILE: {error}")));
+                also = Also::read(variables, &ruled.unwrap_or(selection).subjects(), &mut errors);
+            }
         }
         let lease = match variables.get("ASYA_WATCH_LEASE") {
             None => Some(lease_of(&cluster)),
@@ -122,11 +138,22 @@ impl Settings {
             }
         };
         if errors.is_empty() {
-            Ok(Self { cluster, route, analyzers, debounce, resync, settle, secrets, lease })
+            Ok(Self { cluster, route, analyzers, debounce, resync, settle, secrets, also, rules, lease })
         } else {
             Err(errors)
         }
     }
+}
+
+/// The user's rules, if a file is named.
+fn rules_of(variables: &Variables<'_>) -> Result<Vec<KindRules>, String> {
+    let Some(file) = variables.get("ASYA_WATCH_RULES_FILE") else { return Ok(Vec::new()) };
+    if file == TRIVY {
+        return KindRules::trivy().map_err(|error| error.to_string());
+    }
+    let text =
+        std::fs::read_to_string(variables.base.join(&file)).map_err(|error| format!("{file}: {error}"))?;
+    KindRules::parse(&text).map_err(|error| format!("{file}: {error}"))
 }
 
 /// The name of the Lease for a cluster that is called like this: lower-case letters, digits and dashes.
@@ -138,6 +165,8 @@ fn lease_of(cluster: &str) -> String {
 
 /// Where what is seen goes, unless settings say otherwise.
 const ROUTE: [&str; 2] = ["k8s-analyze", "findings"];
+/// Stands for the built-in rules instead of a file; a file of that name is `./trivy`.
+const TRIVY: &str = "trivy";
 /// A shorter one is a poll by another name.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(60);
 
@@ -220,16 +249,29 @@ async fn watch(
     let api = Api::new(client.clone(), Patience::default());
     let catalogue = Catalogue::read(&api).await.map_err(|error| error.to_string())?;
     let selection = Selection::new(&settings.analyzers, &[], &[]).map_err(|error| error.to_string())?;
+    let selection = selection.ruled(settings.rules.clone()).map_err(|error| error.to_string())?;
     let Settings { debounce, resync, settle, secrets, .. } = *settings;
     let options = WatchOptions { debounce, resync, settle, secrets, ..WatchOptions::default() };
     let (sender, mut told) = mpsc::channel(UNSENT);
     // Ends with the receiver: a change that nobody sends must not be taken as told.
-    let watch = Watch::new(client, catalogue, selection, options).again(again.clone()).run(sender);
+    let watch = Watch::new(client, catalogue, selection, options).again(again.clone());
+    let watch = watch.each_version(settings.also.kinds.clone()).run(sender);
     let send = async {
         let mut last = Sequence { at: first, number: 0 };
-        while let Some(step) = told.recv().await {
+        let mut next = || {
             last = Sequence { at: millis(Timestamp::now()).max(last.at), number: last.number + 1 };
-            send(settings, naming, means, last, step).await;
+            last
+        };
+        let mut teller = Teller::default();
+        send(settings, naming, means, next(), vec![settings.also.spoken_of()]).await;
+        while let Some(step) = told.recv().await {
+            let sequence = next();
+            let told = Told { cluster: &settings.cluster, route: &settings.route, sequence };
+            let beside = settings.also.told(&told, &step);
+            send(settings, naming, means, sequence, subjects(&settings.rules, step)).await;
+            if teller.tell(naming, means, beside).await {
+                again.notify_one();
+            }
         }
     };
     tracing::info!(cluster = settings.cluster, "watching the cluster");
@@ -238,17 +280,16 @@ async fn watch(
 }
 
 /// What may be said of a step, the most first. The analyzers have run here already, over the same objects: where those
-/// are too large for a message, what was found stands for them.
-fn subjects(step: Step) -> Vec<Subject> {
+/// are too large for a message, or `k8s-analyze` does not know the rules, what was found stands for them.
+fn subjects(rules: &[KindRules], step: Step) -> Vec<Subject> {
     match step {
         Step::Look(looked) => {
             let Looked { object, snapshot, evaluation } = *looked;
             let reference = evaluation.object.clone();
-            vec![
-                Subject::Look { object: Box::new(object), snapshot },
-                Subject::Found(Box::new(evaluation)),
-                Subject::TooLarge(reference),
-            ]
+            let is_ruled = rules.iter().any(|rules| rules.subject() == reference.kind);
+            let look = (!is_ruled).then(|| Subject::Look { object: Box::new(object), snapshot });
+            let shorter = [Subject::Found(Box::new(evaluation)), Subject::TooLarge(reference)];
+            look.into_iter().chain(shorter).collect()
         }
         Step::Gone(object) => vec![Subject::Gone(object)],
         Step::Live(live) => vec![Subject::Live(live)],
@@ -256,8 +297,7 @@ fn subjects(step: Step) -> Vec<Subject> {
 }
 
 /// The payloads that say a step, the most first, without those that are too large while a smaller one is left.
-fn tasks(settings: &Settings, sequence: Sequence, step: Step) -> impl Iterator<Item = Raw> {
-    let subjects = subjects(step);
+fn tasks(settings: &Settings, sequence: Sequence, subjects: Vec<Subject>) -> impl Iterator<Item = Raw> {
     let last = subjects.len().saturating_sub(1);
     subjects.into_iter().enumerate().filter_map(move |(n, subject)| {
         let (cluster, analyzers) = (settings.cluster.clone(), settings.analyzers.clone());
@@ -267,15 +307,19 @@ fn tasks(settings: &Settings, sequence: Sequence, step: Step) -> impl Iterator<I
 }
 
 /// Sends one step, as often as it takes: the next one waits meanwhile.
-async fn send(settings: &Settings, naming: &Naming, means: &Means, sequence: Sequence, step: Step) {
-    let mut tasks = tasks(settings, sequence, step);
+async fn send(
+    settings: &Settings,
+    naming: &Naming,
+    means: &Means,
+    sequence: Sequence,
+    subjects: Vec<Subject>,
+) {
+    let mut tasks = tasks(settings, sequence, subjects);
     let id = format!("{}-{}-{}", settings.cluster, sequence.at, sequence.number);
     let Some(payload) = tasks.next() else { return };
     let mut envelope = Envelope::new(id, Route::new(settings.route.clone()), payload);
-    let Some(first) = envelope.route.current_actor() else { return };
-    let queue = naming.queue(first);
     loop {
-        let error = match publish(means, &queue, &envelope).await {
+        let error = match publish(naming, means, &envelope).await {
             Ok(()) => return,
             Err(Unsent::TooLarge) => match tasks.next() {
                 Some(smaller) => {
@@ -293,7 +337,7 @@ async fn send(settings: &Settings, naming: &Naming, means: &Means, sequence: Seq
 
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
-enum Unsent {
+pub(super) enum Unsent {
     /// No later try can help.
     #[error("it is too large")]
     TooLarge,
@@ -302,11 +346,13 @@ enum Unsent {
     Away(String),
 }
 
-async fn publish(means: &Means, queue: &Queue, envelope: &Envelope) -> Result<(), Unsent> {
+/// Sends to the first actor of the route; there is one, see [`Settings::read`].
+pub(super) async fn publish(naming: &Naming, means: &Means, envelope: &Envelope) -> Result<(), Unsent> {
+    let Some(queue) = envelope.route.current_actor().map(|first| naming.queue(first)) else { return Ok(()) };
     let away = |error: &dyn std::fmt::Display| Unsent::Away(error.to_string());
     let envelope =
         checked_in(means.payloads.as_ref(), envelope.clone()).await.map_err(|error| away(&error))?;
-    let message = Outgoing { queue: queue.clone(), body: envelope.encode() };
+    let message = Outgoing { queue, body: envelope.encode() };
     means.transport.publish(message, None).await.map_err(|error| match error {
         TransportError::TooLarge { .. } => Unsent::TooLarge,
         error => away(&error),
@@ -352,7 +398,7 @@ mod tests {
             planner.put(Object::new(pod).unwrap(), Timestamp::UNIX_EPOCH);
             let step = planner.next(Timestamp::UNIX_EPOCH).unwrap();
             let sequence = Sequence { at: 1, number: 1 };
-            let tasks: Vec<Raw> = tasks(&read(&[]).unwrap(), sequence, step).collect();
+            let tasks: Vec<Raw> = tasks(&read(&[]).unwrap(), sequence, subjects(&[], step)).collect();
             let of = |task: &Raw| serde_json::from_slice::<Value>(task.as_bytes()).unwrap();
             let kinds = ["look", "found", "tooLarge"];
             let kind = |task: Value| kinds.into_iter().find(|kind| task.get(*kind).is_some()).unwrap();
@@ -364,10 +410,62 @@ mod tests {
         let live = Step::Live(Live::page(GroupKind::new("", "Pod"), None, ["x".repeat(LARGEST)]));
         let sequence = Sequence { at: 1, number: 1 };
         assert_eq!(
-            tasks(&read(&[]).unwrap(), sequence, live).count(),
+            tasks(&read(&[]).unwrap(), sequence, subjects(&[], live)).count(),
             1,
             "what has no shorter form goes as it is"
         );
+    }
+
+    #[test]
+    fn of_an_object_with_rules_only_what_was_found_is_sent() {
+        let rules = KindRules::parse(
+            "- {group: example.com, kind: Database, rules: [{code: TooOld, when: [{pointer: /spec/version, is: {lessThan: 9}}], \
+             text: 'version {/spec/version}'}]}",
+        )
+        .unwrap();
+        let selection = Selection::new(&["Pod"], &[], &[]).unwrap().ruled(rules.clone()).unwrap();
+        let mut planner = Planner::new(selection, Duration::ZERO);
+        let database = json!({"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "d"},
+            "spec": {"version": 8}});
+        planner.put(Object::new(database).unwrap(), Timestamp::UNIX_EPOCH);
+        let subjects = subjects(&rules, planner.next(Timestamp::UNIX_EPOCH).unwrap());
+        let Some(Subject::Found(found)) = subjects.first() else { panic!("{subjects:?}") };
+        assert_eq!(found.report.failures()[0].code, "TooOld");
+    }
+
+    #[test]
+    fn rules_and_actors_that_look_too_are_read_and_checked_together() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rules.yaml"), "- {group: example.com, kind: Database}").unwrap();
+        let read = |given: &[(&str, &str)]| {
+            let find = |name: &str| {
+                given.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            };
+            Settings::read(&Variables { find: &find, base: folder.path() })
+        };
+        let (rules, also, kinds) = ("ASYA_WATCH_RULES_FILE", "ASYA_WATCH_ALSO", "ASYA_WATCH_ALSO_KINDS");
+        let given =
+            [(rules, "rules.yaml"), (also, "mine, other"), (kinds, "Database.example.com,Deployment.apps")];
+        let settings = read(&given).unwrap();
+        assert_eq!(
+            (settings.rules.len(), settings.also.analyzers.len(), settings.also.kinds.len()),
+            (1, 2, 2)
+        );
+        assert_eq!(read(&[(rules, "trivy")]).unwrap().rules.len(), 4);
+        for (given, why) in [
+            (
+                vec![(also, "mine"), (kinds, "Database.example.com")],
+                "no analyzer looks at Database.example.com",
+            ),
+            (vec![(also, "mine")], "only one of them"),
+            (vec![(kinds, "Pod")], "only one of them"),
+            (vec![(also, "My_Actor"), (kinds, "Pod")], "My_Actor"),
+            (vec![(also, "a,a"), (kinds, "Pod")], "a is named twice"),
+            (vec![(rules, "none.yaml")], "none.yaml"),
+        ] {
+            let errors = read(&given).unwrap_err().join("\n");
+            assert!(errors.contains(why), "{errors}");
+        }
     }
 
     #[test]

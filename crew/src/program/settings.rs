@@ -192,6 +192,7 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::HttpCall
         | Kind::K8sWatch
         | Kind::K8sAnalyze
+        | Kind::Custom
         | Kind::Findings
         | Kind::Explain
         | Kind::Notify

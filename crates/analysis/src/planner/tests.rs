@@ -234,3 +234,20 @@ fn an_object_that_took_the_name_of_another_comes_after_the_end_of_that() {
     assert_eq!(looked(planner.next(at(500))), ["ImagePullFails"]);
     assert_eq!(planner.next(at(500)), None);
 }
+
+#[test]
+fn a_kind_at_which_others_look_too_is_told_with_each_version() {
+    let version = |version: &str| {
+        let metadata = json!({"name": "web", "namespace": "shop", "resourceVersion": version});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}});
+        Object::new(pod).unwrap()
+    };
+    for (kinds, told) in [(vec![GroupKind::of::<Pod>()], true), (vec![GroupKind::of::<Event>()], false)] {
+        let mut planner = planner().each_version(kinds.into_iter().collect());
+        planner.put(version("1"), at(0));
+        assert!(looked(planner.next(at(200))).is_empty());
+        planner.put(version("2"), at(300));
+        assert_eq!(planner.next(at(500)).is_some(), told, "the analyzers say the same");
+    }
+}

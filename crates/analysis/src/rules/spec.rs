@@ -219,7 +219,7 @@ impl Rule {
 }
 
 /// An upper-case letter and then letters and digits, at most 63.
-fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     text.len() <= LONGEST_CODE
         && text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.chars().all(|c| c.is_ascii_alphanumeric())
