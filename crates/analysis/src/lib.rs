@@ -34,6 +34,7 @@ pub mod event;
 pub mod failure;
 pub mod finding;
 pub mod inventory;
+mod kept;
 pub mod kind;
 pub mod live;
 pub mod log_line;

@@ -5,6 +5,7 @@
 //! has no clock and starts nothing; a watcher feeds it and asks [`Planner::next`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -119,15 +120,14 @@ impl Planner {
     }
 
     /// Takes an object that came or changed at `now`.
-    pub fn put(&mut self, object: Object, now: Timestamp) {
-        let reference = object.reference();
-        let before = self.inventory.found(&reference);
-        if before.as_deref() == Some(&object) {
+    pub fn put(&mut self, object: &Object, now: Timestamp) {
+        if self.inventory.holds(object) {
             return;
         }
-        let mut affected = self.readers.of(&object);
-        if let Some(before) = &before {
-            affected.extend(self.readers.of(before));
+        let reference = object.reference();
+        let mut affected = self.readers.of(object);
+        if let Some(before) = self.inventory.found(&reference) {
+            affected.extend(self.readers.of(&before));
         }
         self.inventory.put(object);
         affected.insert(reference);
@@ -143,20 +143,18 @@ impl Planner {
         self.schedule(affected, now);
     }
 
-    /// Takes the answer to a list of all of a kind, at the start of its watch or after one that was lost. What is not in
-    /// it is gone; what is in it unchanged is not looked at again. An error leaves what was known, in doubt.
-    pub fn listed(&mut self, kind: &GroupKind, list: Result<Vec<Object>, Unverified>, now: Timestamp) {
+    /// Takes that all of a kind were listed, at the start of its watch or after one that was lost: those that are there
+    /// were put before, and what is not in `list` is gone. An error leaves what was known, in doubt.
+    pub fn listed(
+        &mut self,
+        kind: &GroupKind,
+        list: Result<BTreeSet<ObjectRef>, Unverified>,
+        now: Timestamp,
+    ) {
         match list {
-            Ok(objects) => {
-                let there: BTreeSet<ObjectRef> = objects.iter().map(Object::reference).collect();
-                let gone: Vec<ObjectRef> = self
-                    .inventory
-                    .objects(kind)
-                    .map(|object| object.reference())
-                    .filter(|object| !there.contains(object))
-                    .collect();
-                gone.iter().for_each(|object| self.remove(object, now));
-                objects.into_iter().for_each(|object| self.put(object, now));
+            Ok(there) => {
+                let gone = self.inventory.names(kind).filter(|object| !there.contains(object));
+                gone.collect::<Vec<_>>().iter().for_each(|object| self.remove(object, now));
                 self.inventory.mark(kind, Ok(()));
                 self.name(kind);
             }
@@ -174,11 +172,8 @@ impl Planner {
     /// Puts every object that is looked at on the list again, as a slow resync does, one after the other in the time of
     /// `over`: a queue that stands still otherwise is not to be flooded. Which objects there are is told at once.
     pub fn resync(&mut self, now: Timestamp, over: Duration) {
-        let all: BTreeSet<ObjectRef> = self
-            .subjects
-            .iter()
-            .flat_map(|kind| self.inventory.objects(kind).map(|object| object.reference()))
-            .collect();
+        let all: BTreeSet<ObjectRef> =
+            self.subjects.iter().flat_map(|kind| self.inventory.names(kind)).collect();
         self.last.values_mut().for_each(|last| last.again = true);
         let step = over / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
         let mut at = self.after_debounce(now);
@@ -235,7 +230,7 @@ impl Planner {
                     }
                     self.last.insert(object, Last { reads, said: evaluation.clone(), again: false });
                     if last.is_none_or(|last| last.says_other(&evaluation)) {
-                        let object = (*found).clone();
+                        let object = Arc::unwrap_or_clone(found);
                         return Some(Step::Look(Box::new(Looked { object, snapshot, evaluation })));
                     }
                 }
@@ -247,7 +242,7 @@ impl Planner {
     /// The next page of names, as they are now.
     fn next_page(&mut self) -> Option<Live> {
         let (kind, after) = self.unnamed.pop_first()?;
-        let paths = self.inventory.objects(&kind).map(|object| object.reference().path());
+        let paths = self.inventory.names(&kind).map(|object| object.path());
         let page = Live::page(kind.clone(), after, paths);
         if page.until.is_some() {
             self.unnamed.insert(kind, page.until.clone());

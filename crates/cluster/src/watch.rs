@@ -1,6 +1,6 @@
 //! A cluster kept in memory and looked at whenever something of it changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::api::{Api, Patience};
 use crate::catalogue::{Catalogue, Served};
 
-/// Changes on their way from the watches to the planner; with more the watches wait, and the API server keeps them.
-const UNDER_WAY: usize = 1024;
+/// Changes on their way from the watches to the planner, each an object of some ten kilobytes; with more the watches wait,
+/// and the API server keeps them.
+const UNDER_WAY: usize = 64;
 
 /// How long the first lists may take before it is looked at what is there: a kind whose list hangs must not hold up the
 /// others.
@@ -61,7 +62,8 @@ impl Default for WatchOptions {
 
 /// What a watch of one kind has seen.
 enum Seen {
-    Listed(GroupKind, Result<Vec<Object>, Unverified>),
+    /// All of a kind, each of which was put before.
+    Listed(GroupKind, Result<BTreeSet<ObjectRef>, Unverified>),
     Put(Box<Object>),
     Gone(ObjectRef),
     /// The kinds that are served now.
@@ -168,7 +170,7 @@ impl Watch {
                 self.unlisted.remove(&kind);
                 self.planner.listed(&kind, list, now);
             }
-            Seen::Put(object) => self.planner.put(*object, now),
+            Seen::Put(object) => self.planner.put(&object, now),
             Seen::Gone(object) => self.planner.remove(&object, now),
             Seen::Served(catalogue) => {
                 self.catalogue = catalogue;
@@ -275,7 +277,7 @@ impl Informer {
     /// Follows the kind until the right to see it is gone; false when nobody listens any more.
     async fn follow(&mut self, api: kube::Api<DynamicObject>, seen: &mpsc::Sender<Seen>) -> bool {
         let mut events = pin!(watcher(api, Config::default()).default_backoff());
-        let (mut list, mut hole) = (BTreeMap::new(), false);
+        let (mut list, mut hole) = (BTreeSet::new(), false);
         while let Some(event) = events.next().await {
             let news = match event {
                 Ok(Event::Init) => {
@@ -283,15 +285,17 @@ impl Informer {
                     hole = false;
                     continue;
                 }
-                Ok(Event::InitApply(object)) => {
-                    match self.whole(object) {
-                        Some(object) => {
-                            list.insert(object.reference(), object);
-                        }
-                        None => hole = true,
+                // Passed on as it comes: a list is never held as a whole.
+                Ok(Event::InitApply(object)) => match self.whole(object) {
+                    Some(object) => {
+                        list.insert(object.reference());
+                        Seen::Put(Box::new(object))
                     }
-                    continue;
-                }
+                    None => {
+                        hole = true;
+                        continue;
+                    }
+                },
                 // A list with a hole proves no absence.
                 Ok(Event::InitDone) if hole => {
                     let why = Unverified::Failed("an object of the list cannot be understood".to_owned());
@@ -299,7 +303,7 @@ impl Informer {
                 }
                 Ok(Event::InitDone) => {
                     (self.known, self.refused) = (true, None);
-                    Seen::Listed(self.kind.clone(), Ok(std::mem::take(&mut list).into_values().collect()))
+                    Seen::Listed(self.kind.clone(), Ok(std::mem::take(&mut list)))
                 }
                 Ok(Event::Apply(object)) => match self.whole(object) {
                     Some(object) => Seen::Put(Box::new(object)),

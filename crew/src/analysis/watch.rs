@@ -349,7 +349,7 @@ mod tests {
             let mut planner = Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::ZERO);
             let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p",
                 "annotations": {"a": "x".repeat(size)}}, "status": {"phase": "Failed", "reason": "Evicted"}});
-            planner.put(Object::new(pod).unwrap(), Timestamp::UNIX_EPOCH);
+            planner.put(&Object::new(pod).unwrap(), Timestamp::UNIX_EPOCH);
             let step = planner.next(Timestamp::UNIX_EPOCH).unwrap();
             let sequence = Sequence { at: 1, number: 1 };
             let tasks: Vec<Raw> = tasks(&read(&[]).unwrap(), sequence, step).collect();
