@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 
+use crate::extent::Extent;
 use crate::kept::Kept;
 use crate::kind::GroupKind;
 use crate::object::{Object, ObjectRef};
@@ -88,9 +89,9 @@ impl Inventory {
         }
     }
 
-    /// Takes how listing a kind everywhere went, without its objects.
-    pub(crate) fn mark(&mut self, kind: &GroupKind, listed: Result<(), Unverified>) {
-        self.listed.insert((kind.clone(), None), listed);
+    /// Takes how listing a kind in `namespace` or everywhere went, without its objects.
+    pub(crate) fn mark(&mut self, kind: &GroupKind, namespace: Option<&str>, listed: Result<(), Unverified>) {
+        self.listed.insert((kind.clone(), namespace.map(str::to_owned)), listed);
     }
 
     /// The object of just this namespace and name.
@@ -167,7 +168,22 @@ impl Inventory {
         self.names_in(kind, None)
     }
 
-    fn names_in(&self, kind: &GroupKind, namespace: Option<&str>) -> impl Iterator<Item = ObjectRef> {
+    /// The objects of `kind` that are looked at, by namespace and name.
+    pub(crate) fn within(&self, kind: &GroupKind, extent: &Extent) -> impl Iterator<Item = ObjectRef> {
+        let entries = self.names(kind).zip(self.entries(kind, None));
+        entries.filter(|(object, (_, kept))| extent.contains(object, kept.labels())).map(|(object, _)| object)
+    }
+
+    /// Whether the object is here and looked at.
+    pub(crate) fn is_within(&self, object: &ObjectRef, extent: &Extent) -> bool {
+        self.kept(object).is_some_and(|kept| extent.contains(object, kept.labels()))
+    }
+
+    pub(crate) fn names_in(
+        &self,
+        kind: &GroupKind,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = ObjectRef> {
         self.entries(kind, namespace).map(|((namespace, name), _)| ObjectRef {
             kind: kind.clone(),
             namespace: namespace.clone(),
@@ -194,9 +210,9 @@ impl Inventory {
         self.wake.take()
     }
 
-    /// Whether all objects of a kind are known.
-    pub(crate) fn is_listed(&self, kind: &GroupKind) -> bool {
-        self.scope(kind, None).is_ok()
+    /// Whether all objects of a kind are known, in `namespace` or everywhere.
+    pub(crate) fn is_listed(&self, kind: &GroupKind, namespace: Option<&str>) -> bool {
+        self.scope(kind, namespace).is_ok()
     }
 
     /// Whether the kind is listed where `namespace` is, or why not.

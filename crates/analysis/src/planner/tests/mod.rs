@@ -3,7 +3,12 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Selector;
+use crate::View as _;
 use crate::analyzers::testing::{event, object};
+
+mod extent;
+mod flapping;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap()
@@ -12,7 +17,7 @@ fn at(millis: i64) -> Timestamp {
 fn planner() -> Planner {
     let mut planner = Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::from_millis(200));
     for kind in [GroupKind::of::<Pod>(), GroupKind::of::<Event>(), GroupKind::new("batch", "Job")] {
-        planner.listed(&kind, Ok(BTreeSet::new()), at(0));
+        planner.listed(&kind, None, Ok(BTreeSet::new()), at(0));
     }
     assert_eq!(named(planner.next(at(0))), [0_usize; 1], "there is no pod");
     planner
@@ -33,7 +38,7 @@ fn named_pod(name: &str) -> Object {
 /// Takes a list of these, all of one kind, as a watch does.
 fn list(planner: &mut Planner, objects: &[Object], at: Timestamp) {
     objects.iter().for_each(|object| planner.put(object, at));
-    planner.listed(&objects[0].kind(), Ok(objects.iter().map(Object::reference).collect()), at);
+    planner.listed(&objects[0].kind(), None, Ok(objects.iter().map(Object::reference).collect()), at);
 }
 
 fn pod(state: &Value) -> Object {
@@ -116,7 +121,7 @@ fn an_object_that_goes_is_told_once() {
     assert_eq!(planner.wakes(), None);
     planner.put(&pod, at(700));
     planner.next(at(900)).unwrap();
-    planner.listed(&GroupKind::of::<Pod>(), Ok(BTreeSet::new()), at(1000));
+    planner.listed(&GroupKind::of::<Pod>(), None, Ok(BTreeSet::new()), at(1000));
     assert_eq!(
         planner.next(at(1200)),
         Some(Step::Gone(pod.reference())),
@@ -135,7 +140,7 @@ fn what_could_not_be_asked_is_looked_at_when_it_can_be() {
     let mount = event(&creating, "FailedMount", "no such secret", "2026-01-01T00:00:00Z");
     list(&mut planner, &[mount], at(1));
     assert_eq!(looked(planner.next(at(1))), ["VolumeMountFails"]);
-    planner.listed(&GroupKind::of::<Event>(), Err(Unverified::Forbidden), at(2));
+    planner.listed(&GroupKind::of::<Event>(), None, Err(Unverified::Forbidden), at(2));
     planner.put(&waiting("ErrImagePull"), at(3));
     assert_eq!(looked(planner.next(at(3))), ["ImagePullFails"]);
     assert_eq!(planner.readers.objects.len(), 0, "nothing is remembered of what is no longer read");
@@ -154,11 +159,11 @@ fn which_objects_there_are_is_told_after_each_list_and_each_resync_and_never_of_
     planner.resync(at(500), Duration::from_secs(60));
     let Some(Step::Live(page)) = planner.next(at(500)) else { panic!("a page") };
     assert!(page.misses(&named_pod("a").reference()) && !page.misses(&named_pod("b").reference()));
-    planner.listed(&GroupKind::of::<Pod>(), Err(Unverified::Failed("500".to_owned())), at(600));
+    planner.listed(&GroupKind::of::<Pod>(), None, Err(Unverified::Failed("500".to_owned())), at(600));
     planner.resync(at(700), Duration::ZERO);
     assert!(looked(planner.next(at(1000))).is_empty(), "what is known is looked at");
     assert_eq!(planner.next(at(1000)), None, "and not taken for all that there is");
-    planner.listed(&GroupKind::of::<Event>(), Ok(BTreeSet::new()), at(1100));
+    planner.listed(&GroupKind::of::<Event>(), None, Ok(BTreeSet::new()), at(1100));
     assert_eq!(planner.next(at(2000)), None, "events are read and not looked at");
 }
 
