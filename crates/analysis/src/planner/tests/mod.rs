@@ -133,7 +133,7 @@ fn an_object_that_goes_is_told_once() {
 fn what_could_not_be_asked_is_looked_at_when_it_can_be() {
     let mut planner = Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::ZERO);
     let creating = waiting("ContainerCreating");
-    list(&mut planner, &[creating.clone()], at(0));
+    list(&mut planner, std::slice::from_ref(&creating), at(0));
     assert!(looked(planner.next(at(0))).is_empty());
     assert_eq!(named(planner.next(at(0))), [1]);
     assert_eq!(planner.inventory().take_wanted().len(), 1, "somebody should watch events");
