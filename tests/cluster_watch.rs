@@ -139,6 +139,9 @@ async fn who_begins_to_watch_tells_which_objects_there_are() -> Result<()> {
         let step =
             timeout(LIMIT, told.steps.recv()).await.context("nothing was told")?.context("it ended")?;
         let Step::Live(live) = step else { continue };
+        if !live.kind.is::<k8s_openapi::api::core::v1::Pod>() {
+            continue;
+        }
         let of = |name| ObjectRef::of::<k8s_openapi::api::core::v1::Pod>(Some(&cluster.namespace), name);
         if live.until.is_none() {
             assert!(!live.misses(&of("web")) && live.misses(&of("went-before")));

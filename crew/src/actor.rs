@@ -14,6 +14,11 @@ pub trait Act: Send + Sync + 'static {
     /// # Errors
     /// [`ActError`], which says whether a later try can help.
     fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>>;
+
+    /// Ends what the actor does beside that. Nothing, unless it says otherwise.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Why a platform actor did not finish.
@@ -111,9 +116,9 @@ impl<A: Act> Handler for InProcess<A> {
         self.readiness.subscribe()
     }
 
-    /// Nothing to close: running work belongs to the deliveries that wait for it.
+    /// Running work belongs to the deliveries that wait for it.
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
+        self.act.close()
     }
 }
 

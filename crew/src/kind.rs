@@ -36,7 +36,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,

@@ -274,9 +274,9 @@ impl Work {
             Self::HttpCall(settings) => Ok((Arc::new(HttpCall::new(*settings)?), None)),
             #[cfg(feature = "watch")]
             Self::K8sWatch(settings) => {
-                let (handler, again) = watch::Again::handler();
+                let (handler, orders) = watch::Again::handler();
                 let beside: Beside =
-                    Box::new(move |means| Box::pin(watch::run(settings, names.naming, means, again)));
+                    Box::new(move |means| Box::pin(watch::run(settings, names.naming, means, orders)));
                 Ok((Arc::new(handler), Some(beside)))
             }
             #[cfg(feature = "analysis")]

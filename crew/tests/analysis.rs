@@ -66,7 +66,7 @@ impl World {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"},
             "spec": {"containers": []}, "status": {"phase": "Running", "containerStatuses": [{"name": "c", "image": "i",
                 "imageID": "", "ready": waits.is_none(), "restartCount": 0, "state": state}]}});
-        self.planner.put(Object::new(pod).unwrap(), Timestamp::now());
+        self.planner.put(&Object::new(pod).unwrap(), Timestamp::now());
         let Some(Step::Look(looked)) = self.planner.next(Timestamp::MAX) else { panic!("nothing to tell") };
         self.number += 1;
         let task = Task {

@@ -86,7 +86,7 @@ async fn what_has_not_changed_is_not_written() {
     let explained_once = world.only().await;
     world.told(&opened).await;
     world.told(&explained(&opened, "Pull it [e1].")).await;
-    assert_eq!(world.results().await, [explained_once.clone()], "to the resourceVersion");
+    assert_eq!(world.results().await, std::slice::from_ref(&explained_once), "to the resourceVersion");
     assert_ne!(before["metadata"]["resourceVersion"], explained_once["metadata"]["resourceVersion"]);
     let mended = world.resync().await;
     assert_eq!((mended, world.results().await), (0, vec![explained_once]));

@@ -41,7 +41,7 @@ impl Evaluation {
         failures.into_iter().for_each(|failure| report.fail(failure));
         report.scrub();
         report.sort();
-        Self { object, uid: None, resource_version: None, parent: None, report }
+        Self { object, uid: None, resource_version: None, parent: None, backstage: None, report }
     }
 
     /// Of an object that nobody could look at: whatever was found before stays.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 
+use crate::extent::Extent;
+use crate::kept::Kept;
 use crate::kind::GroupKind;
 use crate::object::{Object, ObjectRef};
 use crate::reference::{USERS, named_by};
@@ -14,8 +16,11 @@ use crate::scrub::scrub;
 use crate::selector::Selector;
 use crate::view::{LogTail, Lookup, Read, Unverified, View};
 
+/// Namespace and name.
+type Key = (Option<String>, String);
+
 /// Objects of one kind by namespace and name.
-type Named = BTreeMap<(Option<String>, String), Arc<Object>>;
+type Named = BTreeMap<Key, Arc<Kept>>;
 
 /// Objects in memory. A kind that was never listed is [`Unverified::NotYet`], and what was asked of it is kept to be
 /// fetched: [`Inventory::take_wanted`].
@@ -47,7 +52,7 @@ impl Inventory {
     pub fn of(objects: impl IntoIterator<Item = Object>) -> Self {
         let mut inventory = Self::default();
         for object in objects {
-            inventory.put(object);
+            inventory.put(&object);
         }
         inventory.listed.insert((ANY, None), Ok(()));
         inventory
@@ -73,18 +78,9 @@ impl Inventory {
         let scope = (kind.clone(), namespace.map(str::to_owned));
         match list {
             Ok(objects) => {
-                let here =
-                    |key: &(Option<String>, String)| namespace.is_none() || key.0.as_deref() == namespace;
-                let old: Vec<ObjectRef> = self
-                    .objects
-                    .get(kind)
-                    .into_iter()
-                    .flat_map(BTreeMap::iter)
-                    .filter(|(key, _)| here(key))
-                    .map(|(_, object)| object.reference())
-                    .collect();
+                let old: Vec<ObjectRef> = self.names_in(kind, namespace).collect();
                 old.iter().for_each(|object| self.remove(object));
-                objects.into_iter().for_each(|object| self.put(object));
+                objects.iter().for_each(|object| self.put(object));
                 self.listed.insert(scope, Ok(()));
             }
             Err(why) => {
@@ -93,14 +89,23 @@ impl Inventory {
         }
     }
 
-    /// Takes how listing a kind everywhere went, without its objects.
-    pub(crate) fn mark(&mut self, kind: &GroupKind, listed: Result<(), Unverified>) {
-        self.listed.insert((kind.clone(), None), listed);
+    /// Takes how listing a kind in `namespace` or everywhere went, without its objects.
+    pub(crate) fn mark(&mut self, kind: &GroupKind, namespace: Option<&str>, listed: Result<(), Unverified>) {
+        self.listed.insert((kind.clone(), namespace.map(str::to_owned)), listed);
     }
 
     /// The object of just this namespace and name.
     pub(crate) fn found(&self, object: &ObjectRef) -> Option<Arc<Object>> {
-        self.objects.get(&object.kind)?.get(&(object.namespace.clone(), object.name.clone())).cloned()
+        Some(self.kept(object)?.object())
+    }
+
+    /// Whether this version of the object is here.
+    pub(crate) fn holds(&self, object: &Object) -> bool {
+        self.kept(&object.reference()).is_some_and(|kept| kept.is(object))
+    }
+
+    fn kept(&self, object: &ObjectRef) -> Option<&Arc<Kept>> {
+        self.objects.get(&object.kind)?.get(&(object.namespace.clone(), object.name.clone()))
     }
 
     /// Takes the answer about one object, for kinds that are not listed.
@@ -124,18 +129,18 @@ impl Inventory {
     }
 
     /// Adds an object, or takes its newer version.
-    pub fn put(&mut self, object: Object) {
+    pub fn put(&mut self, object: &Object) {
         let reference = object.reference();
         self.remove(&reference);
-        let object = Arc::new(object);
+        let kept = Arc::new(Kept::new(object));
         let key = (reference.namespace.clone(), reference.name.clone());
-        if let Some(about) = involved(&object) {
-            self.events.entry(about).or_default().insert(key.clone(), object.clone());
+        if let Some(about) = involved(object) {
+            self.events.entry(about).or_default().insert(key.clone(), kept.clone());
         }
-        for named in named_by(&object) {
+        for named in named_by(object) {
             self.users.entry(named).or_default().insert(reference.clone());
         }
-        self.objects.entry(reference.kind).or_default().insert(key, object);
+        self.objects.entry(reference.kind).or_default().insert(key, kept);
     }
 
     /// Takes an object out; one that is not here is fine.
@@ -144,6 +149,7 @@ impl Inventory {
         let Some(old) = self.objects.get_mut(&object.kind).and_then(|objects| objects.remove(&key)) else {
             return;
         };
+        let old = old.object();
         if let Some(about) = involved(&old) {
             drop_from(&mut self.events, &about, |events| events.remove(&key).is_some(), BTreeMap::is_empty);
         }
@@ -153,8 +159,43 @@ impl Inventory {
     }
 
     /// All objects of `kind`, by namespace and name.
-    pub fn objects(&self, kind: &GroupKind) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects.get(kind).into_iter().flat_map(BTreeMap::values)
+    pub fn objects(&self, kind: &GroupKind) -> impl Iterator<Item = Arc<Object>> {
+        self.entries(kind, None).map(|(_, kept)| kept.object())
+    }
+
+    /// Which objects of `kind` there are, by namespace and name.
+    pub fn names(&self, kind: &GroupKind) -> impl Iterator<Item = ObjectRef> {
+        self.names_in(kind, None)
+    }
+
+    /// The objects of `kind` that are looked at, by namespace and name.
+    pub(crate) fn within(&self, kind: &GroupKind, extent: &Extent) -> impl Iterator<Item = ObjectRef> {
+        let entries = self.names(kind).zip(self.entries(kind, None));
+        entries.filter(|(object, (_, kept))| extent.contains(object, kept.labels())).map(|(object, _)| object)
+    }
+
+    /// Whether the object is here and looked at.
+    pub(crate) fn is_within(&self, object: &ObjectRef, extent: &Extent) -> bool {
+        self.kept(object).is_some_and(|kept| extent.contains(object, kept.labels()))
+    }
+
+    pub(crate) fn names_in(
+        &self,
+        kind: &GroupKind,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = ObjectRef> {
+        self.entries(kind, namespace).map(|((namespace, name), _)| ObjectRef {
+            kind: kind.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+        })
+    }
+
+    /// The objects of `kind` in `namespace` or everywhere.
+    fn entries(&self, kind: &GroupKind, namespace: Option<&str>) -> impl Iterator<Item = (&Key, &Arc<Kept>)> {
+        let first = (namespace.map(str::to_owned), String::new());
+        let objects = self.objects.get(kind).into_iter().flat_map(move |named| named.range(first.clone()..));
+        objects.take_while(move |((of, _), _)| namespace.is_none() || of.as_deref() == namespace)
     }
 
     /// What was asked for since the last call and could not be answered because nobody fetched it. Asking for it again
@@ -169,9 +210,9 @@ impl Inventory {
         self.wake.take()
     }
 
-    /// Whether all objects of a kind are known.
-    pub(crate) fn is_listed(&self, kind: &GroupKind) -> bool {
-        self.scope(kind, None).is_ok()
+    /// Whether all objects of a kind are known, in `namespace` or everywhere.
+    pub(crate) fn is_listed(&self, kind: &GroupKind, namespace: Option<&str>) -> bool {
+        self.scope(kind, namespace).is_ok()
     }
 
     /// Whether the kind is listed where `namespace` is, or why not.
@@ -240,7 +281,7 @@ impl View for Inventory {
         // The owner of a namespaced object may belong to the cluster: its name without a namespace is tried as well.
         for namespace in [object.namespace.clone(), None] {
             if let Some(found) = by_kind.and_then(|objects| objects.get(&(namespace, object.name.clone()))) {
-                return Lookup::Found(found.clone());
+                return Lookup::Found(found.object());
             }
         }
         match self.scope(&object.kind, object.namespace.as_deref()) {
@@ -267,11 +308,8 @@ impl View for Inventory {
                 self.want(Read::List(kind.clone(), namespace.map(str::to_owned), selector.clone()));
             }
         })?;
-        let here = self.objects(kind).filter(|object| namespace.is_none() || object.namespace() == namespace);
-        Ok(here
-            .filter(|object| selector.is_everything() || selector.matches(&object.labels()))
-            .cloned()
-            .collect())
+        let here = self.entries(kind, namespace).map(|(_, kept)| kept);
+        Ok(here.filter(|kept| selector.matches(kept.labels())).map(|kept| kept.object()).collect())
     }
 
     fn users(&self, object: &ObjectRef) -> Result<Vec<ObjectRef>, Unverified> {
@@ -299,8 +337,8 @@ impl View for Inventory {
                 self.want(Read::Events(about.clone(), uid.map(str::to_owned)));
             }
         })?;
-        let mut events: Vec<Arc<Object>> =
-            self.events.get(about).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        let kept = self.events.get(about).into_iter().flat_map(BTreeMap::values);
+        let mut events: Vec<Arc<Object>> = kept.map(|kept| kept.object()).collect();
         // The kubelet writes the name of its node where the uid belongs.
         events.retain(|event| {
             match (event.text("/involvedObject/uid").filter(|text| !text.is_empty()), uid) {

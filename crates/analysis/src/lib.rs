@@ -7,6 +7,7 @@
 //! | [`view`] | [`View`]: what an analyzer may ask about the rest of the cluster |
 //! | [`inventory`] | [`Inventory`]: a view of objects in memory |
 //! | [`snapshot`] | [`Recorder`] and [`Snapshot`]: what one evaluation read, to be repeated elsewhere |
+//! | [`extent`] | [`Extent`]: which objects are looked at |
 //! | [`failure`] | [`Failure`], its [`Severity`] and its [`Evidence`] |
 //! | [`report`] | [`Report`]: what an analyzer found, and what it could not verify |
 //! | [`analyzer`] | [`Analyzer`], the seam, and [`Selection`]: which of them run |
@@ -36,9 +37,11 @@ pub mod custom;
 pub mod deletion;
 pub mod evaluate;
 pub mod event;
+pub mod extent;
 pub mod failure;
 pub mod finding;
 pub mod inventory;
+mod kept;
 pub mod kind;
 pub mod live;
 pub mod log_line;
@@ -59,6 +62,7 @@ pub mod view;
 pub use analyzer::{Analyzer, NameTaken, Selection, UnknownAnalyzer};
 pub use citable::{Citable, citable};
 pub use evaluate::{Evaluation, evaluate};
+pub use extent::Extent;
 pub use failure::{Evidence, Failure, Severity};
 pub use finding::{Change, Finding, Lifecycle, Observation, Sequence};
 pub use inventory::Inventory;
@@ -67,6 +71,6 @@ pub use live::Live;
 pub use object::{Malformed, Object, ObjectRef};
 pub use planner::{Looked, Planner, Step};
 pub use report::{Doubt, Report};
-pub use selector::Selector;
+pub use selector::{NoSelector, Selector};
 pub use snapshot::{Recorder, Snapshot};
 pub use view::{LogTail, Lookup, Read, Typed, Unverified, View};

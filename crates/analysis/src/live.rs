@@ -1,5 +1,7 @@
 //! Which objects of a kind there are: what says that all others are gone, though nobody saw them go.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kind::GroupKind;
@@ -8,7 +10,8 @@ use crate::object::ObjectRef;
 /// Bytes of names on a page, at most, or one name.
 const PAGE: usize = 32 * 1024;
 
-/// The objects of one kind whose path lies in one range: those that are named, and no others.
+/// The objects of one kind that are looked at and whose path lies in one range: those that are named, and no others. What
+/// is not looked at any more counts as gone: nobody would say when it is well.
 ///
 /// Each page stands for itself. Whoever takes it at the sequence at which it was sent may close what it covers and does
 /// not name, if it was seen no later; in which order pages and observations come does not matter. A kind that could not
@@ -25,6 +28,9 @@ pub struct Live {
     /// The range ends with this path; none: with the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// The namespaces of which the page says nothing, because their objects could not be listed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub except: BTreeSet<String>,
     /// The paths of those that are there, as [`ObjectRef::path`] says them, in the order of bytes.
     paths: Vec<String>,
 }
@@ -44,7 +50,14 @@ impl Live {
         let fits = fits.count().max(1);
         let until = rest.get(fits).and_then(|_| rest.get(fits - 1)).cloned();
         rest.truncate(fits);
-        Self { kind, after, until, paths: rest }
+        Self { kind, after, until, except: BTreeSet::new(), paths: rest }
+    }
+
+    /// The same, saying nothing of these namespaces.
+    #[must_use]
+    pub fn except(mut self, namespaces: BTreeSet<String>) -> Self {
+        self.except = namespaces;
+        self
     }
 
     /// Whether this page says that `object` is gone.
@@ -54,6 +67,7 @@ impl Live {
         self.kind == object.kind
             && self.after.as_ref().is_none_or(|after| path > *after)
             && self.until.as_ref().is_none_or(|until| path <= *until)
+            && object.namespace.as_ref().is_none_or(|namespace| !self.except.contains(namespace))
             && self.paths.binary_search(&path).is_err()
     }
 
@@ -118,6 +132,16 @@ mod tests {
         let pages = pages(&[]);
         assert_eq!((pages.len(), gone(&pages, "shop", "web")), (1, 1));
         assert!(!pages[0].misses(&ObjectRef::of::<Node>(None, "web")), "another kind");
+    }
+
+    #[test]
+    fn a_page_says_nothing_of_namespaces_that_could_not_be_listed() {
+        let page = Live::page(GroupKind::of::<Pod>(), None, ["shop/web".to_owned()])
+            .except(["pay".to_owned()].into());
+        let misses = |namespace, name| page.misses(&ObjectRef::of::<Pod>(Some(namespace), name));
+        assert!(!misses("pay", "web") && misses("shop", "old") && misses("left", "web"));
+        let sent: Live = serde_json::from_str(&serde_json::to_string(&page).unwrap()).unwrap();
+        assert_eq!(sent, page);
     }
 
     #[test]

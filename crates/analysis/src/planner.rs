@@ -4,21 +4,25 @@
 //! read the changed one on the list, besides the changed one itself: a Service that comes evaluates its Ingress again. It
 //! has no clock and starts nothing; a watcher feeds it and asks [`Planner::next`].
 
+mod readers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::analyzer::Selection;
 use crate::evaluate::{Evaluation, evaluate};
-use crate::inventory::{Inventory, involved};
+use crate::extent::Extent;
+use crate::inventory::Inventory;
 use crate::kind::GroupKind;
 use crate::live::Live;
 use crate::object::{Object, ObjectRef};
-use crate::reference::named_by;
-use crate::selector::Selector;
 use crate::snapshot::{Recorder, Snapshot};
 use crate::view::{Read, Unverified};
+use readers::Readers;
 
 /// What has to be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +51,12 @@ pub struct Planner {
     inventory: Inventory,
     selection: Selection,
     subjects: BTreeSet<GroupKind>,
+    /// Which objects of these kinds are looked at.
+    extent: Extent,
+    /// Kinds of which none is looked at: not any more, or because they are not served any more.
+    idle: BTreeSet<GroupKind>,
+    /// How long what fails again and again must go on well before it counts as healed.
+    settle: SignedDuration,
     /// How long changes of one object are collected.
     debounce: Duration,
     /// The last evaluation of each object.
@@ -56,6 +66,8 @@ pub struct Planner {
     waiting: HashMap<ObjectRef, Timestamp>,
     /// Kinds whose every version is told, whatever the analyzers say of it: others look at them too.
     each_version: BTreeSet<GroupKind>,
+    /// When the last object of a pass over all of them is due, until it was looked at.
+    pass: Option<Timestamp>,
     /// Kinds whose objects are to be told of by name, and behind which path to go on.
     unnamed: BTreeMap<GroupKind, Option<String>>,
 }
@@ -82,18 +94,16 @@ impl Last {
         !self.said.report.doubts().is_empty()
     }
 
+    /// Whether something was wrong, or may be.
+    fn may_flap(&self) -> bool {
+        let report = &self.said.report;
+        !report.failures().is_empty() || report.doubts().iter().any(|doubt| doubt.why == Unverified::Settling)
+    }
+
     /// Whether it is of another object that had the name before.
     fn is_before(&self, object: &Object) -> bool {
         self.said.uid.as_deref().zip(object.uid()).is_some_and(|(before, now)| before != now)
     }
-}
-
-/// Who read what.
-#[derive(Default)]
-struct Readers {
-    /// By kind and name, then by the namespace that was asked for.
-    objects: HashMap<(GroupKind, String), BTreeMap<Option<String>, BTreeSet<ObjectRef>>>,
-    lists: HashMap<(GroupKind, Option<String>), BTreeMap<ObjectRef, BTreeSet<Selector>>>,
 }
 
 impl Planner {
@@ -103,8 +113,12 @@ impl Planner {
         Self {
             each_version: BTreeSet::new(),
             unnamed: BTreeMap::new(),
+            pass: Some(Timestamp::MIN),
             inventory: Inventory::default(),
             subjects: selection.subjects(),
+            extent: Extent::default(),
+            idle: BTreeSet::new(),
+            settle: SignedDuration::ZERO,
             selection,
             debounce,
             last: HashMap::new(),
@@ -117,7 +131,22 @@ impl Planner {
     /// With so long for what fails again and again to go on well before it counts as healed.
     #[must_use]
     pub fn settling(mut self, settle: SignedDuration) -> Self {
-        self.inventory.set_settle(settle);
+        self.settle = settle;
+        self
+    }
+
+    /// With these objects alone to be looked at.
+    #[must_use]
+    pub fn within(mut self, extent: Extent) -> Self {
+        self.extent = extent;
+        self
+    }
+
+    /// With these kinds as such of which none is looked at any more, which is told: what was found of them is to be closed.
+    #[must_use]
+    pub fn leaving(mut self, kinds: impl IntoIterator<Item = GroupKind>) -> Self {
+        self.idle.extend(kinds.into_iter().filter(|kind| !self.subjects.contains(kind)));
+        self.unnamed.extend(self.idle.iter().map(|kind| (kind.clone(), None)));
         self
     }
 
@@ -129,15 +158,14 @@ impl Planner {
     }
 
     /// Takes an object that came or changed at `now`.
-    pub fn put(&mut self, object: Object, now: Timestamp) {
-        let reference = object.reference();
-        let before = self.inventory.found(&reference);
-        if before.as_deref() == Some(&object) {
+    pub fn put(&mut self, object: &Object, now: Timestamp) {
+        if self.inventory.holds(object) {
             return;
         }
-        let mut affected = self.readers.of(&object);
-        if let Some(before) = &before {
-            affected.extend(self.readers.of(before));
+        let reference = object.reference();
+        let mut affected = self.readers.of(object);
+        if let Some(before) = self.inventory.found(&reference) {
+            affected.extend(self.readers.of(&before));
         }
         self.inventory.put(object);
         affected.insert(reference);
@@ -148,32 +176,38 @@ impl Planner {
     pub fn remove(&mut self, object: &ObjectRef, now: Timestamp) {
         let Some(before) = self.inventory.found(object) else { return };
         let mut affected = self.readers.of(&before);
+        // Also of one that was not looked at yet: another watcher may have told of it.
+        if self.subjects.contains(&object.kind) && self.inventory.is_within(object, &self.extent) {
+            self.enter(object.clone(), self.after_debounce(now));
+        }
         self.inventory.remove(object);
         affected.insert(object.clone());
         self.schedule(affected, now);
     }
 
-    /// Takes the answer to a list of all of a kind, at the start of its watch or after one that was lost. What is not in
-    /// it is gone; what is in it unchanged is not looked at again. An error leaves what was known, in doubt.
-    pub fn listed(&mut self, kind: &GroupKind, list: Result<Vec<Object>, Unverified>, now: Timestamp) {
+    /// Takes that all of a kind in `namespace` (none: everywhere) were listed, at the start of its watch or after one that
+    /// was lost: those that are there were put before, and what is not in `list` is gone. An error leaves what was known,
+    /// in doubt.
+    pub fn listed(
+        &mut self,
+        kind: &GroupKind,
+        namespace: Option<&str>,
+        list: Result<BTreeSet<ObjectRef>, Unverified>,
+        now: Timestamp,
+    ) {
         match list {
-            Ok(objects) => {
-                let there: BTreeSet<ObjectRef> = objects.iter().map(Object::reference).collect();
-                let gone: Vec<ObjectRef> = self
-                    .inventory
-                    .objects(kind)
-                    .map(|object| object.reference())
-                    .filter(|object| !there.contains(object))
-                    .collect();
-                gone.iter().for_each(|object| self.remove(object, now));
-                objects.into_iter().for_each(|object| self.put(object, now));
-                self.inventory.mark(kind, Ok(()));
-                self.name(kind);
+            Ok(there) => {
+                let gone = self.inventory.names_in(kind, namespace).filter(|object| !there.contains(object));
+                gone.collect::<Vec<_>>().iter().for_each(|object| self.remove(object, now));
+                self.inventory.mark(kind, namespace, Ok(()));
             }
-            Err(why) => {
-                self.inventory.mark(kind, Err(why));
-                self.unnamed.remove(kind);
-            }
+            Err(why) => self.inventory.mark(kind, namespace, Err(why)),
+        }
+        if self.subjects.contains(kind) {
+            // Served, or in doubt whether it is.
+            self.idle.remove(kind);
+            self.unnamed.remove(kind);
+            self.name(kind);
         }
         // Whoever asked before it was listed, or while it could not be, got no answer.
         let in_doubt = self.last.iter().filter(|(_, last)| last.is_in_doubt());
@@ -181,14 +215,21 @@ impl Planner {
         self.schedule(in_doubt, now);
     }
 
+    /// Takes that a kind is not served any more, for sure: all of its objects are gone.
+    pub fn uninstalled(&mut self, kind: &GroupKind, now: Timestamp) {
+        let all: Vec<ObjectRef> = self.inventory.names(kind).collect();
+        all.iter().for_each(|object| self.remove(object, now));
+        self.inventory.mark(kind, None, Err(Unverified::NotInstalled));
+        if self.idle.insert(kind.clone()) {
+            self.name(kind);
+        }
+    }
+
     /// Puts every object that is looked at on the list again, as a slow resync does, one after the other in the time of
     /// `over`: a queue that stands still otherwise is not to be flooded. Which objects there are is told at once.
     pub fn resync(&mut self, now: Timestamp, over: Duration) {
-        let all: BTreeSet<ObjectRef> = self
-            .subjects
-            .iter()
-            .flat_map(|kind| self.inventory.objects(kind).map(|object| object.reference()))
-            .collect();
+        let all: BTreeSet<ObjectRef> =
+            self.subjects.iter().flat_map(|kind| self.inventory.names(kind)).collect();
         self.last.values_mut().for_each(|last| last.again = true);
         let step = over / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
         let mut at = self.after_debounce(now);
@@ -196,9 +237,22 @@ impl Planner {
             self.enter(object, at);
             at = at.checked_add(step).unwrap_or(at);
         }
-        for kind in self.subjects.clone() {
+        self.pass = Some(at);
+        for kind in self.subjects.union(&self.idle).cloned().collect::<Vec<_>>() {
             self.name(&kind);
         }
+    }
+
+    /// Whether a pass over all objects, the first or that of a resync, has ended since this was asked last. To be asked when
+    /// [`Planner::next`] has nothing more at `now`.
+    pub fn passes(&mut self, now: Timestamp) -> bool {
+        self.pass.take_if(|end| *end <= now).is_some()
+    }
+
+    /// Of how many objects something could not be verified when they were looked at last.
+    #[must_use]
+    pub fn in_doubt(&self) -> usize {
+        self.last.values().filter(|last| last.is_in_doubt()).count()
     }
 
     /// When [`Planner::next`] has something to do, if nothing else happens.
@@ -215,9 +269,10 @@ impl Planner {
         while let Some((at, object)) = self.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, object.clone()));
             self.waiting.remove(&object);
-            match self.inventory.found(&object) {
+            let within = self.inventory.is_within(&object, &self.extent);
+            match self.inventory.found(&object).filter(|_| within) {
+                // Gone, or not to be looked at any more.
                 None => {
-                    // Also of one that was not looked at yet: another watcher may have told of it.
                     if let Some(last) = self.last.remove(&object) {
                         self.readers.forget(&object, &last.reads);
                     }
@@ -231,6 +286,7 @@ impl Planner {
                     return Some(Step::Gone(object));
                 }
                 Some(found) => {
+                    self.inventory.set_settle(self.settle_of(&object));
                     let recorder = Recorder::new(&self.inventory);
                     let evaluation = evaluate(&found, &self.selection, &recorder);
                     let snapshot = recorder.finish();
@@ -250,7 +306,7 @@ impl Planner {
                             || (is_shown && last.said.resource_version != evaluation.resource_version)
                     };
                     if last.is_none_or(is_other) {
-                        let object = (*found).clone();
+                        let object = Arc::unwrap_or_clone(found);
                         return Some(Step::Look(Box::new(Looked { object, snapshot, evaluation })));
                     }
                 }
@@ -259,11 +315,19 @@ impl Planner {
         self.next_page().map(Step::Live)
     }
 
+    /// How long `object` must go on well. Nothing where it was well before: its pods need not be read to say so. A pod says
+    /// it itself.
+    fn settle_of(&self, object: &ObjectRef) -> SignedDuration {
+        let may_flap = object.kind.is::<Pod>() || self.last.get(object).is_some_and(Last::may_flap);
+        if may_flap { self.settle } else { SignedDuration::ZERO }
+    }
+
     /// The next page of names, as they are now.
     fn next_page(&mut self) -> Option<Live> {
         let (kind, after) = self.unnamed.pop_first()?;
-        let paths = self.inventory.objects(&kind).map(|object| object.reference().path());
-        let page = Live::page(kind.clone(), after, paths);
+        let except = self.unknown(&kind).unwrap_or_default();
+        let looked_at = self.inventory.within(&kind, &self.extent).filter(|_| !self.idle.contains(&kind));
+        let page = Live::page(kind.clone(), after, looked_at.map(|object| object.path())).except(except);
         if page.until.is_some() {
             self.unnamed.insert(kind, page.until.clone());
         }
@@ -272,9 +336,26 @@ impl Planner {
 
     /// Will tell which objects of `kind` there are, from the first one, if that is known and somebody looks at them.
     fn name(&mut self, kind: &GroupKind) {
-        if self.subjects.contains(kind) && self.inventory.is_listed(kind) {
+        if self.unknown(kind).is_some() {
             self.unnamed.insert(kind.clone(), None);
         }
+    }
+
+    /// The namespaces whose objects of `kind` are not known, where it is known at all which of them are looked at.
+    fn unknown(&self, kind: &GroupKind) -> Option<BTreeSet<String>> {
+        if self.idle.contains(kind) {
+            return Some(BTreeSet::new());
+        }
+        if !self.subjects.contains(kind) {
+            return None;
+        }
+        if self.inventory.is_listed(kind, None) {
+            return Some(BTreeSet::new());
+        }
+        let mut named = self.extent.named()?;
+        let all = named.len();
+        named.retain(|namespace| !self.inventory.is_listed(kind, Some(namespace)));
+        (named.len() < all).then_some(named)
     }
 
     /// The objects.
@@ -288,7 +369,10 @@ impl Planner {
     fn schedule(&mut self, objects: BTreeSet<ObjectRef>, now: Timestamp) {
         let at = self.after_debounce(now);
         for object in objects {
-            if self.subjects.contains(&object.kind) {
+            // What has left the extent is told gone.
+            let told = self.last.contains_key(&object);
+            let looked_at = told || self.inventory.is_within(&object, &self.extent);
+            if self.subjects.contains(&object.kind) && looked_at {
                 self.enter(object, at);
             }
         }
@@ -309,87 +393,6 @@ impl Planner {
 
     fn after_debounce(&self, now: Timestamp) -> Timestamp {
         now.checked_add(self.debounce).unwrap_or(Timestamp::MAX)
-    }
-}
-
-impl Readers {
-    fn remember(&mut self, reader: &ObjectRef, reads: &BTreeSet<Read>) {
-        for read in reads {
-            match read {
-                Read::Object(object) | Read::Users(object) | Read::Events(object, _) => {
-                    let named = self.objects.entry((object.kind.clone(), object.name.clone())).or_default();
-                    named.entry(object.namespace.clone()).or_default().insert(reader.clone());
-                }
-                Read::List(kind, namespace, selector) => {
-                    let list = self.lists.entry((kind.clone(), namespace.clone())).or_default();
-                    list.entry(reader.clone()).or_default().insert(selector.clone());
-                }
-                // A log has no watch: it is read again when its pod changes, and on resync.
-                Read::Log(_) => {}
-            }
-        }
-    }
-
-    fn forget(&mut self, reader: &ObjectRef, reads: &BTreeSet<Read>) {
-        for read in reads {
-            match read {
-                Read::Object(object) | Read::Users(object) | Read::Events(object, _) => {
-                    let key = (object.kind.clone(), object.name.clone());
-                    let Some(named) = self.objects.get_mut(&key) else { continue };
-                    named.values_mut().for_each(|readers| {
-                        readers.remove(reader);
-                    });
-                    named.retain(|_, readers| !readers.is_empty());
-                    if named.is_empty() {
-                        self.objects.remove(&key);
-                    }
-                }
-                Read::List(kind, namespace, _) => {
-                    let list = (kind.clone(), namespace.clone());
-                    if let Some(readers) = self.lists.get_mut(&list) {
-                        readers.remove(reader);
-                        if readers.is_empty() {
-                            self.lists.remove(&list);
-                        }
-                    }
-                }
-                Read::Log(_) => {}
-            }
-        }
-    }
-
-    /// Who read this state of an object: by name, as one of a list, as what names another, as an event about another.
-    fn of(&self, object: &Object) -> BTreeSet<ObjectRef> {
-        let reference = object.reference();
-        let mut readers = self.readers_of(&reference);
-        for named in named_by(object) {
-            readers.extend(self.readers_of(&named));
-        }
-        if let Some(about) = involved(object) {
-            readers.extend(self.readers_of(&about));
-        }
-        let labels = object.labels();
-        for namespace in [reference.namespace.clone(), None] {
-            let list = self.lists.get(&(reference.kind.clone(), namespace));
-            let matching = list
-                .into_iter()
-                .flatten()
-                .filter(|(_, selectors)| selectors.iter().any(|it| it.matches(&labels)));
-            readers.extend(matching.map(|(reader, _)| reader.clone()));
-        }
-        readers
-    }
-
-    /// Who asked for an object by its name. One that belongs to the cluster may have been asked for in the namespace of
-    /// what it owns.
-    fn readers_of(&self, object: &ObjectRef) -> BTreeSet<ObjectRef> {
-        let Some(named) = self.objects.get(&(object.kind.clone(), object.name.clone())) else {
-            return BTreeSet::new();
-        };
-        let here = named
-            .iter()
-            .filter(|(namespace, _)| object.namespace.is_none() || **namespace == object.namespace);
-        here.flat_map(|(_, readers)| readers.iter().cloned()).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,64 @@ impl From<&LabelSelector> for Selector {
     }
 }
 
+/// A text that is no label selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no condition of a label selector, as `app=web`, `tier!=back`, `app in (a,b)`, `app notin (a,b)`, `app` or `!app`"
+)]
+pub struct NoSelector(String);
+
+impl FromStr for Selector {
+    type Err = NoSelector;
+
+    /// As kubectl's `-l` takes it; an empty text is the selector that matches everything.
+    fn from_str(text: &str) -> Result<Self, NoSelector> {
+        let (mut conditions, mut rest) = (BTreeSet::new(), text.trim());
+        while !rest.is_empty() {
+            let close = rest.find('(').filter(|open| rest.find(',').is_none_or(|comma| *open < comma));
+            let end = close.map_or(Some(0), |open| rest[open..].find(')').map(|close| open + close));
+            let end = end.and_then(|from| rest[from..].find(',').map(|comma| from + comma));
+            let condition = end.map_or(rest, |end| &rest[..end]);
+            conditions.insert(requirement(condition.trim()).ok_or_else(|| NoSelector(condition.to_owned()))?);
+            let Some(end) = end else { break };
+            rest = rest[end + 1..].trim_start();
+            if rest.is_empty() {
+                return Err(NoSelector(String::new()));
+            }
+        }
+        Ok(Self(conditions))
+    }
+}
+
+/// One condition of the text of a selector.
+fn requirement(text: &str) -> Option<Requirement> {
+    let plain = |part: &str| {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+        part.chars().all(fits).then(|| part.to_owned())
+    };
+    let key = |part: &str| plain(part.trim()).filter(|key| !key.is_empty());
+    if let Some((name, values)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        let values = values.split(',').map(|value| plain(value.trim())).collect::<Option<_>>()?;
+        let (name, operator) = name.trim().rsplit_once(char::is_whitespace)?;
+        return match operator {
+            "in" => Some(Requirement::In(key(name)?, values)),
+            "notin" => Some(Requirement::NotIn(key(name)?, values)),
+            _ => None,
+        };
+    }
+    let one = |value: &str| Some(BTreeSet::from([plain(value.trim())?]));
+    if let Some((name, value)) = text.split_once("!=") {
+        return Some(Requirement::NotIn(key(name)?, one(value)?));
+    }
+    if let Some((name, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        return Some(Requirement::In(key(name)?, one(value)?));
+    }
+    match text.strip_prefix('!') {
+        Some(name) => Some(Requirement::DoesNotExist(key(name)?)),
+        None => Some(Requirement::Exists(key(text)?)),
+    }
+}
+
 impl fmt::Display for Selector {
     /// As kubectl's `-l` takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,6 +182,36 @@ mod tests {
         }
         assert!(selector(json!({})).matches(&labels), "an empty selector matches everything");
         assert!(!selector(json!({"matchLabels": {"app": "web", "gone": "x"}})).matches(&labels));
+    }
+
+    #[test]
+    fn the_text_of_kubectl_is_read_and_comes_back() {
+        for (text, same) in [
+            ("", ""),
+            ("app=web", "app=web"),
+            ("app == web , tier!=back", "app=web,tier notin (back)"),
+            ("d,!e,c notin (y, x),b in (1)", "b=1,c notin (x,y),d,!e"),
+            ("example.com/team in (a,b),x in (,y),z=", "example.com/team in (a,b),x in (,y),z="),
+        ] {
+            let selector: Selector = text.parse().unwrap();
+            assert_eq!(selector.to_string(), same, "{text}");
+            assert_eq!(same.parse(), Ok(selector), "{text}");
+        }
+        for wrong in [
+            "=web",
+            "app=a b",
+            "app in a",
+            "app in (a",
+            "app,",
+            ",",
+            "app>1",
+            "!",
+            "(a)",
+            "a in (b))",
+            "a=b)",
+        ] {
+            assert!(wrong.parse::<Selector>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Collector {
             done.extend(fetches);
         }
         let objects = kinds.iter().flat_map(|kind| collected.inventory.objects(kind));
-        objects.filter(|object| self.scope.contains(object.namespace())).cloned().collect()
+        objects.filter(|object| self.scope.contains(object.namespace())).collect()
     }
 
     /// Lists of what belongs to no namespace have none, whatever was asked.
@@ -306,7 +306,7 @@ impl Collected {
         match (fetch, got) {
             // A part of a kind, by labels, is not the kind: what is not among it may still be there.
             (Fetch::List(..), Got::List(Ok(objects))) if subject && !collector.labels.is_empty() => {
-                objects.into_iter().for_each(|object| self.inventory.put(object));
+                objects.iter().for_each(|object| self.inventory.put(object));
             }
             (Fetch::List(..), Got::List(Err(_))) if subject && !collector.labels.is_empty() => {}
             (Fetch::List(kind, _), Got::List(Err(Unverified::NotInstalled))) => {

@@ -3,12 +3,14 @@
 //! The Lease is changed by compare-and-set on its resourceVersion. A replica that could not renew it in time stops
 //! acting **before** another one may begin, and goes back to standing by.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::{Api, Client, api::PostParams};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,7 +28,11 @@ pub struct Candidate {
     api: Api<Lease>,
     name: String,
     identity: String,
+    notes: Option<Notes>,
 }
+
+/// Annotations that whoever holds the Lease writes on it.
+pub type Notes = watch::Receiver<BTreeMap<String, String>>;
 
 /// What a look at the Lease told.
 enum Turn {
@@ -47,7 +53,15 @@ impl Candidate {
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), identity: identity.to_owned() }
+        Self { api, name: name.to_owned(), identity: identity.to_owned(), notes: None }
+    }
+
+    /// With annotations that each renewal takes along, as they are then: they cost no write of their own. Others that the
+    /// Lease has stay.
+    #[must_use]
+    pub fn noting(mut self, notes: Notes) -> Self {
+        self.notes = Some(notes);
+        self
     }
 
     /// Stands by until the Lease is ours; `None` when `stop` came first.
@@ -173,8 +187,11 @@ impl Term {
     }
 
     async fn replace(&mut self, spec: LeaseSpec) -> kube::Result<()> {
-        let lease = Lease { spec: Some(spec), ..(*self.lease).clone() };
-        let Candidate { api, name, .. } = &self.candidate;
+        let mut lease = Lease { spec: Some(spec), ..(*self.lease).clone() };
+        let Candidate { api, name, notes, .. } = &self.candidate;
+        if let Some(notes) = notes {
+            lease.metadata.annotations.get_or_insert_default().extend(notes.borrow().clone());
+        }
         *self.lease = api.replace(name, &PostParams::default(), &lease).await?;
         Ok(())
     }

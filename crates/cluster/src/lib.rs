@@ -34,4 +34,4 @@ pub use fetch::Fetch;
 pub use fields::Fields;
 pub use rights::Rights;
 pub use scope::Scope;
-pub use watch::{Watch, WatchOptions};
+pub use watch::{Pass, Watch, WatchOptions};

@@ -1,42 +1,42 @@
 //! A cluster kept in memory and looked at whenever something of it changes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
+mod informer;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use asya_analysis::reference::USERS;
-use asya_analysis::{GroupKind, Object, ObjectRef, Planner, Read, Selection, Step, Unverified};
-use futures::StreamExt as _;
+use asya_analysis::{
+    Extent, GroupKind, Object, ObjectRef, Planner, Read, Selection, Step, Unverified, analyzers,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Secret};
 use kube::Client;
-use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{Config, Error, Event, watcher};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Api, Patience};
-use crate::catalogue::{Catalogue, Served};
+use crate::catalogue::Catalogue;
+use informer::inform;
 
-/// Changes on their way from the watches to the planner; with more the watches wait, and the API server keeps them.
-const UNDER_WAY: usize = 1024;
+/// Changes on their way from the watches to the planner, each an object of some ten kilobytes; with more the watches wait,
+/// and the API server keeps them.
+const UNDER_WAY: usize = 64;
 
 /// How long the first lists may take before it is looked at what is there: a kind whose list hangs must not hold up the
 /// others.
 const FIRST_LISTS: Duration = Duration::from_secs(30);
 
-/// Pause before a kind is listed again whose right is missing.
-const REFUSED: Duration = Duration::from_secs(15);
-
 /// The part of the interval that a resync takes: the rest is for a queue that is slower than that.
 const SPREAD: u32 = 2;
 
 /// How a cluster is watched.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WatchOptions {
+    /// Which objects are looked at.
+    pub extent: Extent,
     /// How long changes of one object are collected.
     pub debounce: Duration,
     /// How often everything is told again, changed or not; it takes half of that time.
@@ -47,6 +47,8 @@ pub struct WatchOptions {
     pub discovery: Duration,
     /// Whether Secrets are watched, for their names and keys. The right that this needs gives their contents too.
     pub secrets: bool,
+    /// Where the end of each pass over all objects is noted: the first, and that of every resync.
+    pub passes: watch::Sender<Option<Pass>>,
 }
 
 impl Default for WatchOptions {
@@ -55,18 +57,34 @@ impl Default for WatchOptions {
     fn default() -> Self {
         let (resync, settle) = (Duration::from_secs(600), Duration::from_secs(600));
         let (debounce, discovery) = (Duration::from_millis(200), Duration::from_secs(60));
-        Self { debounce, resync, settle, discovery, secrets: false }
+        let (extent, passes) = (Extent::default(), watch::Sender::new(None));
+        Self { extent, debounce, resync, settle, discovery, secrets: false, passes }
     }
+}
+
+/// The last time when every object was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// When the last of them was.
+    pub ended: Timestamp,
+    /// Of how many objects something could not be verified.
+    pub unverified: usize,
 }
 
 /// What a watch of one kind has seen.
 enum Seen {
-    Listed(GroupKind, Result<Vec<Object>, Unverified>),
+    /// All of a kind in a namespace or everywhere, each of which was put before.
+    Listed(Place, Result<BTreeSet<ObjectRef>, Unverified>),
     Put(Box<Object>),
     Gone(ObjectRef),
+    /// The API server does not know the kind: its watch has ended.
+    Unknown(Place),
     /// The kinds that are served now.
     Served(Catalogue),
 }
+
+/// What is listed at once: a kind, in a namespace or everywhere.
+type Place = (GroupKind, Option<String>);
 
 /// One cluster under watch: an informer per kind that is looked at or that somebody asks for while looking.
 pub struct Watch {
@@ -77,12 +95,14 @@ pub struct Watch {
     informers: JoinSet<()>,
     /// The kinds that are watched, or cannot be.
     begun: BTreeSet<GroupKind>,
+    /// What has an informer.
+    informed: BTreeSet<Place>,
     /// Whether what is in ConfigMaps is read.
     config_maps: bool,
     /// Kinds of these that were not served when it was asked last.
     absent: BTreeSet<GroupKind>,
-    /// The kinds that were not listed yet.
-    unlisted: BTreeSet<GroupKind>,
+    /// What was not listed yet.
+    unlisted: BTreeSet<Place>,
     seen: (mpsc::Sender<Seen>, mpsc::Receiver<Seen>),
     again: Arc<Notify>,
 }
@@ -97,11 +117,14 @@ impl Watch {
             config_maps,
             client,
             catalogue,
-            options,
             planner: Planner::new(selection, options.debounce)
-                .settling(SignedDuration::try_from(options.settle).unwrap_or(SignedDuration::MAX)),
+                .settling(SignedDuration::try_from(options.settle).unwrap_or(SignedDuration::MAX))
+                .within(options.extent.clone())
+                .leaving(analyzers::all().iter().map(|analyzer| analyzer.subject())),
+            options,
             informers: JoinSet::new(),
             begun: BTreeSet::new(),
+            informed: BTreeSet::new(),
             absent: BTreeSet::new(),
             unlisted: BTreeSet::new(),
             seen: mpsc::channel(UNDER_WAY),
@@ -133,14 +156,19 @@ impl Watch {
         loop {
             let ready = self.unlisted.is_empty() || Instant::now() >= first_look;
             if ready {
-                while let Some(step) = self.planner.next(Timestamp::now()) {
-                    if told.send(step).await.is_err() {
-                        return;
+                // Looked at when there is room to tell it, and no earlier: what comes until then is in it.
+                while let Some(room) = self.room(&told).await {
+                    let Some(step) = self.planner.next(Timestamp::now()) else {
+                        self.passed();
+                        break;
+                    };
+                    room.send(step);
+                    // Before the next one asks for the same: it would be in doubt, and told again.
+                    if self.follow_wanted() && Instant::now() < first_look {
+                        break;
                     }
                 }
-                for read in self.planner.inventory().take_wanted() {
-                    self.follow(read);
-                }
+                self.follow_wanted();
             }
             let mut asked = false;
             let wakes = if ready { self.wakes().min(resync) } else { first_look };
@@ -168,17 +196,35 @@ impl Watch {
         }
     }
 
+    /// Waits for room to tell something, and takes what is seen meanwhile: a watch that nobody reads ends. None when nobody
+    /// listens any more.
+    async fn room<'a>(&mut self, told: &'a mpsc::Sender<Step>) -> Option<mpsc::Permit<'a, Step>> {
+        loop {
+            tokio::select! {
+                room = told.reserve() => return room.ok(),
+                seen = self.seen.1.recv() => if let Some(seen) = seen { self.take(seen) },
+            }
+        }
+    }
+
     fn take(&mut self, seen: Seen) {
         let now = Timestamp::now();
         match seen {
-            Seen::Listed(kind, list) => {
-                self.unlisted.remove(&kind);
-                self.planner.listed(&kind, list, now);
+            Seen::Listed(place, list) => {
+                self.unlisted.remove(&place);
+                self.planner.listed(&place.0, place.1.as_deref(), list, now);
             }
-            Seen::Put(object) => self.planner.put(*object, now),
+            Seen::Put(object) => self.planner.put(&object, now),
             Seen::Gone(object) => self.planner.remove(&object, now),
+            Seen::Unknown(place) => {
+                self.informed.remove(&place);
+                self.absent.insert(place.0);
+            }
             Seen::Served(catalogue) => {
                 self.catalogue = catalogue;
+                // Told not to be served a second time: an API server that begins may not know its own kinds yet.
+                let gone = |kind: &&GroupKind| self.catalogue.find(kind) == Err(Unverified::NotInstalled);
+                self.absent.iter().filter(gone).for_each(|kind| self.planner.uninstalled(kind, now));
                 let came = self.absent.extract_if(.., |kind| self.catalogue.find(kind).is_ok());
                 for kind in came.collect::<Vec<_>>() {
                     tracing::info!(%kind, "served now");
@@ -186,6 +232,23 @@ impl Watch {
                     self.begin(kind);
                 }
             }
+        }
+    }
+
+    /// Watches what was asked for; whether something of it is not listed yet.
+    fn follow_wanted(&mut self) -> bool {
+        let wanted = self.planner.inventory().take_wanted();
+        let more = !wanted.is_empty();
+        wanted.into_iter().for_each(|read| self.follow(read));
+        more && !self.unlisted.is_empty()
+    }
+
+    /// Notes that all was looked at that is due, once for each pass.
+    fn passed(&mut self) {
+        let now = Timestamp::now();
+        if self.unlisted.is_empty() && self.planner.passes(now) {
+            let pass = Pass { ended: now, unverified: self.planner.in_doubt() };
+            self.options.passes.send_replace(Some(pass));
         }
     }
 
@@ -213,16 +276,28 @@ impl Watch {
         };
         match served {
             Ok(served) => {
-                tracing::debug!(kind = %kind, "watching");
-                self.unlisted.insert(kind.clone());
-                let (client, seen) = (self.client.clone(), self.seen.0.clone());
-                self.informers.spawn(inform(client, kind, served, self.config_maps, seen));
+                let named = self.options.extent.named().filter(|_| served.namespaced);
+                if named.is_some() {
+                    self.planner.listed(&kind, None, Err(Unverified::NotRead), Timestamp::now());
+                }
+                let namespaces =
+                    named.map_or_else(|| vec![None], |named| named.into_iter().map(Some).collect());
+                for namespace in namespaces {
+                    let place = (kind.clone(), namespace);
+                    if !self.informed.insert(place.clone()) {
+                        continue;
+                    }
+                    tracing::debug!(%kind, namespace = place.1, "watching");
+                    self.unlisted.insert(place.clone());
+                    let (client, seen) = (self.client.clone(), self.seen.0.clone());
+                    self.informers.spawn(inform(client, place, served.clone(), self.config_maps, seen));
+                }
             }
             Err(why) => {
                 if why != Unverified::NotRead {
                     self.absent.insert(kind.clone());
                 }
-                self.planner.listed(&kind, Err(why), Timestamp::now());
+                self.planner.listed(&kind, None, Err(why), Timestamp::now());
             }
         }
     }
@@ -239,146 +314,5 @@ async fn discover(api: Api, seen: mpsc::Sender<Seen>) {
     match Catalogue::read(&api).await {
         Ok(catalogue) => drop(seen.send(Seen::Served(catalogue)).await),
         Err(error) => tracing::debug!(%error, "which kinds are served is not known"),
-    }
-}
-
-/// Lists and watches one kind, for ever: by pages and with bookmarks, from a new list where the API server no longer
-/// knows what came last, and after a pause that grows where it fails.
-async fn inform(
-    client: Client,
-    kind: GroupKind,
-    served: Served,
-    config_maps: bool,
-    seen: mpsc::Sender<Seen>,
-) {
-    let resource = ApiResource {
-        group: served.group.clone(),
-        version: served.version.clone(),
-        api_version: served.api_version(),
-        kind: served.kind.clone(),
-        plural: served.plural.clone(),
-    };
-    let api: kube::Api<DynamicObject> = kube::Api::all_with(client, &resource);
-    let mut informer = Informer { kind, served, config_maps, known: false, refused: None };
-    // From a new list after each refusal: only a list says that what was in doubt is known again.
-    while informer.follow(api.clone(), &seen).await {
-        sleep(REFUSED).await;
-    }
-}
-
-/// One kind under watch.
-struct Informer {
-    kind: GroupKind,
-    served: Served,
-    /// Whether what is in ConfigMaps is kept.
-    config_maps: bool,
-    /// It was listed, and what was listed is not in doubt.
-    known: bool,
-    /// Why it could not be, as it was said last.
-    refused: Option<Unverified>,
-}
-
-impl Informer {
-    /// Follows the kind until the right to see it is gone; false when nobody listens any more.
-    async fn follow(&mut self, api: kube::Api<DynamicObject>, seen: &mpsc::Sender<Seen>) -> bool {
-        let mut events = pin!(watcher(api, Config::default()).default_backoff());
-        let (mut list, mut hole) = (BTreeMap::new(), false);
-        while let Some(event) = events.next().await {
-            let news = match event {
-                Ok(Event::Init) => {
-                    list.clear();
-                    hole = false;
-                    continue;
-                }
-                Ok(Event::InitApply(object)) => {
-                    match self.whole(object) {
-                        Some(object) => {
-                            list.insert(object.reference(), object);
-                        }
-                        None => hole = true,
-                    }
-                    continue;
-                }
-                // A list with a hole proves no absence.
-                Ok(Event::InitDone) if hole => {
-                    let why = Unverified::Failed("an object of the list cannot be understood".to_owned());
-                    Seen::Listed(self.kind.clone(), Err(why))
-                }
-                Ok(Event::InitDone) => {
-                    (self.known, self.refused) = (true, None);
-                    Seen::Listed(self.kind.clone(), Ok(std::mem::take(&mut list).into_values().collect()))
-                }
-                Ok(Event::Apply(object)) => match self.whole(object) {
-                    Some(object) => Seen::Put(Box::new(object)),
-                    None => continue,
-                },
-                Ok(Event::Delete(object)) => match self.whole(object) {
-                    Some(object) => Seen::Gone(object.reference()),
-                    None => continue,
-                },
-                Err(error) => match self.refusal(&error) {
-                    Some(why) => {
-                        let relist = why == Unverified::Forbidden;
-                        if seen.send(Seen::Listed(self.kind.clone(), Err(why))).await.is_err() {
-                            return false;
-                        }
-                        if relist {
-                            return true;
-                        }
-                        continue;
-                    }
-                    None if self.refused == Some(Unverified::Forbidden) => return true,
-                    None => continue,
-                },
-            };
-            if seen.send(news).await.is_err() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// An object as the analyzers take it, without values that none of them reads: what is not kept is not sent. Those of
-    /// a list do not say their kind.
-    fn whole(&self, object: DynamicObject) -> Option<Object> {
-        let mut value = serde_json::to_value(object).ok()?;
-        let fields = value.as_object_mut()?;
-        fields.insert("apiVersion".to_owned(), self.served.api_version().into());
-        fields.insert("kind".to_owned(), self.served.kind.clone().into());
-        let object = Object::new(value).inspect_err(|error| tracing::warn!(%error, "left out")).ok()?;
-        Some(object.blanked(self.config_maps))
-    }
-
-    /// What is to be told of a failure, once. What was seen before stays as it was seen, unless the right to see it is gone.
-    fn refusal(&mut self, error: &Error) -> Option<Unverified> {
-        let why = unverified(error);
-        if self.refused.as_ref() == Some(&why) {
-            tracing::debug!(kind = %self.kind, %error, "watch failed again");
-            return None;
-        }
-        let kind = self.served.full_name();
-        if why == Unverified::Forbidden {
-            tracing::warn!(%error, "the right to list and watch {kind} is missing: what depends on it is in doubt");
-            self.known = false;
-        } else {
-            tracing::warn!(%error, "watching {kind} failed, trying again");
-        }
-        self.refused = Some(why.clone());
-        (!self.known).then_some(why)
-    }
-}
-
-fn unverified(error: &Error) -> Unverified {
-    let status = match error {
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status))
-        | Error::WatchError(status) => Some(status.code),
-        _ => None,
-    };
-    match status {
-        Some(403) => Unverified::Forbidden,
-        Some(404) => Unverified::NotInstalled,
-        _ => Unverified::Failed(error.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use asya_cluster::lease::{Candidate, DURATION};
@@ -15,6 +16,7 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/home/leases";
@@ -105,4 +107,23 @@ async fn who_lost_the_lease_hears_of_it() {
     let lost = CancellationToken::new();
     term.hold(CancellationToken::new(), lost.clone()).await;
     assert!(lost.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_write_of_the_lease_takes_notes_along_and_a_note_alone_is_none() {
+    let kept = Kept::default();
+    let client = server(kept.clone()).await;
+    let (notes, read) = watch::channel(BTreeMap::from([("a".to_owned(), "1".to_owned())]));
+    let stop = CancellationToken::new();
+    let term = Candidate::new(client, "home", "one", "first").noting(read).acquire(&stop).await.unwrap();
+    let version = || kept.lock().unwrap().as_ref().unwrap()["metadata"]["resourceVersion"].clone();
+    let before = version();
+    notes.send_modify(|notes| drop(notes.insert("b".to_owned(), "2".to_owned())));
+    assert_eq!(version(), before, "a note alone is no write");
+    let held = tokio::spawn(term.hold(stop.clone(), CancellationToken::new()));
+    stop.cancel();
+    held.await.unwrap();
+    let lease = kept.lock().unwrap().clone().unwrap();
+    assert_eq!(lease["metadata"]["annotations"], json!({"a": "1", "b": "2"}));
+    assert_eq!(lease["spec"]["holderIdentity"], Value::Null, "given back");
 }

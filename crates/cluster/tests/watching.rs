@@ -5,9 +5,9 @@
 #[allow(dead_code, reason = "the other program uses the rest")]
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use asya_analysis::{Live, Looked, ObjectRef, Selection, Step};
+use asya_analysis::{Extent, GroupKind, Live, Looked, ObjectRef, Selection, Step};
 use asya_cluster::{Catalogue, Watch, WatchOptions};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A watch, and what it tells.
 struct Told {
+    /// The kinds that are looked at; of all others there is an empty page.
+    subjects: BTreeSet<GroupKind>,
     steps: mpsc::Receiver<Step>,
     again: Arc<Notify>,
     _watch: JoinSet<()>,
@@ -31,9 +33,15 @@ struct Told {
 
 impl Told {
     async fn by(server: &Server, analyzers: &[&str]) -> Self {
+        Self::within(server, analyzers, Extent::default()).await
+    }
+
+    async fn within(server: &Server, analyzers: &[&str], extent: Extent) -> Self {
         let catalogue = Catalogue::read(&server.api()).await.unwrap();
         let selection = Selection::new(analyzers, &[], &[]).unwrap();
+        let subjects = selection.subjects();
         let options = WatchOptions {
+            extent,
             debounce: Duration::ZERO,
             discovery: Duration::from_millis(20),
             ..WatchOptions::default()
@@ -42,7 +50,7 @@ impl Told {
         let (mut watch, again) = (JoinSet::new(), Arc::new(Notify::new()));
         let watched = Watch::new(server.client.clone(), catalogue, selection, options).again(again.clone());
         watch.spawn(watched.run(sender));
-        Self { steps, again, _watch: watch }
+        Self { subjects, steps, again, _watch: watch }
     }
 
     async fn next(&mut self) -> Step {
@@ -55,7 +63,8 @@ impl Told {
         loop {
             match self.next().await {
                 Step::Look(looked) => before.push(*looked),
-                Step::Live(live) => return (before, live),
+                Step::Live(live) if self.subjects.contains(&live.kind) => return (before, live),
+                Step::Live(live) => assert!(live.is_empty(), "{live:?}"),
                 Step::Gone(object) => panic!("{object} is gone"),
             }
         }
@@ -108,6 +117,8 @@ async fn a_kind_that_is_installed_later_is_watched_then() {
     let mut told = Told::by(&server, &["Pod", "Job"]).await;
     assert_eq!(told.live().await.1.kind.kind, "Pod");
     assert!(server.asked(JOBS).is_empty());
+    let (_, absent) = told.live().await;
+    assert_eq!((absent.kind.kind.as_ref(), absent.len()), ("Job", 0), "what was found of it is to be closed");
     server.tell(|told| told.hidden.clear());
     let (looked, live) = told.live().await;
     assert_eq!((looked[0].object.name(), live.kind.kind.as_ref(), live.len()), ("load", "Job", 1));
@@ -143,4 +154,57 @@ async fn a_forbidden_kind_has_no_page_and_those_beside_it_have() {
     assert_eq!(told.live().await.1.kind.kind, "Node");
     told.again.notify_one();
     assert_eq!(told.live().await.1.kind.kind, "Node", "and no page of pods in between");
+}
+
+#[tokio::test]
+async fn with_named_namespaces_nothing_is_asked_of_others() {
+    let server = Server::start().await;
+    let list = |namespace: &str, plural: &str| format!("/api/v1/namespaces/{namespace}/{plural}");
+    let creating = json!({"phase": "Pending", "containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": false,
+        "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]});
+    server.tell(|told| {
+        for namespace in ["shop", "pay"] {
+            for plural in ["pods", "events"] {
+                told.lists.insert(list(namespace, plural), Vec::new());
+            }
+        }
+        told.lists.insert(list("shop", "pods"), vec![pod("web", json!({"status": creating}))]);
+        told.lists.insert("/api/v1/nodes".to_owned(), Vec::new());
+        told.forbidden.insert(list("pay", "pods"), ("list", "pods"));
+    });
+    let named = Extent { namespaces: ["shop", "pay"].map(str::to_owned).into(), ..Extent::default() };
+    let mut told = Told::within(&server, &["Pod", "Node"], named).await;
+    let (looked, nodes) = told.live().await;
+    let (_, live) = told.live().await;
+    assert_eq!((nodes.kind.kind.as_ref(), live.kind.kind.as_ref()), ("Node", "Pod"));
+    assert!(live.misses(&at("went")) && !live.misses(&at("web")));
+    assert!(!live.misses(&ObjectRef::of::<Pod>(Some("pay"), "web")), "nobody may see its pods");
+    assert!(live.misses(&ObjectRef::of::<Pod>(Some("left"), "web")), "not looked at any more");
+    assert_eq!(looked.last().unwrap().evaluation.report.doubts(), [], "events of its namespace are read");
+    assert!(server.asked(PODS).is_empty() && server.asked("/api/v1/events").is_empty());
+    assert!(!server.asked(&list("shop", "events")).is_empty());
+}
+
+#[tokio::test]
+async fn the_end_of_a_pass_is_noted_with_what_could_not_be_verified() {
+    let server = Server::start().await;
+    empty(&server);
+    let creating = json!({"phase": "Pending", "containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": false,
+        "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]});
+    server.tell(|told| {
+        told.lists
+            .insert(PODS.to_owned(), vec![pod("web", json!({"status": creating})), pod("well", json!({}))]);
+        told.forbidden.insert("/api/v1/events".to_owned(), ("list", "events"));
+    });
+    let catalogue = Catalogue::read(&server.api()).await.unwrap();
+    let options = WatchOptions { debounce: Duration::ZERO, ..WatchOptions::default() };
+    let mut passes = options.passes.subscribe();
+    let (sender, mut steps) = mpsc::channel(64);
+    let selection = Selection::new(&["Pod"], &[], &[]).unwrap();
+    let watch = Watch::new(server.client.clone(), catalogue, selection, options);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch.run(sender));
+    tasks.spawn(async move { while steps.recv().await.is_some() {} });
+    timeout(LIMIT, passes.changed()).await.unwrap().unwrap();
+    assert_eq!(passes.borrow().map(|pass| pass.unverified), Some(1), "events may not be listed");
 }

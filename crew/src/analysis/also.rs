@@ -201,7 +201,7 @@ mod tests {
         let mut planner = Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::ZERO);
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop",
             "uid": "u", "annotations": {"a": "x".repeat(size)}}, "status": {"phase": "Running"}});
-        planner.put(Object::new(pod).unwrap(), Timestamp::UNIX_EPOCH);
+        planner.put(&Object::new(pod).unwrap(), Timestamp::UNIX_EPOCH);
         planner.next(Timestamp::UNIX_EPOCH).unwrap()
     }
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::words::names;
-use super::workload::{Stage, behind, has_ended, pull_secrets, shown_by, stage};
+use super::workload::{Stage, behind, has_ended, pull_secrets, settles, shown_by, stage};
 use crate::analyzer::Analyzer;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
@@ -33,11 +33,15 @@ impl Analyzer for DaemonSetAnalyzer {
         pull_secrets(object, &spec.template, view, report);
         let status = set.status.unwrap_or_default();
         let (wanted, ready) = (status.desired_number_scheduled, status.number_ready);
-        if ready >= wanted || behind(object, status.observed_generation) {
+        if behind(object, status.observed_generation) {
+            return Ok(());
+        }
+        let selector = Selector::from(&spec.selector);
+        if ready >= wanted {
+            settles(CODE, object, &selector, view, report);
             return Ok(());
         }
         let at = object.reference();
-        let selector = Selector::from(&spec.selector);
         let pods = view.all::<Pod>(object.namespace(), &selector);
         let Some(pods) = report.listed(CODE, format!("pods of {at}"), pods) else { return Ok(()) };
         let pods: Vec<Pod> = pods.into_iter().filter(|pod| !has_ended(pod)).collect();

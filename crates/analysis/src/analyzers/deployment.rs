@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStat
 use k8s_openapi::api::core::v1::Pod;
 
 use super::words::{because, names};
-use super::workload::{behind, missing, on_the_way, pull_secrets};
+use super::workload::{behind, missing, on_the_way, pull_secrets, settles};
 use crate::analyzer::Analyzer;
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
@@ -67,10 +67,15 @@ impl Analyzer for DeploymentAnalyzer {
         let available = status.available_replicas.or(status.ready_replicas).unwrap_or(0);
         let progressing = find("Progressing").map(|(_, condition)| condition);
         let deadline = spec.progress_deadline_seconds.unwrap_or(DEADLINE);
-        if available >= wanted || rolling(progressing, deadline, view) {
+        let selector = Selector::from(&spec.selector);
+        if available >= wanted {
+            settles(UNAVAILABLE, object, &selector, view, report);
             return Ok(());
         }
-        let pods = view.all::<Pod>(object.namespace(), &Selector::from(&spec.selector));
+        if rolling(progressing, deadline, view) {
+            return Ok(());
+        }
+        let pods = view.all::<Pod>(object.namespace(), &selector);
         let Some(pods) = report.listed(UNAVAILABLE, format!("pods of {at}"), pods) else { return Ok(()) };
         if on_the_way(&pods, wanted, view) {
             return Ok(());

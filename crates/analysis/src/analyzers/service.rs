@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::analyzer::Analyzer;
 use crate::analyzers::endpoints::{Backend, Endpoints};
 use crate::analyzers::pod_maker::{SCALED, making};
+use crate::analyzers::workload::settles;
 use crate::event::{self, standing_warnings};
 use crate::failure::{Failure, Severity};
 use crate::kind::GroupKind;
@@ -28,14 +29,12 @@ const TOLD: usize = 10;
 /// How many pods are looked up to see whether they are late: of a large Service in a rollout, hundreds are starting.
 const LOOKED_UP: usize = 20;
 
+const NONE_READY: &str = "ServiceHasNoReadyEndpoints";
+const SOME_NOT_READY: &str = "ServiceEndpointsNotReady";
+
 /// What cannot be known without the EndpointSlices.
-const BY_ENDPOINTS: [&str; 5] = [
-    "ServiceWithoutEndpoints",
-    "ServiceScaledToZero",
-    "ServiceHasNoReadyEndpoints",
-    "ServiceEndpointsNotReady",
-    "ServicePortUnknown",
-];
+const BY_ENDPOINTS: [&str; 5] =
+    ["ServiceWithoutEndpoints", "ServiceScaledToZero", NONE_READY, SOME_NOT_READY, "ServicePortUnknown"];
 
 /// Looks at Services.
 pub(crate) struct ServiceAnalyzer;
@@ -113,14 +112,18 @@ impl Look<'_> {
         if backends.is_empty() {
             self.without(report);
         } else if waiting.len() == backends.len() {
-            self.not_ready("ServiceHasNoReadyEndpoints", Severity::Error, backends.len(), &waiting, report);
+            self.not_ready(NONE_READY, Severity::Error, backends.len(), &waiting, report);
         } else {
             let looked_up = waiting.into_iter().take(LOOKED_UP);
             let late: Vec<_> =
                 looked_up.filter(|(_, backend)| self.is_late(backend.endpoint, report)).collect();
             if !late.is_empty() {
-                let code = "ServiceEndpointsNotReady";
-                self.not_ready(code, Severity::Warning, backends.len(), &late, report);
+                self.not_ready(SOME_NOT_READY, Severity::Warning, backends.len(), &late, report);
+            }
+        }
+        for code in [NONE_READY, SOME_NOT_READY] {
+            if !report.failures().iter().any(|failure| failure.code == code) {
+                settles(code, self.object, &self.labels, self.view, report);
             }
         }
         self.named_ports(&endpoints, report);
@@ -151,7 +154,7 @@ impl Look<'_> {
         let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
         let Some(name) = target.and_then(|target| target.name.as_deref()) else { return true };
         let lookup = self.view.object(&ObjectRef::of::<Pod>(self.object.namespace(), name));
-        match report.known("ServiceEndpointsNotReady", format!("Pod {name}"), lookup) {
+        match report.known(SOME_NOT_READY, format!("Pod {name}"), lookup) {
             Some(Some(pod)) => pod.created().is_none_or(|created| self.view.is_past(created, STARTING)),
             // Gone: the slice will follow.
             Some(None) | None => false,

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::words::{names, told_by};
-use super::workload::{Stage, behind, missing, pull_secrets, shown_by, stage};
+use super::workload::{Stage, behind, missing, pull_secrets, settles, shown_by, stage};
 use crate::analyzer::Analyzer;
 use crate::event::latest_for;
 use crate::failure::{Failure, Severity};
@@ -134,10 +134,11 @@ impl Look<'_> {
         const CODE: &str = "ReplicasUnavailable";
         let wanted = self.spec.replicas.unwrap_or(1);
         let available = status.available_replicas.or(status.ready_replicas).unwrap_or(0);
+        let selector = Selector::from(&self.spec.selector);
         if available >= wanted {
+            settles(CODE, self.object, &selector, self.view, report);
             return;
         }
-        let selector = Selector::from(&self.spec.selector);
         let pods = self.view.all::<Pod>(self.object.namespace(), &selector);
         let Some(pods) = report.listed(CODE, format!("pods of {}", self.at), pods) else { return };
         let pods: BTreeMap<&str, &Pod> =

@@ -7,7 +7,8 @@ use super::words::names;
 use crate::failure::{Failure, Severity};
 use crate::object::{Object, ObjectRef};
 use crate::report::Report;
-use crate::view::{Typed, View};
+use crate::selector::Selector;
+use crate::view::{Typed, Unverified, View};
 
 /// How long a pod may take to become ready: the `progressDeadlineSeconds` that a Deployment has by default, for the kinds
 /// that have no such field.
@@ -59,6 +60,37 @@ pub(crate) fn has_ended(pod: &Pod) -> bool {
 pub(crate) fn on_the_way(pods: &[Pod], wanted: i32, view: &dyn View) -> bool {
     let stages: Vec<Stage> = pods.iter().filter(|pod| !has_ended(pod)).map(|pod| stage(pod, view)).collect();
     !stages.contains(&Stage::Stuck) && i32::try_from(stages.len()).unwrap_or(i32::MAX) >= wanted
+}
+
+/// Leaves `code` in doubt while a container of the pods that `selector` matches runs again after it ended, and not for
+/// long enough to say that it is well: what crashes again and again looks healed in between.
+pub(crate) fn settles(
+    code: &str,
+    object: &Object,
+    selector: &Selector,
+    view: &dyn View,
+    report: &mut Report,
+) {
+    let settle = view.settle();
+    if settle.is_zero() {
+        return;
+    }
+    let about = format!("pods of {}", object.reference());
+    let Some(pods) = report.listed(code, &about, view.all::<Pod>(object.namespace(), selector)) else {
+        return;
+    };
+    let stays = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod);
+    let statuses = pods.iter().filter(stays).filter_map(|pod| pod.status.as_ref());
+    let mut containers = statuses
+        .flat_map(|status| status.container_statuses.iter().chain(&status.init_container_statuses).flatten());
+    if containers.any(|container| {
+        let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        let running = container.state.as_ref().and_then(|state| state.running.as_ref());
+        let since = running.and_then(|running| running.started_at.as_ref());
+        last.zip(since).is_some_and(|(_, since)| !view.is_past(since.0, settle))
+    }) {
+        report.doubt(code, about, Unverified::Settling);
+    }
 }
 
 /// Looks whether the pull secrets of the template exist. One that does not is passed over by the kubelet: an image that
