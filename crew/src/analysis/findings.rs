@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use asya_analysis::finding::fingerprint;
 use asya_analysis::message::{Observed, Transition};
+pub use asya_analysis::record::{FINDINGS, Kept};
+use asya_analysis::record::{OPEN, key};
 use asya_analysis::{Change, Finding, Lifecycle, Live, ObjectRef, Observation};
 use asya_envelope::{Envelope, Naming, Raw};
 use asya_handler::{End, Fate, Request};
@@ -27,36 +29,18 @@ use asya_transport::{Outgoing, Transport};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{onward, read};
 use crate::actor::{Act, ActError};
 use crate::deadlines::{Ending, Look, Step, as_entered, checked_in, later};
 
-/// The records: by cluster, kind, namespace and name, so that those of a cluster are one range.
-pub const FINDINGS: &str = "analysis_findings";
-/// Under the same keys, which object: of those alone that are not well, so that they are found without reading all.
-const OPEN: &str = "analysis_open";
 /// The most findings of one kind that a page is compared with; more than that is more than anybody reads.
 const MOST_OPEN: usize = 100_000;
 /// When a grace period is over, and when an object that is well is forgotten.
 const DUE: &str = "analysis_due";
 /// How long it is remembered that an object is well: an older answer that is still on its way must not open a finding.
 const KEEP_RESOLVED: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A finding and what was told of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Kept {
-    /// The finding.
-    pub finding: Finding,
-    /// What was told last; the sequence of its finding is that of the message that brought it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    told: Option<Transition>,
-    /// The envelope that waits for the end of the grace period, and goes on then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    waits: Option<Box<RawValue>>,
-}
 
 /// The actor `findings`: an [`Observed`] comes; what changed goes on as a [`Transition`], and what did not ends here.
 pub struct Findings {
@@ -234,12 +218,6 @@ impl Waiting {
         let sent = self.transport.publish(message, None).await;
         sent.map_err(|error| ActError::Unsent { id: onward.id.clone(), reason: error.to_string() })
     }
-}
-
-/// The key of what is known of an object.
-fn key(cluster: &str, object: &ObjectRef) -> String {
-    let namespace = object.namespace.as_deref().unwrap_or_default();
-    format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
 }
 
 fn platform(envelope: Option<Envelope>, writes: Vec<Write>) -> End {

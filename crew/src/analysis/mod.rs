@@ -26,6 +26,8 @@ pub use findings::Findings;
 #[cfg(feature = "notify")]
 pub use notify::Notify;
 
+#[cfg(any(feature = "explain", feature = "notify"))]
+use asya_analysis::record::key;
 use asya_envelope::{Envelope, Raw};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -35,13 +37,6 @@ use crate::actor::ActError;
 fn read<T: DeserializeOwned>(envelope: &Envelope, what: &str) -> Result<T, ActError> {
     serde_json::from_slice(envelope.payload.as_bytes())
         .map_err(|error| ActError::Unfit(format!("the payload is not {what}: {error}")))
-}
-
-/// The key of an object's finding, in every table that has one: those of a cluster are one range.
-#[cfg(any(feature = "explain", feature = "notify"))]
-fn key(cluster: &str, object: &asya_analysis::ObjectRef) -> String {
-    let namespace = object.namespace.as_deref().unwrap_or_default();
-    format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
 }
 
 /// The envelope at its next actor, with this payload.
