@@ -16,7 +16,7 @@ const MAX_NAME: usize = 253;
 const MAX_SELECTOR: usize = 4096;
 
 /// The arguments as what they should be. An argument that is `null` counts as not given.
-pub(super) fn read<T: DeserializeOwned>(mut arguments: Map<String, Value>) -> Result<T, Error> {
+pub(crate) fn read<T: DeserializeOwned>(mut arguments: Map<String, Value>) -> Result<T, Error> {
     arguments.retain(|_, value| !value.is_null());
     serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
         let field = error.path().to_string();

@@ -14,7 +14,7 @@
 
 mod about;
 mod analyze;
-mod arguments;
+pub(crate) mod arguments;
 mod events;
 mod kinds;
 mod list;

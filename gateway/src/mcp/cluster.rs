@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Server, answer};
 use crate::{
     auth::Principal,
-    cluster::{ANSWER, Tool},
+    cluster::{ANSWER, Tool, arguments},
     rest::api::{finding::FindingPage, findings::Wanted},
     service::Error,
 };
@@ -45,10 +45,8 @@ impl Server {
         })
     }
 
-    async fn findings(&self, who: &Principal, mut arguments: Map<String, Value>) -> Result<Value, Error> {
-        arguments.retain(|_, value| !value.is_null());
-        let wanted: Wanted = serde_json::from_value(arguments.into())
-            .map_err(|error| Error::invalid("", error.to_string()))?;
+    async fn findings(&self, who: &Principal, given: Map<String, Value>) -> Result<Value, Error> {
+        let wanted: Wanted = arguments::read(given)?;
         let (wanted, after, limit) = wanted.parts();
         let page = self.service.findings(who, &wanted, after.as_deref(), limit).await?;
         Ok(json!(FindingPage::from(page).within(ANSWER)))

@@ -62,8 +62,7 @@ pub(crate) enum State {
 
 /// An object of a cluster.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = ClusterObject)]
-pub(crate) struct Object {
+pub(crate) struct ClusterObject {
     /// Its API group; missing for the core group.
     #[serde(skip_serializing_if = "String::is_empty")]
     group: String,
@@ -78,7 +77,7 @@ pub(crate) struct Object {
     name: String,
 }
 
-impl From<ObjectRef> for Object {
+impl From<ObjectRef> for ClusterObject {
     fn from(object: ObjectRef) -> Self {
         let ObjectRef { kind, namespace, name } = object;
         Self { group: kind.group.into_owned(), kind: kind.kind.into_owned(), namespace, name }
@@ -90,7 +89,7 @@ impl From<ObjectRef> for Object {
 #[schema(as = FindingEvidence)]
 struct Evidence {
     /// The object.
-    object: Object,
+    object: ClusterObject,
     /// The field, as kubectl writes paths.
     #[schema(example = ".status.containerStatuses[0].state.waiting.reason")]
     path: String,
@@ -185,10 +184,10 @@ pub(crate) struct FindingOut {
     /// The cluster, as its watcher is called.
     cluster: String,
     /// The object.
-    object: Object,
+    object: ClusterObject,
     /// The owner at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<Object>,
+    parent: Option<ClusterObject>,
     /// The worst of what is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     severity: Option<Severity>,
@@ -223,7 +222,7 @@ impl From<Known> for FindingOut {
             severity: finding.severity().map(Severity::from),
             cluster: finding.cluster,
             object: finding.object.into(),
-            parent: finding.parent.map(Object::from),
+            parent: finding.parent.map(ClusterObject::from),
             state,
             first_seen: finding.first_seen,
             last_seen: finding.last_seen,
