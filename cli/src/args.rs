@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Explain(commands::explain::Explain),
     /// Show what is broken in a cluster
     Analyze(Box<commands::analyze::Analyze>),
+    /// Show what the cluster analysis has found
+    Findings(commands::findings::Findings),
     /// Show what the pods of an actor print, or everything about one envelope
     Logs(commands::logs::Logs),
     /// Stop actors: no replica runs, messages wait in their queues
@@ -158,6 +160,7 @@ impl Cli {
             Command::Doctor(doctor) => commands::interruptible(doctor.run(common)).await,
             Command::Explain(explain) => commands::interruptible(explain.run(common)).await,
             Command::Analyze(analyze) => commands::interruptible(analyze.run(common)).await,
+            Command::Findings(findings) => commands::interruptible(findings.run(common)).await,
             Command::Logs(logs) => logs.run(common).await,
             Command::Pause(pause) => commands::interruptible(pause.run(common)).await,
             Command::Resume(resume) => commands::interruptible(resume.run(common)).await,

@@ -22,6 +22,7 @@ use crate::{
         Auth, Principal, Role,
         layer::{self, METADATA},
     },
+    cluster::Look,
     dashboard, mcp,
     metrics::Metrics,
     rest::{
@@ -52,13 +53,15 @@ pub struct Parts {
     pub largest: usize,
     /// What actors there are.
     pub actors: Arc<dyn Source>,
+    /// A look into the cluster, for models; none: there is none.
+    pub cluster: Option<Arc<Look>>,
     /// Where spans of requests go.
     pub spans: Option<Spans>,
 }
 
 /// Everything behind one address.
 pub fn router(parts: Parts) -> Router {
-    let Parts { service, auth, guard, largest, actors, spans } = parts;
+    let Parts { service, auth, guard, largest, actors, cluster, spans } = parts;
     let metrics = Arc::clone(&guard.metrics);
     let scraped = Router::new().route("/metrics", get(scrape_as)).with_state(metrics);
     let mcp = mcp::http::Options {
@@ -67,6 +70,7 @@ pub fn router(parts: Parts) -> Router {
         hosts: Vec::new(),
         largest,
         actors: Some(Arc::clone(&actors)),
+        cluster,
         stop: guard.stopping.0.clone(),
     };
     let mut people = contract::people(service.clone(), largest)

@@ -104,6 +104,9 @@ options! {
         /// Namespaces of AsyncActors that are shown besides ASYA_NAMESPACE, with commas between them; * is all [default:
         /// none]
         kubernetes_namespaces "ASYA_GATEWAY_KUBERNETES_NAMESPACES" "NAMES";
+        /// Whether models may look into the cluster by MCP: what there is, what happens, what is broken; for callers with
+        /// the role cluster. Needs authentication [default: false]
+        cluster_tools "ASYA_GATEWAY_CLUSTER_TOOLS" "BOOL";
     }
     "Who may come" {
         /// on or off [default: on; off where only this machine is listened to and no tokens are told]
@@ -112,7 +115,7 @@ options! {
         token "ASYA_GATEWAY_TOKEN" "SECRET" secret;
         /// File with that token; read again as it changes
         token_file "ASYA_GATEWAY_TOKEN_FILE" "FILE";
-        /// Tokens: a YAML or JSON list of {name, sha256 or token_file, roles: [read, send, payload, admin]}
+        /// Tokens: a YAML or JSON list of {name, sha256 or token_file, roles: [read, send, payload, cluster, admin]}
         tokens "ASYA_GATEWAY_TOKENS" "LIST" secret;
         /// File with such a list; read again as it changes
         tokens_file "ASYA_GATEWAY_TOKENS_FILE" "FILE";

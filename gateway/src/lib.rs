@@ -8,6 +8,7 @@
 //! | [`app`], [`server`], [`run`] | all of it put together, served, started and stopped |
 //! | [`metrics`] | what is counted |
 //! | [`actors`] | what actors there are |
+//! | [`cluster`] | a look into the cluster, for models |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
 //! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
@@ -20,6 +21,7 @@ pub mod actors;
 pub mod app;
 pub mod args;
 pub mod auth;
+pub mod cluster;
 pub mod dashboard;
 pub mod dead_queues;
 pub mod mcp;

@@ -17,6 +17,7 @@ EXTERNAL: Object = {"externalDatabase": {"host": "db.example.com", "password": "
 EXISTING: Object = {"externalDatabase": {"host": "db.example.com", "existingSecret": "s"}}
 OPEN: Object = {"auth": {"mode": "off"}}
 CLOSED: Object = {"auth": {"mode": "on", "tokensSecretRef": {"name": "t"}}}
+LOOKING: Object = {**CLOSED, "clusterTools": {"enabled": True}}
 SHARED: Object = {
     "auth": {
         "mode": "on",
@@ -69,6 +70,11 @@ def service(r: Rendered) -> Object:
 
 def routes(r: Rendered) -> str:
     return r.one("ConfigMap", "gateway-routes")["data"]["routes.yaml"]
+
+
+def looked_at(r: Rendered) -> list[str]:
+    """What the gateway may look at in the whole cluster."""
+    return [resource for rule in r.one("ClusterRole")["rules"] for resource in rule["resources"]]
 
 
 def postgres(r: Rendered) -> Object:
@@ -352,6 +358,15 @@ GATEWAY: dict[str, Row] = {
         lambda r: r.env("ASYA_GATEWAY_KUBERNETES_NAMESPACES") == "b"
         and [it["metadata"]["namespace"] for it in r.kind("Role")] == ["asya-system", "b"],
     ),
+    "clusterTools.enabled": Row(
+        True,
+        lambda r: r.env("ASYA_GATEWAY_CLUSTER_TOOLS") == "true"
+        and r.has("ClusterRoleBinding")
+        and {verb for rule in r.one("ClusterRole")["rules"] for verb in rule["verbs"]} == {"get", "list"},
+        CLOSED,
+    ),
+    "clusterTools.logs": Row(False, lambda r: "pods/log" not in looked_at(r), LOOKING),
+    "clusterTools.secrets": Row(True, lambda r: "secrets" in looked_at(r), LOOKING),
     "routes.createConfigMap": Row(
         False, lambda r: r.env("ASYA_CONFIG_PATH") == "/config/routes.yaml" and not r.kind("ConfigMap")
     ),

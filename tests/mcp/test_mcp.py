@@ -77,12 +77,9 @@ class Gateway:
             time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    if url := os.environ.get("ASYA_TEST_GATEWAY_URL"):
-        yield Gateway(url.rstrip("/"))
-        return
-    folder = tmp_path_factory.mktemp("gateway")
+@contextlib.contextmanager
+def running(folder: pathlib.Path, **more: str) -> Iterator[Gateway]:
+    """A gateway of its own in a folder, with more variables."""
     (folder / "tools.yaml").write_text(TOOLS)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -96,6 +93,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "ASYA_DATABASE_URL": str(folder / "gateway.db"),
         "ASYA_TRANSPORT": "local",
         "ASYA_LOCAL_PATH": str(folder / "queue.db"),
+        **more,
     }
     log = folder / "gateway.log"
     with log.open("wb") as output:
@@ -118,6 +116,15 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    if url := os.environ.get("ASYA_TEST_GATEWAY_URL"):
+        yield Gateway(url.rstrip("/"))
+        return
+    with running(tmp_path_factory.mktemp("gateway")) as found:
+        yield found
 
 
 @pytest.fixture(params=VERSIONS)

@@ -15,18 +15,10 @@ use asya_llm::{
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Finding, Report, number};
+use super::{Explanation, Finding, Report, number};
 
 /// Questions that wait at once for the model's own bound of calls.
 const AT_ONCE: usize = 16;
-
-/// What the model says of one finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Explanation {
-    pub(crate) text: String,
-    /// Evidence that it cites and that does not exist.
-    pub(crate) made_up: Vec<String>,
-}
 
 /// A model, and how it is asked.
 pub(crate) struct Explainer {
@@ -166,7 +158,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::time::Duration;
 
-    use super::{super::testing::report, *};
+    use asya_cluster::report::testing::report;
+
+    use super::*;
 
     fn lookup(values: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         let values: BTreeMap<String, String> =

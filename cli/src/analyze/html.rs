@@ -165,10 +165,9 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::testing::{healthy, report},
-        *,
-    };
+    use asya_cluster::report::testing::{healthy, report};
+
+    use super::*;
 
     #[test]
     fn what_the_cluster_says_is_text_and_nothing_else() {

@@ -172,10 +172,9 @@ fn sentence(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::{
-        super::testing::{healthy, report},
-        *,
-    };
+    use asya_cluster::report::testing::{healthy, report};
+
+    use super::*;
 
     /// What the schema of SARIF 2.1.0 demands of the objects that are used here.
     fn valid(log: &Value) {

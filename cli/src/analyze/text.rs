@@ -143,10 +143,9 @@ fn painted(severity: Severity, colour: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::testing::{healthy, report},
-        *,
-    };
+    use asya_cluster::report::testing::{healthy, report};
+
+    use super::*;
 
     #[test]
     fn the_page_of_a_broken_cluster() {

@@ -9,7 +9,11 @@ use std::{
 
 use asya_analysis::rules::KindRules;
 use asya_analysis::{GroupKind, Selection, Severity, analyzers};
-use asya_cluster::{Api, Catalogue, Collected, Collector, Fields, Patience, Progress, Refusal, Scope};
+use asya_cluster::{
+    Api, Catalogue, Collected, Collector, Fields, Patience, Progress, Scope,
+    report::{Place, Report, json::json},
+    scope,
+};
 use asya_llm::prompt::Templates;
 use asya_resources::Delay;
 use clap::{Args, ValueEnum};
@@ -18,7 +22,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    analyze::{Place, Report, explain::Explainer, html, json, sarif, text},
+    analyze::{explain::Explainer, html, sarif, text},
     args::Common,
     cluster::{Cluster, ClusterArgs},
     exit::{self, misconfigured},
@@ -214,7 +218,7 @@ impl Analyze {
             context: cluster.context,
             server: cluster.server,
             version: cluster.version,
-            scope: words(&collector.scope),
+            scope: collector.scope.to_string(),
         };
         let mut report = Report::new(place, now, analyzers, collected, severity.into());
         report.notes = notes;
@@ -240,7 +244,7 @@ impl Analyze {
         shown.clear();
         print(&match format {
             Format::Text => text::text(&report, colours()),
-            Format::Json => json::json(&report).to_string(),
+            Format::Json => json(&report).to_string(),
             Format::Sarif => serde_json::to_string_pretty(&sarif::sarif(&report))?,
             Format::Html => html::html(&report),
         });
@@ -293,30 +297,14 @@ async fn existing(
     if namespaces.is_empty() {
         return Err(misconfigured("--namespace names none; -A means all"));
     }
-    for namespace in &namespaces {
-        let strange = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
-        if namespace.contains(strange) {
-            return Err(misconfigured(format!("--namespace: {namespace:?} cannot be a namespace")));
-        }
-        let found: Result<serde_json::Value, _> = api.json(&format!("/api/v1/namespaces/{namespace}")).await;
-        if let Err(Refusal::NotFound { object: true }) = found {
-            anyhow::bail!(
-                "there is no namespace {namespace} in context {}; -A looks at all",
-                cluster.context
-            );
-        }
+    let strange = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+    if let Some(wrong) = namespaces.iter().find(|namespace| namespace.contains(strange)) {
+        return Err(misconfigured(format!("--namespace: {wrong:?} cannot be a namespace")));
+    }
+    if let Some(absent) = scope::absent(api, &namespaces).await {
+        anyhow::bail!("there is no namespace {absent} in context {}; -A looks at all", cluster.context);
     }
     Ok(namespaces)
-}
-
-fn words(scope: &Scope) -> String {
-    let listed = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    match scope {
-        Scope::Everywhere { without } if without.is_empty() => "all namespaces".to_owned(),
-        Scope::Everywhere { without } => format!("all namespaces but {}", listed(without)),
-        Scope::Namespaces(these) if these.len() == 1 => format!("namespace {}", listed(these)),
-        Scope::Namespaces(these) => format!("namespaces {}", listed(these)),
-    }
 }
 
 /// What was not looked at although somebody may think so.
@@ -399,7 +387,7 @@ impl Drop for Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::testing::{healthy, report};
+    use asya_cluster::report::testing::{healthy, report};
 
     #[test]
     fn the_exit_code_says_whether_problems_were_found() {
@@ -423,13 +411,5 @@ mod tests {
         assert!(wrong.contains("rules.yaml") && wrong.contains("[0].kind"), "{wrong}");
         let absent = read_rules(&[folder.path().join("none")]).unwrap_err().to_string();
         assert!(absent.contains("--rules") && absent.contains("none"), "{absent}");
-    }
-
-    #[test]
-    fn the_scope_is_told_in_words() {
-        let of = |given: &[&str]| given.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        assert_eq!(words(&Scope::Namespaces(of(&["shop"]))), "namespace shop");
-        assert_eq!(words(&Scope::Namespaces(of(&["shop", "pay"]))), "namespaces pay, shop");
-        assert_eq!(words(&Scope::Everywhere { without: of(&["a"]) }), "all namespaces but a");
     }
 }

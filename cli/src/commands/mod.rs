@@ -9,6 +9,7 @@ pub(crate) mod deploy;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod findings;
 pub(crate) mod forward;
 pub(crate) mod init;
 pub(crate) mod logs;

@@ -21,6 +21,8 @@
 //! | [`live`] | [`Live`]: which objects of a kind there are, a page at a time |
 //! | [`message`] | what the actors of the analysis send each other |
 //! | [`planner`] | [`Planner`]: which objects must be looked at when something changed |
+//! | [`record`] | [`Kept`](record::Kept): what is kept of findings, and under which names |
+//! | `shown` | an object as whoever asks may see it: [`Object::shown`] |
 //! | [`deletion`] | deletions that are stuck, and what holds them |
 //! | [`event`], [`owner`], [`reference`](mod@reference), [`selector`] | what many analyzers need: latest events, the owner at the top, which objects name which, label selectors |
 //! | [`log_line`], [`scrub`](mod@scrub) | which lines of a log tell of an error; what looks like a secret goes out of them |
@@ -49,6 +51,7 @@ pub mod message;
 pub mod object;
 pub mod owner;
 pub mod planner;
+pub mod record;
 pub mod reference;
 pub mod report;
 pub mod rights;
@@ -56,6 +59,7 @@ pub mod rules;
 pub mod schedule;
 pub mod scrub;
 pub mod selector;
+mod shown;
 pub mod snapshot;
 pub mod view;
 

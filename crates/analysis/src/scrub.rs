@@ -194,7 +194,8 @@ const fn is_quote(letter: char) -> bool {
     matches!(letter, '"' | '\'' | '`')
 }
 
-fn is_secret_name(lower: &str) -> bool {
+/// Whether what is called so, in lower case, holds a secret.
+pub(crate) fn is_secret_name(lower: &str) -> bool {
     let bare = lower.trim_matches(['-', '.']);
     SECRET_WORDS.contains(&bare)
         || (SECRET_NAMES.iter().any(|part| bare.contains(part))

@@ -1,6 +1,6 @@
 //! One question to the API server, with its retries.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -65,6 +65,9 @@ pub enum Refusal {
     /// The question is wrong: a selector that nobody understands, a log that does not exist.
     #[error("{0}")]
     Wrong(String),
+    /// More would have to be read than whoever asks allows; how much that is, in bytes.
+    #[error("more than {0} bytes would have to be read")]
+    TooMuch(u64),
     /// The API server failed, was too busy, did not answer in time, or said something that is no answer.
     #[error("{0}")]
     Failed(String),
@@ -113,13 +116,38 @@ pub struct Api {
     client: Client,
     patience: Patience,
     asked: Arc<AtomicU64>,
+    bound: Option<Bound>,
+}
+
+/// What may be read in all, in bytes, and what of it is left.
+#[derive(Clone)]
+struct Bound {
+    whole: u64,
+    left: Arc<AtomicU64>,
+}
+
+impl Bound {
+    fn take(&self, bytes: usize) -> Result<(), Refusal> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let taken =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        taken.map(drop).map_err(|_| Refusal::TooMuch(self.whole))
+    }
 }
 
 impl Api {
     /// Asks by `client`.
     #[must_use]
     pub fn new(client: Client, patience: Patience) -> Self {
-        Self { client, patience, asked: Arc::default() }
+        Self { client, patience, asked: Arc::default(), bound: None }
+    }
+
+    /// The same, reading at most so many bytes of answers in all, clones and tries included. An answer that goes beyond
+    /// is not read to its end.
+    #[must_use]
+    pub fn within(mut self, bytes: u64) -> Self {
+        self.bound = Some(Bound { whole: bytes, left: Arc::new(AtomicU64::new(bytes)) });
+        self
     }
 
     /// How many requests were sent so far, tries included.
@@ -189,15 +217,25 @@ impl Api {
         let request = request.map_err(|error| Outcome::Final(Refusal::Wrong(format!("{path}: {error}"))))?;
         self.asked.fetch_add(1, Ordering::Relaxed);
         let exchange = async {
-            let answer = self.client.send(request).await.map_err(|error| root(&error))?;
-            let (parts, body) = answer.into_parts();
-            let body = body.collect().await.map_err(|error| root(&error))?;
-            Ok::<_, String>((parts, body.to_bytes()))
+            let again = |error: &dyn Error| {
+                Outcome::Again(format!("the API server does not answer: {}", root(error)), None)
+            };
+            let answer = self.client.send(request).await.map_err(|error| again(&error))?;
+            let (parts, mut body) = answer.into_parts();
+            let mut whole = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(part) = frame.map_err(|error| again(&error))?.into_data() else { continue };
+                if let Some(bound) = &self.bound {
+                    bound.take(part.len()).map_err(Outcome::Final)?;
+                }
+                whole.extend_from_slice(&part);
+            }
+            Ok((parts, whole))
         };
         match timeout(limit, exchange).await {
-            Ok(Ok((parts, body))) if parts.status.is_success() => Ok(body.into()),
+            Ok(Ok((parts, body))) if parts.status.is_success() => Ok(body),
             Ok(Ok((parts, body))) => Err(refused(parts.status, &parts.headers, &body)),
-            Ok(Err(why)) => Err(Outcome::Again(format!("the API server does not answer: {why}"), None)),
+            Ok(Err(outcome)) => Err(outcome),
             Err(_) => Err(Outcome::Again(format!("the API server did not answer within {limit:?}"), None)),
         }
     }
@@ -226,7 +264,7 @@ fn refused(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
 }
 
 /// The innermost words of an error: `connection refused` rather than what was being done.
-fn root(error: &kube::Error) -> String {
+fn root(error: &dyn Error) -> String {
     let mut deepest = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -126,6 +126,18 @@ impl Catalogue {
         found.first().copied()
     }
 
+    /// The kind that somebody calls so, in any case: by its kind, by what stands in paths, or by that with its group, as
+    /// `deployments.apps`. Only what can be listed; the core group and Kubernetes' own come first.
+    #[must_use]
+    pub fn called(&self, name: &str) -> Option<&Served> {
+        let is = |served: &&Served| {
+            let known = [&served.kind, &served.plural, &served.full_name()];
+            served.listable && known.into_iter().any(|known| known.eq_ignore_ascii_case(name))
+        };
+        let own = |served: &&Served| !served.group.contains('.') || served.group.ends_with(".k8s.io");
+        self.kinds.values().filter(is).min_by_key(|served| (!own(served), served.group.clone()))
+    }
+
     fn take(&mut self, group: Group) {
         let name = group.metadata.name;
         for version in in_order(&name, group.versions, |version| &version.version) {
@@ -219,7 +231,8 @@ fn ordered(groups: Vec<LegacyGroup>) -> Vec<(String, String)> {
 }
 
 /// A part of a path or of a query, with everything escaped that could end it.
-pub(crate) fn encode(text: &str) -> String {
+#[must_use]
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -7,6 +7,7 @@ use asya_analysis::view::LogTail;
 use asya_analysis::{
     Evaluation, GroupKind, Inventory, Lookup, Object, ObjectRef, Selection, Unverified, evaluate,
 };
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -210,7 +211,12 @@ impl Collector {
         labels: &str,
         mut take: impl FnMut(&Fetch, Got, Option<Unread>, usize),
     ) {
-        let reads = fetches.iter().map(|fetch| async move { (fetch, self.read(fetch, labels).await) });
+        // Boxed and collected, so that whoever awaits it may do so on any thread: of a closure that makes futures the compiler
+        // cannot tell.
+        let reads: Vec<BoxFuture<'_, _>> = fetches
+            .iter()
+            .map(|fetch| async move { (fetch, self.read(fetch, labels).await) }.boxed())
+            .collect();
         let mut answers = stream::iter(reads).buffer_unordered(self.at_once.max(1));
         let mut read = 0;
         while let Some((fetch, (got, unread))) = answers.next().await {

@@ -9,7 +9,9 @@
 //! | [`fetch`] | [`Fetch`]: what is read at once, and how the questions of analyzers become few of these |
 //! | [`collect`] | [`Collector`]: reads what the analyzers look at, and then what they ask for, until they ask no more |
 //! | [`scope`] | [`Scope`]: which namespaces are meant |
+//! | [`table`] | lists as `kubectl get` shows them, a page at a time |
 //! | [`watch`] | [`Watch`]: a cluster kept in memory and looked at whenever something of it changes |
+//! | [`report`] | everything that one look found, sorted and counted, and as JSON |
 //! | [`rights`] | which rights were missing, and the commands that give them |
 //! | [`fields`] | what the API server's own documentation says of a field |
 //!
@@ -23,8 +25,10 @@ pub mod fetch;
 pub mod fields;
 pub mod lease;
 pub mod list;
+pub mod report;
 pub mod rights;
 pub mod scope;
+pub mod table;
 pub mod watch;
 
 pub use api::{Api, Patience, Refusal, introduce};

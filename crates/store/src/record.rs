@@ -49,13 +49,25 @@ pub trait Store: Send + Sync {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Record>, StoreError>>;
 
+    /// Reads the records whose key starts with `prefix` and is greater than `after` (empty: from the first), in order of
+    /// the key; at most `limit`.
+    fn list_after<'a>(
+        &'a self,
+        table: &'static str,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
+
     /// Reads the records whose key starts with `prefix`, in order of the key; at most `limit`.
     fn list<'a>(
         &'a self,
         table: &'static str,
         prefix: &'a str,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        self.list_after(table, prefix, "", limit)
+    }
 
     /// Applies all writes, or none.
     ///

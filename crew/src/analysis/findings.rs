@@ -19,6 +19,9 @@ use std::time::Duration;
 use asya_analysis::custom::is_of_one;
 use asya_analysis::finding::fingerprint;
 use asya_analysis::message::{Observed, Transition};
+pub(super) use asya_analysis::record::OPEN;
+use asya_analysis::record::key;
+pub use asya_analysis::record::{FINDINGS, Kept};
 use asya_analysis::{Change, Failure, Finding, Lifecycle, ObjectRef, Observation};
 use asya_envelope::{Envelope, Naming, Raw};
 use asya_handler::{End, Fate, Request};
@@ -29,48 +32,18 @@ use asya_transport::{Outgoing, Transport};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{key, mute::Mute, onward, read};
+use super::{mute::Mute, onward, read};
 use crate::actor::{Act, ActError};
 use crate::deadlines::{Ending, Look, Step, as_entered, checked_in, later};
 
-/// The records: by cluster, kind, namespace and name, so that those of a cluster are one range.
-pub const FINDINGS: &str = "analysis_findings";
-/// Under the same keys, which object: of those alone that are not well, so that they are found without reading all.
-pub(super) const OPEN: &str = "analysis_open";
 /// The most findings of one kind that a page is compared with; more than that is more than anybody reads.
 pub(super) const MOST_OPEN: usize = 100_000;
 /// When a grace period is over, and when an object that is well is forgotten.
 const DUE: &str = "analysis_due";
 /// How long it is remembered that an object is well: an older answer that is still on its way must not open a finding.
 const KEEP_RESOLVED: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A finding and what was told of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Kept {
-    /// The finding.
-    pub finding: Finding,
-    /// What was told last; the sequence of its finding is that of the message that brought it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    told: Option<Transition>,
-    /// The envelope that waits for the end of the grace period, and goes on then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    waits: Option<Box<RawValue>>,
-}
-
-impl Kept {
-    /// What whoever is told of changes knows now; none: nothing is wrong as far as it knows. What is opened by the end of
-    /// its grace period counts from when that is decided, a moment before it is sent.
-    pub(super) fn standing(self) -> Option<Transition> {
-        let is_open = !matches!(self.finding.lifecycle, Lifecycle::Pending | Lifecycle::Resolved);
-        if self.waits.is_some() && is_open {
-            return Some(Transition { change: Change::Opened, finding: self.finding });
-        }
-        self.told
-    }
-}
 
 /// The actor `findings`: an [`Observed`] comes; what changed goes on as a [`Transition`], and what did not ends here.
 pub struct Findings {

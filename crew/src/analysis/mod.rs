@@ -39,6 +39,8 @@ pub use notify::Notify;
 #[cfg(feature = "results")]
 pub use results::Results;
 
+#[cfg(any(feature = "explain", feature = "notify"))]
+use asya_analysis::record::key;
 use asya_envelope::{Envelope, Raw};
 #[cfg(feature = "explain")]
 use asya_handler::{End, Fate};
@@ -52,12 +54,6 @@ use crate::actor::ActError;
 fn read<T: DeserializeOwned>(envelope: &Envelope, what: &str) -> Result<T, ActError> {
     serde_json::from_slice(envelope.payload.as_bytes())
         .map_err(|error| ActError::Unfit(format!("the payload is not {what}: {error}")))
-}
-
-/// The key of an object's finding, in every table that has one: those of a cluster are one range.
-fn key(cluster: &str, object: &asya_analysis::ObjectRef) -> String {
-    let namespace = object.namespace.as_deref().unwrap_or_default();
-    format!("{cluster}/{}/{namespace}/{}", object.kind, object.name)
 }
 
 /// The envelope as it came, at its next actor.

@@ -53,6 +53,7 @@ fn app(service: &Service, open: bool) -> Router {
         guard,
         largest: service.rules().largest(),
         actors: Arc::new(Nobody),
+        cluster: None,
         spans: None,
     })
 }

@@ -28,12 +28,13 @@ impl Oidc {
                 Role::Read => "read",
                 Role::Send => "send",
                 Role::Payload => "payload",
+                Role::Cluster => "cluster",
                 Role::Admin => "admin",
             };
             (name.to_owned(), Roles::from_iter([role]))
         };
         let mapping = if mapping.is_empty() {
-            [Role::Read, Role::Send, Role::Payload, Role::Admin].map(own).into()
+            [Role::Read, Role::Send, Role::Payload, Role::Cluster, Role::Admin].map(own).into()
         } else {
             mapping
         };

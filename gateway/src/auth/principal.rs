@@ -12,6 +12,8 @@ pub enum Role {
     Send,
     /// See contents: payloads, results, details of errors.
     Payload,
+    /// Look into the cluster around the gateway: its objects, events and logs.
+    Cluster,
     /// Everything: cancel and replay what others sent, purge, the audit log.
     Admin,
 }
@@ -26,8 +28,9 @@ impl Role {
             "read" => Ok(Self::Read),
             "send" => Ok(Self::Send),
             "payload" => Ok(Self::Payload),
+            "cluster" => Ok(Self::Cluster),
             "admin" => Ok(Self::Admin),
-            other => Err(format!("{other:?} is no role: read, send, payload, admin")),
+            other => Err(format!("{other:?} is no role: read, send, payload, cluster, admin")),
         }
     }
 }
@@ -106,7 +109,7 @@ mod tests {
     fn admin_contains_every_role_and_the_others_only_themselves() {
         let read = Roles::from_iter([Role::Read]);
         assert!(read.has(Role::Read));
-        for role in [Role::Send, Role::Payload, Role::Admin] {
+        for role in [Role::Send, Role::Payload, Role::Cluster, Role::Admin] {
             assert!(!read.has(role), "{role:?}");
             assert!(Roles::ALL.has(role), "{role:?}");
         }

@@ -168,7 +168,7 @@ impl Entry {
             return Err("a name must not be empty, hold a colon, or be \"anonymous\"".to_owned());
         }
         if roles.is_empty() {
-            return Err("has no roles: read, send, payload, admin".to_owned());
+            return Err("has no roles: read, send, payload, cluster, admin".to_owned());
         }
         let digest = match (sha256, token_file) {
             (Some(hex), None) => unhex(&hex).ok_or("sha256 must have 64 hexadecimal digits")?,

@@ -16,7 +16,7 @@ use rmcp::transport::streamable_http_server::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, session::Sessions};
-use crate::{actors::Source, rest::problem::Form, service::Service};
+use crate::{actors::Source, cluster::Look, rest::problem::Form, service::Service};
 
 /// Where the protocol is spoken.
 pub const PATH: &str = "/mcp";
@@ -44,13 +44,15 @@ pub struct Options {
     pub largest: usize,
     /// The actors whose queues can be read.
     pub actors: Option<Arc<dyn Source>>,
+    /// A look into the cluster; none: there is none.
+    pub cluster: Option<Arc<Look>>,
     /// Cancelled when the gateway stops: streams end, envelopes go on.
     pub stop: CancellationToken,
 }
 
 /// The addresses. Who acts is taken from the request's extensions.
 pub fn router(service: Service, options: Options) -> Router {
-    let Options { origins, hosts, largest, actors, stop } = options;
+    let Options { origins, hosts, largest, actors, cluster, stop } = options;
     let mut config = StreamableHttpServerConfig::default()
         .with_json_response(true)
         .with_cancellation_token(stop.clone())
@@ -59,7 +61,10 @@ pub fn router(service: Service, options: Options) -> Router {
         .with_allowed_origins(origins);
     config.session_store = Some(Arc::new(Sessions::new(service.store())));
     let sessions = Arc::new(LocalSessionManager::default());
-    let server = move || Ok(Server::new(service.clone(), actors.clone(), None, stop.clone()));
+    let server = move || {
+        let server = Server::new(service.clone(), actors.clone(), None, stop.clone());
+        Ok(server.looking(cluster.clone()))
+    };
     let served = StreamableHttpService::new(server, sessions.clone(), config);
     Router::new()
         .route_service(PATH, served)

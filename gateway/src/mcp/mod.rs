@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`server`] | [`Server`]: what one client talks to |
 //! | [`call`] | a tool call: a handle at once, or progress and the result |
+//! | `cluster` | the gateway's own tools: a look into the cluster |
 //! | [`answer`] | results and refusals in the protocol's words |
 //! | [`resource`] | envelopes and queues to be read |
 //! | [`prompt`] | a failed envelope, put together for a model |
+//! | `troubleshoot` | how to look for what is wrong in a cluster |
 //! | [`http`] | [`router`]: the addresses, and what is checked before a message is read |
 //! | [`session`] | sessions of clients that still have them, kept in the store |
 //! | [`pipe`] | [`serve_stdio`] |
@@ -18,12 +20,14 @@
 
 pub mod answer;
 mod call;
+mod cluster;
 pub mod http;
 pub mod pipe;
 mod prompt;
 mod resource;
 pub mod server;
 pub mod session;
+mod troubleshoot;
 
 pub use http::{Options, router};
 pub use pipe::serve_stdio;

@@ -7,7 +7,7 @@ use rmcp::model::{
     GetPromptRequestParams, GetPromptResult, Prompt, PromptArgument, PromptMessage, Role as Speaker,
 };
 
-use super::{Server, resource};
+use super::{Server, resource, troubleshoot};
 use crate::{
     auth::Principal,
     service::{Error, look::Whole},
@@ -18,10 +18,13 @@ const ID: &str = "envelope_id";
 /// Dead letters of one envelope that are told.
 const LETTERS: usize = 10;
 
-pub(super) fn all() -> Vec<Prompt> {
+/// The prompts; `cluster`: those too that look into the cluster.
+pub(super) fn all(cluster: bool) -> Vec<Prompt> {
     let id = PromptArgument::new(ID).with_description("The envelope that has failed").with_required(true);
     let about = "Why an envelope has failed, and what to do about it";
-    vec![Prompt::new(DIAGNOSE, Some(about), Some(vec![id])).with_title("Diagnose a failure")]
+    let diagnose = Prompt::new(DIAGNOSE, Some(about), Some(vec![id])).with_title("Diagnose a failure");
+    let troubleshoot = cluster.then(troubleshoot::all).into_iter().flatten();
+    std::iter::once(diagnose).chain(troubleshoot).collect()
 }
 
 pub(super) async fn get(
@@ -29,10 +32,12 @@ pub(super) async fn get(
     who: &Principal,
     request: GetPromptRequestParams,
 ) -> Result<GetPromptResult, Error> {
-    if request.name != DIAGNOSE {
-        return Err(Error::NotFound { what: "prompt", name: request.name });
-    }
     let arguments = request.arguments.unwrap_or_default();
+    if request.name != DIAGNOSE {
+        let known =
+            if server.cluster.is_some() { troubleshoot::get(&request.name, &arguments)? } else { None };
+        return known.ok_or(Error::NotFound { what: "prompt", name: request.name });
+    }
     let id = match arguments.get(ID).map(|id| id.as_str()) {
         Some(Some(id)) if !id.is_empty() => id,
         Some(_) => return Err(Error::invalid(ID, format!("{ID} must be the id of an envelope"))),

@@ -25,10 +25,11 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{answer, prompt, resource, session::Sessions};
+use super::{answer, cluster::own_listed, prompt, resource, session::Sessions};
 use crate::{
     actors::Source,
     auth::Principal,
+    cluster::Look,
     service::{Error, Service},
     tools::Tool,
 };
@@ -46,6 +47,7 @@ const INSTRUCTIONS: &str = "Each tool sends an envelope through a pipeline of ac
 pub struct Server {
     pub(super) service: Service,
     pub(super) actors: Option<Arc<dyn Source>>,
+    pub(super) cluster: Option<Arc<Look>>,
     pub(super) sessions: Sessions,
     /// Who acts; `None`: each request says it.
     who: Option<Principal>,
@@ -71,6 +73,7 @@ impl Server {
             sessions: Sessions::new(service.store()),
             service,
             actors,
+            cluster: None,
             who,
             stop,
             running: TaskTracker::new(),
@@ -78,6 +81,13 @@ impl Server {
             _gone: gone.clone().drop_guard(),
             gone,
         }
+    }
+
+    /// The same, with tools to look into a cluster.
+    #[must_use]
+    pub fn looking(mut self, cluster: Option<Arc<Look>>) -> Self {
+        self.cluster = cluster;
+        self
     }
 
     fn who(&self, extensions: &Extensions) -> Result<Principal, ErrorData> {
@@ -135,13 +145,19 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let who = self.who(&context.extensions)?;
-        let tools = self.service.catalogue(&who).map_err(|error| answer::error(&error))?;
-        let tools = tools.iter().map(|tool| listed(tool)).collect();
+        let own: Vec<_> = self.own_tools(&who).collect();
+        let tools = match self.service.catalogue(&who) {
+            Ok(tools) => tools.iter().map(|tool| listed(tool)).chain(own).collect(),
+            // Who may only look into the cluster has these.
+            Err(_) if !own.is_empty() => own,
+            Err(error) => return Err(answer::error(&error)),
+        };
         Ok(ListToolsResult::with_all_items(tools))
     }
 
     fn get_tool(&self, name: &str) -> Option<Listed> {
-        self.service.tools().get(name).map(|tool| listed(tool))
+        let piped = self.service.tools().get(name).map(|tool| listed(tool));
+        piped.or_else(|| self.own_tool(name).map(own_listed))
     }
 
     async fn call_tool(
@@ -150,6 +166,9 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let who = self.who(&context.extensions)?;
+        if let Some(tool) = self.own_tool(&request.name) {
+            return Ok(self.call_own(&who, tool, request.arguments.unwrap_or_default()).await?.into());
+        }
         Ok(self.call(&who, request, &context).await?.into())
     }
 
@@ -244,7 +263,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         self.who(&context.extensions)?;
-        Ok(ListPromptsResult::with_all_items(prompt::all()))
+        Ok(ListPromptsResult::with_all_items(prompt::all(self.cluster.is_some())))
     }
 
     async fn get_prompt(

@@ -226,6 +226,7 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
         guard,
         largest: settings.rules.largest(),
         actors,
+        cluster: settings.cluster_tools.then(Arc::default),
         spans: export.as_ref().map(spans::Export::sender),
     };
     let task = tokio::spawn(run(settings, listener, observed, parts, background, export, folder));

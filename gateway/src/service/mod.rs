@@ -7,6 +7,7 @@
 //! | `payloads` | large payloads, which are kept beside the queues |
 //! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
 //! | [`callback`] | what sidecars report |
+//! | [`findings`] | what is broken in clusters |
 //! | [`queued`] | dead letters on the brokers' own queues |
 //! | [`hops`] | [`Hop`](hops::Hop): the actors that an envelope has been at |
 //! | [`error`] | [`Error`]: why a use case was refused |
@@ -16,6 +17,7 @@
 pub mod callback;
 pub mod change;
 pub mod error;
+pub mod findings;
 pub mod hops;
 pub mod look;
 mod payloads;

@@ -65,6 +65,8 @@ pub struct Settings {
     pub actors: Vec<String>,
     /// Which actors of a cluster are shown, if any.
     pub kubernetes: Option<Wish>,
+    /// Whether models may look into the cluster.
+    pub cluster_tools: bool,
     /// The database.
     pub database: Database,
     /// What is deleted, and when.
@@ -260,12 +262,19 @@ impl Settings {
             broker,
             actors: read.or("ASYA_GATEWAY_ACTORS", all.actors, Vec::new(), actors),
             kubernetes: kubernetes(all.kubernetes, all.kubernetes_namespaces, &mut read),
+            cluster_tools: read.or("ASYA_GATEWAY_CLUSTER_TOOLS", all.cluster_tools, false, boolean),
             database: Database::read(options, &mut read),
             retention: retention(options, &mut read),
             log_filter,
             log_format,
             otlp: filled(all.otlp_endpoint),
         };
+        if settings.cluster_tools && settings.access.open && !address.ip().is_loopback() {
+            read.wrong(
+                "ASYA_GATEWAY_CLUSTER_TOOLS",
+                "is on, and nobody is asked who they are: whoever reaches this address could look into the cluster",
+            );
+        }
         read.done(settings)
     }
 }

@@ -160,3 +160,21 @@ fn a_cluster_is_asked_where_there_is_one_unless_told_otherwise() {
     );
     assert!(error.contains("ASYA_GATEWAY_KUBERNETES_NAMESPACES"), "{error}");
 }
+
+#[test]
+fn a_look_into_the_cluster_is_for_those_who_were_asked_who_they_are() {
+    assert!(!read(|_| {}).cluster_tools);
+    let on = |options: &mut Options| options.cluster_tools = some("true");
+    assert!(read(on).cluster_tools, "this machine");
+    let open = refused(|options| {
+        on(options);
+        (options.bind, options.auth) = (some("0.0.0.0"), some("off"));
+    });
+    assert!(open.contains("ASYA_GATEWAY_CLUSTER_TOOLS"), "{open}");
+    let asked = read(|options| {
+        on(options);
+        (options.bind, options.token) = (some("0.0.0.0"), some(&"t".repeat(64)));
+    });
+    assert!(asked.cluster_tools);
+    assert!(refused(|options| options.cluster_tools = some("maybe")).contains("ASYA_GATEWAY_CLUSTER_TOOLS"));
+}

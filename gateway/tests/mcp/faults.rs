@@ -218,6 +218,7 @@ async fn nobody_who_went_through_no_authentication_gets_in() {
         hosts: Vec::new(),
         largest: LARGEST,
         actors: None,
+        cluster: None,
         stop: CancellationToken::new(),
     };
     let router = asya_gateway::mcp::router(world.service.clone(), options);

@@ -4,6 +4,7 @@
 
 mod calls;
 mod faults;
+mod looking;
 mod reading;
 mod replicas;
 mod support;

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use asya_gateway::{
     actors::{Actor, Source},
     auth::{Principal, Role, Roles},
+    cluster::Look,
     mcp::{self, Options},
     service::{Error, Reporter, Rules, Service},
     tools::{ToolSet, Tools},
@@ -74,6 +75,8 @@ pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) tools: watch::Sender<Arc<ToolSet>>,
     pub(crate) stop: CancellationToken,
+    /// A look into a cluster.
+    pub(crate) cluster: Option<Arc<Look>>,
     folder: TempDir,
 }
 
@@ -83,7 +86,7 @@ pub(crate) async fn world() -> World {
     let store = EnvelopeStore::open(path.to_str().unwrap(), StoreOptions::default());
     let tools = watch::Sender::new(tool_set(folder.path(), TOOLS));
     let service = Service::new(store.await.unwrap(), tools.subscribe(), Rules::default());
-    World { service, tools, stop: CancellationToken::new(), folder }
+    World { service, tools, stop: CancellationToken::new(), cluster: None, folder }
 }
 
 fn tool_set(folder: &Path, text: &str) -> Arc<ToolSet> {
@@ -109,6 +112,7 @@ impl World {
             hosts: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
             largest: LARGEST,
             actors: Some(self.actors()),
+            cluster: self.cluster.clone(),
             stop: self.stop.clone(),
         };
         mcp::router(self.service.clone(), options).layer(Extension(who))

@@ -181,28 +181,29 @@ impl Store for Database {
         })
     }
 
-    fn list<'a>(
+    fn list_after<'a>(
         &'a self,
         table: &'static str,
         prefix: &'a str,
+        after: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         Box::pin(async move {
             let mut session = self.look().await?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let sql = "SELECT key, value, version FROM records WHERE tbl = $1 AND key >= $2";
+            let sql = "SELECT key, value, version FROM records WHERE tbl = $1 AND key >= $2 AND key > $3";
             let answer = async {
                 let connection = session.connection()?;
                 Ok(match end_of_prefix(prefix) {
                     Some(end) => {
-                        let sql = format!("{sql} AND key < $3 ORDER BY key LIMIT $4");
+                        let sql = format!("{sql} AND key < $4 ORDER BY key LIMIT $5");
                         let statement = connection.prepare_cached(&sql).await?;
-                        connection.query(&statement, &[&table, &prefix, &end, &limit]).await?
+                        connection.query(&statement, &[&table, &prefix, &after, &end, &limit]).await?
                     }
                     None => {
-                        let sql = format!("{sql} ORDER BY key LIMIT $3");
+                        let sql = format!("{sql} ORDER BY key LIMIT $4");
                         let statement = connection.prepare_cached(&sql).await?;
-                        connection.query(&statement, &[&table, &prefix, &limit]).await?
+                        connection.query(&statement, &[&table, &prefix, &after, &limit]).await?
                     }
                 })
             };

@@ -104,14 +104,17 @@ impl Store for Database {
         Box::pin(self.read(move |session| Ok(records::get(session.connection(), table, &key)?)))
     }
 
-    fn list<'a>(
+    fn list_after<'a>(
         &'a self,
         table: &'static str,
         prefix: &'a str,
+        after: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
-        let prefix = prefix.to_owned();
-        Box::pin(self.read(move |session| Ok(records::list(session.connection(), table, &prefix, limit)?)))
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        Box::pin(
+            self.read(move |session| Ok(records::list(session.connection(), table, &prefix, &after, limit)?)),
+        )
     }
 
     fn commit(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), StoreError>> {

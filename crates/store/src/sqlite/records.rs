@@ -80,7 +80,8 @@ pub fn get(connection: &Connection, table: &str, key: &str) -> rusqlite::Result<
         .optional()
 }
 
-/// Reads the records whose key starts with `prefix`, in order of the key's bytes; at most `limit`.
+/// Reads the records whose key starts with `prefix` and is greater than `after`, in order of the key's bytes; at most
+/// `limit`.
 ///
 /// # Errors
 /// SQLite's own.
@@ -88,19 +89,20 @@ pub fn list(
     connection: &Connection,
     table: &str,
     prefix: &str,
+    after: &str,
     limit: usize,
 ) -> rusqlite::Result<Vec<Record>> {
     // A range and not LIKE: prefixes may hold % and _, and the range uses the index.
-    const FROM: &str = "SELECT key, value, version FROM records WHERE tbl = ?1 AND key >= ?2";
+    const FROM: &str = "SELECT key, value, version FROM records WHERE tbl = ?1 AND key >= ?2 AND key > ?3";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     match end_of_prefix(prefix) {
         Some(end) => connection
-            .prepare_cached(&format!("{FROM} AND key < ?4 ORDER BY key LIMIT ?3"))?
-            .query_map(params![table, prefix, limit, end], record)?
+            .prepare_cached(&format!("{FROM} AND key < ?5 ORDER BY key LIMIT ?4"))?
+            .query_map(params![table, prefix, after, limit, end], record)?
             .collect(),
         None => connection
-            .prepare_cached(&format!("{FROM} ORDER BY key LIMIT ?3"))?
-            .query_map(params![table, prefix, limit], record)?
+            .prepare_cached(&format!("{FROM} ORDER BY key LIMIT ?4"))?
+            .query_map(params![table, prefix, after, limit], record)?
             .collect(),
     }
 }
@@ -202,14 +204,15 @@ impl Store for SqliteStore {
         Box::pin(self.run(move |connection| Ok(get(connection, table, &key)?)))
     }
 
-    fn list<'a>(
+    fn list_after<'a>(
         &'a self,
         table: &'static str,
         prefix: &'a str,
+        after: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
-        let prefix = prefix.to_owned();
-        Box::pin(self.run(move |connection| Ok(list(connection, table, &prefix, limit)?)))
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        Box::pin(self.run(move |connection| Ok(list(connection, table, &prefix, &after, limit)?)))
     }
 
     fn commit(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -272,6 +275,14 @@ mod tests {
         assert_eq!(keys("a%", 10).await, ["a%", "a%1"]);
         assert_eq!(keys("a", 3).await, ["a%", "a%1", "a_"]);
         assert_eq!(keys("ä", 10).await, ["ä-1", "ä-2"]);
+        let after = async |prefix: &str, after: &str| {
+            let records = store.list_after("results", prefix, after, 10).await.unwrap();
+            records.into_iter().map(|record| record.key).collect::<Vec<_>>()
+        };
+        assert_eq!(after("a", "a%1").await, ["a_", "ab"], "from behind that key on");
+        assert_eq!(after("a", "").await.len(), 4);
+        assert_eq!(after("b", "a").await, ["b"], "a place before the prefix");
+        assert_eq!(after("a", "b").await, [""; 0], "a place behind it");
         assert_eq!(store.list("others", "", 10).await.unwrap(), []);
     }
 

@@ -32,15 +32,18 @@ impl Store for LocalStore {
         })
     }
 
-    fn list<'a>(
+    fn list_after<'a>(
         &'a self,
         table: &'static str,
         prefix: &'a str,
+        after: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
-        let prefix = prefix.to_owned();
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
         Box::pin(async move {
-            let read = self.core.read(move |connection| Ok(sqlite::list(connection, table, &prefix, limit)?));
+            let read = self
+                .core
+                .read(move |connection| Ok(sqlite::list(connection, table, &prefix, &after, limit)?));
             read.await.map_err(|error| unavailable(&error))
         })
     }

@@ -26,7 +26,7 @@ pub mod settings;
 use std::{sync::Arc, time::Duration};
 
 use asya_analysis::{
-    Change, Finding, Sequence,
+    Change, Finding,
     message::{Explanation, Told},
 };
 use asya_envelope::{Envelope, Naming};
@@ -35,33 +35,21 @@ use asya_sidecar::Means;
 use asya_store::{Expect, Store, Write};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use self::{
     asker::{Asker, Outcome},
     later::Unexplained,
 };
 pub use self::{later::Backfill, settings::Settings};
+pub use asya_analysis::record::{EXPLANATIONS, Explained};
+
 use super::{key, onward, read, unchanged};
 use crate::actor::{Act, ActError};
 
-/// What is wrong and explained, by the key of its finding: for whoever shows findings.
-pub const EXPLANATIONS: &str = "analysis_explanations";
 /// How often it is looked whether somebody else has the answer who asks the same.
 const ELSEWHERE: Duration = Duration::from_millis(100);
 /// What the payload has to be, in errors.
 const A_TRANSITION: &str = "a transition of findings";
-
-/// An explanation of a finding that is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explained {
-    /// The finding's fingerprint: another one, and the explanation is of what was wrong before.
-    pub fingerprint: String,
-    /// The finding's order when it was explained.
-    pub sequence: Sequence,
-    /// What the model says.
-    pub explanation: Explanation,
-}
 
 /// The actor `explain`: a [`Transition`](asya_analysis::message::Transition) comes, a [`Told`] goes on.
 pub struct Explain {

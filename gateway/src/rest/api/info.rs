@@ -46,6 +46,8 @@ enum RoleName {
     Send,
     /// See contents.
     Payload,
+    /// Look into the cluster.
+    Cluster,
     /// Everything.
     Admin,
 }
@@ -60,13 +62,14 @@ struct Limits {
 }
 
 /// What this gateway can do.
-const FEATURES: [&str; 4] = ["dead_letters", "events", "socket", "tools"];
+const FEATURES: [&str; 5] = ["dead_letters", "events", "findings", "socket", "tools"];
 
 fn names(roles: Roles) -> Vec<RoleName> {
     let all = [
         (Role::Read, RoleName::Read),
         (Role::Send, RoleName::Send),
         (Role::Payload, RoleName::Payload),
+        (Role::Cluster, RoleName::Cluster),
         (Role::Admin, RoleName::Admin),
     ];
     all.into_iter().filter(|(role, _)| roles.has(*role)).map(|(_, name)| name).collect()

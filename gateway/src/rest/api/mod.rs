@@ -8,6 +8,8 @@
 //! | [`tools`] | what can be called, and calls |
 //! | [`dead_letters`] | what failed: list, group, replay, delete |
 //! | `letter` | their JSON shape |
+//! | [`findings`] | what is broken in clusters: list, look at |
+//! | [`finding`] | their JSON shape |
 //! | [`audit`] | who did what |
 //! | [`actors`] | what actors there are |
 //! | [`info`] | what this gateway is and who asks |
@@ -23,6 +25,8 @@ pub mod audit;
 pub mod dead_letters;
 pub mod envelope;
 pub mod envelopes;
+pub mod finding;
+pub mod findings;
 pub mod info;
 pub mod input;
 mod letter;
@@ -95,5 +99,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(dead_letters::get))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::delete))
+        .routes(routes!(findings::list))
+        .routes(routes!(findings::get))
         .routes(routes!(audit::list))
 }

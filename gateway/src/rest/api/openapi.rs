@@ -49,6 +49,7 @@ fn frame() -> OpenApi {
             tag("envelopes", "What is sent, and how far it is"),
             tag("tools", "What can be called"),
             tag("dead letters", "What failed"),
+            tag("findings", "What is broken in clusters"),
             tag("actors", "What handles envelopes"),
             tag("gateway", "The gateway itself"),
             tag("contract", "The routes of the Go system that its clients call"),

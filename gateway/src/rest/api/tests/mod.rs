@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod description;
+mod findings;
 mod queued;
 mod refusals;
 mod routes;

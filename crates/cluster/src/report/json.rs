@@ -12,7 +12,8 @@ const FORM: &str = "asya.sh/analysis/v1";
 const MASK: &str = "***";
 
 /// The report as one object. The fields of K8sGPT's JSON have the names and meanings that they have there.
-pub(crate) fn json(report: &Report) -> Value {
+#[must_use]
+pub fn json(report: &Report) -> Value {
     let Report { place, time, analyzers, findings, open, errors, notes, rights, objects, requests, .. } =
         report;
     let counts: serde_json::Map<String, Value> = report
