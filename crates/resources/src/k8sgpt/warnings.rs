@@ -84,7 +84,7 @@ pub fn warnings(spec: &K8sGptSpec) -> Vec<Warning> {
             .to_owned();
         say(NOT_DONE, "spec.remoteCache.interplex", message);
     }
-    for (field, sink) in spec.sinks().filter(|(_, sink)| sink.username.is_some() || sink.icon_url.is_some()) {
+    for (field, _) in spec.sinks().filter(|(_, sink)| sink.username.is_some() || sink.icon_url.is_some()) {
         let message = "username and icon_url are not sent: set them at the hook".to_owned();
         say(NOT_DONE, &format!("sink {field}"), message);
     }
