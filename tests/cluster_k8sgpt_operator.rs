@@ -45,8 +45,9 @@ async fn cluster(test: &str, database: bool) -> Result<Option<Cluster>> {
 }
 
 async fn started(cluster: &Cluster) -> Result<Operator> {
-    Operator::start(&Settings::of(cluster).flag("analysis").env("ASYA_ANALYSIS_IMAGE", "asya-crew:test"))
-        .await
+    // It talks to no broker.
+    let settings = Settings::of(cluster).env("ASYA_TRANSPORT_CONFIG", "{}");
+    Operator::start(&settings.env("ASYA_ANALYSIS_IMAGE", "asya-crew:test").flag("analysis")).await
 }
 
 fn gpt(name: &str, spec: &Value) -> Value {
