@@ -15,6 +15,10 @@ use tokio::time::{Duration, sleep};
 use super::{Place, Seen};
 use crate::catalogue::Served;
 
+/// Objects on a page of a list. A page is held as a whole, as trees and with all that is thrown away then: tens of
+/// kilobytes for each pod.
+const PAGE: u32 = 100;
+
 /// Pause before a kind is listed again whose right is missing.
 const REFUSED: Duration = Duration::from_secs(15);
 
@@ -60,7 +64,7 @@ struct Informer {
 impl Informer {
     /// Follows the kind until the right to see it is gone; false when nobody listens any more, or it is not served any more.
     async fn follow(&mut self, api: kube::Api<DynamicObject>, seen: &mpsc::Sender<Seen>) -> bool {
-        let mut events = pin!(watcher(api, Config::default()).default_backoff());
+        let mut events = pin!(watcher(api, Config::default().page_size(PAGE)).default_backoff());
         let (mut list, mut hole) = (BTreeSet::new(), false);
         while let Some(event) = events.next().await {
             let news = match event {

@@ -6,9 +6,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`settings`] | [`Settings`]: `ASYA_WATCH_…` |
-//! | [`notes`] | what is written on the Lease |
-//! | [`send`] | how what was seen becomes a message |
+//! | `settings` | [`Settings`]: `ASYA_WATCH_…` |
+//! | `notes` | what is written on the Lease |
+//! | `send` | how what was seen becomes a message |
 
 mod notes;
 mod send;

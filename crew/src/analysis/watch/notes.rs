@@ -50,5 +50,5 @@ pub(super) async fn keep(mut passes: watch::Receiver<Option<Pass>>, notes: &Send
         });
     }
     // Its watch ends by itself.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

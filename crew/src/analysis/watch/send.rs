@@ -105,6 +105,7 @@ mod tests {
     use std::path::Path;
 
     use asya_analysis::{GroupKind, Live, Object, Planner, Selection};
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
