@@ -49,6 +49,9 @@ pub enum ActError {
         /// What the transport said.
         reason: String,
     },
+    /// The API server did not answer, or not in time: again, later.
+    #[error("the cluster: {0}")]
+    Cluster(String),
     /// The envelope is not one that this actor can handle; no later try can succeed.
     #[error("{0}")]
     Unfit(String),
@@ -115,6 +118,7 @@ fn failure(error: &ActError) -> Failure {
         | ActError::File { .. }
         | ActError::Objects { .. }
         | ActError::Letter(_)
+        | ActError::Cluster(_)
         | ActError::Unsent { .. } => Fault::Infrastructure,
         ActError::Unfit(_) => Fault::Final,
     };

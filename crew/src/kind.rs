@@ -26,13 +26,15 @@ pub enum Kind {
     Findings,
     /// Has a model explain what is wrong.
     Explain,
+    /// Has a model propose changes that mend, and applies those that are approved.
+    Remedy,
     /// Tells what breaks and what heals.
     Notify,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -43,6 +45,7 @@ impl Kind {
         Self::K8sAnalyze,
         Self::Findings,
         Self::Explain,
+        Self::Remedy,
         Self::Notify,
     ];
 
@@ -59,6 +62,7 @@ impl Kind {
             Self::K8sAnalyze => "k8s-analyze",
             Self::Findings => "findings",
             Self::Explain => "explain",
+            Self::Remedy => "remedy",
             Self::Notify => "notify",
         }
     }

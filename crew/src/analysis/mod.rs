@@ -6,6 +6,7 @@
 //! | [`analyze`] | [`Analyze`]: looks at one object and what was read with it; has no rights in the cluster |
 //! | [`findings`] | [`Findings`]: what is wrong, from when it is seen until it is healed; sends on what changed |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
+//! | `remedy` | `Remedy`: has a model propose a change, and applies what is approved (feature `remedy`) |
 //! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
 //!
 //! What they send each other is [`asya_analysis::message`].
@@ -16,6 +17,8 @@ pub mod explain;
 pub mod findings;
 #[cfg(feature = "notify")]
 pub mod notify;
+#[cfg(feature = "remedy")]
+pub mod remedy;
 #[cfg(feature = "watch")]
 pub mod watch;
 
@@ -25,6 +28,8 @@ pub use explain::Explain;
 pub use findings::Findings;
 #[cfg(feature = "notify")]
 pub use notify::Notify;
+#[cfg(feature = "remedy")]
+pub use remedy::Remedy;
 
 use asya_envelope::{Envelope, Raw};
 use serde::{Serialize, de::DeserializeOwned};

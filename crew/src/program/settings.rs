@@ -194,6 +194,7 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::K8sAnalyze
         | Kind::Findings
         | Kind::Explain
+        | Kind::Remedy
         | Kind::Notify => {}
     }
     sidecar

@@ -17,7 +17,7 @@
 mod answers;
 mod asker;
 pub mod later;
-mod names;
+pub(in crate::analysis) mod names;
 #[cfg(feature = "objects")]
 mod objects;
 mod question;

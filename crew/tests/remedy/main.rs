@@ -1,0 +1,1 @@
+//! remedy on a real API server.
