@@ -30,7 +30,12 @@ pub(super) fn approver(mutation: &Value) -> Option<&str> {
 
 impl Mender {
     /// Waits for approval; goes on to apply what has it.
-    pub(super) async fn approval(&self, kind: Mendable, held: &mut Held<'_>, now: Timestamp) -> Result<Next, ActError> {
+    pub(super) async fn approval(
+        &self,
+        kind: Mendable,
+        held: &mut Held<'_>,
+        now: Timestamp,
+    ) -> Result<Next, ActError> {
         let Stage::Proposed { plan, until, guarded, said } = held.remedy.stage.clone() else {
             return Ok(Next::Changed);
         };
@@ -48,7 +53,8 @@ impl Mender {
         if !stands(self.finding(&finding.cluster, &finding.object).await?.as_ref(), finding) {
             return aborted("not applied: it healed or changed before it was approved");
         }
-        let missing = policy::missing(&self.clusters.home, &self.clusters.mutations(), &plan.mutation).await?;
+        let missing =
+            policy::missing(&self.clusters.home, &self.clusters.mutations(), &plan.mutation).await?;
         let by = approver(&mutation).map(str::to_owned);
         let (guarded, says) = match (missing, by) {
             (None, Some(by)) if guarded => return self.approved(kind, held, plan, by, until, now).await,
@@ -80,18 +86,23 @@ impl Mender {
         };
         let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         if object["metadata"]["uid"] != *plan.uid || hash(&wished(&object)) != plan.before {
-            return self.anew(held, &plan, "not applied: the object is not what was shown any more", now).await;
+            return self
+                .anew(held, &plan, "not applied: the object is not what was shown any more", now)
+                .await;
         }
         match self.clusters.apply(kind, &target, (&plan.uid, &version), &plan.patch, true).await? {
             Ok(tried) if hash(&wished(&tried)) == plan.after => {}
-            Ok(_) => return self.anew(held, &plan, "not applied: another change would come of it now", now).await,
+            Ok(_) => {
+                return self.anew(held, &plan, "not applied: another change would come of it now", now).await;
+            }
             Err(no) if no.changed => return Ok(Next::Again(later(now, POLL))),
             Err(no) => return Ok(Next::Over(Phase::Aborted, format!("not applied: {}", no.sentence))),
         }
         let counted = match self.counted(&held.remedy.finding.cluster, now).await? {
             Ok(counted) => counted,
             Err(at) => {
-                let says = format!("approved by {by}; waits until {at}: {} changes an hour", self.settings.per_hour);
+                let says =
+                    format!("approved by {by}; waits until {at}: {} changes an hour", self.settings.per_hour);
                 self.say(held, &plan.mutation, Phase::AwaitingApproval, says, now).await?;
                 return Ok(Next::Again(at));
             }
@@ -104,7 +115,8 @@ impl Mender {
             held.remedy.stage = before;
             return Ok(Next::Again(later(now, POLL)));
         }
-        self.say(held, &mutation, Phase::InProgress, format!("approved by {by}; is being applied"), now).await?;
+        self.say(held, &mutation, Phase::InProgress, format!("approved by {by}; is being applied"), now)
+            .await?;
         self.apply(kind, held, now).await
     }
 
@@ -112,7 +124,8 @@ impl Mender {
     async fn counted(&self, cluster: &str, now: Timestamp) -> Result<Result<Write, Timestamp>, ActError> {
         let hour = SignedDuration::from_hours(1);
         let record = self.store.get(CHANGES, cluster).await?;
-        let known = record.as_ref().and_then(|record| serde_json::from_slice::<Vec<Timestamp>>(&record.value).ok());
+        let known =
+            record.as_ref().and_then(|record| serde_json::from_slice::<Vec<Timestamp>>(&record.value).ok());
         let mut changes = known.unwrap_or_default();
         changes.retain(|at| at.checked_add(hour).is_ok_and(|end| end > now));
         if changes.len() >= self.settings.per_hour as usize {

@@ -15,7 +15,12 @@ use crate::{actor::ActError, deadlines::later};
 impl Mender {
     /// Applies what is written down as approved, unless it is applied already. The object says so: while it has the
     /// version that it is applied to, nothing was applied.
-    pub(super) async fn apply(&self, kind: Mendable, held: &mut Held<'_>, now: Timestamp) -> Result<Next, ActError> {
+    pub(super) async fn apply(
+        &self,
+        kind: Mendable,
+        held: &mut Held<'_>,
+        now: Timestamp,
+    ) -> Result<Next, ActError> {
         let Stage::Applying { plan, by, version, until } = held.remedy.stage.clone() else {
             return Ok(Next::Changed);
         };
@@ -35,11 +40,15 @@ impl Mender {
                     return Ok(Next::Again(later(now, POLL)));
                 }
                 Err(no) => {
-                    return Ok(Next::Over(Phase::Aborted, format!("approved by {by}; refused: {}", no.sentence)));
+                    return Ok(Next::Over(
+                        Phase::Aborted,
+                        format!("approved by {by}; refused: {}", no.sentence),
+                    ));
                 }
             }
         } else if !is_same || hash(&wished(&object)) != plan.after {
-            let said = format!("approved by {by}; it was interrupted and the object has changed since: look at it");
+            let said =
+                format!("approved by {by}; it was interrupted and the object has changed since: look at it");
             return Ok(Next::Over(Phase::Aborted, said));
         }
         let mutation = plan.mutation.clone();
@@ -54,7 +63,12 @@ impl Mender {
     }
 
     /// Looks whether it helped: nothing is wrong with the object or its pods, for long enough.
-    pub(super) async fn verify(&self, kind: Mendable, held: &mut Held<'_>, now: Timestamp) -> Result<Next, ActError> {
+    pub(super) async fn verify(
+        &self,
+        kind: Mendable,
+        held: &mut Held<'_>,
+        now: Timestamp,
+    ) -> Result<Next, ActError> {
         let Stage::Applied { plan, by, at, until, well_since } = held.remedy.stage.clone() else {
             return Ok(Next::Changed);
         };
@@ -78,11 +92,18 @@ impl Mender {
     }
 
     /// Takes back what did not help, unless somebody has changed the object since.
-    pub(super) async fn take_back(&self, kind: Mendable, held: &mut Held<'_>, now: Timestamp) -> Result<Next, ActError> {
+    pub(super) async fn take_back(
+        &self,
+        kind: Mendable,
+        held: &mut Held<'_>,
+        now: Timestamp,
+    ) -> Result<Next, ActError> {
         let Stage::TakingBack { plan, by, .. } = held.remedy.stage.clone() else {
             return Ok(Next::Changed);
         };
-        let over = |phase: Phase, what: &str| Ok(Next::Over(phase, format!("approved by {by}; it did not help, {what}")));
+        let over = |phase: Phase, what: &str| {
+            Ok(Next::Over(phase, format!("approved by {by}; it did not help, {what}")))
+        };
         let target = held.remedy.target.clone();
         let object: Value = match self.clusters.get(kind, &target).await? {
             Ok(object) => object,
@@ -97,7 +118,9 @@ impl Mender {
             match self.clusters.apply(kind, &target, (&plan.uid, version), &plan.undo, false).await? {
                 Ok(_) => {}
                 Err(no) if no.changed => return Ok(Next::Again(later(now, POLL))),
-                Err(no) => return over(Phase::Pending, &format!("and cannot be taken back: {}", no.sentence)),
+                Err(no) => {
+                    return over(Phase::Pending, &format!("and cannot be taken back: {}", no.sentence));
+                }
             }
         }
         over(Phase::RolledBack, "and was taken back")

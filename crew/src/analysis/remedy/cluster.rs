@@ -77,7 +77,11 @@ impl Clusters {
     }
 
     /// The object as it is; none: it is gone, or may not be read.
-    pub(super) async fn get(&self, kind: Mendable, target: &ObjectRef) -> Result<Result<Value, No>, ActError> {
+    pub(super) async fn get(
+        &self,
+        kind: Mendable,
+        target: &ObjectRef,
+    ) -> Result<Result<Value, No>, ActError> {
         answer(self.objects(kind, target).get(&target.name)).await
     }
 
@@ -161,7 +165,9 @@ async fn answer(
     asked: impl Future<Output = kube::Result<DynamicObject>>,
 ) -> Result<Result<Value, No>, ActError> {
     match timeout(ANSWER, asked).await {
-        Ok(Ok(object)) => serde_json::to_value(object).map(Ok).map_err(|error| ActError::Cluster(error.to_string())),
+        Ok(Ok(object)) => {
+            serde_json::to_value(object).map(Ok).map_err(|error| ActError::Cluster(error.to_string()))
+        }
         Ok(Err(error)) => refused(error).map(Err),
         Err(_) => Err(ActError::Cluster(format!("no answer within {ANSWER:?}"))),
     }

@@ -116,7 +116,8 @@ fn may(kind: Mendable, path: &str, change: &Change) -> bool {
 fn matches(pattern: &str, path: &str) -> bool {
     let parts = pattern.split('/').count();
     let mut path = path.splitn(parts, '/');
-    pattern.split('/').all(|part| path.next().is_some_and(|field| part == "*" || part == field)) && path.next().is_none()
+    pattern.split('/').all(|part| path.next().is_some_and(|field| part == "*" || part == field))
+        && path.next().is_none()
 }
 
 /// Whether all values of these fields, however deep, are the same.
@@ -126,12 +127,13 @@ fn same(before: &Value, after: &Value, fields: &[&str]) -> bool {
 
 fn values(value: &Value, field: &str) -> BTreeSet<String> {
     match value {
-        Value::Object(map) => map
-            .iter()
-            .flat_map(|(key, value)| {
-                if key == field { BTreeSet::from([value.to_string()]) } else { values(value, field) }
-            })
-            .collect(),
+        Value::Object(map) => {
+            map.iter()
+                .flat_map(|(key, value)| {
+                    if key == field { BTreeSet::from([value.to_string()]) } else { values(value, field) }
+                })
+                .collect()
+        }
         Value::Array(items) => items.iter().flat_map(|item| values(item, field)).collect(),
         _ => BTreeSet::new(),
     }

@@ -23,8 +23,12 @@ const POD: &str = "/spec/template/spec";
 
 fn changed(at: &str, value: Value) -> Value {
     let mut after = deployment();
+    if let Some(place) = after.pointer_mut(at) {
+        *place = value;
+        return after;
+    }
     let (parent, field) = at.rsplit_once('/').unwrap();
-    after.pointer_mut(parent).unwrap()[field] = value;
+    after.pointer_mut(parent).unwrap()[field.replace("~1", "/")] = value;
     after
 }
 
@@ -50,7 +54,8 @@ fn what_mends_and_gives_no_power_is_allowed() {
         assert_eq!(checked(&changed(&at, value.clone())), Ok(()), "{at} {value}");
     }
     let mut config = deployment();
-    config["spec"]["template"]["spec"]["containers"][0]["env"][1]["valueFrom"]["configMapKeyRef"]["key"] = json!("l");
+    config["spec"]["template"]["spec"]["containers"][0]["env"][1]["valueFrom"]["configMapKeyRef"]["key"] =
+        json!("l");
     assert_eq!(checked(&config), Ok(()));
 }
 
@@ -93,7 +98,10 @@ fn what_gives_power_is_refused() {
         (format!("{c}/securityContext"), json!({})),
         (format!("{c}/ports"), json!([{"containerPort": 80, "hostPort": 80}])),
         (format!("{c}/readinessProbe"), json!({"exec": {"command": ["x"]}})),
-        (format!("{c}/readinessProbe"), json!({"httpGet": {"path": "/", "port": 80, "host": "evil.example"}})),
+        (
+            format!("{c}/readinessProbe"),
+            json!({"httpGet": {"path": "/", "port": 80, "host": "evil.example"}}),
+        ),
         (format!("{c}/readinessProbe"), json!(null)),
         (format!("{c}/envFrom"), json!([{"secretRef": {"name": "others"}}, {"configMapRef": {"name": "c"}}])),
         (format!("{c}/env/0/value"), json!("y")),

@@ -22,13 +22,7 @@ const KINDS: [Mendable; 6] = [
     Mendable { kind: "Deployment", group: "apps", version: "v1", plural: "deployments", pods: TEMPLATE },
     Mendable { kind: "StatefulSet", group: "apps", version: "v1", plural: "statefulsets", pods: TEMPLATE },
     Mendable { kind: "DaemonSet", group: "apps", version: "v1", plural: "daemonsets", pods: TEMPLATE },
-    Mendable {
-        kind: "Ingress",
-        group: "networking.k8s.io",
-        version: "v1",
-        plural: "ingresses",
-        pods: None,
-    },
+    Mendable { kind: "Ingress", group: "networking.k8s.io", version: "v1", plural: "ingresses", pods: None },
 ];
 
 impl Mendable {
@@ -44,7 +38,11 @@ impl Mendable {
 
     /// What its objects say in `apiVersion`.
     pub(super) fn api_version(self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// As a client addresses it.
@@ -65,7 +63,9 @@ mod tests {
 
     #[test]
     fn a_kind_of_another_group_is_another_kind() {
-        let of = |group: &str, kind: &str| Mendable::of(&GroupKind::new(group, kind)).map(|kind| kind.api_version());
+        let of = |group: &'static str, kind: &'static str| {
+            Mendable::of(&GroupKind::new(group, kind)).map(|kind| kind.api_version())
+        };
         assert_eq!(of("apps", "Deployment").as_deref(), Some("apps/v1"));
         assert_eq!(of("", "Pod").as_deref(), Some("v1"));
         for (group, kind) in [("serving.knative.dev", "Service"), ("metrics.k8s.io", "Pod"), ("", "Secret")] {

@@ -231,9 +231,15 @@ mod tests {
             let share = strsim::levenshtein(before, after) as f64 / longer.max(1) as f64;
             (1.0 - share) * 100.0
         };
-        for (before, after) in
-            [("", ""), ("kitten", "sitting"), ("aaa", "aaaa"), ("abcabc", "abc"), ("x", "y"), ("näh", "nah"), ("", "ab")]
-        {
+        for (before, after) in [
+            ("", ""),
+            ("kitten", "sitting"),
+            ("aaa", "aaaa"),
+            ("abcabc", "abc"),
+            ("x", "y"),
+            ("näh", "nah"),
+            ("", "ab"),
+        ] {
             assert!((similarity(before, after) - all(before, after)).abs() < 1e-9, "{before} {after}");
         }
         assert!((similarity("kitten", "sitting") - 400.0 / 7.0).abs() < 1e-9);
@@ -241,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_diff_is_readable() {
-        let (before, after) = (yaml(&json!({"a": 1, "b": 2})).unwrap(), yaml(&json!({"a": 1, "b": 3})).unwrap());
+        let (before, after) =
+            (yaml(&json!({"a": 1, "b": 2})).unwrap(), yaml(&json!({"a": 1, "b": 3})).unwrap());
         assert_eq!(diff(&before, &after), "--- before\n+++ after\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
     }
 }

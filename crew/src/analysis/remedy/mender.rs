@@ -158,9 +158,15 @@ impl Mender {
     }
 
     /// The finding of an object as it is now.
-    pub(super) async fn finding(&self, cluster: &str, object: &ObjectRef) -> Result<Option<Finding>, ActError> {
+    pub(super) async fn finding(
+        &self,
+        cluster: &str,
+        object: &ObjectRef,
+    ) -> Result<Option<Finding>, ActError> {
         let record = self.store.get(FINDINGS, &key(cluster, object)).await?;
-        Ok(record.and_then(|record| serde_json::from_slice::<Kept>(&record.value).ok()).map(|kept| kept.finding))
+        Ok(record
+            .and_then(|record| serde_json::from_slice::<Kept>(&record.value).ok())
+            .map(|kept| kept.finding))
     }
 
     /// Whether something is wrong with an object, with what was found first, or with a pod of it. What is wrong for less than the grace
@@ -168,10 +174,11 @@ impl Mender {
     pub(super) async fn is_broken(&self, held: &Held<'_>) -> Result<bool, ActError> {
         let (finding, target) = (&held.remedy.finding, &held.remedy.target);
         let open = |finding: &Finding| finding.lifecycle != Lifecycle::Resolved;
-        for object in [&finding.object, target] {
-            if self.finding(&finding.cluster, object).await?.is_some_and(|finding| open(&finding)) {
-                return Ok(true);
-            }
+        let first = self.finding(&finding.cluster, &finding.object).await?;
+        let own = self.finding(&finding.cluster, target).await?;
+        // Of a finding that is not there nobody knows that it is healed.
+        if first.is_none_or(|first| open(&first)) || own.is_some_and(|own| open(&own)) {
+            return Ok(true);
         }
         let namespace = target.namespace.as_deref().unwrap_or_default();
         let pods = self.store.list(FINDINGS, &format!("{}/Pod/{namespace}/", finding.cluster), MOST).await?;

@@ -43,8 +43,8 @@ use asya_store::{Expect, Store, Write, due::Due};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use self::{kinds::Mendable, record::Held};
 pub use self::{cluster::Clusters, mender::Mender, record::REMEDIES, settings::Settings};
+use self::{kinds::Mendable, record::Held};
 use super::{key, read};
 use crate::{
     actor::{Act, ActError},
@@ -85,8 +85,12 @@ impl Remedy {
             return Ok(Vec::new());
         };
         let target = kinds::target(&finding).clone();
-        let may = Mendable::of(&target.kind).is_some_and(|kind| self.settings.kinds.iter().any(|it| it == kind.kind))
-            && target.namespace.as_ref().is_some_and(|namespace| self.settings.namespaces.contains(namespace));
+        let may = Mendable::of(&target.kind)
+            .is_some_and(|kind| self.settings.kinds.iter().any(|it| it == kind.kind))
+            && target
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| self.settings.namespaces.contains(namespace));
         if !may {
             return Ok(Vec::new());
         }
@@ -119,7 +123,9 @@ pub async fn run(store: Arc<dyn Store>, settings: Settings, means: Means) {
                 Some(mender) => mender.run().await,
                 None => std::future::pending().await,
             },
-            Err(error) => tracing::warn!(error, "there is no cluster in which something could be mended, trying again"),
+            Err(error) => {
+                tracing::warn!(error, "there is no cluster in which something could be mended, trying again")
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }

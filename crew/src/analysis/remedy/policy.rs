@@ -33,10 +33,13 @@ pub(super) async fn missing(
             "ValidatingAdmissionPolicy" => "validatingadmissionpolicies",
             _ => "validatingadmissionpolicybindings",
         };
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&of, resource));
+        let api: Api<DynamicObject> =
+            Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&of, resource));
         match api.get_opt(NAME).await {
             Ok(Some(known)) if known.data["spec"] == object["spec"] => {}
-            Ok(Some(_)) => return Ok(Some(format!("the {kind} {NAME} is not the one that this version brings"))),
+            Ok(Some(_)) => {
+                return Ok(Some(format!("the {kind} {NAME} is not the one that this version brings")));
+            }
             Ok(None) => return Ok(Some(format!("there is no {kind} {NAME}"))),
             Err(error) => match refused(error)? {
                 why => return Ok(Some(format!("the {kind} {NAME} cannot be read: {}", why.sentence))),
@@ -44,13 +47,18 @@ pub(super) async fn missing(
         }
     }
     let approval = json!({"metadata": {"annotations": {APPROVE_ANNOTATION: NOBODY}}});
-    let params = PatchParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        dry_run: true,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     match mutations.patch(mutation, &params, &Patch::Merge(approval)).await {
         Ok(_) => Ok(Some(format!("the policy {NAME} is not in force yet"))),
         Err(error) => {
             let why = refused(error)?;
             // Whatever else refuses is not what protects approvals.
-            Ok((!why.sentence.contains(NAME)).then(|| format!("whether {NAME} is in force is not known: {}", why.sentence)))
+            Ok((!why.sentence.contains(NAME))
+                .then(|| format!("whether {NAME} is in force is not known: {}", why.sentence)))
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use asya_resources::k8sgpt::{
-    self, API_VERSION, MUTATION_KIND, MutationSpec, Phase, RESULT_KIND, mutation::ObjectReference, result_name,
+    self, API_VERSION, MUTATION_KIND, MutationSpec, Phase, RESULT_KIND, mutation::ObjectReference,
+    result_name,
 };
 use asya_store::Write;
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     FIELD_MANAGER, guard,
     kinds::Mendable,
-    manifest::{difference, diff, similarity, wished, yaml},
+    manifest::{diff, difference, similarity, wished, yaml},
     mender::{Mender, Next, POLL},
     policy,
     question::{Said, stands},
@@ -22,6 +23,8 @@ use crate::{actor::ActError, deadlines::later};
 
 /// Pause before a model is asked again that does not answer.
 const AWAY: std::time::Duration = std::time::Duration::from_secs(60);
+/// Dry runs of one change while others write to its object.
+const TRIES: u32 = 5;
 /// Records of one cluster that are counted.
 const MOST: usize = 10_000;
 /// What a Mutation says that waits.
@@ -36,10 +39,18 @@ struct Tried {
 
 impl Mender {
     /// Asks, checks and tries, and makes a Mutation of what came of it.
-    pub(super) async fn propose(&self, kind: Mendable, held: &mut Held<'_>, now: Timestamp) -> Result<Next, ActError> {
+    pub(super) async fn propose(
+        &self,
+        kind: Mendable,
+        held: &mut Held<'_>,
+        now: Timestamp,
+    ) -> Result<Next, ActError> {
         let Remedy { finding, target, .. } = held.remedy.clone();
         if !stands(self.finding(&finding.cluster, &finding.object).await?.as_ref(), &finding) {
-            return Ok(Next::Gone("it healed or changed before a model was asked".to_owned()));
+            return Ok(Next::Gone(
+                "it healed or changed before a model was asked, or this is not the database of findings"
+                    .to_owned(),
+            ));
         }
         if self.waiting(&finding.cluster).await? >= self.settings.pending as usize {
             return Ok(Next::Again(later(now, AWAY)));
@@ -60,7 +71,7 @@ impl Mender {
                 return Ok(Next::Again(later(now, AWAY)));
             }
         };
-        match self.tried(kind, &held.remedy, &object, &after).await? {
+        match self.tried(kind, &held.remedy, object, &after).await? {
             Ok(tried) => self.show(held, tried, now).await,
             Err(why) => Ok(Next::Gone(why)),
         }
@@ -71,11 +82,11 @@ impl Mender {
         &self,
         kind: Mendable,
         remedy: &Remedy,
-        object: &Value,
+        mut object: Value,
         after: &Value,
     ) -> Result<Result<Tried, String>, ActError> {
         let cluster = &remedy.finding.cluster;
-        let before = wished(object);
+        let before = wished(&object);
         if let Err(why) = guard::check(kind, &before, after) {
             return Ok(Err(why));
         }
@@ -86,12 +97,26 @@ impl Mender {
                 return Ok(Err("a fix may not change what looks like a secret".to_owned()));
             }
         }
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-        let (uid, version) = (text("uid"), text("resourceVersion"));
-        let after = match self.clusters.apply(kind, &remedy.target, (&uid, &version), &patch, true).await? {
-            Ok(tried) => wished(&tried),
-            Err(no) if no.changed => return Err(ActError::Cluster(no.sentence)),
-            Err(no) => return Ok(Err(format!("the API server refuses it: {}", no.sentence))),
+        let text =
+            |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let uid = text(&object, "uid");
+        let mut tries = 0;
+        let after = loop {
+            tries += 1;
+            let version = text(&object, "resourceVersion");
+            match self.clusters.apply(kind, &remedy.target, (&uid, &version), &patch, true).await? {
+                Ok(tried) => break wished(&tried),
+                Err(no) if no.changed && tries < TRIES => {}
+                Err(no) => return Ok(Err(format!("the API server refuses it: {}", no.sentence))),
+            }
+            // Its controller writes a status often; that is no other object, and no reason to ask a model again.
+            object = match self.clusters.get(kind, &remedy.target).await? {
+                Ok(now) if wished(&now) == before => now,
+                Ok(_) => {
+                    return Err(ActError::Cluster("the object changed while a model was asked".to_owned()));
+                }
+                Err(no) => return Ok(Err(no.sentence)),
+            };
         };
         // Webhooks and the rules of server-side apply have had their say.
         if let Err(why) = guard::check(kind, &before, &after) {
@@ -103,7 +128,10 @@ impl Mender {
         let shown = |value: Value| yaml(&value).map_err(ActError::Unfit);
         let origin = shown(self.asker.shown(cluster, &before).await?)?;
         let target = shown(self.asker.shown(cluster, &after).await?)?;
-        let score = similarity(&origin, &target);
+        let texts = (origin.clone(), target.clone());
+        // Seconds of work where two large manifests differ at both ends.
+        let score = tokio::task::spawn_blocking(move || similarity(&texts.0, &texts.1)).await;
+        let score = score.map_err(|error| ActError::Unfit(error.to_string()))?;
         let spec = MutationSpec {
             similarity_score: format!("{score:.2}"),
             resource_gvk: format!("{}/{}", kind.api_version(), kind.kind),
@@ -113,7 +141,7 @@ impl Mender {
                 name: Some(remedy.target.name.clone()),
                 namespace: remedy.target.namespace.clone(),
                 uid: Some(uid.clone()),
-                resource_version: Some(version),
+                resource_version: Some(text(&object, "resourceVersion")),
                 field_path: None,
             },
             result: self.result(remedy),
@@ -134,7 +162,9 @@ impl Mender {
         let mutation = plan.mutation.clone();
         let made = match self.clusters.propose(&self.mutation(&mutation, &spec)).await? {
             Ok(made) => made,
-            Err(no) => return Ok(Next::Gone(format!("the Mutation {mutation} cannot be made: {}", no.sentence))),
+            Err(no) => {
+                return Ok(Next::Gone(format!("the Mutation {mutation} cannot be made: {}", no.sentence)));
+            }
         };
         if read_spec(&made)? != plan.spec {
             return Ok(Next::Gone(format!("there is another Mutation {mutation}")));
@@ -160,14 +190,17 @@ impl Mender {
     /// How many proposals wait for approval.
     async fn waiting(&self, cluster: &str) -> Result<usize, ActError> {
         let records = self.store.list(REMEDIES, &format!("{cluster}/"), MOST).await?;
-        let records = records.iter().filter_map(|record| serde_json::from_slice::<Remedy>(&record.value).ok());
+        let records =
+            records.iter().filter_map(|record| serde_json::from_slice::<Remedy>(&record.value).ok());
         Ok(records.filter(|remedy| matches!(remedy.stage, Stage::Proposed { .. })).count())
     }
 
     fn name_of(&self, remedy: &Remedy, parts: &[&str]) -> String {
         let target = &remedy.target;
-        let name = result_name(&self.settings.k8sgpt, &target.kind.kind, target.namespace.as_deref(), &target.name);
-        let text = json!([remedy.finding.cluster, remedy.finding.fingerprint, parts, remedy.finding.sequence]);
+        let name =
+            result_name(&self.settings.k8sgpt, &target.kind.kind, target.namespace.as_deref(), &target.name);
+        let text =
+            json!([remedy.finding.cluster, remedy.finding.fingerprint, parts, remedy.finding.sequence]);
         format!("{name}-{:.8}", hash(&text))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use asya_analysis::Finding;
+use asya_analysis::{Finding, Lifecycle};
 use asya_llm::{
     Guarded, Kind, Model,
     budget::Account,
@@ -51,7 +51,12 @@ impl Asker {
     }
 
     /// What a model makes of an object.
-    pub(super) async fn ask(&self, kind: Mendable, remedy: &Remedy, object: &Value) -> Result<Said, ActError> {
+    pub(super) async fn ask(
+        &self,
+        kind: Mendable,
+        remedy: &Remedy,
+        object: &Value,
+    ) -> Result<Said, ActError> {
         if object.to_string().len() > MANIFEST {
             return Ok(Said::Nothing(format!("its manifest has more than {MANIFEST} bytes")));
         }
@@ -61,7 +66,8 @@ impl Asker {
         let evidence = evidence(remedy, &mut masking);
         let namespace = target.namespace.as_deref().unwrap_or_default();
         let name = format!("{}/{}", masking.name(namespace), masking.name(&target.name));
-        let request = change::question(kind.kind, &name, &evidence, &masking.json(object));
+        let manifest = masking.json_naming(object, &own(remedy));
+        let request = change::question(kind.kind, &name, &evidence, &manifest);
         let model = self.model().await?;
         let answered = model.complete(&request).await;
         if let Ok(account) = serde_json::to_vec(&model.account()) {
@@ -113,16 +119,20 @@ impl Asker {
     }
 }
 
+/// Names of what is broken and of what is mended.
+fn own(remedy: &Remedy) -> Vec<&str> {
+    let objects = [&remedy.finding.object, &remedy.target].into_iter();
+    objects.flat_map(|object| [Some(object.name.as_str()), object.namespace.as_deref()]).flatten().collect()
+}
+
 /// What is wrong, masked: what was found, where it is seen, and what a model said of it.
 fn evidence(remedy: &Remedy, masking: &mut Masking<'_>) -> Vec<Evidence> {
-    let Remedy { finding, target, explanation, .. } = remedy;
-    let mut own: Vec<&str> = Vec::new();
-    for object in [Some(&finding.object), Some(target)].into_iter().flatten() {
-        own.extend([object.name.as_str()].into_iter().chain(object.namespace.as_deref()));
-    }
+    let Remedy { finding, explanation, .. } = remedy;
+    let own = own(remedy);
     let mut all = Vec::new();
     for failure in &finding.failures {
-        let names: Vec<&str> = own.iter().copied().chain(failure.sensitive.iter().map(String::as_str)).collect();
+        let names: Vec<&str> =
+            own.iter().copied().chain(failure.sensitive.iter().map(String::as_str)).collect();
         all.push((failure.code.clone(), masking.naming(&failure.text, &names)));
         for seen in &failure.evidence {
             let Some(value) = &seen.value else { continue };
@@ -146,8 +156,7 @@ fn unmasked(value: &Value, masking: &Masking<'_>) -> Value {
     }
 }
 
-/// Whether a finding is open as it was when it was asked about.
+/// Whether a finding is open as it was when it was asked about. One that is not in this database nobody can look after.
 pub(super) fn stands(now: Option<&Finding>, then: &Finding) -> bool {
-    use asya_analysis::Lifecycle;
-    now.is_none_or(|now| now.lifecycle != Lifecycle::Resolved && now.fingerprint == then.fingerprint)
+    now.is_some_and(|now| now.lifecycle != Lifecycle::Resolved && now.fingerprint == then.fingerprint)
 }
