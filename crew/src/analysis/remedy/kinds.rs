@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_kind_of_another_group_is_another_kind() {
         let of = |group: &'static str, kind: &'static str| {
-            Mendable::of(&GroupKind::new(group, kind)).map(|kind| kind.api_version())
+            Mendable::of(&GroupKind::new(group, kind)).map(Mendable::api_version)
         };
         assert_eq!(of("apps", "Deployment").as_deref(), Some("apps/v1"));
         assert_eq!(of("", "Pod").as_deref(), Some("v1"));

@@ -124,7 +124,7 @@ pub async fn run(store: Arc<dyn Store>, settings: Settings, means: Means) {
                 None => std::future::pending().await,
             },
             Err(error) => {
-                tracing::warn!(error, "there is no cluster in which something could be mended, trying again")
+                tracing::warn!(error, "there is no cluster in which something could be mended, trying again");
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -41,9 +41,10 @@ pub(super) async fn missing(
                 return Ok(Some(format!("the {kind} {NAME} is not the one that this version brings")));
             }
             Ok(None) => return Ok(Some(format!("there is no {kind} {NAME}"))),
-            Err(error) => match refused(error)? {
-                why => return Ok(Some(format!("the {kind} {NAME} cannot be read: {}", why.sentence))),
-            },
+            Err(error) => {
+                let why = refused(error)?.sentence;
+                return Ok(Some(format!("the {kind} {NAME} cannot be read: {why}")));
+            }
         }
     }
     let approval = json!({"metadata": {"annotations": {APPROVE_ANNOTATION: NOBODY}}});
