@@ -89,7 +89,7 @@ impl Gateway {
             let path = format!("/envelopes/{}/progress", segment(&report.id));
             let outcome = self.ask(&path, &Progress::of(&report)).await;
             if let Ok((status, body)) = &outcome
-                && !status.is_server_error()
+                && is_taken(*status)
             {
                 match status.is_success() && says_cancelled(body) {
                     true => cancelled.note(&report.id),
@@ -115,7 +115,7 @@ impl Gateway {
         let mut children = Vec::new();
         while announced.recv_many(&mut children, CHILDREN_AT_ONCE).await > 0 {
             let outcome = self.post("/envelopes", &children).await;
-            let taken = outcome.as_ref().is_ok_and(|status| !status.is_server_error());
+            let taken = outcome.as_ref().is_ok_and(|status| is_taken(*status));
             let dropped = if taken { 0 } else { children.len() };
             children.clear();
             metrics.as_ref().inspect(|metrics| (0..dropped).for_each(|_| metrics.report_dropped()));
@@ -242,6 +242,12 @@ impl<'a> Progress<'a> {
             children: &report.offspring,
         }
     }
+}
+
+/// Whether the gateway has looked at a report, also if it does not follow that envelope. One that is told to come later
+/// is not sent again: the next one says more.
+fn is_taken(status: StatusCode) -> bool {
+    !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Whether an answer says that the envelope is cancelled. A gateway of the Go system says nothing of that.

@@ -98,7 +98,7 @@ metrics! {
     #[new x] TRANSPORT_UP: Gauge "transport_up" ["queue", "transport"]
         "1 when messages can be received and sent";
     #[new x] REPORTS_DROPPED: Counter "reports_dropped_total" ["queue"]
-        "Progress reports thrown away because the receiver was busy or away";
+        "Progress reports thrown away because the receiver was busy or away, or told to come later";
     #[new x] FINAL_REPORTS_FAILED: Counter "final_reports_failed_total" ["queue"]
         "Final reports of end actors that the gateway did not take";
     #[new x] PAYLOADS: Counter "payloads_total" ["queue", "direction"]

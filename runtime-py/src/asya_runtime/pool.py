@@ -94,7 +94,7 @@ class Pool:
                     continue
                 del worker.cancelling[request]
                 if worker.is_async or worker.board.runs(request):
-                    worker.kill("killed", "the request took too long")
+                    worker.kill("killed", "the request did not end when it was cancelled")
             if worker.hung_up and min(worker.hung_up.values()) <= now:
                 worker.hung_up.clear()
                 worker.kill("killed", "the sidecar hung up")

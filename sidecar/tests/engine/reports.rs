@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use asya_envelope::ActorName;
 use asya_handler::{End, Progress, Reply};
 use asya_sidecar::{Status, gateway::Gateway};
+use asya_telemetry::Metrics;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -129,6 +130,19 @@ async fn the_gateway_gets_progress_in_the_form_of_the_contract() {
     assert_eq!((&last["status"], &last["current_actor_idx"]), (&"failed".into(), &0.into()));
     assert_eq!((&last["actors"][1], &last["current_actor_name"]), (&"next".into(), &"ocr".into()));
     assert!(last["duration_ms"].is_u64() && last["message_size_kb"].is_f64());
+}
+
+#[tokio::test]
+async fn reports_that_a_busy_gateway_turns_away_are_counted_as_dropped() {
+    let (address, _) = gateway(&[429]).await;
+    let metrics = Metrics::new("asya_actor");
+    let mut bench = Bench::new().await;
+    let of_actor = metrics.actor("asya-ocr", "local");
+    Gateway::new(&address, None).unwrap().follow(Some(of_actor), &mut bench.observers);
+    let rig = bench.start(Scripted::echo());
+    rig.send_envelope("a", "1").await;
+    let dropped = r#"asya_actor_reports_dropped_total{queue="asya-ocr"} 3"#;
+    rig.until("three were turned away", async || metrics.encode().contains(dropped)).await;
 }
 
 #[tokio::test]
