@@ -30,13 +30,15 @@ pub enum Kind {
     Results,
     /// Has a model explain what is wrong.
     Explain,
+    /// Has a model propose changes that mend, and applies those that are approved.
+    Remedy,
     /// Tells what breaks and what heals.
     Notify,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -49,6 +51,7 @@ impl Kind {
         Self::Findings,
         Self::Results,
         Self::Explain,
+        Self::Remedy,
         Self::Notify,
     ];
 
@@ -67,6 +70,7 @@ impl Kind {
             Self::Findings => "findings",
             Self::Results => "results",
             Self::Explain => "explain",
+            Self::Remedy => "remedy",
             Self::Notify => "notify",
         }
     }

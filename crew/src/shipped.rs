@@ -14,6 +14,8 @@ use crate::analysis::custom::{self, Custom};
 use crate::analysis::explain::{self, Explain};
 #[cfg(feature = "notify")]
 use crate::analysis::notify::{self, Notify};
+#[cfg(feature = "remedy")]
+use crate::analysis::remedy::{self, Remedy};
 #[cfg(feature = "results")]
 use crate::analysis::results::{self, Results};
 #[cfg(feature = "watch")]
@@ -95,6 +97,9 @@ pub enum Work {
     /// Has a model explain what is wrong.
     #[cfg(feature = "explain")]
     Explain(Box<explain::Settings>),
+    /// Has a model propose changes that mend, and applies those that are approved.
+    #[cfg(feature = "remedy")]
+    Remedy(Box<remedy::Settings>),
     /// Tells what breaks and what heals.
     #[cfg(feature = "notify")]
     Notify(notify::Settings),
@@ -172,6 +177,10 @@ impl Work {
             Kind::Explain => {
                 explain::Settings::read(variables).map(|settings| Some(Self::Explain(Box::new(settings))))
             }
+            #[cfg(feature = "remedy")]
+            Kind::Remedy => {
+                remedy::Settings::read(variables).map(|settings| Some(Self::Remedy(Box::new(settings))))
+            }
             #[cfg(feature = "notify")]
             Kind::Notify => notify::Settings::read(variables).map(|settings| Some(Self::Notify(settings))),
             #[cfg(not(all(
@@ -181,6 +190,7 @@ impl Work {
                 feature = "results",
                 feature = "custom",
                 feature = "explain",
+                feature = "remedy",
                 feature = "notify"
             )))]
             kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
@@ -210,6 +220,8 @@ impl Work {
             Self::Results(_) => Some("results reads there what findings and explain keep"),
             #[cfg(feature = "explain")]
             Self::Explain(_) => Some("explain keeps there what is explained and what is not yet"),
+            #[cfg(feature = "remedy")]
+            Self::Remedy(_) => Some("remedy keeps there what is being mended"),
             #[cfg(feature = "notify")]
             Self::Notify(_) => Some("notify keeps there what is to be told"),
         }
@@ -327,6 +339,18 @@ impl Work {
                     Arc::new(Committed::new(store, explain, TELLING))
                 };
                 let beside: Beside = Box::new(move |means| Box::pin(later.run(means, names.naming)));
+                Ok((handler, Some(beside)))
+            }
+            #[cfg(feature = "remedy")]
+            Self::Remedy(settings) => {
+                let store = needed()?;
+                let remedy = Remedy::new(store.clone(), &settings);
+                let handler: Arc<dyn Handler> = if with_queue {
+                    Arc::new(InProcess::new(remedy, TELLING))
+                } else {
+                    Arc::new(Committed::new(store.clone(), remedy, TELLING))
+                };
+                let beside: Beside = Box::new(move |means| Box::pin(remedy::run(store, *settings, means)));
                 Ok((handler, Some(beside)))
             }
             #[cfg(feature = "notify")]

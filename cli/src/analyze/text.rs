@@ -179,7 +179,7 @@ you may not list events in namespace pay; an administrator lets you by:
     fn what_a_model_says_is_told_after_what_is_known_and_steers_nothing() {
         let mut report = report();
         "noop".clone_into(&mut report.provider);
-        report.findings[0].explanation = Some(crate::analyze::explain::Explanation {
+        report.findings[0].explanation = Some(asya_cluster::report::Explanation {
             text: "Problem: down [e1] [e9]\n\u{1b}[2JSolution: wait".to_owned(),
             made_up: vec!["e9".to_owned()],
         });

@@ -50,6 +50,7 @@ mod backend;
 pub mod breaker;
 pub mod budget;
 pub mod cache;
+pub mod change;
 pub mod citations;
 mod classify;
 mod dialect;

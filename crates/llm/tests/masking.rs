@@ -270,3 +270,16 @@ proptest! {
         prop_assert!(!out.contains("checkout-api") && !out.contains(&value), "{}", out);
     }
 }
+
+#[test]
+fn the_names_of_an_object_are_masked_in_its_own_texts_though_the_masker_does_not_know_them() {
+    let masker = masker(&[]);
+    let mut masking = masker.masking();
+    let object = json!({"metadata": {"name": "checkout-api", "namespace": "default"}, "spec": {
+        "selector": {"app": "checkout-api"}, "checkout-api": 1, "image": "shop/checkout-api:1", "mode": "default"}});
+    let masked = masking.json_naming(&object, &["checkout-api", "default"]);
+    assert!(!masked.to_string().contains("checkout-api"), "{masked}");
+    assert_eq!(masked["spec"]["mode"], "default", "an ordinary word is no name in a text");
+    assert_ne!(masked["metadata"]["namespace"], "default", "but where a field says that it is one");
+    assert_eq!(masking.unmask_json(&masked), object);
+}

@@ -10,6 +10,7 @@
 //! | `results` | `Results`: writes what is wrong as objects that kubectl shows (feature `results`) |
 //! | `custom` | asks analyzers of anybody over gRPC (feature `custom`) |
 //! | `explain` | `Explain`: has a model explain what is wrong (feature `explain`) |
+//! | `remedy` | `Remedy`: has a model propose a change, and applies what is approved (feature `remedy`) |
 //! | `notify` | `Notify`: tells people and other systems (feature `notify`) |
 //!
 //! What they send each other is [`asya_analysis::message`].
@@ -25,6 +26,8 @@ pub mod findings;
 pub mod mute;
 #[cfg(feature = "notify")]
 pub mod notify;
+#[cfg(feature = "remedy")]
+pub mod remedy;
 #[cfg(feature = "results")]
 pub mod results;
 #[cfg(feature = "watch")]
@@ -36,6 +39,8 @@ pub use explain::Explain;
 pub use findings::Findings;
 #[cfg(feature = "notify")]
 pub use notify::Notify;
+#[cfg(feature = "remedy")]
+pub use remedy::Remedy;
 #[cfg(feature = "results")]
 pub use results::Results;
 

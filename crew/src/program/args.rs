@@ -10,7 +10,7 @@ use clap::Parser;
 #[group(id = "crew")]
 pub struct Args {
     /// Which actor: happy-end, error-end, fan-in, schedule, park, http-call, k8s-watch, k8s-analyze, custom, findings, results,
-    /// explain or notify. Else ASYA_HANDLER says it (asya_crew.happy_end, ...), else the actor's name.
+    /// explain, remedy or notify. Else ASYA_HANDLER says it (asya_crew.happy_end, ...), else the actor's name.
     #[arg(value_name = "ACTOR")]
     pub kind: Option<String>,
     /// The handler of the manifest.

@@ -196,6 +196,7 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::Findings
         | Kind::Explain
         | Kind::Notify
+        | Kind::Remedy
         | Kind::Results => {}
     }
     sidecar

@@ -226,14 +226,21 @@ impl Masking<'_> {
     /// An object with its names masked where fields say that they are names (also in references), the values of fields
     /// and variables that are called password, token and the like, `data` of Secrets, and every other text as text.
     pub fn json(&mut self, value: &Value) -> Value {
-        let secret = value.get("kind").and_then(Value::as_str) == Some("Secret");
-        self.inside(value, "", secret)
+        self.json_naming(value, &[])
     }
 
-    fn inside(&mut self, value: &Value, field: &str, secret: bool) -> Value {
+    /// As [`Masking::json`], and these names in its texts as well, but for ordinary ones: they are those of the object,
+    /// which the masker need not know.
+    pub fn json_naming(&mut self, value: &Value, names: &[&str]) -> Value {
+        let names: Vec<&str> = names.iter().copied().filter(|name| !words::is_ordinary(name)).collect();
+        let secret = value.get("kind").and_then(Value::as_str) == Some("Secret");
+        self.inside(value, "", secret, &names)
+    }
+
+    fn inside(&mut self, value: &Value, field: &str, secret: bool, names: &[&str]) -> Value {
         match value {
-            Value::String(text) => Value::String(self.text(text)),
-            Value::Array(items) => items.iter().map(|item| self.inside(item, field, secret)).collect(),
+            Value::String(text) => Value::String(self.naming(text, names)),
+            Value::Array(items) => items.iter().map(|item| self.inside(item, field, secret, names)).collect(),
             Value::Object(map) => {
                 let name = map.get("name").and_then(Value::as_str).unwrap_or_default();
                 let named_secret = secrets::is_secret_field(name);
@@ -249,9 +256,9 @@ impl Masking<'_> {
                             Value::String(self.hide(text, true))
                         }
                         Value::String(text) if is_name => Value::String(self.name(text)),
-                        value => self.inside(value, key, secret),
+                        value => self.inside(value, key, secret, names),
                     };
-                    out.insert(self.text(key), value);
+                    out.insert(self.naming(key, names), value);
                 }
                 Value::Object(out)
             }

@@ -7,6 +7,8 @@ use crate::{Condition, Metadata};
 
 /// Annotation by which somebody approves a proposal. Who may set it is for an admission policy to say.
 pub const APPROVE_ANNOTATION: &str = "asya.sh/approve";
+/// Who may approve: a ValidatingAdmissionPolicy and its binding, as YAML. Without them nothing is applied.
+pub const APPROVAL_POLICY: &str = include_str!("../../../../crds/remedy/approval.yaml");
 /// Finalizer of the original.
 pub const FINALIZER: &str = "mutation.finalizer.k8sgpt.ai";
 

@@ -22,7 +22,7 @@ const FRESH: Duration = Duration::from_secs(300);
 const MOST: usize = 20_000;
 
 /// Maskers by cluster.
-pub(super) struct Names {
+pub(in crate::analysis) struct Names {
     store: Arc<dyn Store>,
     secret: Option<Secret>,
     known: Mutex<HashMap<String, (Instant, Arc<Masker>)>>,
@@ -30,12 +30,12 @@ pub(super) struct Names {
 
 impl Names {
     /// Names in `store`, masked with `secret` or with something random that the store keeps.
-    pub(super) fn new(store: Arc<dyn Store>, secret: Option<Secret>) -> Self {
+    pub(in crate::analysis) fn new(store: Arc<dyn Store>, secret: Option<Secret>) -> Self {
         Self { store, secret, known: Mutex::default() }
     }
 
     /// The masker of a cluster. Two clusters mask the same name differently.
-    pub(super) async fn of(&self, cluster: &str) -> Result<Arc<Masker>, ActError> {
+    pub(in crate::analysis) async fn of(&self, cluster: &str) -> Result<Arc<Masker>, ActError> {
         let known = |now: Instant| {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known

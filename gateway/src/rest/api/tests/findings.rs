@@ -24,6 +24,7 @@ fn finding(cluster: &str, kind: GroupKind, name: &str, severity: Severity) -> Fi
         cluster: cluster.to_owned(),
         uid: None,
         parent: None,
+        backstage: None,
         fingerprint: fingerprint(cluster, &object, &failures),
         object,
         failures,
