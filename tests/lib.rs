@@ -1,13 +1,20 @@
 //! What the tests across rooms share: servers, processes, queues of a real broker, objects of a real API server.
 
+pub mod analysis;
+pub mod bare;
 pub mod broker;
 pub mod cluster;
+pub mod faulty;
 pub mod former;
+pub mod inbox;
 pub mod kubernetes;
 pub mod manifests;
+pub mod model;
 pub mod operator;
 pub mod pods;
 pub mod process;
+pub mod results;
+pub mod situation;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where
 /// `CI=true`, because a machine must have its servers.

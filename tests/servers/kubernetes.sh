@@ -19,7 +19,9 @@
 #
 # Settings: ASYA_TEST_STATE (folder, default target/test-servers), those of tests/cluster/tools.sh (KUBEBUILDER_ASSETS, …),
 # ASYA_TEST_KUBERNETES_PORTS="APISERVER ETCD PEER CONTROLLERS" (default: free ones, remembered),
-# ASYA_TEST_KUBERNETES_AUDIT=1 (every request, one JSON object a line, into STATE/audit.log; counted from there by benches).
+# ASYA_TEST_KUBERNETES_AUDIT=1 (every request, one JSON object a line, into STATE/audit.log; counted from there by benches),
+# ASYA_TEST_KUBERNETES_BARE=1 (no controllers, and objects as JSON in etcd, whose address is ASYA_TEST_ETCD: a status that a
+# test sets stays, and a test can make an object older than it is).
 
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -30,6 +32,7 @@ STATE=$STATE_ROOT/kubernetes
 TLS=$STATE/tls
 BIN=$STATE/bin
 TOOLS=$SERVERS_DIR/../cluster/tools.sh
+BARE=${ASYA_TEST_KUBERNETES_BARE:-}
 read -r APISERVER ETCD PEER CONTROLLERS <<<"${ASYA_TEST_KUBERNETES_PORTS:-}" || true
 
 # By name, because some of the default ones do harm where nodes are made by hand: pod garbage collection deletes the pods of
@@ -104,7 +107,8 @@ launch_etcd() {
 }
 
 launch_apiserver() {
-    local audit=()
+    local audit=() storage=()
+    [ -z "$BARE" ] || storage=(--storage-media-type application/json)
     if [ -n "${ASYA_TEST_KUBERNETES_AUDIT:-}" ]; then
         printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'omitStages: [RequestReceived]' 'rules: [{level: Metadata}]' \
             >"$STATE/audit.yaml"
@@ -123,7 +127,7 @@ launch_apiserver() {
         --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
         --requestheader-extra-headers-prefix X-Remote-Extra- \
         --proxy-client-cert-file "$TLS/front-proxy.pem" --proxy-client-key-file "$TLS/front-proxy.key" \
-        --shutdown-delay-duration 0s --shutdown-watch-termination-grace-period 1s --profiling=false "${audit[@]}"
+        --shutdown-delay-duration 0s --shutdown-watch-termination-grace-period 1s --profiling=false "${audit[@]}" "${storage[@]}"
 }
 
 launch_controllers() {
@@ -164,6 +168,7 @@ ASYA_TEST_KUBECONFIG=$STATE/admin.kubeconfig
 ASYA_TEST_KUBERNETES_CTL=$SERVERS_DIR/kubernetes.sh
 ASYA_TEST_KUBERNETES_TOOLS=$BIN
 ENV
+    [ -z "$BARE" ] || echo "ASYA_TEST_ETCD=127.0.0.1:$ETCD" >>"$STATE/env.tmp"
     [ ! -d "$BIN/keda-config" ] || echo "ASYA_TEST_KEDA_CRDS=$BIN/keda-config/crd/bases" >>"$STATE/env.tmp"
     mv "$STATE/env.tmp" "$STATE/env"
 }
@@ -185,7 +190,7 @@ link_tools() {
     done
 }
 
-all_running() { running "$STATE/etcd.pid" && running "$STATE/apiserver.pid" && running "$STATE/controllers.pid"; }
+all_running() { running "$STATE/etcd.pid" && running "$STATE/apiserver.pid" && { [ -n "$BARE" ] || running "$STATE/controllers.pid"; }; }
 
 start() {
     if all_running && [ -s "$STATE/env" ]; then cat "$STATE/env"; return; fi
@@ -205,8 +210,10 @@ start() {
     # It waits for etcd by itself, and the controllers wait for it: all three load at the same time.
     running "$STATE/apiserver.pid" || launch_apiserver
     await_ready apiserver 60 apiserver_ready
-    running "$STATE/controllers.pid" || launch_controllers
-    await_ready controllers 60 controllers_ready
+    if [ -z "$BARE" ]; then
+        running "$STATE/controllers.pid" || launch_controllers
+        await_ready controllers 60 controllers_ready
+    fi
     write_env
     cat "$STATE/env"
 }

@@ -374,6 +374,15 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_told_by_its_endpoint_slices_and_not_by_endpoints_of_the_old_kind() {
+        let old = |subsets: Value| object("v1", "Endpoints", "web", json!({"subsets": subsets}));
+        let ready = slice("s", json!([endpoint("a", json!({"ready": true}))]));
+        assert!(codes(&look(&["Service"], &web(), &[ready, old(json!([]))])).is_empty(), "served");
+        let addresses = old(json!([{"addresses": [{"ip": "10.0.0.1"}]}]));
+        assert_eq!(codes(&look(&["Service"], &web(), &[addresses])), ["ServiceWithoutEndpoints"]);
+    }
+
+    #[test]
     fn headless_alias_selectorless_and_leader_services_need_no_endpoints() {
         let leader = object(
             "v1",

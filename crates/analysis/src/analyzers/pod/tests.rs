@@ -141,6 +141,31 @@ fn cases() {
 }
 
 #[test]
+fn a_kill_for_memory_and_many_restarts_are_seen_though_the_container_runs_and_is_ready() {
+    let running = |restarts: u32, last: Value| {
+        let state = json!({"ready": true, "restartCount": restarts, "state": {"running": {}}, "lastState": {"terminated": last}});
+        codes(&look(&["Pod"], &with_state("Running", "containerStatuses", state), &[])).join(",")
+    };
+    let ended =
+        |reason: &str| json!({"exitCode": 137, "reason": reason, "finishedAt": "2026-06-01T11:55:00Z"});
+    assert_eq!(running(1, ended("OOMKilled")), "ContainerOutOfMemory");
+    assert_eq!(running(MANY_RESTARTS.unsigned_abs(), ended("Error")), "ContainerCrashes");
+    assert_eq!(running(MANY_RESTARTS.unsigned_abs() - 1, ended("Error")), "", "a few");
+}
+
+#[test]
+fn init_and_debug_containers_are_looked_at_as_the_others_are() {
+    let waiting =
+        json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "no key"}}});
+    for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
+        let found = look(&["Pod"], &with_state("Pending", list, waiting.clone()), &[]);
+        assert_eq!(codes(&found), ["ContainerConfigInvalid"], "{list}");
+        let path = format!(".status.{list}[0].state.waiting.reason");
+        assert_eq!(found.report.failures()[0].evidence[0].path, path);
+    }
+}
+
+#[test]
 fn the_kubelet_tells_in_events_what_it_waits_for() {
     let creating = with_state(
         "Pending",
