@@ -246,9 +246,12 @@ impl Rig {
     }
 }
 
+/// Situations by the namespace that each has of its own.
+type ByNamespace = BTreeMap<String, Situation>;
+
 /// The situations of each file, each in a namespace of its own.
-fn staged(files: &[&str]) -> Result<(BTreeMap<String, Situation>, Vec<Vec<Staged>>)> {
-    let (mut by_namespace, mut staged) = (BTreeMap::new(), Vec::new());
+fn staged(files: &[&str]) -> Result<(ByNamespace, Vec<Vec<Staged>>)> {
+    let (mut by_namespace, mut staged) = (ByNamespace::new(), Vec::new());
     for file in files {
         let stem = file.trim_end_matches(".yaml");
         let mut lane = Vec::new();

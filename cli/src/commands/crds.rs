@@ -1,5 +1,6 @@
 //! `asya crds`.
 
+use asya_resources::k8sgpt;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -9,10 +10,10 @@ use crate::{
     output::{Output, print},
 };
 
-/// Print the CRD of AsyncActor, or the JSON schema of its manifests
+/// Print the CRD of AsyncActor or those of cluster analysis, or the JSON schema of manifests
 #[derive(Debug, Args)]
 #[command(after_help = "Printed as YAML; with --output json as one line of JSON.\n\nExamples:\n  \
-    asya crds | kubectl apply --server-side -f -\n  asya crds schema > asyncactor.schema.json\n\n\
+    asya crds | kubectl apply --server-side -f -\n  asya crds analysis | kubectl apply --server-side -f -\n  asya crds schema > asyncactor.schema.json\n\n\
     An editor with the YAML language server reads the schema by a first line of the manifest:\n  \
     # yaml-language-server: $schema=asyncactor.schema.json")]
 pub(crate) struct Crds {
@@ -22,6 +23,8 @@ pub(crate) struct Crds {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum What {
+    /// The CRDs of K8sGPT, Result and Mutation; not beside K8sGPT's own operator
+    Analysis,
     /// The JSON schema of a manifest, for editors
     Schema,
 }
@@ -34,6 +37,13 @@ impl Crds {
             (None, output) => {
                 let crd: Value = serde_saphyr::from_str(asya_resources::CRD)?;
                 output.line(&crd, String::new);
+            }
+            (Some(What::Analysis), Output::Human) => print(&k8sgpt::CRDS.map(str::trim_end).join("\n---\n")),
+            (Some(What::Analysis), output) => {
+                for crd in k8sgpt::CRDS {
+                    let crd: Value = serde_saphyr::from_str(crd)?;
+                    output.line(&crd, String::new);
+                }
             }
             (Some(What::Schema), Output::Human) => print(asya_resources::JSON_SCHEMA.trim_end()),
             (Some(What::Schema), output) => {

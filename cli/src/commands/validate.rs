@@ -12,7 +12,7 @@ use crate::{
     output::Output,
 };
 
-/// Check manifests
+/// Check manifests of AsyncActor and K8sGPT
 #[derive(Debug, Args)]
 #[command(after_help = "Every problem is shown as FILE:LINE:COLUMN. Exit code 1 if there is an error.\n\n\
     Examples:\n  asya validate actors.yaml\n  asya validate manifests/ --output json")]
@@ -25,7 +25,7 @@ pub(crate) struct Validate {
 impl Validate {
     pub(crate) fn run(self, common: &Common) -> u8 {
         let Self { paths } = self;
-        let loaded = manifest::load(&paths);
+        let loaded = manifest::load_all(&paths);
         for finding in &loaded.findings {
             common.output.line(finding, || finding.to_string());
         }
@@ -33,8 +33,13 @@ impl Validate {
             let count =
                 |errors: bool| loaded.findings.iter().filter(|finding| finding.is_error() == errors).count();
             let (errors, warnings) = (count(true), count(false));
+            let analyses = match loaded.analyses.len() {
+                0 => String::new(),
+                1 => ", 1 valid analysis".to_owned(),
+                count => format!(", {count} valid analyses"),
+            };
             eprintln!(
-                "{}: {}, {}",
+                "{}{analyses}: {}, {}",
                 plural(loaded.actors.len(), "valid actor"),
                 plural(errors, "error"),
                 plural(warnings, "warning")
@@ -42,7 +47,11 @@ impl Validate {
         } else {
             let actors: Vec<_> = loaded.actors.iter().map(manifest::Manifest::name).collect();
             let valid = !loaded.findings.iter().any(Finding::is_error);
-            common.output.line(&json!({"valid": valid, "actors": actors}), String::new);
+            let mut line = json!({"valid": valid, "actors": actors});
+            if !loaded.analyses.is_empty() {
+                line["analyses"] = json!(loaded.analyses);
+            }
+            common.output.line(&line, String::new);
         }
         if loaded.has_errors() { exit::FAILED } else { exit::OK }
     }

@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use asya_resources::{AsyncActor, KIND, Severity, check};
+use asya_resources::{AsyncActor, KIND, Problem, Severity, check, k8sgpt};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::exit::misconfigured;
 use yaml::{Node, Place};
@@ -64,6 +65,8 @@ pub(crate) struct Loaded {
     pub(crate) actors: Vec<Manifest>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) files: Vec<PathBuf>,
+    /// Names of analyses without an error, where they are asked for.
+    pub(crate) analyses: Vec<String>,
 }
 
 impl Loaded {
@@ -88,11 +91,29 @@ impl Loaded {
     }
 }
 
+/// Which resources are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinds {
+    /// Those that run here.
+    Actors,
+    /// Those of a cluster, too.
+    All,
+}
+
 /// Reads files and directories (their `*.yaml` and `*.yml`, not deeper; the second result of a name is an error).
 pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
+    load_kinds(paths, Kinds::Actors)
+}
+
+/// The same with analyses, which run in a cluster only.
+pub(crate) fn load_all(paths: &[PathBuf]) -> Loaded {
+    load_kinds(paths, Kinds::All)
+}
+
+fn load_kinds(paths: &[PathBuf], kinds: Kinds) -> Loaded {
     let mut loaded = Loaded::default();
     for path in paths {
-        match files_of(path) {
+        match files_of(path, kinds) {
             Ok(files) => loaded.files.extend(files),
             Err(message) => loaded.findings.push(finding(path, Place::default(), "error", "", message)),
         }
@@ -100,12 +121,12 @@ pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
     loaded.files.sort();
     loaded.files.dedup();
     for file in loaded.files.clone() {
-        read(&file, &mut loaded);
+        read(&file, kinds, &mut loaded);
     }
     loaded
 }
 
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
+fn files_of(path: &Path, kinds: Kinds) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
         return match path.try_exists() {
             Ok(true) => Ok(vec![path.to_owned()]),
@@ -127,15 +148,17 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
     // that cannot be read as YAML may be meant as one: silence would leave out an actor because of a slip.
     files.retain(|file| {
         let text = std::fs::read_to_string(file);
-        text.map_or(true, |text| text.contains(KIND) || yaml::parse(&text).is_err())
+        let meant = |text: &str| text.contains(KIND) || (kinds == Kinds::All && text.contains(k8sgpt::KIND));
+        text.map_or(true, |text| meant(&text) || yaml::parse(&text).is_err())
     });
     if files.is_empty() {
-        return Err(format!("no file with a resource of kind {KIND} in this directory"));
+        let or = if kinds == Kinds::All { format!(" or {}", k8sgpt::KIND) } else { String::new() };
+        return Err(format!("no file with a resource of kind {KIND}{or} in this directory"));
     }
     Ok(files)
 }
 
-fn read(file: &Path, loaded: &mut Loaded) {
+fn read(file: &Path, kinds: Kinds, loaded: &mut Loaded) {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
@@ -151,25 +174,26 @@ fn read(file: &Path, loaded: &mut Loaded) {
         loaded.findings.push(finding(file, Place::default(), "error", "", message));
     }
     for node in nodes {
-        read_document(file, &node, loaded);
+        read_document(file, &node, kinds, loaded);
     }
 }
 
-fn read_document(file: &Path, node: &Node, loaded: &mut Loaded) {
+fn read_document(file: &Path, node: &Node, kinds: Kinds, loaded: &mut Loaded) {
     let value = node.value();
-    let kind = value.get("kind").and_then(serde_json::Value::as_str);
+    let kind = value.get("kind").and_then(Value::as_str);
+    match kind.filter(|_| kinds == Kinds::All) {
+        Some(k8sgpt::KIND) => return read_analysis(file, node, &value, loaded),
+        Some(kind @ (k8sgpt::RESULT_KIND | k8sgpt::MUTATION_KIND)) => {
+            let message = format!("kind {kind} is passed over: an analysis writes it, nobody else needs to");
+            return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
+        }
+        _ => {}
+    }
     if let Some(kind) = kind.filter(|kind| *kind != KIND) {
         let message = format!("kind {kind} is passed over: only {KIND} means something here");
         return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
     }
-    let problems = check(&value);
-    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    for problem in problems {
-        let severity = if problem.severity == Severity::Error { "error" } else { "warning" };
-        let path = check::path_text(&problem.path).to_string();
-        loaded.findings.push(finding(file, node.find(&problem.path), severity, &path, problem.message));
-    }
-    if failed {
+    if tell(file, node, check(&value), loaded) {
         return;
     }
     match AsyncActor::read(&value) {
@@ -192,6 +216,33 @@ fn read_document(file: &Path, node: &Node, loaded: &mut Loaded) {
                 ));
             }
             loaded.actors.push(manifest);
+        }
+        Err(error) => loaded.findings.push(finding(file, node.place, "error", "", error.to_string())),
+    }
+}
+
+/// Says what is wrong; whether one of it is an error.
+fn tell(file: &Path, node: &Node, problems: Vec<Problem>, loaded: &mut Loaded) -> bool {
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    for problem in problems {
+        let severity = if problem.severity == Severity::Error { "error" } else { "warning" };
+        let path = check::path_text(&problem.path).to_string();
+        loaded.findings.push(finding(file, node.find(&problem.path), severity, &path, problem.message));
+    }
+    failed
+}
+
+/// A `K8sGPT`: what the API server would refuse, and what would be done in another way than it says.
+fn read_analysis(file: &Path, node: &Node, value: &Value, loaded: &mut Loaded) {
+    if tell(file, node, k8sgpt::rules::check(value), loaded) {
+        return;
+    }
+    match k8sgpt::K8sGpt::read(value) {
+        Ok(analysis) => {
+            for warning in k8sgpt::warnings(&analysis.spec) {
+                loaded.findings.push(finding(file, node.place, "warning", &warning.field, warning.message));
+            }
+            loaded.analyses.push(analysis.metadata.name);
         }
         Err(error) => loaded.findings.push(finding(file, node.place, "error", "", error.to_string())),
     }
@@ -237,6 +288,24 @@ mod tests {
         let names: Vec<_> = loaded.actors.iter().map(Manifest::name).collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+    }
+
+    #[test]
+    fn an_analysis_is_checked_where_it_is_asked_for() {
+        let analysis = "apiVersion: core.k8sgpt.ai/v1alpha1\nkind: K8sGPT\nmetadata: {name: sample}\nspec: {version: v0.3.41}\n";
+        let (here, kept) = loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("2.yaml", analysis)]);
+        assert!(here.analyses.is_empty() && here.findings.is_empty(), "{:?}", here.findings);
+        let all = load_all(&[kept.path().to_owned()]);
+        assert_eq!((all.actors.len(), all.analyses), (1, vec!["sample".to_owned()]));
+        assert!(
+            all.findings[0].path == "spec.repository" && !all.findings[0].is_error(),
+            "{:?}",
+            all.findings
+        );
+        let wrong = analysis.replace("{version: v0.3.41}", "{suppress: [{}]}");
+        std::fs::write(kept.path().join("2.yaml"), wrong).unwrap();
+        let all = load_all(&[kept.path().to_owned()]);
+        assert!(all.has_errors() && all.analyses.is_empty(), "{:?}", all.findings);
     }
 
     #[test]
