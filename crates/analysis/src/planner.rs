@@ -209,6 +209,8 @@ impl Planner {
             self.unnamed.remove(kind);
             self.name(kind);
         }
+        // A pass goes over what this list brought, and over what waited for it.
+        self.pass = self.pass.map(|ends| ends.max(self.after_debounce(now)));
         // Whoever asked before it was listed, or while it could not be, got no answer.
         let in_doubt = self.last.iter().filter(|(_, last)| last.is_in_doubt());
         let in_doubt: BTreeSet<ObjectRef> = in_doubt.map(|(object, _)| object.clone()).collect();
@@ -247,6 +249,12 @@ impl Planner {
     /// [`Planner::next`] has nothing more at `now`.
     pub fn passes(&mut self, now: Timestamp) -> bool {
         self.pass.take_if(|end| *end <= now).is_some()
+    }
+
+    /// When the pass that is under way ends, if no list that is still to come makes it longer.
+    #[must_use]
+    pub const fn pass_ends(&self) -> Option<Timestamp> {
+        self.pass
     }
 
     /// Of how many objects something could not be verified when they were looked at last.

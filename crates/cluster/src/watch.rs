@@ -158,8 +158,9 @@ impl Watch {
             if ready {
                 // Looked at when there is room to tell it, and no earlier: what comes until then is in it.
                 while let Some(room) = self.room(&told).await {
-                    let Some(step) = self.planner.next(Timestamp::now()) else {
-                        self.passed();
+                    let now = Timestamp::now();
+                    let Some(step) = self.planner.next(now) else {
+                        self.passed(now);
                         break;
                     };
                     room.send(step);
@@ -196,12 +197,19 @@ impl Watch {
         }
     }
 
-    /// Waits for room to tell something, and takes what is seen meanwhile: a watch that nobody reads ends. None when nobody
-    /// listens any more.
+    /// Waits for room to tell something, and takes what is seen meanwhile: a watch that nobody reads ends. Also when there
+    /// is room at once, but no more than can be under way: many changes must not keep what is due from being told. None
+    /// when nobody listens any more.
     async fn room<'a>(&mut self, told: &'a mpsc::Sender<Step>) -> Option<mpsc::Permit<'a, Step>> {
         loop {
             tokio::select! {
-                room = told.reserve() => return room.ok(),
+                room = told.reserve() => {
+                    for _ in 0..UNDER_WAY {
+                        let Ok(seen) = self.seen.1.try_recv() else { break };
+                        self.take(seen);
+                    }
+                    return room.ok();
+                }
                 seen = self.seen.1.recv() => if let Some(seen) = seen { self.take(seen) },
             }
         }
@@ -243,11 +251,11 @@ impl Watch {
         more && !self.unlisted.is_empty()
     }
 
-    /// Notes that all was looked at that is due, once for each pass.
-    fn passed(&mut self) {
-        let now = Timestamp::now();
+    /// Notes that all was looked at that is due at `now`, once for each pass.
+    fn passed(&mut self, now: Timestamp) {
         if self.unlisted.is_empty() && self.planner.passes(now) {
             let pass = Pass { ended: now, unverified: self.planner.in_doubt() };
+            tracing::info!(unverified = pass.unverified, "every object was looked at");
             self.options.passes.send_replace(Some(pass));
         }
     }
@@ -303,7 +311,11 @@ impl Watch {
     }
 
     fn wakes(&self) -> Instant {
-        let Some(at) = self.planner.wakes() else { return Instant::now() + self.options.resync };
+        // The end of a pass that waits for a list is the coming of that list.
+        let ends = self.planner.pass_ends().filter(|_| self.unlisted.is_empty());
+        let Some(at) = self.planner.wakes().into_iter().chain(ends).min() else {
+            return Instant::now() + self.options.resync;
+        };
         let wait = at.duration_since(Timestamp::now());
         Instant::now() + Duration::try_from(wait).unwrap_or_default()
     }

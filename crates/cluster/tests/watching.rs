@@ -15,10 +15,11 @@ use support::{Answer, Server};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 const PODS: &str = "/api/v1/pods";
+const WATCHED: &str = "/api/v1/pods?&watch=true";
 const JOBS: &str = "/apis/batch/v1/jobs";
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -71,6 +72,19 @@ impl Told {
     }
 }
 
+/// What `find` finds, as soon as it does.
+async fn until<T>(find: impl Fn() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            match find() {
+                Some(found) => return found,
+                None => sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    timeout(LIMIT, found).await.unwrap()
+}
+
 fn pod(name: &str, rest: Value) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"}});
     pod.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -102,6 +116,44 @@ async fn a_kind_that_failed_is_not_told_of_until_it_was_listed() {
     assert!(!live.misses(&at("web")) && live.misses(&at("went")), "{live:?}");
     assert_eq!(looked.len(), 1, "nothing was told while it could not be listed");
     assert!(server.asked(&format!("{PODS}?")).len() >= 3);
+}
+
+#[tokio::test]
+async fn a_watch_that_has_ended_goes_on_behind_its_bookmark_without_a_list() {
+    let server = Server::start().await;
+    empty(&server);
+    let bookmark = r#"{"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "90"}}}"#;
+    let added = r#"{"type": "ADDED", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web", "resourceVersion": "91"}}}"#;
+    server.tell(|told| {
+        told.once.push_back((WATCHED.to_owned(), Answer::Text(200, bookmark)));
+        told.once.push_back((WATCHED.to_owned(), Answer::Text(200, added)));
+    });
+    let mut told = Told::by(&server, &["Pod"]).await;
+    let looked = loop {
+        if let Step::Look(looked) = told.next().await {
+            break looked;
+        }
+    };
+    assert_eq!(looked.object.name(), "web");
+    let watches = until(|| Some(server.asked(WATCHED)).filter(|asked| asked.len() == 3)).await;
+    for (watch, version) in watches.iter().zip(["7", "90", "91"]) {
+        assert!(watch.contains(&format!("&resourceVersion={version}")), "{watch}");
+    }
+    let lists = server.asked(PODS).len() - watches.len();
+    assert_eq!(lists, 1, "{:?}", server.asked(PODS));
+}
+
+#[tokio::test]
+async fn a_watch_that_begins_too_late_begins_with_a_new_list() {
+    let server = Server::start().await;
+    empty(&server);
+    let late = Answer::Status(410, "too old resource version: 7 (90)", None);
+    server.tell(|told| told.once.push_back((WATCHED.to_owned(), late)));
+    let mut told = Told::by(&server, &["Pod"]).await;
+    for _ in 0..2 {
+        told.live().await;
+    }
+    assert_eq!(until(|| Some(server.asked(WATCHED)).filter(|asked| asked.len() == 2)).await.len(), 2);
 }
 
 #[tokio::test]
@@ -197,7 +249,8 @@ async fn the_end_of_a_pass_is_noted_with_what_could_not_be_verified() {
         told.forbidden.insert("/api/v1/events".to_owned(), ("list", "events"));
     });
     let catalogue = Catalogue::read(&server.api()).await.unwrap();
-    let options = WatchOptions { debounce: Duration::ZERO, ..WatchOptions::default() };
+    // Looked at after all was listed; and it is noted although nothing happens after.
+    let options = WatchOptions { debounce: Duration::from_millis(300), ..WatchOptions::default() };
     let mut passes = options.passes.subscribe();
     let (sender, mut steps) = mpsc::channel(64);
     let selection = Selection::new(&["Pod"], &[], &[]).unwrap();

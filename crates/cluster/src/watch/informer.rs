@@ -19,11 +19,14 @@ use crate::catalogue::Served;
 /// kilobytes for each pod.
 const PAGE: u32 = 100;
 
+/// The API server no longer knows what came after the version that it was asked for.
+const GONE: u16 = 410;
+
 /// Pause before a kind is listed again whose right is missing.
 const REFUSED: Duration = Duration::from_secs(15);
 
-/// Lists and watches one kind, until it is not served any more: by pages and with bookmarks, from a new list where the API server no longer
-/// knows what came last, and after a pause that grows where it fails.
+/// Lists and watches one kind, until it is not served any more: by pages and with bookmarks, from a new list where the
+/// API server no longer knows what came last, and after a pause that grows where it fails.
 pub(super) async fn inform(
     client: Client,
     place: Place,
@@ -64,7 +67,8 @@ struct Informer {
 impl Informer {
     /// Follows the kind until the right to see it is gone; false when nobody listens any more, or it is not served any more.
     async fn follow(&mut self, api: kube::Api<DynamicObject>, seen: &mpsc::Sender<Seen>) -> bool {
-        let mut events = pin!(watcher(api, Config::default().page_size(PAGE)).default_backoff());
+        let config = Config::default().page_size(PAGE);
+        let mut events = pin!(watcher(api.clone(), config.clone()).default_backoff());
         let (mut list, mut hole) = (BTreeSet::new(), false);
         while let Some(event) = events.next().await {
             let news = match event {
@@ -101,6 +105,12 @@ impl Informer {
                     Some(object) => Seen::Gone(object.reference()),
                     None => continue,
                 },
+                // Said by an answer, not by the watch: asked again, it would be the same for ever.
+                Err(Error::WatchStartFailed(kube::Error::Api(status))) if status.code == GONE => {
+                    tracing::debug!(kind = %self.place.0, "what came last is forgotten, listing anew");
+                    events.set(watcher(api.clone(), config.clone()).default_backoff());
+                    continue;
+                }
                 Err(error) => {
                     if let Some(why) = self.refusal(&error)
                         && seen.send(Seen::Listed(self.place.clone(), Err(why))).await.is_err()

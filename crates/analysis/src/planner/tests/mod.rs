@@ -147,6 +147,20 @@ fn what_could_not_be_asked_is_looked_at_when_it_can_be() {
 }
 
 #[test]
+fn a_pass_ends_when_what_was_listed_was_looked_at_and_what_waited_for_a_list_again() {
+    let mut planner = Planner::new(Selection::new(&["Pod"], &[], &[]).unwrap(), Duration::from_millis(200));
+    list(&mut planner, &[waiting("ContainerCreating")], at(100));
+    assert_eq!(named(planner.next(at(100))), [1]);
+    assert_eq!((planner.next(at(299)), planner.passes(at(299))), (None, false), "nobody has looked at it");
+    assert_eq!(looked(planner.next(at(300))), Vec::<String>::new(), "its events are not known");
+    planner.listed(&GroupKind::of::<Event>(), None, Ok(BTreeSet::new()), at(310));
+    assert!(!planner.passes(at(311)), "the pod is to be looked at with its events");
+    assert_eq!(planner.pass_ends(), Some(at(510)));
+    assert!(matches!(planner.next(at(510)), Some(Step::Look(_))));
+    assert!(planner.passes(at(510)) && planner.pass_ends().is_none() && planner.in_doubt() == 0);
+}
+
+#[test]
 fn which_objects_there_are_is_told_after_each_list_and_each_resync_and_never_of_a_kind_in_doubt() {
     let mut planner = planner();
     list(&mut planner, &[named_pod("a"), named_pod("b")], at(100));
