@@ -95,7 +95,12 @@ fn the_simplest_manifest_becomes_four_actors_with_two_accounts() {
     );
     has(
         &env(json!({}), "gpt-results"),
-        &[("ASYA_RESULTS_K8SGPT", "gpt"), ("ASYA_RESULTS_NAMESPACE", "ops"), ("ASYA_RESULTS_UID", "uid-1")],
+        &[
+            ("ASYA_DATABASE_URL", "asya-analysis-database/url"),
+            ("ASYA_RESULTS_K8SGPT", "gpt"),
+            ("ASYA_RESULTS_NAMESPACE", "ops"),
+            ("ASYA_RESULTS_UID", "uid-1"),
+        ],
     );
 }
 
