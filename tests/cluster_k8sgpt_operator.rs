@@ -243,25 +243,25 @@ async fn another_cluster_gets_nothing_and_the_rest_of_a_kubeconfig_goes_nowhere(
         "clusters": [{"name": "c", "cluster": {"server": "https://far.example:6443"}}],
         "users": [{"name": "c", "user": {"token": "ours"}}, {"name": "other", "user": {"token": "not-ours"}}]});
     cluster
-        .apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "capi"},
+        .apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "far-kubeconfig"},
         "stringData": {"value": config.to_string()}}))
         .await?;
-    cluster.apply(&gpt("far", &json!({"kubeconfig": {"name": "capi"}}))).await?;
+    cluster.apply(&gpt("far", &json!({"kubeconfig": {"name": "far-kubeconfig"}}))).await?;
     let actor = cluster
         .until("AsyncActor", "far-watch", "is made", |_| true)
         .await
         .with_context(|| operator.log())?;
     assert_eq!(variable(&actor, "KUBECONFIG").unwrap()["value"], "/run/asya/kubeconfig/kubeconfig");
-    let own: DynamicObject = cluster.api("Secret").get("far-kubeconfig").await?;
+    let own: DynamicObject = cluster.api("Secret").get("far-watch-kubeconfig").await?;
     let used = own.data["data"]["kubeconfig"].as_str().unwrap().to_owned();
     // Base64 of JSON: the other user's token would make it longer than what is used by far.
     ensure!(used.len() < 700, "{} bytes", used.len());
     assert!(abroad(&cluster, "far").await?.is_none(), "no rights in this cluster");
     operator.rests(REST).await?;
     // A Secret that somebody deletes comes back although nobody watches Secrets.
-    cluster.delete("Secret", "far-kubeconfig").await?;
+    cluster.delete("Secret", "far-watch-kubeconfig").await?;
     cluster.edit("K8sGPT", "far", &json!({"spec": {"noCache": true}})).await?;
-    cluster.until("Secret", "far-kubeconfig", "is back", |_| true).await?;
+    cluster.until("Secret", "far-watch-kubeconfig", "is back", |_| true).await?;
     operator.stop().await?;
     Ok(())
 }

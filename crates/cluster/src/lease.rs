@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::{Api, Client, api::PostParams};
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ pub struct Candidate {
     name: String,
     identity: String,
     notes: Option<Notes>,
+    owner: Option<OwnerReference>,
 }
 
 /// Annotations that whoever holds the Lease writes on it.
@@ -53,7 +55,7 @@ impl Candidate {
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), identity: identity.to_owned(), notes: None }
+        Self { api, name: name.to_owned(), identity: identity.to_owned(), notes: None, owner: None }
     }
 
     /// With annotations that each renewal takes along, as they are then: they cost no write of their own. Others that the
@@ -61,6 +63,13 @@ impl Candidate {
     #[must_use]
     pub fn noting(mut self, notes: Notes) -> Self {
         self.notes = Some(notes);
+        self
+    }
+
+    /// With an owner of the Lease, if it is us who make it: it goes with its owner, also when it is made after that is gone.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Option<OwnerReference>) -> Self {
+        self.owner = owner;
         self
     }
 
@@ -100,7 +109,11 @@ impl Candidate {
     async fn look(&self, seen: &mut Option<Seen>) -> kube::Result<Turn> {
         let Some(lease) = self.api.get_opt(&self.name).await? else {
             let fresh = Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    owner_references: self.owner.clone().map(|owner| vec![owner]),
+                    ..ObjectMeta::default()
+                },
                 spec: Some(self.spec(None)),
             };
             return Ok(Turn::Ours(Box::new(self.api.create(&PostParams::default(), &fresh).await?), None));

@@ -73,7 +73,7 @@ async fn prune(context: &Context, subject: &Subject, wanted: &BTreeSet<(Kind, Ke
             first = first.and(outcome);
         }
     }
-    let secret = (subject.namespace.clone(), subject.object(desired::KUBECONFIG));
+    let secret = (subject.namespace.clone(), subject.object(desired::KUBECONFIG_SECRET));
     if !wanted.contains(&(Kind::Secret, secret.clone())) && context.first_look_at(subject) {
         first = first.and(context.applier.delete(Kind::Secret, &secret, owner).await.map(drop));
     }

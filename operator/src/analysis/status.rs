@@ -145,16 +145,19 @@ fn ready(observed: &Observed, cluster: &Said) -> Said {
     if let (_, No, reason, message) = cluster {
         return (READY, No, reason, message.clone());
     }
-    let badly: Vec<_> = observed
-        .actors
-        .iter()
-        .filter_map(|(name, runs)| match runs {
-            Runs::Badly(words) => Some(format!("{name}: {words}")),
-            Runs::Well | Runs::Unseen => None,
-        })
-        .collect();
+    // A broker that is away is told once, with all that wait for it.
+    let mut badly: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, runs) in &observed.actors {
+        let Runs::Badly(words) = runs else { continue };
+        match badly.iter_mut().find(|(said, _)| said == words) {
+            Some((_, names)) => names.push(name),
+            None => badly.push((words, vec![name])),
+        }
+    }
     if !badly.is_empty() {
-        return (READY, No, "ActorsNotReady", badly.join("; "));
+        let said: Vec<_> =
+            badly.iter().map(|(words, names)| format!("{}: {words}", names.join(", "))).collect();
+        return (READY, No, "ActorsNotReady", said.join("; "));
     }
     let unseen: Vec<_> = observed
         .actors
@@ -188,8 +191,9 @@ fn cluster(subject: &Subject, observed: &Observed, now: Timestamp) -> Said {
     let bound = subject.spec.analysis().interval().saturating_mul(2).saturating_add(LATE);
     let since = now.duration_since(at);
     if since > SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX) {
+        let (namespace, watch) = (&subject.namespace, subject.object("watch"));
         let message = format!(
-            "everything was looked at last at {}: see the log of the watcher for what it cannot reach",
+            "everything was looked at last at {}: kubectl logs deployment/{watch} -n {namespace} says what it cannot reach",
             seconds(at)
         );
         return (CLUSTER, No, "NotLookedLately", message);
@@ -215,8 +219,11 @@ fn model(subject: &Subject, observed: &Observed) -> Option<Said> {
                 if explained > 0 {
                     (MODEL, Yes, "Answers", format!("{backend} has explained what is open"))
                 } else {
-                    let message =
-                        format!("nothing that is open was explained by {backend} yet; its log says why");
+                    let (namespace, explain) = (&subject.namespace, subject.object("explain"));
+                    let message = format!(
+                        "nothing that is open was explained by {backend} yet; \
+                         kubectl logs deployment/{explain} -n {namespace} says why"
+                    );
                     (MODEL, Unknown, "NotAnsweredYet", message)
                 }
             }
@@ -336,6 +343,20 @@ mod tests {
         says(&status, READY, "False", "ActorsNotReady");
         says(&status, SINKS, "False", "ActorNotReady");
         assert!(status.condition(READY).unwrap().message.contains("notify: secret \"slack\" not found"));
+    }
+
+    #[test]
+    fn what_all_wait_for_is_said_once() {
+        let mut observed = well(&["watch"]);
+        let badly = |name: &str, words: &str| (name.to_owned(), Runs::Badly(words.to_owned()));
+        observed.actors.extend([
+            badly("analyze", "no broker"),
+            badly("notify", "no key"),
+            badly("results", "no broker"),
+        ]);
+        let status = status(&subject(json!({})), &observed, now());
+        let message = &status.condition(READY).unwrap().message;
+        assert_eq!(message, "analyze, results: no broker; notify: no key");
     }
 
     #[test]

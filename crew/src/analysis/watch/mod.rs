@@ -25,6 +25,7 @@ use asya_handler::{End, Fate, Request};
 use asya_sidecar::Means;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use kube::config::KubeConfigOptions;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -97,9 +98,15 @@ pub struct Clusters {
 }
 
 impl Clusters {
-    /// Those of the environment: the one of `KUBECONFIG` is watched, or else that of the pod.
+    /// Those of the environment: the one of `KUBECONFIG` is watched, or else that of the pod. Where the file is not there it
+    /// is not the pod's that is meant.
     async fn infer() -> Result<Self, String> {
-        let watched = kube::Config::infer().await.map_err(|error| error.to_string())?;
+        let watched = if std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty()) {
+            let read = kube::Config::from_kubeconfig(&KubeConfigOptions::default()).await;
+            read.map_err(|error| error.to_string())?
+        } else {
+            kube::Config::infer().await.map_err(|error| error.to_string())?
+        };
         Ok(Self { watched, home: kube::Config::incluster().ok() })
     }
 }
@@ -156,7 +163,11 @@ fn candidate(settings: &Settings, home: kube::Config, notes: Notes) -> Option<Ca
     );
     // A pod is called like its host; the same pod that starts again goes on at once.
     let identity = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("k8s-watch-{}", std::process::id()));
-    Some(Candidate::new(client.ok()?, &namespace, name, &identity).noting(notes))
+    Some(
+        Candidate::new(client.ok()?, &namespace, name, &identity)
+            .noting(notes)
+            .owned_by(settings.owner.clone()),
+    )
 }
 
 fn millis(time: Timestamp) -> u64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use asya_analysis::rules::KindRules;
 use asya_analysis::{Extent, Selection, Selector};
-use asya_cluster::WatchOptions;
+use asya_cluster::{WatchOptions, lease::OwnerReference};
 use asya_settings::units;
 
 use crate::analysis::also::Also;
@@ -36,6 +36,8 @@ pub struct Settings {
     pub rules: Vec<KindRules>,
     /// The Lease that says which of several watches, in the pod's own namespace and nowhere else; none: it is not asked.
     pub lease: Option<String>,
+    /// The `K8sGPT` with which the Lease goes.
+    pub owner: Option<OwnerReference>,
 }
 
 impl Settings {
@@ -102,6 +104,18 @@ impl Settings {
             Some(none) if none == "none" => None,
             Some(name) => Some(name),
         };
+        let owner = match (variables.get("ASYA_WATCH_K8SGPT"), variables.get("ASYA_WATCH_UID")) {
+            (None, None) => None,
+            (Some(name), Some(uid)) => Some(owned_by(name, uid)),
+            (_, None) => {
+                errors.push("ASYA_WATCH_UID: is required with ASYA_WATCH_K8SGPT".to_owned());
+                None
+            }
+            (None, _) => {
+                errors.push("ASYA_WATCH_K8SGPT: is required with ASYA_WATCH_UID".to_owned());
+                None
+            }
+        };
         let secrets = match variables.get("ASYA_WATCH_SECRETS").as_deref() {
             None | Some("none") => false,
             Some("metadata") => true,
@@ -143,6 +157,7 @@ impl Settings {
                 also,
                 rules,
                 lease,
+                owner,
             })
         } else {
             Err(errors)
@@ -168,6 +183,16 @@ fn is_namespace(pattern: &str) -> bool {
 }
 
 /// The name of the Lease for a cluster that is called like this: lower-case letters, digits and dashes.
+fn owned_by(name: String, uid: String) -> OwnerReference {
+    OwnerReference {
+        api_version: asya_resources::k8sgpt::API_VERSION.to_owned(),
+        kind: asya_resources::k8sgpt::KIND.to_owned(),
+        name,
+        uid,
+        ..OwnerReference::default()
+    }
+}
+
 fn lease_of(cluster: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
     let name: String = cluster.chars().map(plain).collect();
@@ -206,6 +231,9 @@ mod tests {
         assert_eq!(lease("ASYA_WATCH_CLUSTER", "Prod_EU.1-").as_deref(), Some("k8s-watch-prod-eu-1"));
         assert_eq!(lease("ASYA_WATCH_LEASE", "mine").as_deref(), Some("mine"));
         assert_eq!(lease("ASYA_WATCH_LEASE", "none"), None);
+        assert!(read(&[("ASYA_WATCH_K8SGPT", "gpt")]).expect_err("whose?")[0].contains("ASYA_WATCH_UID"));
+        let owner = read(&[("ASYA_WATCH_K8SGPT", "gpt"), ("ASYA_WATCH_UID", "u-1")]).expect("an owner").owner;
+        assert_eq!(owner.map(|owner| (owner.kind, owner.uid)), Some(("K8sGPT".to_owned(), "u-1".to_owned())));
     }
 
     #[test]

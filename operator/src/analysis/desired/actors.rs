@@ -106,7 +106,7 @@ fn findings(wanted: &Wanted<'_>) -> Env {
 
 fn results(wanted: &Wanted<'_>) -> Env {
     let subject = wanted.subject;
-    let mut env = Env::default();
+    let mut env = with_database(wanted);
     env.plain("ASYA_RESULTS_K8SGPT", &subject.name);
     env.plain("ASYA_RESULTS_NAMESPACE", &subject.namespace);
     env.plain("ASYA_RESULTS_UID", &subject.uid);

@@ -89,12 +89,15 @@ impl Wanted<'_> {
         Some(json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": self.metadata(KUBECONFIG),
+            "metadata": self.metadata(KUBECONFIG_SECRET),
             "type": "Opaque",
             "data": {KUBECONFIG: STANDARD.encode(cluster.kubeconfig().to_string())},
         }))
     }
 }
 
-/// End of the Secret's name, its key, and the file.
+/// End of the Secret's name. `NAME-kubeconfig` is what the Cluster API calls its own, with `NAME` of the cluster, after
+/// which a `K8sGPT` is called too.
+pub const KUBECONFIG_SECRET: &str = "watch-kubeconfig";
+/// Its key, and the file.
 pub const KUBECONFIG: &str = "kubeconfig";

@@ -3,7 +3,7 @@
 use asya_resources::k8sgpt::Image;
 use serde_json::{Value, json};
 
-use super::{KUBECONFIG, Wanted, env::Env, prompts, watch};
+use super::{KUBECONFIG, KUBECONFIG_SECRET, Wanted, env::Env, prompts, watch};
 
 /// Files that a pod reads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,7 +104,7 @@ fn files(wanted: &Wanted<'_>, mounts: &Mounts) -> (Vec<Value>, Vec<Value>) {
     let mut volumes = Vec::new();
     let mut volume_mounts = Vec::new();
     if mounts.kubeconfig {
-        let secret = json!({"secretName": wanted.subject.object(KUBECONFIG)});
+        let secret = json!({"secretName": wanted.subject.object(KUBECONFIG_SECRET)});
         volumes.push(json!({"name": KUBECONFIG, "secret": secret}));
         volume_mounts.push(json!({"name": KUBECONFIG, "mountPath": watch::KUBECONFIG_DIR, "readOnly": true}));
     }

@@ -86,6 +86,8 @@ fn the_simplest_manifest_becomes_four_actors_with_two_accounts() {
             ("ASYA_WATCH_CLUSTER", "ops.gpt"),
             ("ASYA_WATCH_ROUTE", "gpt-analyze,gpt-findings,gpt-results"),
             ("ASYA_WATCH_LEASE", "gpt-watch"),
+            ("ASYA_WATCH_K8SGPT", "gpt"),
+            ("ASYA_WATCH_UID", "uid-1"),
             ("ASYA_WATCH_RESYNC", "600s"),
         ],
     );
@@ -95,7 +97,12 @@ fn the_simplest_manifest_becomes_four_actors_with_two_accounts() {
     );
     has(
         &env(json!({}), "gpt-results"),
-        &[("ASYA_RESULTS_K8SGPT", "gpt"), ("ASYA_RESULTS_NAMESPACE", "ops"), ("ASYA_RESULTS_UID", "uid-1")],
+        &[
+            ("ASYA_DATABASE_URL", "asya-analysis-database/url"),
+            ("ASYA_RESULTS_K8SGPT", "gpt"),
+            ("ASYA_RESULTS_NAMESPACE", "ops"),
+            ("ASYA_RESULTS_UID", "uid-1"),
+        ],
     );
 }
 
@@ -175,7 +182,7 @@ fn a_remote_cluster_gets_no_rights_here_and_its_kubeconfig_is_the_watchers_alone
     let watched = Watched::Remote(kubeconfig::read(&config).unwrap());
     let spec = json!({"kubeconfig": {"name": "far"}});
     let objects = made(spec.clone(), &watched);
-    assert_eq!(names(&objects, "Secret"), ["gpt-kubeconfig"]);
+    assert_eq!(names(&objects, "Secret"), ["gpt-watch-kubeconfig"]);
     assert!(names(&objects, "ClusterRoleBinding").is_empty());
     assert!(objects.iter().all(|object| object["metadata"]["namespace"] == "ops"), "all of it is here");
     let mounting: Vec<_> = objects

@@ -19,6 +19,9 @@ pub fn env(wanted: &Wanted<'_>) -> Env {
     env.plain("ASYA_WATCH_CLUSTER", subject.cluster());
     env.plain("ASYA_WATCH_ROUTE", actors::route(wanted).join(","));
     env.plain("ASYA_WATCH_LEASE", subject.object("watch"));
+    // The Lease goes with the K8sGPT.
+    env.plain("ASYA_WATCH_K8SGPT", &subject.name);
+    env.plain("ASYA_WATCH_UID", &subject.uid);
     let analysis = spec.analysis();
     env.plain("ASYA_WATCH_RESYNC", format!("{}s", analysis.interval().as_secs()));
     if analysis.secrets == Secrets::Metadata {
