@@ -45,9 +45,13 @@ async fn cluster(test: &str, database: bool) -> Result<Option<Cluster>> {
 }
 
 async fn started(cluster: &Cluster) -> Result<Operator> {
+    Operator::start(&settings(cluster)).await
+}
+
+fn settings(cluster: &Cluster) -> Settings {
     // It talks to no broker.
     let settings = Settings::of(cluster).env("ASYA_TRANSPORT_CONFIG", "{}");
-    Operator::start(&settings.env("ASYA_ANALYSIS_IMAGE", "asya-crew:test").flag("analysis")).await
+    settings.env("ASYA_ANALYSIS_IMAGE", "asya-crew:test").flag("analysis")
 }
 
 fn gpt(name: &str, spec: &Value) -> Value {
@@ -308,6 +312,88 @@ async fn beside_the_original_operator_nothing_is_made_and_nothing_taken_away() -
     operator.rests(REST).await?;
     assert_eq!(cluster.get("AsyncActor", "shared-explain").await?, None);
     assert!(cluster.get("AsyncActor", "shared-watch").await?.is_some());
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_are_proposed_where_the_chart_lets_them_be() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
+    let cluster = cluster!("gptremedy", true);
+    let spec = json!({"targetNamespace": cluster.namespace, "ai": {"enabled": true, "backend": "ollama",
+        "baseUrl": "http://o", "autoRemediation": {"enabled": true}}});
+    cluster.apply(&gpt("mends", &spec)).await?;
+    let operator = started(&cluster).await?;
+    let said = |it: &Value| says(it, "ConfigurationWarning", "True", "NotDone");
+    let gpt = cluster.until("K8sGPT", "mends", "says what is missing", said).await?;
+    let message = condition(&gpt, "ConfigurationWarning").unwrap()["message"].to_string();
+    assert!(message.contains("remediation.enabled"), "{message}");
+    cluster.until("AsyncActor", "mends-explain", "is made", |_| true).await?;
+    assert_eq!(cluster.get("AsyncActor", "mends-remedy").await?, None);
+    operator.stop().await?;
+
+    let operator = Operator::start(&settings(&cluster).env("ASYA_ANALYSIS_REMEDIATION", "true")).await?;
+    let remedy = cluster.until("AsyncActor", "mends-remedy", "is made", |_| true).await?;
+    assert_eq!(variable(&remedy, "ASYA_REMEDY_NAMESPACES").unwrap()["value"], cluster.namespace);
+    let account = remedy["spec"]["workload"]["template"]["spec"]["serviceAccountName"].clone();
+    assert_eq!(account, "mends-remedy");
+    cluster
+        .until("AsyncActor", "mends-watch", "sends to it", |it| {
+            variable(it, "ASYA_WATCH_ROUTE").is_some_and(|it| {
+                it["value"].as_str().unwrap().ends_with("mends-explain,mends-results,mends-remedy")
+            })
+        })
+        .await?;
+    let binding = format!("asya-analysis:{}:mends:remedy", cluster.namespace);
+    let rights = cluster.until("RoleBinding", &binding, "is made", |_| true).await?;
+    assert_eq!(rights["roleRef"]["name"], "asya-analysis-remedy");
+    assert!(abroad(&cluster, "mends:remedy").await?.is_none(), "one namespace, and not the whole cluster");
+    let policy = abroad(&cluster, "mends:remedy-policy").await?.context("it may see the policy")?;
+    assert_eq!(policy.data["roleRef"]["name"], "asya-analysis-remedy-policy");
+    operator.rests(REST).await?;
+
+    let patch = json!({"spec": {"ai": {"autoRemediation": {"enabled": false}}}});
+    cluster.edit("K8sGPT", "mends", &patch).await?;
+    cluster.until_gone("AsyncActor", "mends-remedy").await?;
+    for kind in ["ServiceAccount", "Role"] {
+        cluster.until_gone(kind, "mends-remedy").await?;
+    }
+    cluster.until_gone("RoleBinding", &binding).await?;
+    eventually("the right to see the policy is taken away", async || {
+        Ok(abroad(&cluster, "mends:remedy-policy").await?.is_none().then_some(()))
+    })
+    .await?;
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_analyzers_of_ones_own_their_actor_stays_until_it_has_closed_what_is_open() -> Result<()> {
+    let _without_original = ORIGINAL.read().await;
+    let cluster = cluster!("gptcustom", true);
+    let operator = started(&cluster).await?;
+    let analyzers = json!([{"name": "mine", "connection": {"url": "mine.svc", "port": 8085}}]);
+    cluster.apply(&gpt("own", &json!({"customAnalyzers": analyzers}))).await?;
+    cluster.until("AsyncActor", "own-custom", "is made", |_| true).await?;
+    let open = json!({"apiVersion": "core.k8sgpt.ai/v1alpha1", "kind": "Result", "metadata": {"name": "open",
+        "labels": {"k8sgpts.k8sgpt.ai/name": "own", "k8sgpts.k8sgpt.ai/namespace": cluster.namespace}},
+        "spec": {"backend": "", "kind": "CustomAnalyzer", "name": "mine", "details": "", "parentObject": "",
+            "error": [{"text": "broken"}]}});
+    cluster.apply(&open).await?;
+    cluster.edit("K8sGPT", "own", &json!({"spec": {"customAnalyzers": null}})).await?;
+    let closes = |it: &Value| variable(it, "ASYA_CUSTOM_ANALYZERS").is_some_and(|it| it["value"] == "[]");
+    let actor = cluster.until("AsyncActor", "own-custom", "has no analyzer", closes).await?;
+    let until = &actor["metadata"]["annotations"]["analysis.asya.sh/until"];
+    assert!(until.as_str().unwrap() > jiff_now().as_str(), "{until}");
+    operator.rests(REST).await?;
+
+    // Its time is over, and something is open.
+    let over = json!({"metadata": {"annotations": {"analysis.asya.sh/until": "2026-01-01T00:00:00Z"}}});
+    cluster.edit("AsyncActor", "own-custom", &over).await?;
+    operator.rests(REST).await?;
+    assert!(cluster.get("AsyncActor", "own-custom").await?.is_some());
+    cluster.delete("Result", "open").await?;
+    cluster.until_gone("AsyncActor", "own-custom").await?;
     operator.stop().await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ MONITOR: Object = {"serviceMonitor": {"enabled": True}}
 RULE: Object = {"prometheusRule": {"enabled": True}}
 BOARDS: Object = {"dashboards": {"enabled": True}}
 POLICY: Object = {"networkPolicy": {"enabled": True}}
+REMEDY: Object = {"remediation": {"enabled": True}}
 EXTRA = {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["list", "watch"]}
 
 
@@ -81,6 +82,26 @@ ROWS: dict[str, Row] = {
         lambda r: {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]} in watch_rules(r),
     ),
     "analysis.extraRules": Row([EXTRA], lambda r: EXTRA in watch_rules(r)),
+    "remediation.enabled": Row(
+        True,
+        lambda r: (
+            r.has("ValidatingAdmissionPolicy", "asya-remedy-approval")
+            and r.has("ClusterRole", "asya-analysis-approver")
+            and binds(r) == ["asya-analysis-watch", "asya-analysis-remedy", "asya-analysis-remedy-policy"]
+            and r.env("ASYA_ANALYSIS_REMEDIATION") == "true"
+        ),
+    ),
+    "remediation.kinds": Row(
+        ["StatefulSet", "Pod"],
+        lambda r: (
+            r.one("ClusterRole", "asya-analysis-remedy")["rules"]
+            == [
+                {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]},
+                {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get", "patch"]},
+            ]
+        ),
+        REMEDY,
+    ),
     "serviceAccount.create": Row(False, lambda r: not r.has("ServiceAccount", NAME) and account(r) == "default"),
     "serviceAccount.annotations": Row(
         {"a": "b"}, lambda r: r.one("ServiceAccount", NAME)["metadata"].get("annotations") == {"a": "b"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from analysis_rows import CLUSTER, NAME, own_rules, watch_rules
+from analysis_rows import CLUSTER, NAME, REMEDY, own_rules, watch_rules
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, Object, RenderError, notes, render
 from schemas import strict
 
@@ -58,14 +58,64 @@ def test_the_operator_holds_what_it_grants() -> None:
         assert ("coordination.k8s.io", "leases", verb) in held
 
 
-def test_the_readme_lists_the_rights_exactly() -> None:
-    text = (CHARTS / CHART / "README.md").read_text().split("## Rights")[1].split("## ")[0]
+def told(heading: str) -> set[tuple[str, str, str]]:
+    """The tables of rights of the README under a heading."""
+    text = (CHARTS / CHART / "README.md").read_text().split(f"## {heading}\n")[1].split("## ")[0]
     told = set()
     for groups, resources, verbs in re.findall(r"^\| (.+?) \| (`.+?) \| (.+?) \|$", text, flags=re.M):
         for group in groups.replace("`", "").split(", "):
             for resource in re.findall(r"`([a-z0-9/]+)`", resources):
                 told |= {("" if group == "core" else group, resource, verb) for verb in verbs.split(", ")}
-    assert told == {it[:3] for it in granted()}
+    return told
+
+
+def test_the_readme_lists_the_rights_exactly() -> None:
+    assert told("Rights") == {it[:3] for it in granted()}
+    more = {it[:3] for it in flat(own_rules(render(CHART, REMEDY))) - granted()}
+    assert told("With `remediation.enabled`") == more
+
+
+def test_without_remediation_nothing_of_it_is_there() -> None:
+    text = yaml.safe_dump_all([it for it in render(CHART) if it["kind"] != "CustomResourceDefinition"])
+    assert "remedy" not in text and "mutations" not in text.replace("mutations.core.k8sgpt.ai", "")
+    assert "ASYA_ANALYSIS_REMEDIATION" not in text
+
+
+def test_nobody_is_given_the_right_to_approve() -> None:
+    rendered = render(CHART, REMEDY)
+    may = [it for it in rendered.kind("ClusterRole") + rendered.kind("Role") if "approve" in str(it["rules"])]
+    assert [it["metadata"]["name"] for it in may] == ["asya-analysis-approver"]
+    bound = {it["roleRef"]["name"] for it in rendered.kind("ClusterRoleBinding") + rendered.kind("RoleBinding")}
+    assert "asya-analysis-approver" not in bound
+    for role in rendered.kind("ClusterRole") + rendered.kind("Role"):
+        assert "*" not in str(role["rules"]), role["metadata"]["name"]
+
+
+def test_the_operator_holds_or_binds_what_remedy_gets() -> None:
+    held = {it[:3] for it in flat(own_rules(render(CHART, REMEDY)))}
+    for verb in ("get", "create", "patch", "delete"):
+        assert ("core.k8sgpt.ai", "mutations", verb) in held
+    assert ("core.k8sgpt.ai", "mutations/status", "patch") in held
+    changes = flat(render(CHART, REMEDY).one("ClusterRole", "asya-analysis-remedy")["rules"])
+    assert {it[1] for it in changes} == {"pods", "services", "deployments", "ingresses"}
+    assert {it[2] for it in changes} == {"get", "patch"}
+
+
+def test_the_policy_is_the_one_that_remedy_was_built_with() -> None:
+    """It compares the specs, and changes nothing where they differ."""
+    path = ROOT / "crds/remedy/approval.yaml"
+    assert (CHARTS / CHART / "files/remedy/approval.yaml").read_text() == path.read_text()
+    rendered = render(CHART, REMEDY)
+    for shipped in yaml.safe_load_all(path.read_text()):
+        found = rendered.one(shipped["kind"], shipped["metadata"]["name"])
+        assert found["apiVersion"] == shipped["apiVersion"] and found["spec"] == shipped["spec"]
+
+
+def test_remediation_is_refused_where_no_policy_can_protect_it() -> None:
+    with pytest.raises(RenderError, match=r"remediation.enabled needs Kubernetes 1\.30"):
+        render(CHART, REMEDY, kube_version="1.29.8")
+    assert render(CHART, REMEDY, kube_version="1.30.0-gke.1")
+    assert "asya-analysis-approver" in notes(CHART, REMEDY) and "approver" not in notes(CHART)
 
 
 def test_rights_of_listed_namespaces_stay_there() -> None:
@@ -140,6 +190,7 @@ def test_notes_say_when_there_are_no_actors() -> None:
     ("values", "sentence"),
     [
         ({"analysis": {"secrets": "all"}}, "secrets"),
+        ({"remediation": {"kinds": ["Secret"]}}, "kinds"),
         ({"database": {"existingSecret": ""}}, "existingSecret"),
         ({"actors": {"image": ""}}, "image"),
         ({"watchNamespaces": ["Team_A"]}, "watchNamespaces"),
@@ -196,7 +247,7 @@ def test_manifests_of_the_pages_are_valid() -> None:
 def test_helm_commands_of_the_page_render() -> None:
     lines = PAGE.read_text().replace("\\\n", " ").splitlines()
     commands = [shlex.split(it) for it in lines if re.match(r"helm (install|upgrade) ", it)]
-    assert len(commands) == 2
+    assert len(commands) == 3
     for words in commands:
         assert words[3] == f"charts/{CHART}"
         sets = tuple(it for before, it in itertools.pairwise(words) if before == "--set")

@@ -20,6 +20,7 @@ SPACE = "k8sgpt-operator-system"
 SAMPLE = "k8sgpt-sample"
 CRDS = [f"{plural}.core.k8sgpt.ai" for plural in ("k8sgpts", "results", "mutations")]
 ACCOUNT = f"system:serviceaccount:asya-system:{CHART}"
+MUTATIONS = "mutations.core.k8sgpt.ai"
 LABEL = f"analysis.asya.sh/k8sgpt={SAMPLE}"
 
 
@@ -91,6 +92,40 @@ def test_the_sample_becomes_actors_and_leaves_nothing(
         assert not names(cluster, kind, "-n", "asya-system", *part), kind
     assert all(cluster.get("crd", it) for it in CRDS), "CRDs stay until somebody deletes them"
     cluster.kubectl("delete", "crd", *CRDS, f"--timeout={LIMIT}s")
+
+
+def test_changes_are_made_with_the_rights_of_the_chart_and_approved_by_people(
+    cluster: Cluster, each_helm: str, hooks: Hooks, space: str, tmp_path: Path
+) -> None:
+    install(cluster, each_helm, "--set", "remediation.enabled=true", hooks=hooks, chart=CHART)
+    shipped = list(yaml.safe_load_all((ROOT / "crds/remedy/approval.yaml").read_text()))
+    for it in shipped:
+        found = cluster.get(it["kind"].lower(), it["metadata"]["name"])
+        assert found["spec"] == it["spec"], "with the defaults of the API server it is what remedy compares with"
+    operator = Operator(cluster, tmp_path, CHART)
+    try:
+        manifest = yaml.safe_load(sample())
+        limits = {"namespaces": {"include": ["default"]}}
+        manifest["spec"]["ai"]["autoRemediation"] = {"enabled": True, "limits": limits}
+        cluster.apply(manifest)
+        await_("remedy", lambda: f"{SAMPLE}-remedy" in names(cluster, "asyncactors", "-n", space, "-l", LABEL))
+        remedy = f"system:serviceaccount:{space}:{SAMPLE}-remedy"
+        await_("its rights", lambda: cluster.may(remedy, "patch", "deployments.apps", "default"))
+        assert not cluster.may(remedy, "patch", "deployments.apps", space), "not beyond the limits"
+        assert not cluster.may(remedy, "patch", "secrets", "default")
+        assert not cluster.may(remedy, "list", "pods", "default")
+        assert cluster.may(remedy, "create", MUTATIONS, space)
+        assert not cluster.may(remedy, "create", MUTATIONS, "default")
+        for account in (remedy, ACCOUNT):
+            assert not cluster.may(account, "approve", MUTATIONS, space)
+        assert not cluster.may(ACCOUNT, "patch", "deployments.apps", "default"), "the operator gives what it has not"
+        cluster.kubectl("delete", "k8sgpts", "--all", "-A", f"--timeout={LIMIT}s")
+        await_("no right is left", lambda: not cluster.may(remedy, "patch", "deployments.apps", "default"))
+    finally:
+        said = operator.stop()
+    assert "forbidden" not in said.lower(), said
+    cluster.run(each_helm, "uninstall", CHART, "-n", "asya-system", f"--timeout={LIMIT}s")
+    assert not cluster.run("kubectl", "get", "clusterrole", "asya-analysis-remedy", check=False).stdout
 
 
 def test_the_operator_may_go_first(cluster: Cluster, each_helm: str, hooks: Hooks, space: str, tmp_path: Path) -> None:

@@ -116,6 +116,9 @@ imagePullSecrets:
 - {name: ASYA_ANALYSIS_DATABASE_SECRET, value: {{ $v.database.existingSecret | quote }}}
 - {name: ASYA_ANALYSIS_DATABASE_KEY, value: {{ $v.database.key | quote }}}
 - {name: ASYA_ANALYSIS_WATCH_ROLE, value: {{ $v.analysis.watchRole | quote }}}
+{{- if $v.remediation.enabled }}
+- {name: ASYA_ANALYSIS_REMEDIATION, value: "true"}
+{{- end }}
 {{- with $v.extraEnv }}
 {{ toYaml . }}
 {{- end }}

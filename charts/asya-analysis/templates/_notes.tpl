@@ -9,6 +9,10 @@
 {{- if eq .Values.analysis.secrets "metadata" }}
 - analysis.secrets=metadata: watchers may list Secrets with their contents, wherever a K8sGPT watches. They drop the contents.
 {{- end }}
+{{- if .Values.remediation.enabled }}
+- remediation.enabled: K8sGPTs with spec.ai.autoRemediation propose changes. Give the ClusterRole asya-analysis-approver to people who may
+  approve them, and the verbs approve and "*" on mutations.core.k8sgpt.ai to nothing that runs.
+{{- end }}
 {{- if not (.Capabilities.APIVersions.Has "asya.sh/v1alpha1/AsyncActor") }}
 - The cluster has no AsyncActors: install the chart asya-operator, or nothing comes of a K8sGPT.
 {{- end }}

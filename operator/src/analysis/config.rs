@@ -35,6 +35,9 @@ pub struct Options {
     /// ClusterRole with what may be read of the cluster that is watched [default: asya-analysis-watch]
     #[arg(long, env = "ASYA_ANALYSIS_WATCH_ROLE", value_name = "NAME")]
     pub watch_role: Option<String>,
+    /// Whether changes may be proposed: the policy and the ClusterRoles for it are there [default: false]
+    #[arg(long, env = "ASYA_ANALYSIS_REMEDIATION", value_name = "BOOL")]
+    pub remediation: Option<String>,
 }
 
 /// What the process was told.
@@ -52,6 +55,8 @@ pub struct Config {
     pub database_key: String,
     /// ClusterRole with what may be read of the cluster that is watched.
     pub watch_role: String,
+    /// Whether changes may be proposed: the policy and the ClusterRoles for it are there.
+    pub remediation: bool,
 }
 
 impl Config {
@@ -60,11 +65,19 @@ impl Config {
     /// # Errors
     /// All that is wrong with them.
     pub fn read(options: Options) -> Result<Self, Errors> {
-        let Options { image, image_pull_policy, transport, database_secret, database_key, watch_role } =
-            options;
+        let Options {
+            image,
+            image_pull_policy,
+            transport,
+            database_secret,
+            database_key,
+            watch_role,
+            remediation,
+        } = options;
         let filled =
             |value: Option<String>| value.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let or = |value: Option<String>, default: &str| filled(value).unwrap_or_else(|| default.to_owned());
+        let remediation = or(remediation, "false");
         let config = Self {
             image: or(image, IMAGE),
             pull_policy: filled(image_pull_policy),
@@ -72,6 +85,7 @@ impl Config {
             database_secret: or(database_secret, DATABASE_SECRET),
             database_key: or(database_key, DATABASE_KEY),
             watch_role: or(watch_role, WATCH_ROLE),
+            remediation: remediation == "true",
         };
         let mut errors = Vec::new();
         if let Some(policy) = &config.pull_policy
@@ -80,6 +94,9 @@ impl Config {
             errors.push(format!(
                 "ASYA_ANALYSIS_IMAGE_PULL_POLICY: {policy:?} is none of Always, IfNotPresent, Never"
             ));
+        }
+        if !["true", "false"].contains(&remediation.as_str()) {
+            errors.push(format!("ASYA_ANALYSIS_REMEDIATION: {remediation:?} is neither true nor false"));
         }
         if !config.database_secret.split('.').all(is_label) {
             errors.push(format!(
@@ -107,9 +124,10 @@ mod tests {
         let options = Options {
             image_pull_policy: Some("always".to_owned()),
             database_secret: Some("My Secret".to_owned()),
+            remediation: Some("yes".to_owned()),
             ..Options::default()
         };
         let Errors(errors) = Config::read(options).unwrap_err();
-        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert_eq!(errors.len(), 3, "{errors:?}");
     }
 }

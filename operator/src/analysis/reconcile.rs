@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use asya_analysis::custom::KIND;
 use asya_resources::k8sgpt::{
     self, FINALIZER, Warning,
-    warnings::{IMAGE_IGNORED, INCOMPLETE},
+    warnings::{IMAGE_IGNORED, INCOMPLETE, NOT_DONE},
 };
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 use super::{
     another,
     config::Config,
-    desired::{Wanted, Watched, model::Model, prompts, sinks, watch as watching},
+    desired::{Wanted, Watched, custom, model::Model, prompts, remedy, sinks, watch as watching},
     known::Known,
     metrics::Analyses,
     objects, remote, report,
@@ -115,7 +116,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
         report::status(context, &subject, status::status(&subject, &observed, Timestamp::now())).await?;
         return Ok(Some(AGAIN));
     }
-    observed.warnings = warnings(&subject);
+    observed.warnings = warnings(&subject, &context.config);
     tell_of_image(context, &subject, &observed.warnings).await;
     observed.incomplete_sinks = sinks::read(&subject.spec).incomplete;
     let watched = match remote::watched(context, &subject).await? {
@@ -126,8 +127,15 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
         }
     };
     observed.problem = remote::database(context, &subject.namespace).await?;
-    let wanted =
-        Wanted { subject: &subject, config: &context.config, watched: &watched, keda: world.keda }.objects();
+    let custom_until = custom_until(context, &subject);
+    let wanted = Wanted {
+        subject: &subject,
+        config: &context.config,
+        watched: &watched,
+        keda: world.keda,
+        custom_until: custom_until.as_deref(),
+    };
+    let wanted = wanted.objects();
     if observed.problem.is_none()
         && let Err(refusal) = objects::apply(context, &subject, &wanted).await
     {
@@ -148,7 +156,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
 }
 
 /// Everything that works in another way than the manifest says.
-fn warnings(subject: &Subject) -> Vec<Warning> {
+fn warnings(subject: &Subject, config: &Config) -> Vec<Warning> {
     let spec = &subject.spec;
     let mut found = k8sgpt::warnings(spec);
     let mut say = |field: String, message: String| found.push(Warning { reason: INCOMPLETE, field, message });
@@ -167,11 +175,31 @@ fn warnings(subject: &Subject) -> Vec<Warning> {
             say(format!("spec.customAnalyzers[{at}].name"), why);
         }
     }
+    if remedy::asked(spec).is_some() && !config.remediation {
+        let message = "nothing is proposed: set remediation.enabled of the chart asya-analysis, which brings the rights and \
+                       the policy that it needs"
+            .to_owned();
+        let field = "spec.ai.autoRemediation".to_owned();
+        found.push(Warning { reason: NOT_DONE, field, message });
+    }
     if matches!(Model::of(spec), Model::Impossible(..)) {
         // The condition about the model says it already.
         found.retain(|warning| !(warning.reason == INCOMPLETE && warning.field.starts_with("spec.ai")));
     }
     found
+}
+
+/// How long the actor that asks analyzers stays although there are none any more.
+fn custom_until(context: &Context, subject: &Subject) -> Option<String> {
+    let key = (subject.namespace.clone(), subject.object(custom::PART));
+    let actor = context.known.cache.object(Kind::AsyncActor, &key)?;
+    let own = actor.controller() == Some(subject.uid.as_str()) && !actor.deleting();
+    if !own || !custom::callable(&subject.spec).is_empty() {
+        return None;
+    }
+    let open = context.known.with_findings(subject, |findings| tally::any(findings, &KIND.kind));
+    let said = actor.metadata.annotations.as_ref().and_then(|it| it.get(custom::UNTIL));
+    custom::until(said.map(String::as_str), open, Timestamp::now())
 }
 
 /// One Event about an image that is not used: when that is news.

@@ -98,9 +98,11 @@ impl Subject {
         format!("{}-{part}", base(&self.name))
     }
 
-    /// The name of its objects in other namespaces, or in none: no two `K8sGPT` share one.
-    pub fn abroad(&self) -> String {
-        format!("asya-analysis:{}:{}", self.namespace, self.name)
+    /// The name of one of its objects in other namespaces, or in none: no two `K8sGPT` share one. That of the watcher's
+    /// rights has no part.
+    pub fn abroad(&self, part: Option<&str>) -> String {
+        let name = format!("asya-analysis:{}:{}", self.namespace, self.name);
+        part.map_or_else(|| name.clone(), |part| format!("{name}:{part}"))
     }
 
     /// The value of the label of its objects.

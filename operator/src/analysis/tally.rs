@@ -60,6 +60,11 @@ pub fn count<'a>(findings: impl Iterator<Item = &'a Finding>, explains: bool) ->
     counts
 }
 
+/// Whether there is a Result about an object of this kind.
+pub fn any<'a>(mut findings: impl Iterator<Item = &'a Finding>, kind: &str) -> bool {
+    findings.any(|finding| finding.kind == kind)
+}
+
 /// Open findings by namespace and kind of their object, for metrics: what healed is in neither.
 pub fn places<'a>(findings: impl Iterator<Item = &'a Finding>) -> BTreeMap<(String, String), i64> {
     let mut places = BTreeMap::new();

@@ -242,7 +242,18 @@ pub(super) fn positive(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|number| *number > 0)
 }
 
+/// Kinds that can be changed: a fix of another one is not known to be safe.
+pub const CHANGEABLE: [&str; 6] = ["Pod", "Deployment", "StatefulSet", "DaemonSet", "Service", "Ingress"];
+
 impl AutoRemediation {
+    /// Whether something is proposed: it is enabled, and no limit is nothing.
+    pub fn proposes(&self) -> bool {
+        let none = |limit: Option<u32>| limit == Some(0);
+        let limits = self.limits.as_ref();
+        let nothing = limits.is_some_and(|limits| none(limits.per_hour) || none(limits.pending));
+        self.enabled && !nothing && self.resources.iter().any(|kind| CHANGEABLE.contains(&kind.as_str()))
+    }
+
     /// How alike old and new manifest must be, from 0 to 100. What is no number means 100: nothing but the same passes.
     pub fn similarity(&self) -> f64 {
         let number = self.similarity_requirement.trim().trim_end_matches('%').parse::<f64>();

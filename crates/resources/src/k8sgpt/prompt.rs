@@ -15,7 +15,8 @@ pub struct Prompt {
     /// Kind of the object, for example Pod; * for every kind that has no prompt of its own.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 253)))]
     pub kind: String,
-    /// The prompt, with fields of the finding as {{ text }}. Either this or configMap.
+    /// The prompt, with the places {kind}, {name}, {language} and {evidence}, which it must have; a brace itself is written
+    /// twice. Either this or configMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Key of a ConfigMap that holds it.

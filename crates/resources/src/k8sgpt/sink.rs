@@ -52,7 +52,9 @@ pub struct Sink {
     /// Key of a Secret with the address; it wins over webhook. For pagerduty it holds the routing key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<KeyRef>,
-    /// Body of a webhook's message, with fields of the finding as {{ kind }}. Absent means the whole finding as JSON.
+    /// Body of a webhook's message, with places for fields of the finding: {change}, {cluster}, {kind}, {namespace}, {name},
+    /// {severity}, {codes}, {text}, {explanation}, {fingerprint}, {firstSeen}, {lastSeen}, and {json} for all of it. It must
+    /// be JSON; any other brace is one. Absent means the whole finding as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Further headers of a webhook, each from a key of a Secret.
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_named_sink_has_all_fields_of_a_sink() {
-        let sample = json!({ "name": "ops", "type": "webhook", "template": "{{ kind }}", "resolved": false });
+        let sample = json!({ "name": "ops", "type": "webhook", "template": "{\"kind\": \"{kind}\"}", "resolved": false });
         let named: NamedSink = from_value(sample.clone()).unwrap();
         assert!(!named.sink.tells_resolved() && Sink::default().tells_resolved());
         assert_eq!(to_value(named).unwrap(), sample);

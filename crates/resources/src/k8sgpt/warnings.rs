@@ -1,6 +1,11 @@
 //! What a manifest says and what is done in another way: it is accepted, because the original accepts it, and told.
 
-use super::{Backend, Image, K8sGptSpec, ai::positive, cache::Cache, stamp::is_rfc3339};
+use super::{
+    AutoRemediation, Backend, Image, K8sGptSpec,
+    ai::{CHANGEABLE, positive},
+    cache::Cache,
+    stamp::is_rfc3339,
+};
 
 /// Something that works in another way than the manifest says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +211,30 @@ fn of_model(spec: &K8sGptSpec) -> Vec<Warning> {
         );
         say(NOT_A_NUMBER, "spec.ai.autoRemediation.similarityRequirement", message);
     }
+    if let Some(remediation) = remediation {
+        found.extend(of_remediation(remediation));
+    }
+    found
+}
+
+/// What is said about changes that are proposed.
+fn of_remediation(remediation: &AutoRemediation) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let mut say = |field: &str, message: String| {
+        let field = format!("spec.ai.autoRemediation.{field}");
+        found.push(Warning { reason: NOT_DONE, field, message });
+    };
+    let unknown: Vec<_> =
+        remediation.resources.iter().filter(|kind| !CHANGEABLE.contains(&kind.as_str())).collect();
+    if !unknown.is_empty() || remediation.resources.is_empty() {
+        say("resources", format!("{unknown:?} are not changed; there are {}", CHANGEABLE.join(", ")));
+    }
+    let limits = remediation.limits.clone().unwrap_or_default();
+    for (field, limit) in [("limits.perHour", limits.per_hour), ("limits.pending", limits.pending)] {
+        if limit == Some(0) {
+            say(field, "nothing is proposed: it would never be applied; enabled says the same".to_owned());
+        }
+    }
     found
 }
 
@@ -305,6 +334,17 @@ mod tests {
             NOT_A_NUMBER,
             "spec.ai.autoRemediation.similarityRequirement",
         );
+        for (fields, field) in [
+            (json!({ "resources": ["Pod", "Secret"] }), "resources"),
+            (json!({ "resources": [] }), "resources"),
+            (json!({ "limits": { "perHour": 0 } }), "limits.perHour"),
+            (json!({ "limits": { "pending": 0 } }), "limits.pending"),
+        ] {
+            let mut remediation = fields;
+            remediation["enabled"] = json!(true);
+            let field = format!("spec.ai.autoRemediation.{field}");
+            one(ai(json!({ "secret": secret, "autoRemediation": remediation })), NOT_DONE, &field);
+        }
     }
 
     #[test]

@@ -62,6 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn manifests_may_name_each_of_them_and_no_other() {
+        let mut named = asya_resources::k8sgpt::ai::CHANGEABLE;
+        let mut known = KINDS.map(|known| known.kind);
+        named.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
+
+    #[test]
     fn a_kind_of_another_group_is_another_kind() {
         let of = |group: &'static str, kind: &'static str| {
             Mendable::of(&GroupKind::new(group, kind)).map(Mendable::api_version)

@@ -1,9 +1,9 @@
 //! Accounts, and what they may do. Who needs nothing of the API server has none, and no token either.
 
-use asya_resources::k8sgpt::{GROUP, IRSA_ANNOTATION};
+use asya_resources::k8sgpt::{AutoRemediation, GROUP, IRSA_ANNOTATION};
 use serde_json::{Value, json};
 
-use super::{Wanted, Watched, model::Model};
+use super::{Wanted, Watched, model::Model, remedy};
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
@@ -18,14 +18,18 @@ pub fn objects(wanted: &Wanted<'_>) -> Vec<Value> {
     if matches!(Model::of(&wanted.subject.spec), Model::Explains(_)) {
         objects.push(account(wanted, "explain"));
     }
+    if let Some(remediation) = remedy::wanted(wanted) {
+        objects.extend(with_role(wanted, "remedy", &remedy::rules()));
+        objects.extend(remedy_bindings(wanted, remediation));
+    }
     objects
 }
 
-/// The account of an actor. The one that calls the model gets the role of AWS, and no other.
+/// The account of an actor. Those that call the model get the role of AWS, and no others.
 fn account(wanted: &Wanted<'_>, part: &str) -> Value {
     let mut metadata = wanted.metadata(part);
     let role = wanted.subject.spec.extra_options.as_ref().and_then(|it| it.service_account_irsa.as_deref());
-    if let Some(role) = role.filter(|role| part == "explain" && !role.is_empty()) {
+    if let Some(role) = role.filter(|role| ["explain", "remedy"].contains(&part) && !role.is_empty()) {
         metadata["annotations"] = json!({IRSA_ANNOTATION: role});
     }
     json!({
@@ -82,18 +86,39 @@ fn watch_bindings(wanted: &Wanted<'_>) -> Vec<Value> {
     if *wanted.watched != Watched::Here {
         return Vec::new();
     }
-    let binding = |kind: &str, namespace: Option<&str>| {
-        let role = &wanted.config.watch_role;
-        json!({
-            "apiVersion": RBAC,
-            "kind": kind,
-            "metadata": wanted.metadata_abroad(namespace),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [subject(wanted, "watch")],
-        })
-    };
-    match wanted.subject.spec.namespaces() {
-        Some(names) => names.into_iter().map(|name| binding("RoleBinding", Some(name))).collect(),
-        None => vec![binding("ClusterRoleBinding", None)],
+    everywhere_or(wanted.subject.spec.namespaces(), |namespace| {
+        abroad(wanted, "watch", None, &wanted.config.watch_role, namespace)
+    })
+}
+
+/// The rights of `remedy`: to see whether the policy is in force, always in this cluster; and to change what is watched,
+/// which like the watcher's are those of the kubeconfig if there is one.
+fn remedy_bindings(wanted: &Wanted<'_>, remediation: &AutoRemediation) -> Vec<Value> {
+    let mut bindings = vec![abroad(wanted, "remedy", Some("remedy-policy"), remedy::POLICY_ROLE, None)];
+    if *wanted.watched == Watched::Here {
+        let places = remedy::places(&wanted.subject.spec, remediation);
+        bindings.extend(everywhere_or(places, |namespace| {
+            abroad(wanted, "remedy", Some("remedy"), remedy::ROLE, namespace)
+        }));
     }
+    bindings
+}
+
+/// A binding in each of these namespaces, or one for the whole cluster.
+fn everywhere_or(namespaces: Option<Vec<&str>>, bind: impl Fn(Option<&str>) -> Value) -> Vec<Value> {
+    match namespaces {
+        Some(names) => names.into_iter().map(|name| bind(Some(name))).collect(),
+        None => vec![bind(None)],
+    }
+}
+
+/// Binds a ClusterRole to the account of an actor, in a namespace or in the whole cluster.
+fn abroad(wanted: &Wanted<'_>, part: &str, name: Option<&str>, role: &str, namespace: Option<&str>) -> Value {
+    json!({
+        "apiVersion": RBAC,
+        "kind": if namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" },
+        "metadata": wanted.metadata_abroad(name, namespace),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [subject(wanted, part)],
+    })
 }

@@ -1,11 +1,8 @@
 //! The AsyncActors, and the route between them.
 
-use asya_resources::k8sgpt::spec::CustomAnalyzer;
 use serde_json::{Value, json};
 
-use crate::analysis::subject::is_label;
-
-use super::{Wanted, Watched, env::Env, model::Model, pod, prompts, sinks, watch};
+use super::{Wanted, Watched, custom, env::Env, model::Model, pod, prompts, remedy, sinks, watch};
 
 /// Most replicas of the step that only computes.
 const MOST_ANALYZE: u32 = 5;
@@ -13,13 +10,16 @@ const MOST_ANALYZE: u32 = 5;
 const ANALYZE_QUEUE: u32 = 100;
 
 /// Where an object goes after the watcher: `results` stands before the model, so that findings appear at once, and after
-/// it, so that they get their explanation.
+/// it, so that they get their explanation; who proposes changes needs that explanation, too.
 pub fn route(wanted: &Wanted<'_>) -> Vec<String> {
     let explains = matches!(Model::of(&wanted.subject.spec), Model::Explains(_));
     let tells = !sinks::read(&wanted.subject.spec).told.is_empty();
     let mut parts = vec!["analyze", "findings", "results"];
     if explains {
         parts.extend(["explain", "results"]);
+    }
+    if remedy::wanted(wanted).is_some() {
+        parts.push("remedy");
     }
     if tells {
         parts.push("notify");
@@ -47,11 +47,12 @@ impl Part {
 /// All of them.
 pub fn objects(wanted: &Wanted<'_>) -> Vec<Value> {
     let spec = &wanted.subject.spec;
+    let remote = matches!(wanted.watched, Watched::Remote(_));
     let mut parts = Vec::new();
     if *wanted.watched != Watched::Nothing {
         parts.push(Part {
             account: Some(pod::Account { talks: true }),
-            mounts: pod::Mounts { kubeconfig: matches!(wanted.watched, Watched::Remote(_)), prompts: false },
+            mounts: pod::Mounts { kubeconfig: remote, prompts: false },
             ..Part::new("watch", "asya_crew.k8s_watch", watch::env(wanted))
         });
     }
@@ -71,6 +72,13 @@ pub fn objects(wanted: &Wanted<'_>) -> Vec<Value> {
             ..Part::new("explain", "asya_crew.explain", env)
         });
     }
+    if let Some(remediation) = remedy::wanted(wanted) {
+        parts.push(Part {
+            account: Some(pod::Account { talks: true }),
+            mounts: pod::Mounts { kubeconfig: remote, prompts: false },
+            ..Part::new("remedy", "asya_crew.remedy", remedy::env(wanted, remediation))
+        });
+    }
     let told = sinks::read(spec);
     if !told.told.is_empty() {
         let mut env = with_database(wanted);
@@ -78,14 +86,14 @@ pub fn objects(wanted: &Wanted<'_>) -> Vec<Value> {
         env.extend(told.env);
         parts.push(Part::new("notify", "asya_crew.notify", env));
     }
-    let custom = custom(wanted);
-    if let Some(env) = custom {
-        parts.push(Part::new("custom", "asya_crew.custom", env));
+    if let Some(env) = custom::env(wanted) {
+        parts.push(Part::new(custom::PART, "asya_crew.custom", env));
     }
     parts.into_iter().map(|part| actor(wanted, part)).collect()
 }
 
-fn with_database(wanted: &Wanted<'_>) -> Env {
+/// With the address of the database.
+pub fn with_database(wanted: &Wanted<'_>) -> Env {
     let mut env = Env::default();
     env.secret("ASYA_DATABASE_URL", &wanted.config.database_secret, &wanted.config.database_key);
     env
@@ -136,34 +144,12 @@ fn explain(wanted: &Wanted<'_>) -> Env {
     env
 }
 
-/// Analyzers of one's own that can be called; `None` without any.
-fn custom(wanted: &Wanted<'_>) -> Option<Env> {
-    let spec = &wanted.subject.spec;
-    let analyzers: Vec<_> = spec.custom_analyzers.iter().filter_map(callable).collect();
-    if analyzers.is_empty() {
-        return None;
-    }
-    let mut env = Env::default();
-    env.plain("ASYA_CUSTOM_ANALYZERS", Value::Array(analyzers).to_string());
-    env.plain("ASYA_WATCH_CLUSTER", wanted.subject.cluster());
-    // They say themselves what is wrong: nothing is left to analyse.
-    env.plain("ASYA_WATCH_ROUTE", route(wanted)[1..].join(","));
-    env.plain("ASYA_WATCH_RESYNC", format!("{}s", spec.analysis().interval().as_secs()));
-    Some(env)
-}
-
-/// An analyzer as the actor takes it: one that it would refuse would stop it for all others.
-fn callable(analyzer: &CustomAnalyzer) -> Option<Value> {
-    let name = analyzer.name.as_deref().filter(|name| name.split('.').all(is_label))?;
-    let connection = analyzer.connection.as_ref()?;
-    let url = connection.url.as_deref().filter(|url| !url.is_empty())?;
-    let port = connection.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)?;
-    Some(json!({"name": name, "url": url, "port": port}))
-}
-
 fn actor(wanted: &Wanted<'_>, part: Part) -> Value {
     let subject = wanted.subject;
     let mut metadata = wanted.metadata(part.name);
+    if let Some(until) = wanted.custom_until.filter(|_| part.name == custom::PART) {
+        metadata["annotations"] = json!({custom::UNTIL: until});
+    }
     for (field, own) in
         [("labels", &subject.spec.deployment_labels), ("annotations", &subject.spec.deployment_annotations)]
     {

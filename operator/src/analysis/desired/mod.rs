@@ -7,6 +7,8 @@
 //! | [`model`] | what `explain` is told about the model, or why there is none |
 //! | [`cache`], [`prompts`] | where explanations are kept; how a model is asked |
 //! | [`sinks`] | what `notify` is told |
+//! | [`remedy`] | what `remedy` is told, and what it may do |
+//! | [`custom`] | what `custom` is told, also while it closes what is open |
 //! | [`pod`] | what the pods have |
 //! | [`accounts`] | accounts, and what they may do |
 //! | [`env`] | environment variables |
@@ -14,10 +16,12 @@
 pub mod accounts;
 pub mod actors;
 pub mod cache;
+pub mod custom;
 pub mod env;
 pub mod model;
 pub mod pod;
 pub mod prompts;
+pub mod remedy;
 pub mod sinks;
 #[cfg(test)]
 mod tests;
@@ -51,6 +55,8 @@ pub struct Wanted<'a> {
     pub watched: &'a Watched,
     /// Whether KEDA is there to wake actors from zero.
     pub keda: bool,
+    /// How long `custom` stays without an analyzer, to close what is open; `None`: it goes at once.
+    pub custom_until: Option<&'a str>,
 }
 
 impl Wanted<'_> {
@@ -74,16 +80,16 @@ impl Wanted<'_> {
     }
 
     /// Metadata of an object elsewhere, which no owner reference can hold.
-    fn metadata_abroad(&self, namespace: Option<&str>) -> Value {
+    fn metadata_abroad(&self, part: Option<&str>, namespace: Option<&str>) -> Value {
         let labels = json!({LABEL: self.subject.label(), NAMESPACE_LABEL: self.subject.namespace});
-        let mut metadata = json!({"name": self.subject.abroad(), "labels": labels});
+        let mut metadata = json!({"name": self.subject.abroad(part), "labels": labels});
         if let Some(namespace) = namespace {
             metadata["namespace"] = json!(namespace);
         }
         metadata
     }
 
-    /// Of a kubeconfig the parts that are used, for the watcher alone.
+    /// Of a kubeconfig the parts that are used, for those that work with the cluster that is watched.
     fn kubeconfig(&self) -> Option<Value> {
         let Watched::Remote(cluster) = self.watched else { return None };
         Some(json!({

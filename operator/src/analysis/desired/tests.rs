@@ -11,7 +11,7 @@ use crate::analysis::{
 
 const CONFIG: &str = "YXBpVmVyc2lvbjogdjEK";
 
-fn subject(spec: Value) -> Subject {
+pub(super) fn subject(spec: Value) -> Subject {
     Subject {
         name: "gpt".to_owned(),
         namespace: "ops".to_owned(),
@@ -25,28 +25,33 @@ fn subject(spec: Value) -> Subject {
     }
 }
 
-fn made(spec: Value, watched: &Watched) -> Vec<Value> {
-    let config = Config::read(Options::default()).unwrap();
-    Wanted { subject: &subject(spec), config: &config, watched, keda: false }.objects()
+/// What a manifest becomes where changes may be proposed.
+pub(super) fn made(spec: Value, watched: &Watched) -> Vec<Value> {
+    let options = Options { remediation: Some("true".to_owned()), ..Options::default() };
+    let config = Config::read(options).unwrap();
+    Wanted { subject: &subject(spec), config: &config, watched, keda: false, custom_until: None }.objects()
 }
 
-fn names(objects: &[Value], kind: &str) -> Vec<String> {
+pub(super) fn names(objects: &[Value], kind: &str) -> Vec<String> {
     let of_kind = objects.iter().filter(|object| object["kind"] == kind);
     of_kind.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
-fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub(super) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     objects.iter().find(|it| it["kind"] == kind && it["metadata"]["name"] == name).expect(name)
 }
 
-fn container(objects: &[Value], actor: &str) -> Value {
+pub(super) fn container(objects: &[Value], actor: &str) -> Value {
     find(objects, "AsyncActor", actor)["spec"]["workload"]["template"]["spec"]["containers"][0].clone()
 }
 
 /// Plain variables as texts, others as `SECRET/KEY`.
-fn env(spec: Value, actor: &str) -> Map<String, Value> {
-    let objects = made(spec, &Watched::Here);
-    let variables = container(&objects, actor)["env"].as_array().unwrap().clone();
+pub(super) fn env(spec: Value, actor: &str) -> Map<String, Value> {
+    variables(&made(spec, &Watched::Here), actor)
+}
+
+pub(super) fn variables(objects: &[Value], actor: &str) -> Map<String, Value> {
+    let variables = container(objects, actor)["env"].as_array().unwrap().clone();
     let text = |variable: &Value| match variable["value"].as_str() {
         Some(value) => value.to_owned(),
         None => {
@@ -58,18 +63,29 @@ fn env(spec: Value, actor: &str) -> Map<String, Value> {
 }
 
 #[track_caller]
-fn has(env: &Map<String, Value>, wanted: &[(&str, &str)]) {
+pub(super) fn has(env: &Map<String, Value>, wanted: &[(&str, &str)]) {
     for (name, value) in wanted {
         assert_eq!(env.get(*name).and_then(Value::as_str), Some(*value), "{name} in {env:#?}");
     }
 }
 
-fn ai(mut fields: Value) -> Value {
+/// Another cluster.
+pub(super) fn remote() -> Watched {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://far.example", "certificate-authority-data": CONFIG}}],
+        "users": [{"name": "c", "user": {"token": "t"}}],
+    });
+    Watched::Remote(kubeconfig::read(&config).unwrap())
+}
+
+pub(super) fn ai(mut fields: Value) -> Value {
     fields["enabled"] = json!(true);
     json!({"ai": fields})
 }
 
-fn local() -> Value {
+pub(super) fn local() -> Value {
     ai(json!({"backend": "localai", "baseUrl": "http://l/v1"}))
 }
 
@@ -109,12 +125,13 @@ fn the_simplest_manifest_becomes_four_actors_with_two_accounts() {
 #[test]
 fn every_actor_is_one_that_the_operator_takes() {
     let spec = json!({
-        "ai": local()["ai"], "sink": {"webhook": "http://hook"}, "podLabels": {"a": "b"},
+        "ai": {"enabled": true, "backend": "localai", "baseUrl": "http://l/v1", "autoRemediation": {"enabled": true}},
+        "sink": {"webhook": "http://hook"}, "podLabels": {"a": "b"},
         "customAnalyzers": [{"name": "mine", "connection": {"url": "mine.svc", "port": 8085}}],
         "podTemplate": {"tolerations": [{"key": "gpu", "operator": "Exists"}], "priorityClassName": "high"},
     });
     let objects = made(spec, &Watched::Here);
-    let parts = ["watch", "analyze", "findings", "results", "explain", "notify", "custom"];
+    let parts = ["watch", "analyze", "findings", "results", "explain", "remedy", "notify", "custom"];
     assert_eq!(names(&objects, "AsyncActor"), parts.map(|part| format!("gpt-{part}")));
     for actor in objects.iter().filter(|object| object["kind"] == "AsyncActor") {
         let problems: Vec<_> = asya_resources::check(actor)
@@ -128,7 +145,8 @@ fn every_actor_is_one_that_the_operator_takes() {
         let pod = &actor["spec"]["workload"]["template"]["spec"];
         assert_eq!(pod["priorityClassName"], "high");
         assert_eq!(pod["tolerations"][0]["key"], "gpu");
-        let talks = ["gpt-watch", "gpt-results"].contains(&actor["metadata"]["name"].as_str().unwrap());
+        let talks =
+            ["gpt-watch", "gpt-results", "gpt-remedy"].contains(&actor["metadata"]["name"].as_str().unwrap());
         assert_eq!(pod["automountServiceAccountToken"], talks, "{}", actor["metadata"]["name"]);
     }
 }
@@ -173,13 +191,7 @@ fn namespaces_that_are_named_need_rights_there_only() {
 
 #[test]
 fn a_remote_cluster_gets_no_rights_here_and_its_kubeconfig_is_the_watchers_alone() {
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-        "clusters": [{"name": "c", "cluster": {"server": "https://far.example", "certificate-authority-data": CONFIG}}],
-        "users": [{"name": "c", "user": {"token": "t"}}],
-    });
-    let watched = Watched::Remote(kubeconfig::read(&config).unwrap());
+    let watched = remote();
     let spec = json!({"kubeconfig": {"name": "far"}});
     let objects = made(spec.clone(), &watched);
     assert_eq!(names(&objects, "Secret"), ["gpt-watch-kubeconfig"]);
@@ -265,14 +277,16 @@ fn a_model_that_cannot_answer_is_left_out_and_findings_go_on() {
 }
 
 #[test]
-fn the_role_of_aws_is_that_of_the_one_that_calls_the_model() {
+fn the_role_of_aws_is_that_of_those_that_call_the_model() {
     let mut spec = ai(json!({"backend": "amazonbedrock", "region": "r"}));
+    spec["ai"]["autoRemediation"] = json!({"enabled": true});
     spec["extraOptions"] = json!({"serviceAccountIRSA": "arn:aws:iam::1:role/x"});
     let objects = made(spec, &Watched::Here);
     for account in objects.iter().filter(|object| object["kind"] == "ServiceAccount") {
         let role = account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].as_str();
-        let explains = account["metadata"]["name"] == "gpt-explain";
-        assert_eq!(role, explains.then_some("arn:aws:iam::1:role/x"));
+        let name = account["metadata"]["name"].as_str().unwrap();
+        let asks = ["gpt-explain", "gpt-remedy"].contains(&name);
+        assert_eq!(role, asks.then_some("arn:aws:iam::1:role/x"));
     }
 }
 
@@ -424,7 +438,9 @@ fn only_the_step_that_computes_goes_to_zero_and_only_with_keda() {
     let config = Config::read(Options::default()).unwrap();
     let subject = subject(json!({}));
     let scaled = |keda: bool| {
-        let objects = Wanted { subject: &subject, config: &config, watched: &Watched::Here, keda }.objects();
+        let watched = &Watched::Here;
+        let objects = Wanted { subject: &subject, config: &config, watched, keda, custom_until: None };
+        let objects = objects.objects();
         let actors = objects.iter().filter(|object| object["kind"] == "AsyncActor");
         actors.filter(|actor| actor["spec"]["scaling"]["enabled"] == true).count()
     };

@@ -35,13 +35,18 @@ pub fn env(wanted: &Wanted<'_>) -> Env {
         env.plain("ASYA_WATCH_ANALYZERS", names.join(","));
     }
     if matches!(wanted.watched, Watched::Remote(_)) {
-        env.plain("KUBECONFIG", format!("{KUBECONFIG_DIR}/{KUBECONFIG}"));
+        env.plain("KUBECONFIG", kubeconfig());
     }
     env
 }
 
+/// Where pods find the kubeconfig of another cluster.
+pub fn kubeconfig() -> String {
+    format!("{KUBECONFIG_DIR}/{KUBECONFIG}")
+}
+
 /// Namespaces that are looked at (empty = all) and that are left out.
-fn namespaces(spec: &K8sGptSpec) -> (Vec<&str>, Vec<&str>) {
+pub fn namespaces(spec: &K8sGptSpec) -> (Vec<&str>, Vec<&str>) {
     let only = spec.target_namespace.as_deref().filter(|only| !only.is_empty());
     match (spec.namespaces(), only) {
         // Nothing is left: an empty list would mean everything.
