@@ -176,8 +176,12 @@ def report_ready(cluster: Cluster) -> None:
 class Kubelet:
     """Runs the pods of a namespace as processes, with the real programs."""
 
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path, **programs: str) -> None:
-        """`programs` are by the names of their containers; without any it is the sidecar."""
+    def __init__(
+        self, cluster: Cluster, namespace: str, folder: Path, path: Path | None = None, **programs: str
+    ) -> None:
+        """`programs` are by the names of their containers; without any it is the sidecar. `path`: where those are that
+        images have on their path."""
+        env = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else None
         self.log = folder / "kubelet.log"
         named = programs or {"asya-sidecar": "asya-sidecar"}
         commands = [f"--command={name}={OPERATOR.with_name(program)}" for name, program in named.items()]
@@ -186,6 +190,7 @@ class Kubelet:
                 *(OPERATOR.with_name("minikubelet"), "--kubeconfig", cluster.kubeconfig, "--namespace", namespace),
                 *("--node", namespace, *commands),
             ],
+            env=env,
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),
         )
