@@ -81,7 +81,7 @@ pub enum Work {
     HttpCall(Box<http_call::Settings>),
     /// Watches a cluster.
     #[cfg(feature = "watch")]
-    K8sWatch(watch::Settings),
+    K8sWatch(Box<watch::Settings>),
     /// Looks at objects of a cluster.
     #[cfg(feature = "analysis")]
     K8sAnalyze,
@@ -154,7 +154,9 @@ impl Work {
                 http_call::Settings::read(variables).map(|settings| Some(Self::HttpCall(Box::new(settings))))
             }
             #[cfg(feature = "watch")]
-            Kind::K8sWatch => watch::Settings::read(variables).map(|settings| Some(Self::K8sWatch(settings))),
+            Kind::K8sWatch => {
+                watch::Settings::read(variables).map(|settings| Some(Self::K8sWatch(Box::new(settings))))
+            }
             #[cfg(feature = "analysis")]
             Kind::K8sAnalyze => Ok(Some(Self::K8sAnalyze)),
             #[cfg(feature = "custom")]
@@ -288,7 +290,7 @@ impl Work {
             Self::K8sWatch(settings) => {
                 let (handler, orders) = watch::Again::handler();
                 let beside: Beside =
-                    Box::new(move |means| Box::pin(watch::run(settings, names.naming, means, orders)));
+                    Box::new(move |means| Box::pin(watch::run(*settings, names.naming, means, orders)));
                 Ok((Arc::new(handler), Some(beside)))
             }
             #[cfg(feature = "analysis")]
