@@ -40,26 +40,19 @@ impl Analysis {
     pub fn of(kubeconfig: PathBuf, actors: &[Actor<'_>]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let analysis = Self { folder, kubeconfig, up: None, records: None };
-        analysis.write(actors, &json!({}))?;
+        analysis.write(actors)?;
         Ok(analysis)
     }
 
-    /// Writes the manifests anew; `scaling` is that of `k8s-analyze`, `findings` and `results`.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn write(&self, actors: &[Actor<'_>], scaling: &Value) -> Result<()> {
+    fn write(&self, actors: &[Actor<'_>]) -> Result<()> {
         let manifests: Vec<String> = actors
             .iter()
             .map(|(name, settings)| {
                 let env: Vec<Value> =
                     settings.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-                let mut spec = json!({"transport": "rabbitmq", "embedded": true, "env": env,
+                let spec = json!({"transport": "rabbitmq", "embedded": true, "env": env,
                     "handler": format!("asya_crew.{}", name.replace('-', "_")),
                     "workload": {"template": {"spec": {"containers": [{"name": "asya-runtime", "image": "asya-crew:0.1.0"}]}}}});
-                if ["k8s-analyze", "findings", "results"].contains(name) && *scaling != json!({}) {
-                    spec["scaling"] = scaling.clone();
-                }
                 json!({"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": {"name": name}, "spec": spec})
                     .to_string()
             })
