@@ -238,6 +238,6 @@ mod tests {
         );
         has(&variables(&objects, "gpt-remedy"), &[("KUBECONFIG", "/run/asya/kubeconfig/kubeconfig")]);
         let pod = &find(&objects, "AsyncActor", "gpt-remedy")["spec"]["workload"]["template"]["spec"];
-        assert_eq!(pod["volumes"][0]["secret"]["secretName"], "gpt-kubeconfig");
+        assert_eq!(pod["volumes"][0]["secret"]["secretName"], "gpt-watch-kubeconfig");
     }
 }
