@@ -30,7 +30,7 @@ use crate::{
         watch::{self, Feed},
         work::{Queue, Work},
     },
-    leader::{Candidate, LEASE},
+    leader::{self, LEASE},
     metrics::Metrics,
     scaler, server,
     settings::Settings,
@@ -200,33 +200,15 @@ fn unready(cache: &Cache) -> String {
     missing.collect::<Vec<_>>().join("; ")
 }
 
-/// Acts in terms: while this replica leads, or always where there is no election.
+/// Acts while this replica leads.
 async fn lead(context: &Arc<Shared>, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        let settings = &context.settings;
-        let lost = CancellationToken::new();
-        let done = CancellationToken::new();
-        let lease = if settings.leader_elect {
-            let client = context.client.clone();
-            let candidate = Candidate::new(client, &settings.namespace, LEASE, &settings.identity);
-            let Some(term) = candidate.acquire(stop).await else { return };
-            Some(tokio::spawn(term.hold(done.clone(), lost.clone())))
-        } else {
-            None
-        };
+    leader::in_terms(&context.settings, &context.client, LEASE, stop, async |lost| {
         settle(context, stop).await;
         context.metrics.leads(true);
-        controllers::act(context.clone(), stop.clone(), lost.clone()).await;
+        controllers::act(context.clone(), stop.clone(), lost).await;
         context.metrics.leads(false);
-        // The lease is given back only now: nobody acts any more.
-        done.cancel();
-        if let Some(lease) = lease {
-            let _ = lease.await;
-        }
-        if lost.is_cancelled() {
-            warn!("no longer leading; standing by");
-        }
-    }
+    })
+    .await;
 }
 
 /// Waits for the first lists, so that a leader does not take what it has not seen yet for missing.

@@ -28,7 +28,7 @@ use crate::{
         watch::words,
         work::{Key, Queue},
     },
-    leader::Candidate,
+    leader,
     metrics::Metrics,
     run, server,
     settings::Settings,
@@ -108,33 +108,15 @@ async fn start_server(
     server::start(settings.health, settings.metrics, ready, scrape, stop).await
 }
 
-/// Acts in terms: while this replica leads, or always where there is no election.
+/// Acts while this replica leads.
 async fn lead(context: &Arc<Context>, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        let settings = &context.settings;
-        let lost = CancellationToken::new();
-        let done = CancellationToken::new();
-        let lease = if settings.leader_elect {
-            let candidate =
-                Candidate::new(context.client.clone(), &settings.namespace, LEASE, &settings.identity);
-            let Some(term) = candidate.acquire(stop).await else { return };
-            Some(tokio::spawn(term.hold(done.clone(), lost.clone())))
-        } else {
-            None
-        };
+    leader::in_terms(&context.settings, &context.client, LEASE, stop, async |lost| {
         settle(context, stop).await;
         context.metrics.leads(true);
         act(context, stop, &lost).await;
         context.metrics.leads(false);
-        // The lease is given back only now: nobody acts any more.
-        done.cancel();
-        if let Some(lease) = lease {
-            let _ = lease.await;
-        }
-        if lost.is_cancelled() {
-            warn!("no longer leading; standing by");
-        }
-    }
+    })
+    .await;
 }
 
 /// Waits for the first lists, and until it is known that the original operator is not there.
