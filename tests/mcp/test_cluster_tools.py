@@ -93,7 +93,8 @@ def namespace(kubeconfig: pathlib.Path) -> Iterator[str]:
             "reason": "R",
             "type": "Warning",
             "message": f"failed with token={SECRET}",
-            "lastTimestamp": f"2026-01-01T00:00:0{number}Z",
+            # Later than any event that a controller writes about these objects meanwhile.
+            "lastTimestamp": f"2126-01-01T00:00:0{number}Z",
         }
         server.ask("POST", f"{core}/events", event)
     yield name
