@@ -15,6 +15,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// What a call hears while a probe runs: come back soon. The probe's outcome decides, and if it is a good one nobody should
+/// still keep away for the pause that a bad one would have meant.
+const WHILE_PROBING: Duration = Duration::from_secs(1);
+
 /// When it opens and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaking {
@@ -58,7 +62,7 @@ pub enum Admission {
     },
     /// The provider asked for a pause that lasts this long.
     Wait(Duration),
-    /// It is open for this long; while a probe runs, for the pause that its failure would mean.
+    /// It is open for this long, or a probe runs whose outcome will be known about then.
     Open(Duration),
 }
 
@@ -83,7 +87,7 @@ impl Breaker {
                 Admission::Go { probe: true }
             }
             State::Open { until, .. } => Admission::Open(until - now),
-            State::Probing { pause } => Admission::Open(pause),
+            State::Probing { .. } => Admission::Open(WHILE_PROBING),
         }
     }
 
@@ -168,9 +172,22 @@ mod tests {
             now += pause;
             assert_eq!(breaker.admit(now), Admission::Go { probe: true });
             breaker.failed(now, false);
-            assert_eq!(breaker.admit(now), Admission::Open(pause), "a call from before says nothing");
+            assert_eq!(breaker.admit(now), Admission::Open(WHILE_PROBING), "a call from before says nothing");
             breaker.failed(now, true);
         }
+    }
+
+    #[test]
+    fn who_comes_while_a_probe_runs_does_not_keep_away_for_the_pause_of_its_failure() {
+        let now = Instant::now();
+        let pause = Duration::from_secs(300);
+        let mut breaker = Breaker::new(Breaking { failures: 1, pause, most: pause });
+        breaker.failed(now, false);
+        let now = now + pause;
+        assert_eq!(breaker.admit(now), Admission::Go { probe: true });
+        assert_eq!(breaker.admit(now), Admission::Open(WHILE_PROBING));
+        breaker.succeeded();
+        assert_eq!(breaker.admit(now), Admission::Go { probe: false });
     }
 
     #[test]

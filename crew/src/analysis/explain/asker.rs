@@ -173,7 +173,11 @@ impl Asker {
             }
         };
         let response = match answer {
-            Ok(response) => response,
+            Ok(response) => {
+                // It answers: what it asked for in the meantime the guard keeps to by itself.
+                *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                response
+            }
             Err(error) => return Ok(self.failed(finding, &error)),
         };
         let Some(explanation) = question.answered(&response, &self.provider, &self.model_name) else {
