@@ -24,6 +24,15 @@ pub const FAN: &str = "x-asya-fan";
 pub const GAP: &str = "x-asya-gap";
 /// On the result of a fan-in: the parts that failed.
 pub const GAPS: &str = "x-asya-gaps";
+/// What the envelope may use up (see [`crate::Budget`]).
+pub const BUDGET: &str = "x-asya-budget";
+/// What it has used (see [`crate::Spent`]).
+pub const SPENT: &str = "x-asya-spent";
+/// That somebody approved what it is about to do (see [`crate::Approved`]). The next publish of a handler's answer takes
+/// it off: the route may lead back to that hop with another payload.
+pub const APPROVED: &str = "x-asya-approved";
+/// What a run has used, by the handler's own word, in what it returns. Taken off and added to [`SPENT`].
+pub const COST: &str = "asya-cost";
 /// W3C trace context; continued by the sidecar, not by handlers.
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context, vendors' part.

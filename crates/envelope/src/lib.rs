@@ -7,6 +7,8 @@
 //! | [`route`] | [`Route`]: the actors an envelope visits and where it is |
 //! | [`glob`] | patterns of actor names |
 //! | [`headers`] | [`Headers`], and the names that belong to the platform |
+//! | [`budget`] | [`Budget`], [`Spent`]: what an envelope may use up, and what it has |
+//! | [`approved`] | [`Approved`]: that it may do what it is about to |
 //! | [`envelope`] | [`Envelope`]: parse and encode |
 //! | [`lineage`] | ids of fan-out children |
 //! | [`deadline`] | [`Deadline`]: until when an envelope is worth handling |
@@ -18,6 +20,8 @@
 //! an unknown field leaves with the bytes it came with; numbers such as `1.0`, `1e400` or 20-digit integers are never
 //! read as numbers.
 
+pub mod approved;
+pub mod budget;
 pub mod deadline;
 pub mod envelope;
 pub mod glob;
@@ -30,6 +34,8 @@ pub mod raw;
 pub mod report;
 pub mod route;
 
+pub use approved::Approved;
+pub use budget::{Budget, Spent};
 pub use deadline::Deadline;
 pub use envelope::{Envelope, ParseError};
 pub use headers::Headers;

@@ -77,11 +77,38 @@ impl Part {
     pub fn id(&self) -> &str {
         self.group.rsplit_once('/').map_or(&*self.group, |(id, _)| id)
     }
+
+    /// The id of this part; `None` if the group is not one that [`Lineage`] makes.
+    pub fn made(&self) -> Option<String> {
+        let (id, used) = self.group.rsplit_once('/')?;
+        let number =
+            used.parse::<u64>().ok().filter(|used| *used <= MOST_CHILDREN)?.checked_add(self.index)?;
+        Some(if self.index == 0 { id.to_owned() } else { child_id(id, number) })
+    }
 }
 
 /// The fan-outs that an envelope is part of, innermost last; none if the header is absent or broken.
 pub fn parts_of(headers: &Headers) -> Vec<Part> {
     headers.get(headers::FAN).and_then(|raw| serde_json::from_slice(raw.as_bytes()).ok()).unwrap_or_default()
+}
+
+/// How many fan-outs an envelope is within, one in the other; `None` if the header is broken.
+pub fn depth(headers: &Headers) -> Option<u64> {
+    let Some(raw) = headers.get(headers::FAN) else { return Some(0) };
+    serde_json::from_slice::<Vec<Part>>(raw.as_bytes()).ok().map(|parts| parts.len() as u64)
+}
+
+/// True if an envelope is `root`, or was fanned out of it: its fan-outs lead from the root's id to its own, step by step.
+/// The id alone does not tell: a client may have named an envelope `root-1`.
+pub fn descends(envelope: &Envelope, root: &str) -> bool {
+    let mut id = root.to_owned();
+    for part in parts_of(&envelope.headers) {
+        match part.made() {
+            Some(made) if part.id() == id => id = made,
+            _ => return false,
+        }
+    }
+    id == envelope.id
 }
 
 /// The children of an envelope that go on by themselves, as first and last number: those of fan-outs of its id that it is
@@ -158,6 +185,11 @@ mod tests {
         assert_eq!(parts[0], Part { group: "a/0".into(), index: 1, count: None });
         assert_eq!(parts[1], Part { group: "a-1/0".into(), index: 0, count: Some(3) });
         assert_eq!(parts[1].id(), "a-1");
+        assert_eq!([&outer[0], &inner[2]].map(|item| depth(&item.headers)), [Some(1), Some(2)]);
+        assert_eq!(depth(&Headers::default()), Some(0));
+        let mut broken = Headers::default();
+        broken.set(headers::FAN, Raw::of(&"deep"));
+        assert_eq!(depth(&broken), None);
     }
 
     #[test]
@@ -185,6 +217,24 @@ mod tests {
             let part = Part { group: group.to_owned(), index: 0, count: Some(count) };
             envelope.headers.set(headers::FAN, Raw::of(&[part]));
             assert_eq!(open_children(&envelope), [], "{group} {count}");
+        }
+    }
+
+    #[test]
+    fn the_lineage_leads_to_the_root_and_to_no_other_id() {
+        let root = Envelope::new("a", Route::new(["x", "y"]), Raw::null());
+        for child in fan_out(&root, 3).iter().flat_map(|child| fan_out(child, 3)) {
+            assert!(descends(&child, "a") && !descends(&child, "a-1-1-1"), "{}", child.id);
+        }
+        let named = Envelope::new("a-1", Route::new(["x"]), Raw::null());
+        assert!(!descends(&named, "a") && descends(&named, "a-1"));
+        assert!(fan_out(&named, 2).iter().all(|child| !descends(child, "a")));
+        // Whatever a client makes up.
+        for group in ["a/18446744073709551615", "a/9223372036854775807", "a", "a/x", "/0", ""] {
+            let mut envelope = named.clone();
+            let part = Part { group: group.to_owned(), index: u64::MAX, count: None };
+            envelope.headers.set(headers::FAN, Raw::of(&[part]));
+            assert!(!descends(&envelope, "a"), "{group}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an envelope keeps, and what each kind of bad input is told.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use asya_envelope::{Envelope, Raw, Route};
+use asya_envelope::{Approved, Budget, Envelope, Raw, Route, Spent, headers, lineage};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -130,6 +130,31 @@ proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Envelope::parse(bytes.into());
+    }
+
+    /// Whatever a publisher writes into the platform's headers: a budget that is read says the same when it is written, an
+    /// approval counts at its hop only, and no child is made of what is none.
+    #[test]
+    fn any_json_in_the_platforms_headers_is_read_or_refused(value in json(), member in json(), root in ".{0,9}") {
+        let mut envelope = Envelope::new("a-1", Route::new(["a", "b"]), Raw::null());
+        let names = ["turns", "tokens", "route", "depth", "until", "hop", "operation", "group", "index", "count"];
+        let objects = names.map(|name| format!("{{\"{name}\":{member}}}"));
+        for text in objects.iter().chain([&value]) {
+            let raw = Raw::parse(Bytes::from(text.clone())).unwrap();
+            for name in [headers::BUDGET, headers::SPENT, headers::APPROVED] {
+                envelope.headers.set(name, raw.clone());
+            }
+            envelope.headers.set(headers::FAN, Raw::parse(format!("[{text}]").into()).unwrap());
+            if let Ok(Some(budget)) = Budget::of(&envelope.headers) {
+                envelope.headers.set(headers::BUDGET, budget.to_raw());
+                prop_assert_eq!(Budget::of(&envelope.headers), Ok(Some(budget)));
+            }
+            if let (Ok(spent), Ok(cost)) = (Spent::of(&envelope.headers), Spent::reported(&raw)) {
+                prop_assert!(spent.and(cost).tokens >= cost.tokens);
+            }
+            prop_assert!(Approved::here(&envelope).is_none_or(|approved| approved.hop == 0));
+            prop_assert!(!lineage::descends(&envelope, &root) || root == "a-1");
+        }
     }
 
     #[test]

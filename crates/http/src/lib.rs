@@ -17,7 +17,7 @@ use hyper::{Request, Uri, header};
 use hyper_util::{client::legacy::Client as Pool, rt::TokioExecutor};
 use tokio::time::timeout;
 
-pub use hyper::StatusCode;
+pub use hyper::{Method, StatusCode};
 
 use connector::Connector;
 
@@ -82,6 +82,28 @@ impl Http {
         let request = Request::post(parsed(address)?).header(header::CONTENT_TYPE, "application/json");
         let (status, body) = self.exchange(request, token, body, most).await?;
         Ok((status, body.unwrap_or_default()))
+    }
+
+    /// A JSON body by any method, with one header beside the usual ones, for an answer of at most `most` bytes.
+    ///
+    /// # Errors
+    /// A sentence for the log; an answer that is larger is one.
+    pub async fn send(
+        &self,
+        method: Method,
+        address: &str,
+        token: Option<&str>,
+        (name, value): (&str, &str),
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let mut request = Request::builder().method(method).uri(parsed(address)?).header(name, value);
+        request = request.header(header::ACCEPT, "application/json");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let (status, body) = self.exchange(request, token, body, most).await?;
+        body.map(|body| (status, body)).ok_or_else(|| format!("the answer has more than {most} bytes"))
     }
 
     /// Gets a JSON document of at most `most` bytes. Redirects are not followed.
