@@ -6,6 +6,7 @@
 //! | [`due`] | a deadline of a record, as a record |
 //! | [`error`] | [`StoreError`]: decisions for the caller |
 //! | `envelopes` | `EnvelopeStore`: the gateway's envelopes, outbox, dead letters and audit log |
+//! | `chat` | on the same store: conversations with agents, and operations that wait for approval |
 //! | `sqlite`, `postgres` | the two siblings, one machine and a cluster |
 //! | `testing` | a database of its own for each test |
 //!
@@ -18,6 +19,8 @@
 //! part of the transaction that settles the delivery. Of the gateway's envelopes it keeps one more: **an envelope that
 //! has ended stays as it ended.**
 
+#[cfg(feature = "envelopes")]
+pub mod chat;
 pub mod due;
 #[cfg(feature = "envelopes")]
 pub mod envelopes;

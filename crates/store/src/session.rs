@@ -6,6 +6,7 @@
 use asya_envelope::Raw;
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::StoreError;
 
@@ -45,6 +46,15 @@ impl Dialect {
         }
     }
 
+    /// True where `column`, a list, has the entry `value`.
+    pub(crate) fn has(self, column: &str, value: &str) -> String {
+        match self {
+            Self::Sqlite => format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {value})"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("{value} = ANY ({column})"),
+        }
+    }
+
     /// True where `column` contains the text `value`, which is in lower case; ASCII letters match in either case.
     pub(crate) fn contains(self, column: &str, value: &str) -> String {
         match self {
@@ -67,7 +77,7 @@ pub(crate) trait Session {
     /// Runs a statement; answers how many rows it changed.
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError>;
 
-    /// Notes that an envelope changed: whoever watches it is told after the commit.
+    /// Notes that an envelope, or a session of a conversation, changed: whoever watches it is told after the commit.
     fn changed(&mut self, id: &str);
 }
 
@@ -112,6 +122,12 @@ impl From<i64> for Value {
 impl From<u32> for Value {
     fn from(number: u32) -> Self {
         Self::Int(number.into())
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
@@ -194,6 +210,11 @@ impl Row {
         Ok(usize::try_from(self.optional_int(column)?.unwrap_or(0)).unwrap_or(0))
     }
 
+    /// A count: negative ones, which nobody writes, read as 0.
+    pub(crate) fn count(&self, column: usize) -> Result<u64, StoreError> {
+        Ok(u64::try_from(self.optional_int(column)?.unwrap_or(0)).unwrap_or(0))
+    }
+
     pub(crate) fn optional_float(&self, column: usize) -> Result<Option<f64>, StoreError> {
         match self.value(column) {
             Value::Null => Ok(None),
@@ -208,6 +229,13 @@ impl Row {
         match self.value(column) {
             Value::Bytes(bytes) => Ok(bytes.clone()),
             other => Err(unexpected(column, other)),
+        }
+    }
+
+    pub(crate) fn optional_bytes(&self, column: usize) -> Result<Option<Bytes>, StoreError> {
+        match self.value(column) {
+            Value::Null => Ok(None),
+            _ => self.bytes(column).map(Some),
         }
     }
 
@@ -245,6 +273,13 @@ impl Row {
             .transpose()
     }
 
+    /// JSON of a type.
+    pub(crate) fn decoded<T: DeserializeOwned>(&self, column: usize) -> Result<Option<T>, StoreError> {
+        self.optional_text(column)?
+            .map(|text| serde_json::from_str(&text).map_err(|error| broken(column, &error.to_string())))
+            .transpose()
+    }
+
     fn value(&self, column: usize) -> &Value {
         self.0.get(column).unwrap_or(&Value::Null)
     }
@@ -254,7 +289,7 @@ fn unexpected(column: usize, value: &Value) -> StoreError {
     broken(column, &format!("holds {value:?}"))
 }
 
-fn broken(column: usize, what: &str) -> StoreError {
+pub(crate) fn broken(column: usize, what: &str) -> StoreError {
     let mut what = what.to_owned();
     what.truncate(what.floor_char_boundary(200));
     StoreError::Unavailable(format!("column {column} of an answer {what}"))

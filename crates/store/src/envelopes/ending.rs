@@ -9,7 +9,7 @@ use super::{
     Offspring, Status, Summary, bounds, children, outbox, tracked,
     update::{self, Update},
 };
-use crate::{StoreError, session::Session};
+use crate::{StoreError, chat::over, session::Session};
 
 /// Codes that the store itself gives to envelopes that failed. Others are those of error reports.
 pub mod codes {
@@ -373,18 +373,19 @@ async fn write(
         ..Update::new(&before.id, now)
     };
     update::append(session, &logged).await?;
-    session
-        .execute(
+    let code = end.code.as_deref().map(bounds::name);
+    let ended = session
+        .rows(
             "UPDATE envelopes SET status = ?2, message = ?3, result = ?4, error = ?5, code = ?6, route_actors = ?7, \
              total_actors = ?8, current_actor_idx = ?9, current_actor_name = ?10, actors_completed = ?11, \
-             progress_percent = 100, updated_at = ?12, ended_at = ?12 WHERE id = ?1",
+             progress_percent = 100, updated_at = ?12, ended_at = ?12 WHERE id = ?1 RETURNING session_id",
             &[
                 (&before.id).into(),
                 end.status.as_str().into(),
                 message.into(),
                 end.result.as_ref().into(),
-                error.into(),
-                end.code.as_deref().map(bounds::name).into(),
+                error.as_ref().into(),
+                code.into(),
                 actors.as_slice().into(),
                 actors.len().into(),
                 current.into(),
@@ -394,5 +395,9 @@ async fn write(
             ],
         )
         .await?;
+    // Whoever ends an envelope ends the turn that it carries.
+    if let Some(chat) = ended.first().map(|row| row.optional_text(0)).transpose()?.flatten() {
+        over::envelope_ended(session, &chat, &before.id, end.status, code, error.as_deref(), now).await?;
+    }
     Ok(())
 }

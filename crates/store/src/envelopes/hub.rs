@@ -1,4 +1,4 @@
-//! Who watches which envelope, in this process.
+//! Who watches which envelope, or session of a conversation, in this process.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ const BEHIND: usize = 4096;
 /// Something changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// This envelope: read it, or its updates since the last one seen.
+    /// This envelope: read it, or its updates since the last one seen. Or the session of a conversation with this id.
     Envelope(Arc<str>),
     /// Anything may have: notifications were lost.
     Missed,
@@ -43,7 +43,7 @@ pub(crate) struct Hub {
     sendable: Notify,
 }
 
-/// Watches one envelope. Dropped with its last clone, the envelope is forgotten here.
+/// Watches one envelope, or one session of a conversation. Dropped with its last clone, the envelope is forgotten here.
 #[derive(Debug)]
 pub(crate) struct Watch {
     hub: Arc<Hub>,
@@ -105,7 +105,7 @@ impl Hub {
 }
 
 impl Watch {
-    /// Returns when the envelope changed since the last call, or since the watch began. Cancel safe.
+    /// Returns when it changed since the last call, or since the watch began. Cancel safe.
     pub(crate) async fn changed(&mut self) {
         if let Some(receiver) = &mut self.receiver
             && receiver.changed().await.is_ok()

@@ -42,8 +42,8 @@ pub struct Filter {
 /// A place in a list: behind the last entry of a page. Survives insertions and deletions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    pub(super) created: Timestamp,
-    pub(super) id: String,
+    pub(crate) created: Timestamp,
+    pub(crate) id: String,
 }
 
 impl Cursor {
@@ -117,6 +117,14 @@ impl Conditions {
         }
     }
 
+    /// Behind a place of a list by `column` and id, newest first.
+    pub(crate) fn after(&mut self, column: &str, after: Option<&Cursor>) {
+        if let Some(Cursor { created, id }) = after {
+            let (created, id) = (self.value(*created), self.value(id));
+            self.add(format!("({column}, id) < ({created}, {id})"));
+        }
+    }
+
     /// ` WHERE …`, or nothing.
     pub(crate) fn sql(&self) -> String {
         if self.texts.is_empty() { String::new() } else { format!(" WHERE {}", self.texts.join(" AND ")) }
@@ -160,10 +168,7 @@ pub(crate) fn statement(
     }
     conditions.compare("created_at >=", *from);
     conditions.compare("created_at <", *until);
-    if let Some(Cursor { created, id }) = after {
-        let (created, id) = (conditions.value(*created), conditions.value(id));
-        conditions.add(format!("(created_at, id) < ({created}, {id})"));
-    }
+    conditions.after("created_at", after);
     let conditions_sql = conditions.sql();
     let limit = conditions.value(limit);
     let sql = format!(

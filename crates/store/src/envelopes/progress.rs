@@ -9,7 +9,7 @@ use super::{
     Offspring, Status, Summary, bounds, ending, tracked,
     update::{self, Update},
 };
-use crate::{StoreError, session::Session};
+use crate::{StoreError, chat::entries, session::Session};
 
 /// What happened at an actor, in the words of the contract; sidecars of the Go system know the first three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +230,9 @@ pub(crate) async fn report(
         )
         .await?;
     // A copy that has moved on to a later actor is not the one that was let go.
-    if report.step == Step::Dropped && index >= before.current {
+    // Reports get lost: what an agent has written down says it, too.
+    let last = report.step == Step::Dropped && index >= before.current;
+    if last && !entries::is_behind(session, id, index).await? {
         let (actor, current) = (logged.actor.as_deref(), index);
         ending::dropped(session, &before, actor, current, &after.actors, &report.offspring, now).await?;
         return Ok(Reported::Applied(100.0));

@@ -19,6 +19,8 @@ pub struct Retention {
     pub dead: Option<Duration>,
     /// The audit log.
     pub audit: Option<Duration>,
+    /// Conversations in which nothing runs or waits, after what happened last, with their operations.
+    pub sessions: Option<Duration>,
 }
 
 impl Default for Retention {
@@ -30,6 +32,7 @@ impl Default for Retention {
             replayed: None,
             dead: None,
             audit: None,
+            sessions: None,
         }
     }
 }
@@ -45,6 +48,8 @@ pub struct Purged {
     pub dead: u64,
     /// Entries of the audit log.
     pub audit: u64,
+    /// Conversations, with their entries and operations.
+    pub sessions: u64,
 }
 
 impl Purged {
@@ -54,6 +59,9 @@ impl Purged {
     }
 }
 
+/// Conversations that one call deletes: each may have thousands of entries.
+const SESSIONS: usize = 100;
+
 /// Deletes what is older than `retention` says, at most `limit` of each kind: call it again until nothing is deleted.
 pub(crate) async fn purge(
     session: &mut impl Session,
@@ -61,7 +69,7 @@ pub(crate) async fn purge(
     now: Timestamp,
     limit: usize,
 ) -> Result<Purged, StoreError> {
-    let Retention { envelopes, updates, replayed, dead, audit } = *retention;
+    let Retention { envelopes, updates, replayed, dead, audit, sessions } = *retention;
     let mut purged = Purged::default();
     let locked = session.dialect().for_update_skip_locked();
     if let Some(before) = before(now, envelopes) {
@@ -96,6 +104,13 @@ pub(crate) async fn purge(
                 &[before.into(), limit.into()],
             )
             .await?;
+    }
+    if let Some(before) = before(now, sessions) {
+        let sql = format!(
+            "DELETE FROM chat_sessions WHERE id IN (SELECT id FROM chat_sessions WHERE updated_at < ?1 \
+             AND envelope_id IS NULL AND waiting IS NULL ORDER BY updated_at LIMIT ?2{locked})"
+        );
+        purged.sessions = session.execute(&sql, &[before.into(), limit.min(SESSIONS).into()]).await?;
     }
     Ok(purged)
 }

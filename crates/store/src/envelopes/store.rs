@@ -85,7 +85,9 @@ macro_rules! read {
     };
 }
 
+mod chats;
 mod keeping;
+mod operations;
 
 impl EnvelopeStore {
     /// Opens the store that `url` names: `postgres://…` or `postgresql://…`, else a SQLite file as `sqlite:PATH` or

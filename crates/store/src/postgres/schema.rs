@@ -5,7 +5,8 @@ use deadpool_postgres::Object;
 use crate::{StoreError, envelopes::Migrated};
 
 /// What leads from one version to the next; the first makes the tables that do not exist. Never changed, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 /// Brings tables of the Go system (its migrations 001 to 004) to where the first migration finds them.
 const ADOPT: &str = include_str!("migrations/adopt.sql");
 /// Held while migrating, so that replicas that start together do it one after the other: "asyg" in ASCII.

@@ -9,7 +9,8 @@ use crate::{StoreError, envelopes::Migrated, sqlite};
 /// `PRAGMA application_id` of gateway files: "asyg" in ASCII.
 const APPLICATION: i32 = 0x6173_7967;
 /// What leads from one version to the next; the first makes the tables. Never changed, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 
 /// Brings the file to this version, or with `migrate` off refuses one that is older.
 pub(super) fn prepare(

@@ -163,6 +163,7 @@ async fn retention_deletes_what_has_ended_and_is_old_and_nothing_else() {
             replayed: keep(0),
             dead: keep(200),
             audit: keep(0),
+            sessions: None,
         };
         let purged = store.purge(&all, now, 100).await.unwrap();
         assert_eq!((purged.envelopes, purged.dead), (1, 0));

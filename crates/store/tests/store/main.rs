@@ -3,12 +3,18 @@
 
 mod adoption;
 mod children;
+mod conversations;
+mod decisions;
 mod ending;
 mod faults;
 mod finding;
 mod keeping;
+mod operations;
 mod outbox;
 mod progress;
 mod scale;
 mod support;
+mod talk;
+mod turn_ends;
+mod turns;
 mod watching;
