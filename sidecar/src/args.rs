@@ -100,6 +100,9 @@ pub struct Args {
     /// Actors that the handler may insert into a route: globs, separated by commas.
     #[arg(long, env = "ASYA_ROUTES_ALLOW", value_name = "GLOBS", help_heading = "Retry and limits")]
     pub routes_allow: Option<String>,
+    /// Whether only envelopes are handled that somebody approved for their place in the route.
+    #[arg(long, env = "ASYA_APPROVED_ONLY", value_name = "BOOL", help_heading = "Retry and limits")]
+    pub approved_only: Option<String>,
 
     /// Where large payloads are kept: s3://bucket/prefix, gs://, az:// or file:///directory; none by default.
     #[arg(long, env = "ASYA_PAYLOAD_STORE", value_name = "URL", help_heading = "Large payloads")]

@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
-use asya_envelope::{Envelope, headers};
+use asya_envelope::{Approved, Envelope, headers};
 use asya_transport::Meta;
+use jiff::Timestamp;
 
 use crate::{
-    EngineConfig,
-    failure::{DEADLINE, LOOP, POISON, ROUTE_MISMATCH, Refusal},
+    EngineConfig, budget,
+    failure::{DEADLINE, LOOP, NOT_APPROVED, POISON, ROUTE_MISMATCH, Refusal},
     route::end_in_route,
 };
 
@@ -32,12 +33,22 @@ pub(crate) fn check(
             return Err(Refusal::new(ROUTE_MISMATCH, reason));
         }
     }
+    if config.approved_only && Approved::here(envelope).is_none() {
+        let reason = format!(
+            "actor {:?} handles only what was approved for it: the envelope carries no approval for its place {} in the \
+             route",
+            config.actor.as_str(),
+            envelope.route.current
+        );
+        return Err(Refusal::new(NOT_APPROVED, reason));
+    }
     let hops = envelope.headers.get_u64(headers::HOPS).unwrap_or(0);
     if hops > config.max_hops {
         let reason = format!("published {hops} times, more than the limit of {}", config.max_hops);
         return Err(Refusal::new(LOOP, reason));
     }
     deadline(envelope, now)?;
+    budget::check(envelope)?;
     poison(config, meta)
 }
 
@@ -59,6 +70,6 @@ pub(crate) fn deadline(envelope: &Envelope, now: SystemTime) -> Result<(), Refus
         Some(deadline) if deadline.expired(now) => {
             Err(Refusal::new(DEADLINE, format!("the deadline {} has passed", deadline.instant())))
         }
-        _ => Ok(()),
+        _ => Timestamp::try_from(now).map_or(Ok(()), |now| budget::in_time(envelope, now)),
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use asya_envelope::{Envelope, Raw};
+use asya_envelope::{Envelope, Raw, headers::COST};
 use asya_handler::{Item, budget::Grant};
 use asya_payload::{ClaimError, Reference, reference::HEADER};
 use asya_transport::Meta;
@@ -96,6 +96,7 @@ impl Shared {
         let (payload, memory) = got?;
         let mut envelope = Envelope { payload, ..input.clone() };
         envelope.headers.remove(HEADER);
+        envelope.headers.remove(COST);
         let body = envelope.encode();
         // Shares the body's bytes; those that were read are given back.
         let envelope = Envelope::parse(body.clone()).unwrap_or(envelope);

@@ -71,6 +71,8 @@ pub struct EngineConfig {
     pub memory_budget: usize,
     /// Globs (`*` and `?`) of actors that a handler may insert into a route; `*` alone allows all.
     pub allowed_routes: Vec<String>,
+    /// Only envelopes that somebody approved for their place in the route are handled.
+    pub approved_only: bool,
     /// Most deliveries that wait behind the running ones.
     pub max_look_ahead: usize,
     /// The engine ends by itself after this; `None` = it works until it is stopped.
@@ -99,6 +101,7 @@ impl EngineConfig {
             grace: DEFAULT_GRACE,
             memory_budget: DEFAULT_MEMORY_BUDGET,
             allowed_routes: vec!["*".to_owned()],
+            approved_only: false,
             max_look_ahead: DEFAULT_MAX_LOOK_AHEAD,
             job: None,
             payloads: None,

@@ -22,6 +22,12 @@ pub const NOT_ADVANCED: &str = "not_advanced";
 pub const INVALID_ROUTE: &str = "invalid_route";
 /// A handler inserted an actor that it may not insert.
 pub const ROUTE_NOT_ALLOWED: &str = "route_not_allowed";
+/// More was used up than the envelope's budget permits.
+pub const BUDGET_EXCEEDED: &str = "budget_exceeded";
+/// The envelope's budget, or what it says it has spent, cannot be read.
+pub const BUDGET_INVALID: &str = "budget_invalid";
+/// This actor handles only what somebody approved, and nobody approved this.
+pub const NOT_APPROVED: &str = "not_approved";
 /// The next actor's queue does not exist.
 pub const UNROUTABLE: &str = "unroutable";
 /// The transport refuses this very message.
@@ -79,8 +85,10 @@ pub(crate) fn reason_label(code: &str) -> &str {
         ParseError::CODE => "parse_error",
         UNROUTABLE | REFUSED => "routing_error",
         TOO_LARGE | ROUTE_MISMATCH | END_IN_ROUTE | DEADLINE | POISON | LOOP | NOT_ADVANCED
-        | INVALID_ROUTE | ROUTE_NOT_ALLOWED | RETRIES_EXHAUSTED | PAYLOAD_MISSING | PAYLOAD_INVALID
-        | PAYLOAD_NO_STORE | PAYLOAD_UNAVAILABLE => code,
+        | INVALID_ROUTE | ROUTE_NOT_ALLOWED | BUDGET_EXCEEDED | BUDGET_INVALID | NOT_APPROVED
+        | RETRIES_EXHAUSTED | PAYLOAD_MISSING | PAYLOAD_INVALID | PAYLOAD_NO_STORE | PAYLOAD_UNAVAILABLE => {
+            code
+        }
         _ => "runtime_error",
     }
 }
@@ -115,6 +123,9 @@ mod tests {
             NOT_ADVANCED,
             INVALID_ROUTE,
             ROUTE_NOT_ALLOWED,
+            BUDGET_EXCEEDED,
+            BUDGET_INVALID,
+            NOT_APPROVED,
             UNROUTABLE,
             REFUSED,
             RETRIES_EXHAUSTED,

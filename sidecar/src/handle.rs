@@ -84,9 +84,6 @@ impl Shared {
         let began = SystemTime::now();
         reporter.report(Status::Processing, "handler started", None, None);
         let run = self.run(input, body, attempt, &mut router, &mut yields, reporter).await;
-        if let Some(metrics) = self.metrics.as_ref().filter(|_| router.headers_restored > 0) {
-            metrics.headers_restored(router.headers_restored);
-        }
         let resolution = match run {
             Ok(End::Done(items)) => match self.done(&mut router, &mut yields, items).await {
                 Ok(resolution) => resolution,
@@ -115,6 +112,12 @@ impl Shared {
             Ok(End::Failed(failure)) => self.failure(&router, input, meta, &failure, yields.sent),
             Err(stopped) => self.stopped(&router, meta, stopped, yields.sent),
         };
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| router.headers_restored > 0) {
+            metrics.headers_restored(router.headers_restored);
+        }
+        if let Some(why) = &router.cost_ignored {
+            tracing::warn!(id = input.id, why, "the handler reports a cost that cannot be: not counted");
+        }
         self.span(input, attempt, trace, parent, began, &resolution);
         resolution
     }

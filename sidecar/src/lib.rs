@@ -15,6 +15,7 @@
 //! | [`failure`] | the codes of the engine's own refusals |
 //! | [`cancelled`] | [`Cancelled`]: envelopes that need not go on |
 //! | `arrival` | what is checked before a handler sees an envelope |
+//! | `budget` | what an envelope may use up |
 //! | `claim` | large payloads, redeemed before a handler and checked in after it |
 //! | `work` | one delivery: join, check, handle, resolve |
 //! | `handle` | one run of the handler, generators included |
@@ -29,6 +30,7 @@
 
 pub mod args;
 mod arrival;
+mod budget;
 pub mod cancelled;
 mod claim;
 pub mod config;

@@ -12,7 +12,7 @@ use asya_telemetry::TraceContext;
 use asya_transport::Outgoing;
 
 use crate::{
-    Child, EngineConfig,
+    Child, EngineConfig, budget,
     claim::Leaving,
     failure::{END_IN_ROUTE, INVALID_ROUTE, LOOP, NOT_ADVANCED, ROUTE_NOT_ALLOWED, Refusal, TOO_LARGE},
 };
@@ -57,6 +57,8 @@ pub(crate) struct Router<'a> {
     announcing: bool,
     /// Changes to platform headers that were undone so far.
     pub(crate) headers_restored: usize,
+    /// Why the last report of a cost was not counted, if it was not.
+    pub(crate) cost_ignored: Option<String>,
 }
 
 impl<'a> Router<'a> {
@@ -68,7 +70,17 @@ impl<'a> Router<'a> {
         trace: Option<TraceContext>,
     ) -> Self {
         let lineage = Lineage::of(input);
-        Self { config, input, came: input, attempt, trace, lineage, announcing: false, headers_restored: 0 }
+        Self {
+            config,
+            input,
+            came: input,
+            attempt,
+            trace,
+            lineage,
+            announcing: false,
+            headers_restored: 0,
+            cost_ignored: None,
+        }
     }
 
     /// Messages for children say so.
@@ -103,11 +115,16 @@ impl<'a> Router<'a> {
             self.headers_restored += restored;
         }
         next.headers.remove(headers::RUNS);
+        next.headers.remove(headers::APPROVED);
+        if let Some(why) = budget::charge(&mut next)? {
+            self.cost_ignored = Some(why);
+        }
         next.headers.remove(HEADER);
         if let Some(reference) = &reference {
             reference.stand_in(&mut next);
         }
         self.lineage.assign(&mut next, index, count);
+        budget::leaving(&next)?;
         let child = (self.announcing && index > 0).then(|| {
             Box::new(Child {
                 id: next.id.clone(),
@@ -246,6 +263,7 @@ impl<'a> Router<'a> {
     fn stamp(&self, envelope: &mut Envelope) -> u64 {
         let hops = envelope.headers.get_u64(headers::HOPS).unwrap_or(0).saturating_add(1);
         envelope.headers.set(headers::HOPS, Raw::of(&hops));
+        envelope.headers.remove(headers::COST);
         if self.attempt > 0 {
             envelope.headers.set(headers::ATTEMPT, Raw::of(&self.attempt));
         }

@@ -99,6 +99,7 @@ impl Settings {
             memory_budget,
             grace,
             routes_allow,
+            approved_only,
             payload_store,
             payload_threshold,
             payload_max,
@@ -274,6 +275,7 @@ impl Settings {
             grace: read.or("ASYA_GRACE", grace, config::DEFAULT_GRACE, units::duration),
             memory_budget: read.or("ASYA_MEMORY_BUDGET", memory_budget, budget, units::bytes),
             allowed_routes: read.or("ASYA_ROUTES_ALLOW", routes_allow, vec!["*".to_owned()], list),
+            approved_only: read.or("ASYA_APPROVED_ONLY", approved_only, false, boolean),
             max_look_ahead: read.or(
                 "ASYA_RABBITMQ_PREFETCH",
                 rabbitmq_prefetch,
@@ -284,6 +286,9 @@ impl Settings {
             payloads: payloads.claims(&mut read),
             ..EngineConfig::new(actor)
         };
+        if engine.approved_only && engine.ends_here() {
+            read.wrong("ASYA_APPROVED_ONLY", "an end actor takes what ends, and nobody approves ends");
+        }
         let runtime = Said { kind: runtime, socket_dir, http_url, handler_mode, concurrency }
             .runtime(&mut read, &engine);
         read.or("ASYA_QUEUE_RETRY_MAX_ATTEMPTS", queue_retry_max_attempts, 10, number::<u32>);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    arrival,
+    arrival, budget,
     failure::{Refusal, TOO_LARGE, unparsed},
     observe::{Reporter, Status},
     permits::Permit,
@@ -208,6 +208,9 @@ impl Shared {
         let started = Instant::now();
         let (given, whole_body) =
             whole.as_ref().map_or((input, body), |whole| (&whole.envelope, &whole.body));
+        // Only what this run says is its cost.
+        let own = budget::without_cost(given);
+        let (given, whole_body) = own.as_ref().map_or((given, whole_body), |(given, body)| (given, body));
         let mut resolution = self.handled(input, given, whole_body, meta, &mut reporter).await;
         let took = started.elapsed();
         self.handling.fetch_sub(1, Ordering::Relaxed);

@@ -31,6 +31,19 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn a_list_of_no_actors_is_written_as_a_comma() {
+    let allowed = |text: Option<&str>| {
+        let args = Args { routes_allow: text.map(str::to_owned), ..args() };
+        Settings::read(args).unwrap().engine.allowed_routes
+    };
+    assert_eq!(allowed(Some(",")), [""; 0]);
+    for unset in [None, Some("")] {
+        assert_eq!(allowed(unset), ["*"]);
+    }
+    assert_eq!(allowed(Some("a, b-*")), ["a", "b-*"]);
+}
+
+#[test]
 fn all_errors_are_reported_at_once() {
     let Errors(errors) = Settings::read(Args {
         actor_name: some("asya-ocr"),
@@ -65,6 +78,14 @@ fn all_errors_are_reported_at_once() {
     ] {
         assert!(names.contains(&name), "{name} is not in {errors:?}");
     }
+}
+
+#[test]
+fn an_end_actor_cannot_wait_for_approvals() {
+    let guarded = |end| Args { approved_only: some("true"), is_end_actor: some(end), ..args() };
+    assert!(Settings::read(guarded("false")).unwrap().engine.approved_only);
+    let Errors(errors) = Settings::read(guarded("true")).unwrap_err();
+    assert!(errors[0].starts_with("ASYA_APPROVED_ONLY: "), "{errors:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod budget;
 mod claim;
 mod drain;
 mod ends;

@@ -2,6 +2,7 @@
 
 use asya_envelope::{Headers, Raw, Route};
 use asya_handler::{End, Fate, Item};
+use asya_telemetry::Metrics;
 
 use crate::rig::{Bench, Scripted, item, json};
 
@@ -57,8 +58,11 @@ async fn a_dropped_envelope_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn platform_headers_are_put_back_and_others_are_the_handlers() {
-    let rig = Bench::new().await.start(Scripted::ending(|_| {
+async fn platform_headers_are_put_back_and_counted_and_others_are_the_handlers() {
+    let metrics = Metrics::new("asya_actor");
+    let mut bench = Bench::new().await;
+    bench.observers.metrics = Some(metrics.clone());
+    let rig = bench.start(Scripted::ending(|_| {
         let headers = [("x-asya-hops", "0"), ("x-asya-children", "9"), ("lang", "\"en\"")];
         let headers = Headers::from_pairs(headers.map(|(name, value)| (name.to_owned(), json(value))));
         End::Done(vec![Item { headers: Some(headers), ..item("1") }])
@@ -70,6 +74,8 @@ async fn platform_headers_are_put_back_and_others_are_the_handlers() {
     let sent = rig.take("next").await;
     let expected = serde_json::json!({"x-asya-hops": 5, "x-asya-attempt": 1, "lang": "en"});
     assert_eq!(sent["headers"], expected);
+    let counted = "asya_actor_headers_restored_total{queue=\"ocr\"} 2\n";
+    rig.until("both changes are counted", async || metrics.encode().contains(counted)).await;
 }
 
 #[tokio::test]
