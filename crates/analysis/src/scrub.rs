@@ -94,6 +94,15 @@ pub fn scrub(text: &str) -> String {
     hide(&text, found)
 }
 
+/// What [`scrub`] leaves of the value of what is called `name`: nothing, if that is called after a secret.
+#[must_use]
+pub fn scrub_value(name: &str, value: &str) -> String {
+    if !value.is_empty() && is_secret_name(&name.to_ascii_lowercase()) {
+        return HIDDEN.to_owned();
+    }
+    scrub(value)
+}
+
 fn hide(text: &str, mut found: Vec<Range<usize>>) -> String {
     found.sort_by_key(|range| range.start);
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
@@ -380,6 +389,20 @@ mod tests {
         ] {
             assert_eq!(scrub(text), expected);
             assert_eq!(scrub(expected), expected, "twice is once");
+        }
+    }
+
+    #[test]
+    fn what_is_called_after_a_secret_is_hidden_whatever_it_looks_like() {
+        for (name, value, expected) in [
+            ("Admin-Password", "plain", "***"),
+            ("API Token", "plain", "***"),
+            ("Password", "", ""),
+            ("Secret Name", "db", "db"),
+            ("Status", "token=plain", "token=***"),
+            ("Ready", "1/1", "1/1"),
+        ] {
+            assert_eq!(scrub_value(name, value), expected, "{name}");
         }
     }
 

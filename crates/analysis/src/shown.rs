@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::object::Object;
-use crate::scrub::{HIDDEN, is_secret_name, scrub};
+use crate::scrub::{HIDDEN, is_secret_name, scrub, scrub_value};
 
 /// Fields whose names tell of secrets, and whose values are names.
 const NAMES: [&str; 6] =
@@ -43,10 +43,7 @@ fn show_metadata(metadata: &mut Map<String, Value>) {
 fn show(name: &str, value: &mut Value) {
     match value {
         Value::String(text) if NAMES.contains(&name) => *text = scrub(text),
-        Value::String(text) if !text.is_empty() => {
-            let secret = is_secret_name(&name.to_ascii_lowercase());
-            *text = if secret { HIDDEN.to_owned() } else { scrub(text) };
-        }
+        Value::String(text) => *text = scrub_value(name, text),
         Value::Array(items) => {
             // `--password` and its value as two arguments.
             let mut follows = false;

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::fence::Fence;
+
 /// Says to the API server who asks: the name in its audit log.
 pub fn introduce(config: &mut kube::Config, agent: &'static str) {
     config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
@@ -53,6 +55,9 @@ pub enum Refusal {
     /// A right is missing; the API server's own sentence.
     #[error("{0}")]
     Forbidden(String),
+    /// Whoever it is read for may not, or not there; a sentence. The API server was not asked for it.
+    #[error("{0}")]
+    Denied(String),
     /// There is no such object, or, without a name in the answer, no such path.
     #[error("not found")]
     NotFound {
@@ -78,7 +83,7 @@ impl Refusal {
     #[must_use]
     pub fn unverified(&self) -> Unverified {
         match self {
-            Self::Forbidden(_) => Unverified::Forbidden,
+            Self::Forbidden(_) | Self::Denied(_) => Unverified::Forbidden,
             Self::NotFound { object: false } => Unverified::NotInstalled,
             refusal => Unverified::Failed(refusal.to_string()),
         }
@@ -117,6 +122,7 @@ pub struct Api {
     patience: Patience,
     asked: Arc<AtomicU64>,
     bound: Option<Bound>,
+    fence: Option<Arc<Fence>>,
 }
 
 /// What may be read in all, in bytes, and what of it is left.
@@ -139,7 +145,7 @@ impl Api {
     /// Asks by `client`.
     #[must_use]
     pub fn new(client: Client, patience: Patience) -> Self {
-        Self { client, patience, asked: Arc::default(), bound: None }
+        Self { client, patience, asked: Arc::default(), bound: None, fence: None }
     }
 
     /// The same, reading at most so many bytes of answers in all, clones and tries included. An answer that goes beyond
@@ -147,6 +153,13 @@ impl Api {
     #[must_use]
     pub fn within(mut self, bytes: u64) -> Self {
         self.bound = Some(Bound { whole: bytes, left: Arc::new(AtomicU64::new(bytes)) });
+        self
+    }
+
+    /// The same, asking only what the fence lets pass.
+    #[must_use]
+    pub fn behind(mut self, fence: Fence) -> Self {
+        self.fence = Some(Arc::new(fence));
         self
     }
 
@@ -183,6 +196,10 @@ impl Api {
     }
 
     async fn body(&self, path: &str, accept: &str) -> Result<Vec<u8>, Refusal> {
+        if let Some(fence) = &self.fence {
+            let late = |_| Err(Refusal::Failed("no time was left to review who asked".to_owned()));
+            timeout(self.left(), fence.lets(path)).await.unwrap_or_else(late)?;
+        }
         let Patience { tries, longest_pause, end, .. } = self.patience;
         let mut pause = self.patience.pause;
         let mut tried = 0;
@@ -205,14 +222,17 @@ impl Api {
         }
     }
 
+    /// How long an answer may take now.
+    fn left(&self) -> Duration {
+        let Patience { answer, end, .. } = self.patience;
+        end.map_or(answer, |end| end.saturating_duration_since(Instant::now()).min(answer))
+    }
+
     async fn once(&self, path: &str, accept: &str) -> Result<Vec<u8>, Outcome> {
-        let limit = match self.patience.end.map(|end| end.saturating_duration_since(Instant::now())) {
-            Some(left) if left.is_zero() => {
-                return Err(Outcome::Final(Refusal::Failed("no time was left to read it".to_owned())));
-            }
-            Some(left) => left.min(self.patience.answer),
-            None => self.patience.answer,
-        };
+        let limit = self.left();
+        if limit.is_zero() {
+            return Err(Outcome::Final(Refusal::Failed("no time was left to read it".to_owned())));
+        }
         let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty());
         let request = request.map_err(|error| Outcome::Final(Refusal::Wrong(format!("{path}: {error}"))))?;
         self.asked.fetch_add(1, Ordering::Relaxed);

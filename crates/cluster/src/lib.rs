@@ -9,6 +9,10 @@
 //! | [`fetch`] | [`Fetch`]: what is read at once, and how the questions of analyzers become few of these |
 //! | [`collect`] | [`Collector`]: reads what the analyzers look at, and then what they ask for, until they ask no more |
 //! | [`scope`] | [`Scope`]: which namespaces are meant |
+//! | [`fence`] | [`Fence`]: what may be read, and for whom |
+//! | [`namespaces`] | [`Namespaces`](namespaces::Namespaces): which may be touched at all |
+//! | [`review`] | [`Person`](review::Person): whether somebody may do something, as the API server says |
+//! | [`look`] | bounded looks for models, without what looks like a secret |
 //! | [`table`] | lists as `kubectl get` shows them, a page at a time |
 //! | [`watch`] | [`Watch`]: a cluster kept in memory and looked at whenever something of it changes |
 //! | [`report`] | everything that one look found, sorted and counted, and as JSON |
@@ -21,11 +25,15 @@
 pub mod api;
 pub mod catalogue;
 pub mod collect;
+pub mod fence;
 pub mod fetch;
 pub mod fields;
 pub mod lease;
 pub mod list;
+pub mod look;
+pub mod namespaces;
 pub mod report;
+pub mod review;
 pub mod rights;
 pub mod scope;
 pub mod table;
@@ -34,6 +42,7 @@ pub mod watch;
 pub use api::{Api, Patience, Refusal, introduce};
 pub use catalogue::{Catalogue, Served};
 pub use collect::{Collected, Collector, Progress, Unread};
+pub use fence::Fence;
 pub use fetch::Fetch;
 pub use fields::Fields;
 pub use rights::Rights;

@@ -1,21 +1,18 @@
 //! `list-resources` and `list-namespaces`.
 
-use asya_analysis::scrub::scrub;
-use asya_cluster::{Api, Refusal, Served, table};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-
-use super::{
-    ANSWER,
-    arguments::{Labels, Limit, MAX_LIMIT, Name, Namespace},
-    kinds,
-    refused::refused,
-    size,
+use asya_cluster::{
+    Api, Served,
+    look::{
+        arguments::{Labels, Limit, MAX_LIMIT, Name, Namespace},
+        kinds, list,
+    },
+    table::Row,
 };
-use crate::service::Error;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-/// Objects on a page. Their annotations come with them, of up to 256 KiB each: below what a call may read.
-const PAGE: usize = 40;
+use super::{ANSWER, size};
+use crate::service::Error;
 
 /// What is listed.
 #[derive(Debug, Deserialize)]
@@ -51,73 +48,32 @@ async fn listed(
     labels: &str,
     limit: usize,
 ) -> Result<Value, Error> {
-    let place = namespace.filter(|_| served.namespaced);
-    let (mut items, mut bytes, mut next) = (Vec::new(), 0, None);
-    let (mut remaining, mut full) = (None, false);
-    while items.len() < limit && !full {
-        let most = PAGE.min(limit - items.len());
-        let page = match table::page(api, served, place, labels, most, next.as_deref()).await {
-            Ok(page) => page,
-            // The rest of a list that goes on changing: what was read of it is true.
-            Err(Refusal::Expired) if !items.is_empty() => {
-                full = true;
-                break;
-            }
-            Err(Refusal::Wrong(said)) if !labels.is_empty() => {
-                let reason = format!("labelSelector: {}; such as app=web,tier!=test", scrub(&said));
-                return Err(Error::invalid("labelSelector", reason));
-            }
-            Err(refusal) => return Err(refused(&refusal, "list", &served.full_name(), place)),
-        };
-        for row in page.rows {
-            let item = shown(row);
-            bytes += size(&item);
-            if bytes > ANSWER {
-                full = true;
-                break;
-            }
-            items.push(item);
-        }
-        (next, remaining) = (page.next, page.remaining);
-        if next.is_none() {
-            break;
-        }
-    }
-    let more = full || next.is_some();
+    let mut bytes = 0;
+    let take = |row: Row| {
+        let item = shown(row);
+        bytes += size(&item);
+        (bytes <= ANSWER).then_some(item)
+    };
+    let list::Listed { items, more, remaining, .. } =
+        list::Wanted { served, namespace, labels, limit }.list(api, take).await?;
     let mut answer = json!({
         "kind": served.kind, "apiVersion": served.api_version(), "count": items.len(), "items": items, "more": more,
     });
     if more {
         let next = "narrow the list by namespace or labelSelector";
-        let raise = if items_at(limit, &answer) && limit < MAX_LIMIT {
-            ", or raise limit (at most 1000)"
-        } else {
-            ""
-        };
+        // Whether it was the limit that ended the list.
+        let raise =
+            if items.len() == limit && limit < MAX_LIMIT { ", or raise limit (at most 1000)" } else { "" };
         answer["next"] = format!("{next}{raise}").into();
     }
-    if let Some(remaining) = remaining.filter(|_| !full) {
+    if let Some(remaining) = remaining {
         answer["remaining"] = remaining.into();
     }
     Ok(answer)
 }
 
-/// Whether it was the limit that ended the list.
-fn items_at(limit: usize, answer: &Value) -> bool {
-    answer["items"].as_array().is_some_and(|items| items.len() == limit)
-}
-
-fn shown(row: table::Row) -> Value {
-    let table::Row { namespace, name, labels, columns } = row;
-    let columns: Map<String, Value> = columns
-        .into_iter()
-        .map(|(column, cell)| match cell {
-            Value::String(text) => (column, scrub(&text).into()),
-            cell => (column, cell),
-        })
-        .collect();
-    let labels: Map<String, Value> =
-        labels.into_iter().map(|(label, value)| (label, scrub(&value).into())).collect();
+fn shown(row: Row) -> Value {
+    let Row { namespace, name, labels, columns } = row;
     let mut item = json!({"name": name, "labels": labels, "columns": columns});
     if let Some(namespace) = namespace {
         item["namespace"] = namespace.into();

@@ -1,22 +1,18 @@
-//! A look into a cluster, for models: what there is, what happens, what is broken. It only reads.
+//! A look into a cluster, for models: what there is, what happens, what is broken. It only reads, by [`asya_cluster::look`].
 //!
 //! | module | holds |
 //! |---|---|
 //! | this | [`Look`]: the way to the API server, and how much may be asked of it at a time |
 //! | [`tool`] | [`Tool`]: what can be called, with its arguments' schema |
-//! | `arguments` | arguments, read strictly |
-//! | `kinds` | which kind somebody means |
-//! | `list`, `object`, `events`, `logs`, `analyze`, `about` | what each tool does |
-//! | `refused` | what the API server's refusals mean, and what to do about them |
+//! | `list`, `object`, `events`, `logs`, `analyze`, `about` | each tool's arguments, and how it answers |
+//! | `refused` | why there is nothing to be seen, and what to do about it |
 //!
 //! The invariants: **nothing that looks like a secret leaves**, and **every call is bounded**: in time, in bytes that are
 //! read, in bytes that are answered, in objects, and in calls at once. Nothing is kept between calls.
 
 mod about;
 mod analyze;
-pub(crate) mod arguments;
 mod events;
-mod kinds;
 mod list;
 mod logs;
 mod object;

@@ -1,10 +1,10 @@
 //! What can be called, with its arguments' schema. Names and arguments are K8sGPT's.
 
-use asya_cluster::Api;
+use asya_cluster::{Api, look::arguments};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{about, analyze, arguments, events, list, logs, object};
+use super::{about, analyze, events, list, logs, object};
 use crate::{auth::Role, service::Error};
 
 /// A tool of the gateway's own.
@@ -196,13 +196,13 @@ struct Nothing {}
 impl Asked {
     /// Reads the arguments.
     pub(super) fn read(tool: Tool, given: Map<String, Value>) -> Result<Self, Error> {
-        let nothing = |asked: Self, given| arguments::read::<Nothing>(given).map(|Nothing {}| asked);
+        let nothing = |asked: Self, given| Ok(arguments::read::<Nothing>(given).map(|Nothing {}| asked)?);
         match tool {
-            Tool::Analyze => arguments::read(given).map(|wanted| Self::Analyze(Box::new(wanted))),
-            Tool::ListResources => arguments::read(given).map(Self::Resources),
-            Tool::GetResource => arguments::read(given).map(Self::Resource),
-            Tool::ListEvents => arguments::read(given).map(Self::Events),
-            Tool::GetLogs => arguments::read(given).map(Self::Logs),
+            Tool::Analyze => Ok(Self::Analyze(Box::new(arguments::read(given)?))),
+            Tool::ListResources => Ok(Self::Resources(arguments::read(given)?)),
+            Tool::GetResource => Ok(Self::Resource(arguments::read(given)?)),
+            Tool::ListEvents => Ok(Self::Events(arguments::read(given)?)),
+            Tool::GetLogs => Ok(Self::Logs(arguments::read(given)?)),
             Tool::ClusterInfo => nothing(Self::Info, given),
             Tool::ListNamespaces => nothing(Self::Namespaces, given),
             Tool::ListFilters => nothing(Self::Filters, given),

@@ -1,5 +1,6 @@
 //! The gateway's own tools: a look into the cluster, and what is broken in it.
 
+use asya_cluster::look::arguments;
 use rmcp::{
     ErrorData,
     model::{CallToolResult, Tool as Listed, ToolAnnotations},
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Server, answer};
 use crate::{
     auth::Principal,
-    cluster::{ANSWER, Tool, arguments},
+    cluster::{ANSWER, Tool},
     rest::api::{finding::FindingPage, findings::Wanted},
     service::Error,
 };

@@ -4,32 +4,35 @@ use asya_envelope::name::MAX_ACTOR_NAME as MAX_LABEL;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::{Map, Value};
 
-use crate::service::Error;
+use super::Error;
 
 /// Objects of a list that nobody gave a length.
 const DEFAULT_LIMIT: usize = 100;
 /// Most objects of a list.
-pub(super) const MAX_LIMIT: usize = 1000;
+pub const MAX_LIMIT: usize = 1000;
 /// Longest name of an object.
 const MAX_NAME: usize = 253;
 /// Longest label selector.
 const MAX_SELECTOR: usize = 4096;
 
 /// The arguments as what they should be. An argument that is `null` counts as not given.
-pub(crate) fn read<T: DeserializeOwned>(mut arguments: Map<String, Value>) -> Result<T, Error> {
+///
+/// # Errors
+/// [`Error::Argument`], which names the field.
+pub fn read<T: DeserializeOwned>(mut arguments: Map<String, Value>) -> Result<T, Error> {
     arguments.retain(|_, value| !value.is_null());
     serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { String::new() } else { field };
         let reason = error.into_inner().to_string();
         let reason = if field.is_empty() { reason } else { format!("{field}: {reason}") };
-        Error::invalid(field, reason)
+        Error::Argument { field, reason }
     })
 }
 
 /// The name of an object, or of a kind of objects: no part of a path can end in it.
 #[derive(Clone, Debug)]
-pub(super) struct Name(pub(super) String);
+pub struct Name(pub String);
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -47,7 +50,7 @@ impl<'de> Deserialize<'de> for Name {
 
 /// A namespace; an empty text is all of them, as K8sGPT has it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Namespace(pub(super) Option<String>);
+pub struct Namespace(pub Option<String>);
 
 impl<'de> Deserialize<'de> for Namespace {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -55,7 +58,7 @@ impl<'de> Deserialize<'de> for Namespace {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.len() > MAX_LABEL || !name.bytes().all(fits) {
             return Err(D::Error::custom(format!(
-                "{:?} can be no namespace: list-namespaces shows which there are",
+                "{:?} can be no namespace: at most {MAX_LABEL} of a-z, 0-9 and '-'",
                 shortened(&name)
             )));
         }
@@ -65,7 +68,7 @@ impl<'de> Deserialize<'de> for Namespace {
 
 /// A label selector, as kubectl's `-l` takes it. Whether it is one the API server says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Labels(pub(super) String);
+pub struct Labels(pub String);
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -79,7 +82,7 @@ impl<'de> Deserialize<'de> for Labels {
 
 /// How many objects: more than [`MAX_LIMIT`] are as many.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit(pub(super) usize);
+pub struct Limit(pub usize);
 
 impl Default for Limit {
     fn default() -> Self {
@@ -99,7 +102,7 @@ impl<'de> Deserialize<'de> for Limit {
 
 /// A whole number that is not negative. Models write 100.0 and "100" too.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Count(pub(super) u64);
+pub struct Count(pub u64);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

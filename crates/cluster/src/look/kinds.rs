@@ -1,9 +1,7 @@
 //! Which kind somebody means.
 
-use asya_cluster::{Api, Catalogue, Served};
-
-use super::refused::refused;
-use crate::service::Error;
+use super::Error;
+use crate::{Api, Catalogue, Served};
 
 /// A kind that every cluster serves: group, version, kind, as in paths, in namespaces, and what else it is called.
 type Known = (&'static str, &'static str, &'static str, &'static str, bool, &'static [&'static str]);
@@ -34,37 +32,65 @@ const KNOWN: [Known; 18] = [
 ///
 /// # Errors
 /// There is none, or the cluster does not say which it serves.
-pub(super) async fn called(api: &Api, name: &str) -> Result<Served, Error> {
+pub async fn called(api: &Api, name: &str) -> Result<Served, Error> {
     if let Some(known) = known(name) {
         return Ok(known);
     }
-    let catalogue =
-        Catalogue::read(api).await.map_err(|refusal| refused(&refusal, "get", "discovery", None))?;
-    catalogue.called(name).cloned().ok_or_else(|| {
-        let known: Vec<_> = KNOWN.iter().map(|known| known.2.to_ascii_lowercase()).collect();
-        Error::invalid(
-            "resourceType",
-            format!(
-                "resourceType: the cluster serves no {name:?}; there are {}, and the kinds of its CustomResourceDefinitions, as \
-                 asyncactors or asyncactors.asya.sh",
-                known.join(", ")
-            ),
-        )
-    })
+    let catalogue = catalogue(api).await?;
+    catalogue.called(name).cloned().ok_or_else(|| Error::NoKind { name: name.to_owned() })
 }
 
-/// One of [`KNOWN`].
-pub(super) fn known(name: &str) -> Option<Served> {
+/// The kinds that the cluster serves.
+pub(super) async fn catalogue(api: &Api) -> Result<Catalogue, Error> {
+    Catalogue::read(api).await.map_err(Error::refused("get", "discovery", None))
+}
+
+/// The kinds that every cluster serves, in lower case.
+pub fn names() -> impl Iterator<Item = String> {
+    KNOWN.iter().map(|known| known.2.to_ascii_lowercase())
+}
+
+/// A kind that every cluster serves, by what it is called.
+#[must_use]
+pub fn known(name: &str) -> Option<Served> {
     let lower = name.to_ascii_lowercase();
     let is = |(_, _, kind, plural, _, others): &&Known| {
         kind.eq_ignore_ascii_case(&lower) || *plural == lower || others.contains(&lower.as_str())
     };
-    KNOWN.iter().find(is).map(|&(group, version, kind, plural, namespaced, _)| Served {
+    KNOWN.iter().find(is).map(served)
+}
+
+/// Pods.
+pub(super) fn pods() -> Served {
+    served(&KNOWN[0])
+}
+
+/// Events.
+pub(super) fn events() -> Served {
+    served(&KNOWN[KNOWN.len() - 1])
+}
+
+fn served(&(group, version, kind, plural, namespaced, _): &Known) -> Served {
+    Served {
         group: group.to_owned(),
         version: version.to_owned(),
         kind: kind.to_owned(),
         plural: plural.to_owned(),
         namespaced,
         listable: true,
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_known_by_every_name_of_theirs() {
+        for name in ["Pod", "pods", "PO"] {
+            assert_eq!(known(name), Some(pods()), "{name}");
+        }
+        assert_eq!(events().path(Some("shop")), "/api/v1/namespaces/shop/events");
+        assert_eq!(known("asyncactors"), None);
+    }
 }
