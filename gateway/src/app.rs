@@ -29,6 +29,7 @@ use crate::{
         api,
         contract::{self, AROUND},
         guard::{self, Guard},
+        internal,
         problem::{self, Form},
         traces::{self, Spans},
     },
@@ -82,6 +83,7 @@ pub fn router(parts: Parts) -> Router {
         people = people.route_layer(from_fn_with_state(spans, traces::trace));
     }
     let sidecars = contract::sidecars(service.clone(), largest)
+        .nest(internal::BASE, internal::router(service.clone()))
         .route_layer(from_fn_with_state(Arc::clone(&auth), layer::sidecars));
     people
         .merge(sidecars)

@@ -108,6 +108,17 @@ options! {
         /// the role cluster. Needs authentication [default: false]
         cluster_tools "ASYA_GATEWAY_CLUSTER_TOOLS" "BOOL";
     }
+    "Agents" {
+        /// Directory of AGENT.json files, one of each agent that people can talk with; read again when they change
+        /// [default: no agents]
+        agents_dir "ASYA_GATEWAY_AGENTS_DIR" "PATH";
+        /// Private keys (Ed25519, PKCS#8 as PEM or DER) that say in whose name an agent acts: the first signs, all are told
+        /// to those who check [default: one that is made once and kept in the database]
+        subject_key_file "ASYA_GATEWAY_SUBJECT_KEY_FILE" "FILE";
+        /// Service accounts of actors that may use /internal/v1: globs NAMESPACE/NAME with commas between them, within the
+        /// namespaces that may report [default: */*]
+        internal_accounts "ASYA_GATEWAY_INTERNAL_ACCOUNTS" "GLOBS";
+    }
     "Who may come" {
         /// on or off [default: on; off where only this machine is listened to and no tokens are told]
         auth "ASYA_GATEWAY_AUTH" "WORD";
@@ -115,7 +126,8 @@ options! {
         token "ASYA_GATEWAY_TOKEN" "SECRET" secret;
         /// File with that token; read again as it changes
         token_file "ASYA_GATEWAY_TOKEN_FILE" "FILE";
-        /// Tokens: a YAML or JSON list of {name, sha256 or token_file, roles: [read, send, payload, cluster, admin]}
+        /// Tokens: a YAML or JSON list of {name, sha256 or token_file, roles: [read, send, payload, cluster, chat,
+        /// approve, admin]}
         tokens "ASYA_GATEWAY_TOKENS" "LIST" secret;
         /// File with such a list; read again as it changes
         tokens_file "ASYA_GATEWAY_TOKENS_FILE" "FILE";
@@ -178,6 +190,8 @@ options! {
         keep_dead_letters "ASYA_GATEWAY_KEEP_DEAD_LETTERS" "DURATION";
         /// How long the audit log is [default: 0]
         keep_audit "ASYA_GATEWAY_KEEP_AUDIT" "DURATION";
+        /// How long conversations in which nothing runs are, after what happened last [default: 0]
+        keep_sessions "ASYA_GATEWAY_KEEP_SESSIONS" "DURATION";
     }
     "Queues" {
         /// rabbitmq, sqs or local [default: sqs if its endpoint is given or RabbitMQ is not, else rabbitmq]

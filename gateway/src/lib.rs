@@ -8,6 +8,7 @@
 //! | [`app`], [`server`], [`run`] | all of it put together, served, started and stopped |
 //! | [`metrics`] | what is counted |
 //! | [`actors`] | what actors there are |
+//! | [`agents`] | agents that people can talk with, as files declare them |
 //! | [`cluster`] | a look into the cluster, for models |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
@@ -15,9 +16,11 @@
 //! | [`dashboard`] | the page |
 //! | [`dead_queues`] | the brokers' own dead-letter queues |
 //! | [`outbox`] | publishes what the store holds to be published |
+//! | [`subjects`] | in whose name an agent acts, signed |
 //! | [`sweep`] | deadlines and retention |
 
 pub mod actors;
+pub mod agents;
 pub mod app;
 pub mod args;
 pub mod auth;
@@ -32,5 +35,6 @@ pub mod run;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod subjects;
 pub mod sweep;
 pub mod tools;

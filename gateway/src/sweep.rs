@@ -1,5 +1,5 @@
-//! Ends envelopes whose time has run out, and deletes what nobody needs any more. Every replica does it; the store gives
-//! each envelope to one of them.
+//! Ends envelopes and operations whose time has run out, begins turns that nobody has begun, and deletes what nobody needs
+//! any more. Every replica does it; the store gives each thing to one of them.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use asya_store::{EnvelopeStore, StoreError, envelopes::Retention};
 use jiff::Timestamp;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
+
+use crate::service::Service;
 
 /// Pause between looks at deadlines: what a caller sees as "at once".
 const LOOK: Duration = Duration::from_secs(1);
@@ -16,7 +18,8 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 const BATCH: usize = 500;
 
 /// Sweeps until `stop`. Errors of the store are waited out.
-pub async fn run(store: EnvelopeStore, retention: Retention, stop: CancellationToken) {
+pub async fn run(service: Service, retention: Retention, stop: CancellationToken) {
+    let store = service.store();
     let mut looks = interval(LOOK);
     let mut purged: Option<Instant> = None;
     loop {
@@ -24,12 +27,18 @@ pub async fn run(store: EnvelopeStore, retention: Retention, stop: CancellationT
             _ = looks.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = deadlines(&store).await {
+        if let Err(error) = deadlines(store).await {
             tracing::warn!(%error, "deadlines wait for the store");
+        }
+        if let Err(error) = service.expire_operations().await {
+            tracing::warn!(%error, "operations that nobody has decided wait for the store");
+        }
+        if let Err(error) = service.begin_waiting().await {
+            tracing::warn!(%error, "messages wait for the store");
         }
         if purged.is_none_or(|last| last.elapsed() > PURGE_EVERY) {
             purged = Some(Instant::now());
-            if let Err(error) = purge(&store, &retention).await {
+            if let Err(error) = purge(store, &retention).await {
                 tracing::warn!(%error, "old envelopes are not deleted");
             }
         }

@@ -132,6 +132,15 @@ imagePullSecrets:
 - name: routes
   configMap: {name: gateway-routes}
 {{- end }}
+{{- with .Values.agents.configMap }}
+# The operator makes it with the first agent
+- name: agents
+  configMap: {name: {{ . }}, optional: true}
+{{- end }}
+{{- with .Values.agents.keySecretRef.name }}
+- name: subject-key
+  secret: {secretName: {{ . }}}
+{{- end }}
 {{- if not (include "asya-gateway.hasDatabase" .) }}
 # The temporary database
 - {name: tmp, emptyDir: {}}
@@ -155,6 +164,12 @@ imagePullSecrets:
 {{- $auth := .Values.auth -}}
 {{- if include "asya-gateway.hasRoutes" . }}
 - {name: routes, mountPath: /config, readOnly: true}
+{{- end }}
+{{- if .Values.agents.configMap }}
+- {name: agents, mountPath: /agents, readOnly: true}
+{{- end }}
+{{- if .Values.agents.keySecretRef.name }}
+- {name: subject-key, mountPath: /var/run/secrets/asya.sh/subject, readOnly: true}
 {{- end }}
 {{- if not (include "asya-gateway.hasDatabase" .) }}
 - {name: tmp, mountPath: /tmp}

@@ -28,7 +28,7 @@ impl Callbacks {
     /// What is wrong with it.
     pub async fn reporter(&self, token: Option<&str>) -> Result<Reporter, Refusal> {
         if self.open {
-            return Ok(Reporter { namespace: None });
+            return Ok(Reporter { namespace: None, account: None });
         }
         let token = token.ok_or(Refusal::Missing)?;
         if let Some(secret) = &self.secret {
@@ -36,7 +36,7 @@ impl Callbacks {
             // Digests, so that not even the length can be measured.
             let [given, wanted] = [token, &wanted].map(|text| digest(&SHA256, text.as_bytes()));
             if bool::from(given.as_ref().ct_eq(wanted.as_ref())) {
-                return Ok(Reporter { namespace: None });
+                return Ok(Reporter { namespace: None, account: None });
             }
         }
         let Some(cluster) = &self.cluster else {
@@ -44,9 +44,11 @@ impl Callbacks {
         };
         let claims = cluster.claims(token).await?;
         let subject = claims.get("sub").and_then(|subject| subject.as_str()).unwrap_or_default();
-        let namespace = subject.strip_prefix(SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':'));
-        match namespace {
-            Some((namespace, _)) => Ok(Reporter { namespace: Some(namespace.to_owned()) }),
+        let place = subject.strip_prefix(SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':'));
+        match place {
+            Some((namespace, account)) => {
+                Ok(Reporter { namespace: Some(namespace.to_owned()), account: Some(account.to_owned()) })
+            }
             None => Err(Refusal::Wrong("the token is not one of a service account".to_owned())),
         }
     }

@@ -23,21 +23,8 @@ impl Oidc {
     /// Roles are what `claim` says (`roles`, `realm_access.roles`: a list, or words with spaces between them) by way of
     /// `mapping`; where that is empty, the names of the roles themselves.
     pub fn new(verifier: Verifier, claim: &str, mapping: BTreeMap<String, Roles>) -> Self {
-        let own = |role| {
-            let name = match role {
-                Role::Read => "read",
-                Role::Send => "send",
-                Role::Payload => "payload",
-                Role::Cluster => "cluster",
-                Role::Admin => "admin",
-            };
-            (name.to_owned(), Roles::from_iter([role]))
-        };
-        let mapping = if mapping.is_empty() {
-            [Role::Read, Role::Send, Role::Payload, Role::Cluster, Role::Admin].map(own).into()
-        } else {
-            mapping
-        };
+        let own = |role: Role| (role.as_str().to_owned(), Roles::from_iter([role]));
+        let mapping = if mapping.is_empty() { Role::ALL.map(own).into() } else { mapping };
         Self { verifier, claim: claim.split('.').map(str::to_owned).collect(), mapping }
     }
 

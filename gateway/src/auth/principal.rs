@@ -14,24 +14,46 @@ pub enum Role {
     Payload,
     /// Look into the cluster around the gateway: its objects, events and logs.
     Cluster,
+    /// Talk with agents: sessions of one's own, and those that are shared.
+    Chat,
+    /// See all operations that wait for approval, whoever's session they are of, and decide them.
+    Approve,
     /// Everything: cancel and replay what others sent, purge, the audit log.
     Admin,
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Send, Self::Payload, Self::Cluster, Self::Chat, Self::Approve, Self::Admin];
+
+    /// Its name, in settings and tokens.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Send => "send",
+            Self::Payload => "payload",
+            Self::Cluster => "cluster",
+            Self::Chat => "chat",
+            Self::Approve => "approve",
+            Self::Admin => "admin",
+        }
+    }
+
     /// The role of this name.
     ///
     /// # Errors
     /// A sentence with the value.
     pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "read" => Ok(Self::Read),
-            "send" => Ok(Self::Send),
-            "payload" => Ok(Self::Payload),
-            "cluster" => Ok(Self::Cluster),
-            "admin" => Ok(Self::Admin),
-            other => Err(format!("{other:?} is no role: read, send, payload, cluster, admin")),
-        }
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == name)
+            .ok_or_else(|| format!("{name:?} is no role: {}", Self::names()))
+    }
+
+    /// The names of all roles, with commas between them.
+    pub fn names() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
     }
 }
 
@@ -107,11 +129,12 @@ mod tests {
 
     #[test]
     fn admin_contains_every_role_and_the_others_only_themselves() {
-        let read = Roles::from_iter([Role::Read]);
-        assert!(read.has(Role::Read));
-        for role in [Role::Send, Role::Payload, Role::Cluster, Role::Admin] {
-            assert!(!read.has(role), "{role:?}");
-            assert!(Roles::ALL.has(role), "{role:?}");
+        for own in Role::ALL {
+            let roles = Roles::from_iter([own]);
+            for role in Role::ALL {
+                assert_eq!(roles.has(role), own == role || own == Role::Admin, "{own:?} {role:?}");
+            }
+            assert_eq!(Role::parse(own.as_str()), Ok(own));
         }
     }
 }

@@ -71,6 +71,11 @@ impl Tokens {
         holder
     }
 
+    /// The principal of this name.
+    pub fn named(&self, name: &str) -> Option<&Principal> {
+        self.0.iter().map(|(_, principal)| principal).find(|principal| principal.name == name)
+    }
+
     /// True when nobody has a token.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -168,7 +173,7 @@ impl Entry {
             return Err("a name must not be empty, hold a colon, or be \"anonymous\"".to_owned());
         }
         if roles.is_empty() {
-            return Err("has no roles: read, send, payload, cluster, admin".to_owned());
+            return Err(format!("has no roles: {}", Role::names()));
         }
         let digest = match (sha256, token_file) {
             (Some(hex), None) => unhex(&hex).ok_or("sha256 must have 64 hexadecimal digits")?,

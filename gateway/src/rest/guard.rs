@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{contract::CALLBACKS, problem::Form};
+use super::{contract::CALLBACKS, internal, problem::Form};
 use crate::{
     auth::{
         Refusal,
@@ -75,7 +75,7 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
     }
     // It has been judged, for all routes alike.
     request.headers_mut().remove(header::ORIGIN);
-    let places = if CALLBACKS.contains(&route.as_str()) { &guard.callbacks } else { &guard.places };
+    let places = if is_callback(&route) { &guard.callbacks } else { &guard.places };
     let Ok(place) = places.try_acquire() else {
         return guard.refuse(form, &Refusal::Busy);
     };
@@ -94,6 +94,11 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     guard.metrics.answered(method.as_str(), &route, answer.status().as_u16(), began.elapsed());
     guard.ending(answer, form)
+}
+
+/// Whether sidecars and actors call it.
+fn is_callback(route: &str) -> bool {
+    CALLBACKS.contains(&route) || route.starts_with(internal::BASE)
 }
 
 /// Whether a socket is asked for.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`api`] | `/api/v1`: everything, for programs |
 //! | [`contract`] | the routes of the Go system, with their bodies and status codes |
+//! | [`internal`] | `/internal/v1`: what actors ask in a person's name |
 //! | [`guard`] | what every request passes: bounds, origins, metrics, the end of streams |
 //! | [`shapes`] | what the contract's routes answer, for their description |
 //! | [`stream`] | the updates of an envelope as server-sent events |
@@ -20,6 +21,7 @@ pub mod api;
 pub mod body;
 pub mod contract;
 pub mod guard;
+pub mod internal;
 pub mod problem;
 pub mod shapes;
 pub mod stream;

@@ -30,7 +30,11 @@ impl Form {
 
     /// The form for a path: those that the Go system does not have know one only.
     pub fn of(path: &str, headers: &HeaderMap) -> Self {
-        if path.starts_with("/api/") { Self::Problem } else { Self::asked(headers) }
+        if path.starts_with("/api/") || path.starts_with("/internal/") {
+            Self::Problem
+        } else {
+            Self::asked(headers)
+        }
     }
 
     /// A refusal in this form.

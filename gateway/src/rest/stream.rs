@@ -1,8 +1,11 @@
-//! The updates of an envelope as server-sent events: history, then live, closed after the end.
+//! Server-sent events: history, then live, for readers of any pace.
 
 use std::{convert::Infallible, time::Duration};
 
-use asya_store::envelopes::{Follow, Update};
+use asya_store::{
+    StoreError,
+    envelopes::{Follow, Update},
+};
 use axum::{
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
@@ -34,28 +37,36 @@ pub fn last_event(headers: &HeaderMap) -> Result<Option<i64>, Error> {
 }
 
 /// What is left to tell, and since when the reader has had the last event.
-struct Telling {
-    updates: Follow,
+struct Telling<S> {
+    events: S,
     given: Option<Instant>,
 }
 
-/// What is told.
-enum Told {
-    Update(Box<Update>),
-    Slow,
-    Away,
-}
-
-/// The events of `updates`, shaped by `shape`. The connection's own buffer is all that a slow reader holds: the next
-/// update is read from the store when there is room for it. A reader that makes none for `patience` is told so with an
-/// event `slow` and left with the updates that it has; it comes back with `Last-Event-ID`, as it does after an error
-/// of the store.
+/// The updates of an envelope, shaped by `shape`; closed after the end.
 pub fn events(
     updates: Follow,
     patience: Duration,
     shape: impl Fn(Update) -> String + Send + 'static,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let told = stream::unfold(Some(Telling { updates, given: None }), move |telling| {
+    let events = stream::try_unfold((updates, shape), async |(mut updates, shape)| {
+        let update = updates.next().await?;
+        Ok(update.map(|update| {
+            let event = Event::default().event("update").id(update.seq.to_string()).data(shape(update));
+            (event, (updates, shape))
+        }))
+    });
+    told(events, patience)
+}
+
+/// Tells `events`. The connection's own buffer is all that a slow reader holds: the next event is asked for when there
+/// is room for it. A reader that makes none for `patience` is told so with an event `slow` and left with what it has;
+/// it comes back with `Last-Event-ID`, as it does after an error of the store.
+pub fn told(
+    events: impl Stream<Item = Result<Event, StoreError>> + Send + 'static,
+    patience: Duration,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let telling = Telling { events: Box::pin(events), given: None };
+    let told = stream::unfold(Some(telling), move |telling| {
         // Here, not in the future: this runs when the connection has room again, and a future may wait for long.
         let slow = telling
             .as_ref()
@@ -63,29 +74,19 @@ pub fn events(
         async move {
             let mut telling = telling?;
             if slow {
-                return Some((Told::Slow, None));
+                return Some((Event::default().event("slow").retry(RETRY).data(SLOW), None));
             }
-            match telling.updates.next().await {
-                Ok(update) => {
+            match telling.events.next().await? {
+                Ok(event) => {
                     telling.given = Some(Instant::now());
-                    update.map(|update| (Told::Update(Box::new(update)), Some(telling)))
+                    Some((event, Some(telling)))
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a stream ends early");
-                    Some((Told::Away, None))
+                    Some((Event::default().comment("the store is away: come back").retry(RETRY), None))
                 }
             }
         }
     });
-    let events = told.map(move |told| {
-        Ok(match told {
-            Told::Update(update) => {
-                let seq = update.seq.to_string();
-                Event::default().event("update").id(seq).data(shape(*update))
-            }
-            Told::Slow => Event::default().event("slow").retry(RETRY).data(SLOW),
-            Told::Away => Event::default().comment("the store is away: come back").retry(RETRY),
-        })
-    });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keepalive"))
+    Sse::new(told.map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keepalive"))
 }

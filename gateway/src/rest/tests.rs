@@ -35,7 +35,7 @@ fn app(world: &World) -> Router {
         .merge(contract::people(world.service.clone(), LARGEST))
         .merge(contract::sidecars(world.service.clone(), LARGEST))
         .layer(Extension(Principal::anonymous()))
-        .layer(Extension(Reporter { namespace: None }))
+        .layer(Extension(Reporter { namespace: None, account: None }))
 }
 
 /// No actor is known.
@@ -268,7 +268,7 @@ async fn error_end_buries_a_letter_of_an_envelope_that_was_sent_past_the_gateway
 
     // A sidecar of a namespace cannot replace the letters of another.
     let other = contract::sidecars(world.service.clone(), LARGEST)
-        .layer(Extension(Reporter { namespace: Some("other".to_owned()) }));
+        .layer(Extension(Reporter { namespace: Some("other".to_owned()), account: None }));
     let mut stolen =
         json!({"actor": "read", "code": "timeout", "attempts": 9, "since": "2026-11-21T09:08:07Z"});
     stolen["id"] = json!("f00");

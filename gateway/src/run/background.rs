@@ -87,9 +87,9 @@ impl Background {
         });
     }
 
-    /// Ends what is late, and deletes what is old.
+    /// Ends what is late, begins what was left, and deletes what is old.
     pub(super) fn sweep(&mut self, service: &Service, retention: Retention) {
-        self.tasks.spawn(sweep::run(service.store().clone(), retention, self.stop.clone()));
+        self.tasks.spawn(sweep::run(service.clone(), retention, self.stop.clone()));
     }
 
     /// Sends what is accepted, as soon as there is a broker.

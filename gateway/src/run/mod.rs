@@ -39,7 +39,10 @@ use crate::{
     metrics::Metrics,
     rest::guard::{Guard, Stopping},
     server,
-    service::Service,
+    service::{
+        Service,
+        chat::{Chat, People},
+    },
     settings::{Migration, Settings},
     tools::Tools,
 };
@@ -176,11 +179,15 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
     let metrics = Metrics::new();
     let mut background = Background::default();
     let tools = read_tools(settings.config.as_deref(), &mut background)?;
+    let agents = parts::read_agents(settings.agents.folder.as_deref(), &mut background)?;
     let auth = Arc::new(parts::auth(&settings.access, Arc::clone(&metrics), &mut background)?);
     let (store, folder) = open_store(&settings.database).await?;
     let mut rules = settings.rules.clone();
     rules.payloads = rules.payloads.map(|claims| metrics.counting(claims));
-    let service = Service::new(store, tools, rules);
+    let issuer = settings.access.public_url.as_deref();
+    let subjects = parts::subjects(settings.agents.keys.as_deref(), issuer, &store).await?;
+    let people = People { open: auth.open, tokens: auth.tokens.clone() };
+    let service = Service::new(store, tools, rules).with_chat(Chat::new(agents, subjects, people));
     let guard = Arc::new(Guard {
         places: Semaphore::new(settings.max_requests),
         callbacks: Semaphore::new(settings.max_requests),

@@ -11,12 +11,14 @@ use tokio::{
 
 use super::background::Background;
 use crate::{
+    agents::{AgentSet, Agents},
     auth::{Auth, Callbacks, Failures, Oidc, keys::Keys, rate::Rates, verifier::Verifier},
     metrics::Metrics,
     settings::{
         Database,
         access::{Access, Issuer},
     },
+    subjects::{KeyError, Subjects},
     tools::{ToolSet, Tools},
 };
 
@@ -44,6 +46,35 @@ pub(super) fn read_tools(
     let current = tools.subscribe();
     background.spawn(tools.follow());
     Ok(current)
+}
+
+/// Reads the files of agents, and again whenever they change. Without a directory there are no agents.
+pub(super) fn read_agents(
+    folder: Option<&Path>,
+    background: &mut Background,
+) -> Result<watch::Receiver<Arc<AgentSet>>, Misconfigured> {
+    let Some(folder) = folder else { return Ok(watch::channel(Arc::default()).1) };
+    let wrong = |error| Misconfigured(format!("the agents of ASYA_GATEWAY_AGENTS_DIR: {error}"));
+    let agents = Agents::load(folder).map_err(wrong)?;
+    let current = agents.subscribe();
+    background.spawn(agents.follow());
+    Ok(current)
+}
+
+/// The keys that say in whose name an agent acts.
+pub(super) async fn subjects(
+    file: Option<&Path>,
+    issuer: Option<&str>,
+    store: &EnvelopeStore,
+) -> anyhow::Result<Subjects> {
+    let subjects = match file {
+        Some(file) => Subjects::of_file(issuer, file),
+        None => Subjects::kept(issuer, &*store.records()).await,
+    };
+    subjects.map_err(|error| match error {
+        KeyError::Wrong(error) => Misconfigured(format!("the keys of subjects: {error}")).into(),
+        KeyError::Store(error) => anyhow::Error::from(error).context("keeping the key of subjects"),
+    })
 }
 
 /// Opens the database; without an address one in a temporary folder, which is answered too.

@@ -16,11 +16,16 @@ use crate::auth::{Principal, Roles};
 /// Entries a second that the audit log takes on refused reports of one namespace: who is refused repeats it.
 pub(super) const TOLD_A_SECOND: u32 = 1;
 
+/// Every service account, as a glob `namespace/name`.
+pub const ANY_ACCOUNT: &str = "*/*";
+
 /// A sidecar, as authentication knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reporter {
     /// The namespace that it runs in; `None`: trusted for any.
     pub namespace: Option<String>,
+    /// The service account that it runs as, where it has shown one.
+    pub account: Option<String>,
 }
 
 impl Service {
@@ -134,6 +139,20 @@ impl Service {
             self.permit(from, id, known.namespace.as_deref()).await?;
         }
         self.active(id).await
+    }
+
+    /// Refuses who may not act for agents: accounts of namespaces that may not report, and those that no setting names.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub(super) fn may_act(&self, from: &Reporter) -> Result<(), Error> {
+        let Some(namespace) = &from.namespace else { return Ok(()) };
+        let account = format!("{namespace}/{}", from.account.as_deref().unwrap_or_default());
+        let named = || self.rules().internal.iter().any(|glob| asya_envelope::glob::matches(glob, &account));
+        if self.reports_on(from, None) && named() {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!("service account {account:?} may not act for agents")))
     }
 
     async fn may_report(&self, from: &Reporter, id: &str) -> Result<(), Error> {

@@ -34,6 +34,16 @@ impl Service {
     pub async fn cancel(&self, who: &Principal, id: &str, why: &str) -> Result<Vec<String>, Error> {
         let known = self.store.summary(id).await?.ok_or_else(|| unknown(id))?;
         own(who, known.sender.as_deref())?;
+        self.cancel_for(who, id, why).await
+    }
+
+    /// Cancels an envelope for a principal who may do so.
+    pub(super) async fn cancel_for(
+        &self,
+        who: &Principal,
+        id: &str,
+        why: &str,
+    ) -> Result<Vec<String>, Error> {
         match self.store.cancel(id, why, Timestamp::now()).await? {
             Cancelled::Applied(ids) => {
                 self.audit(who, "cancel", Some(id), Some(&json!({"why": why, "ended": ids.len()}))).await;

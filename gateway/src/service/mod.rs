@@ -8,6 +8,7 @@
 //! | [`change`] | what people do to envelopes: cancel, replay dead letters, delete them |
 //! | [`callback`] | what sidecars report |
 //! | [`findings`] | what is broken in clusters |
+//! | [`chat`] | conversations with agents, and what waits for approval in them |
 //! | [`queued`] | dead letters on the brokers' own queues |
 //! | [`hops`] | [`Hop`](hops::Hop): the actors that an envelope has been at |
 //! | [`error`] | [`Error`]: why a use case was refused |
@@ -16,6 +17,7 @@
 
 pub mod callback;
 pub mod change;
+pub mod chat;
 pub mod error;
 pub mod findings;
 pub mod hops;
@@ -56,6 +58,8 @@ pub struct Rules {
     pub namespace: Option<String>,
     /// Other namespaces whose sidecars may; `*` is all of them.
     pub reporters: Vec<String>,
+    /// Globs `namespace/account` of actors that may use `/internal/v1`, within the namespaces whose sidecars may report.
+    pub internal: Vec<String>,
     /// Where large payloads are kept; without it every payload travels in its envelope.
     pub payloads: Option<Claims>,
     /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
@@ -77,6 +81,7 @@ impl Default for Rules {
             limits: Limits::default(),
             namespace: None,
             reporters: Vec::new(),
+            internal: vec![callback::ANY_ACCOUNT.to_owned()],
             payloads: None,
             logs: None,
         }
@@ -90,6 +95,7 @@ pub struct Service {
     tools: watch::Receiver<Arc<ToolSet>>,
     rules: Arc<Rules>,
     dead_queues: Option<Arc<DeadQueues>>,
+    chat: Option<Arc<chat::Chat>>,
     /// How often refused reports are told, by namespace.
     told: Arc<Rates>,
 }
@@ -102,6 +108,7 @@ impl Service {
             tools,
             rules: Arc::new(rules),
             dead_queues: None,
+            chat: None,
             told: Arc::new(Rates::new(callback::TOLD_A_SECOND)),
         }
     }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use asya_envelope::{Envelope, ErrorReport, Headers, Limits, Naming, Raw, Route, Wrapped};
 use asya_payload::Reference;
@@ -12,8 +12,9 @@ use asya_store::{
     },
     testing::on_each_home,
 };
+use asya_subject::Signer;
 use asya_transport::{
-    Queues, Transport,
+    Outcome, Queues, Transport,
     local::{Local, LocalOptions},
 };
 use bytes::Bytes;
@@ -24,17 +25,20 @@ use tokio::sync::watch;
 
 use super::{
     Error, Reporter, Rules, Service,
+    chat::{Chat, People},
     send::{Draft, Edits, Extras},
 };
 use crate::{
     actors::Depths,
-    auth::{Principal, Role, Roles},
+    agents::Agents,
+    auth::{Principal, Role, Roles, TokensAt},
     dead_queues::DeadQueues,
     outbox::Outbox,
+    subjects::Subjects,
     tools::{ToolSet, config::File, tool::assemble},
 };
 
-const TRUSTED: Reporter = Reporter { namespace: None };
+const TRUSTED: Reporter = Reporter { namespace: None, account: None };
 
 pub(crate) struct World {
     pub(crate) service: Service,
@@ -66,12 +70,27 @@ fn world_on(store: EnvelopeStore, folder: TempDir) -> World {
     let actors = Depths::new(tools.clone(), transport.clone(), naming.clone(), "local", namespace);
     let service = Service::new(store, tools, rules);
     let service = service.with_dead_queues(DeadQueues::new(transport.clone(), Arc::new(actors), naming));
+    let service = service.with_chat(chat(folder.path()));
     World { service, transport, _folder: folder }
+}
+
+/// One agent, a key, and ann, who has a token that she may talk with it by.
+pub(crate) fn chat(folder: &Path) -> Chat {
+    let agent = json!({"name": "helper", "models": ["x/one"], "budget": {"turns": 9, "wallClock": 60}});
+    std::fs::write(folder.join("helper.json"), agent.to_string()).unwrap();
+    let agents = Agents::load(folder).unwrap();
+    let key = folder.join("key.der");
+    std::fs::write(&key, Signer::generate().unwrap().1).unwrap();
+    let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let tokens = format!("[{{name: ann, roles: [chat], sha256: {sha256}}}]");
+    let tokens = TokensAt { inline: Some(tokens), ..TokensAt::default() }.read().unwrap();
+    let people = People { open: false, tokens: watch::channel(tokens).1 };
+    Chat::new(agents.subscribe(), Subjects::of_file(None, &key).unwrap(), people)
 }
 
 impl World {
     /// Publishes what is in the outbox and takes it from its queue.
-    async fn published(&self, actor: &str) -> Envelope {
+    pub(crate) async fn published(&self, actor: &str) -> Envelope {
         let queue = Naming::bare().queue(actor);
         self.transport.ensure(&queue).await.unwrap();
         let outbox = Outbox::new(self.service.store().clone(), self.transport.clone(), Naming::bare());
@@ -80,7 +99,9 @@ impl World {
         self.service.store().confirm(&sent).await.unwrap();
         let mut queue = self.transport.consume(&queue, 1.try_into().unwrap()).await.unwrap();
         let taken = tokio::time::timeout(Duration::from_secs(30), queue.next()).await.unwrap().unwrap();
-        Envelope::parse(taken.body.clone()).unwrap()
+        let envelope = Envelope::parse(taken.body.clone()).unwrap();
+        taken.settle(Outcome::forward(Vec::new())).await.unwrap();
+        envelope
     }
 }
 
@@ -227,7 +248,7 @@ async fn who_waits_gets_the_end() {
 async fn sidecars_report_on_envelopes_of_their_own_namespace_only() {
     let world = world().await;
     let sent = world.service.send(&Principal::anonymous(), draft(&["split"], &json!(1))).await.unwrap();
-    let from = |namespace: &str| Reporter { namespace: Some(namespace.to_owned()) };
+    let from = |namespace: &str| Reporter { namespace: Some(namespace.to_owned()), account: None };
     let step = report(Step::Received, 0, 1);
     let refused = world.service.progress(&from("other"), &sent.id, &step).await.unwrap_err();
     assert!(matches!(refused, Error::Forbidden(_)), "{refused}");
@@ -252,7 +273,7 @@ async fn sidecars_report_on_envelopes_of_their_own_namespace_only() {
 #[tokio::test]
 async fn an_envelope_of_no_namespace_is_the_gateways_and_not_everybodys() {
     on_each(async |mut world| {
-        let from = |namespace: &str| Reporter { namespace: Some(namespace.to_owned()) };
+        let from = |namespace: &str| Reporter { namespace: Some(namespace.to_owned()), account: None };
         let end = Ending::Succeeded { result: None, stored_at: None };
         // Nobody knows its parent, so it is stored without a namespace, as those of the Go system are.
         let child = |id: &str| NewChild {

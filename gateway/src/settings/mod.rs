@@ -3,8 +3,10 @@
 //! | module | holds |
 //! |---|---|
 //! | [`access`] | who may come, and how that is found out |
+//! | [`agents`] | agents that people can talk with, and who may act for them |
 
 pub mod access;
+pub mod agents;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,7 @@ use asya_transport::{
 
 use crate::{actors::kubernetes::Wish, args::Options, service::Rules};
 use access::Access;
+use agents::Agents;
 
 /// As the Go system's.
 const DEFAULT_PORT: u16 = 8080;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// Where tools are declared.
     pub config: Option<PathBuf>,
+    /// Agents that people can talk with.
+    pub agents: Agents,
     /// What is allowed.
     pub rules: Rules,
     /// How queues are named.
@@ -257,7 +262,16 @@ impl Settings {
                 units::duration,
             ),
             config: filled(all.config_path).map(PathBuf::from),
-            rules: Rules { routes, limits, namespace, reporters, payloads: payloads.claims(&mut read), logs },
+            agents: Agents::read(options),
+            rules: Rules {
+                routes,
+                limits,
+                namespace,
+                reporters,
+                internal: agents::internal(options, issuer.is_some(), &mut read),
+                payloads: payloads.claims(&mut read),
+                logs,
+            },
             naming,
             broker,
             actors: read.or("ASYA_GATEWAY_ACTORS", all.actors, Vec::new(), actors),
@@ -377,6 +391,7 @@ fn retention(options: &Options, read: &mut Reader) -> Retention {
         replayed: dead,
         dead,
         audit: keep("ASYA_GATEWAY_KEEP_AUDIT", &options.keep_audit, defaults.audit),
+        sessions: keep("ASYA_GATEWAY_KEEP_SESSIONS", &options.keep_sessions, defaults.sessions),
     }
 }
 

@@ -178,3 +178,21 @@ fn a_look_into_the_cluster_is_for_those_who_were_asked_who_they_are() {
     assert!(asked.cluster_tools);
     assert!(refused(|options| options.cluster_tools = some("maybe")).contains("ASYA_GATEWAY_CLUSTER_TOOLS"));
 }
+
+#[test]
+fn accounts_of_actors_are_globs_of_two_parts_and_need_tokens_that_name_them() {
+    let all = read(|_| {});
+    assert_eq!(all.rules.internal, ["*/*"]);
+    let issued = |options: &mut Options, text: &str| {
+        options.callback_issuer = some("https://issuer");
+        options.namespace = some("team");
+        options.internal_accounts = some(text);
+    };
+    let named = read(|options| issued(options, "team/agent, team/tool-*"));
+    assert_eq!(named.rules.internal, ["team/agent", "team/tool-*"]);
+    for wrong in ["agent", "a/b/c", "/agent", "team/"] {
+        assert!(refused(|options| issued(options, wrong)).contains("NAMESPACE/NAME"), "{wrong}");
+    }
+    let unknown = refused(|options| options.internal_accounts = some("team/agent"));
+    assert!(unknown.contains("ASYA_GATEWAY_CALLBACK_ISSUER"), "{unknown}");
+}

@@ -4,6 +4,7 @@
     reason = "a test may panic; the lint knows only test functions, not their helpers"
 )]
 
+mod chat;
 mod dead_queues;
 mod faults;
 mod kills;

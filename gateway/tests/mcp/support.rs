@@ -184,12 +184,12 @@ impl World {
             size: None,
             offspring: Default::default(),
         };
-        self.service.progress(&Reporter { namespace: None }, id, &report).await.unwrap();
+        self.service.progress(&Reporter { namespace: None, account: None }, id, &report).await.unwrap();
     }
 
     pub(crate) async fn succeed(&self, id: &str, result: &Value) {
         let ending = Ending::Succeeded { result: Some(asya_envelope::Raw::of(result)), stored_at: None };
-        self.service.finish(&Reporter { namespace: None }, id, &ending).await.unwrap();
+        self.service.finish(&Reporter { namespace: None, account: None }, id, &ending).await.unwrap();
     }
 
     pub(crate) async fn fail(&self, id: &str) {
@@ -201,7 +201,7 @@ impl World {
             current: Some(1),
             actors: Vec::new(),
         };
-        self.service.finish(&Reporter { namespace: None }, id, &ending).await.unwrap();
+        self.service.finish(&Reporter { namespace: None, account: None }, id, &ending).await.unwrap();
     }
 }
 

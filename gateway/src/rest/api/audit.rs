@@ -25,7 +25,7 @@ pub(super) struct Entry {
     at: Timestamp,
     /// Who.
     who: String,
-    /// What: `send`, `call`, `cancel`, `resubmit`, `replay`, `delete`.
+    /// What: `send`, `call`, `cancel`, `resubmit`, `replay`, `delete`; in conversations `session.` and `operation.` with a verb.
     action: String,
     /// The envelope it was done to.
     #[serde(skip_serializing_if = "Option::is_none")]

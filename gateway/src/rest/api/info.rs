@@ -48,6 +48,10 @@ enum RoleName {
     Payload,
     /// Look into the cluster.
     Cluster,
+    /// Talk with agents.
+    Chat,
+    /// See what waits for approval, and decide it.
+    Approve,
     /// Everything.
     Admin,
 }
@@ -70,6 +74,8 @@ fn names(roles: Roles) -> Vec<RoleName> {
         (Role::Send, RoleName::Send),
         (Role::Payload, RoleName::Payload),
         (Role::Cluster, RoleName::Cluster),
+        (Role::Chat, RoleName::Chat),
+        (Role::Approve, RoleName::Approve),
         (Role::Admin, RoleName::Admin),
     ];
     all.into_iter().filter(|(role, _)| roles.has(*role)).map(|(_, name)| name).collect()

@@ -144,6 +144,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body of an actor, of whatever type its header says: no web page has its credentials.
+pub struct Sent<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        parse(&bytes(request, state).await?).map(|Object(body)| Self(body))
+    }
+}
+
 /// A JSON body that may be left out, with everything in it.
 pub struct MaybeBody<T>(pub T);
 

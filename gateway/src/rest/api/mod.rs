@@ -10,6 +10,7 @@
 //! | `letter` | their JSON shape |
 //! | [`findings`] | what is broken in clusters: list, look at |
 //! | [`finding`] | their JSON shape |
+//! | [`chat`] | conversations with agents, and what waits for approval in them |
 //! | [`audit`] | who did what |
 //! | [`actors`] | what actors there are |
 //! | [`info`] | what this gateway is and who asks |
@@ -22,6 +23,7 @@
 
 pub mod actors;
 pub mod audit;
+mod chat;
 pub mod dead_letters;
 pub mod envelope;
 pub mod envelopes;
@@ -101,5 +103,15 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(dead_letters::delete))
         .routes(routes!(findings::list))
         .routes(routes!(findings::get))
+        .routes(routes!(chat::agents::list))
+        .routes(routes!(chat::sessions::list, chat::sessions::begin))
+        .routes(routes!(chat::sessions::get, chat::sessions::change, chat::sessions::delete))
+        .routes(routes!(chat::sessions::cancel))
+        .routes(routes!(chat::messages::say))
+        .routes(routes!(chat::messages::entries))
+        .routes(routes!(chat::messages::exported))
+        .routes(routes!(chat::events::events))
+        .routes(routes!(chat::approvals::list))
+        .routes(routes!(chat::approvals::get, chat::approvals::decide))
         .routes(routes!(audit::list))
 }

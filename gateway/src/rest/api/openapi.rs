@@ -20,7 +20,7 @@ const PLACE: &str = "{{description}}";
 /// What the page may load: nothing but itself.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const TITLE: &str = "asya gateway";
-const ABOUT: &str = "Envelopes, tools, dead letters and what happens to them. Below `/api/v1` every refusal is \
+const ABOUT: &str = "Envelopes, tools, dead letters, conversations with agents, and what happens to them. Below `/api/v1` every refusal is \
      `application/problem+json` with a `code`; elsewhere it is a line of text, and the same problem where `Accept` asks \
      for it. Lists come newest first; `next` of a page is `after` of the next one. Times are RFC 3339.";
 
@@ -50,6 +50,8 @@ fn frame() -> OpenApi {
             tag("tools", "What can be called"),
             tag("dead letters", "What failed"),
             tag("findings", "What is broken in clusters"),
+            tag("sessions", "Conversations with agents"),
+            tag("approvals", "What agents want to change, and decisions"),
             tag("actors", "What handles envelopes"),
             tag("gateway", "The gateway itself"),
             tag("contract", "The routes of the Go system that its clients call"),

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chat;
 mod description;
 mod findings;
 mod queued;
@@ -52,7 +53,11 @@ fn app(world: &World, roles: &[Role]) -> Router {
 }
 
 fn app_with(world: &World, roles: &[Role], pace: Pace) -> Router {
-    let who = Principal { name: "ann".to_owned(), roles: Roles::from_iter(roles.iter().copied()) };
+    app_of(world, "ann", roles, pace)
+}
+
+fn app_of(world: &World, name: &str, roles: &[Role], pace: Pace) -> Router {
+    let who = Principal { name: name.to_owned(), roles: Roles::from_iter(roles.iter().copied()) };
     Router::new()
         .nest("/api/v1", router_with(world.service.clone(), Arc::new(Known), pace))
         .layer(Extension(who))

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::service::Reporter;
 
-const TRUSTED: Reporter = Reporter { namespace: None };
+const TRUSTED: Reporter = Reporter { namespace: None, account: None };
 
 fn step(step: Step, current: usize) -> Report {
     Report {

@@ -29,7 +29,7 @@ use crate::{
 /// What the connection holds.
 const PIPE: usize = 8 * 1024;
 const LIMIT: Duration = Duration::from_secs(30);
-const TRUSTED: Reporter = Reporter { namespace: None };
+const TRUSTED: Reporter = Reporter { namespace: None, account: None };
 
 /// The server's end of a connection; it tells when nothing more can be written.
 struct Pipe {
