@@ -11,9 +11,28 @@ const HANDLER: &str = "def shout(payload):\n    return payload\n";
 #[test]
 fn the_crd_and_the_schema_are_printed() {
     let place = Place::with("ocr", HANDLER, "");
-    assert!(text(&place.run(&["crds"]).stdout).contains("name: asyncactors.asya.sh"));
-    assert_eq!(place.json(&["crds"])[0]["kind"], "CustomResourceDefinition");
+    let crds = place.run(&["crds"]).stdout;
+    assert!(
+        ["asyncactors", "agents"].iter().all(|name| text(&crds).contains(&format!("name: {name}.asya.sh")))
+    );
+    assert_eq!(place.json(&["crds"]).len(), 2);
+    assert!(place.json(&["crds"]).iter().all(|crd| crd["kind"] == "CustomResourceDefinition"));
+    assert!(
+        place.json(&["crds", "agent-schema"])[0]["properties"]["spec"]["properties"]["riskTier"].is_object()
+    );
     assert!(place.json(&["crds", "schema"])[0]["properties"]["spec"].is_object());
+}
+
+#[test]
+fn the_examples_of_agents_are_valid_and_up_says_that_they_are_for_a_cluster() {
+    let place = Place::with("ocr", HANDLER, "");
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/agents");
+    let checked = place.json(&["validate", examples]);
+    assert_eq!(checked.last().unwrap()["agents"], serde_json::json!(["ops"]), "{checked:?}");
+    assert_eq!(checked.len(), 1, "nothing is said of them: {checked:?}");
+    let up = place.run(&["up", &format!("{examples}/ops.yaml")]);
+    assert!(!up.status.success());
+    assert!(text(&up.stderr).contains("asya_crew.agent"), "{}", text(&up.stderr));
 }
 
 #[test]

@@ -67,6 +67,17 @@ async fn a_recording_that_cannot_be_read_is_told_with_its_line() {
     assert!(build().contains("answers.jsonl: line 2: "), "{}", build());
 }
 
+#[test]
+fn the_hashes_of_agents_in_python_are_the_same() {
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../docs/agents/request-hashes.json")).unwrap();
+    assert!(!vectors.is_empty());
+    for vector in vectors {
+        let request: Request = serde_json::from_value(vector["request"].clone()).unwrap();
+        assert_eq!(request.hash(), vector["hash"], "{request:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_echo_says_what_it_was_asked() {
     let request = Request::ask("be brief", "why is it so?");

@@ -58,6 +58,8 @@ struct Families {
     deadlines_failed: Counters,
     explanations: Counters,
     notifications: Counters,
+    agent_turns: Counters,
+    agent_tokens: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +104,8 @@ impl Metrics {
             deadlines_failed: add(registry, &names::DEADLINES_FAILED, Counters::default()),
             explanations: add(registry, &names::EXPLANATIONS, Counters::default()),
             notifications: add(registry, &names::NOTIFICATIONS, Counters::default()),
+            agent_turns: add(registry, &names::AGENT_TURNS, Counters::default()),
+            agent_tokens: add(registry, &names::AGENT_TOKENS, Counters::default()),
         };
         Arc::new(Self { registry: Mutex::new(root), families })
     }
@@ -295,6 +299,20 @@ impl ActorMetrics {
         self.families.notifications.get_or_create(&labels).inc();
     }
 
+    /// What became of a turn of an agent's model.
+    pub fn agent_turn(&self, result: &'static str) {
+        self.families.agent_turns.get_or_create(&self.labels("result", result)).inc();
+    }
+
+    /// What an agent's `model`, one of its settings, has read and written.
+    pub fn agent_tokens(&self, model: &str, input: u64, output: u64) {
+        for (direction, tokens) in [("input", input), ("output", output)] {
+            let mut labels = vec![("queue", self.actor.clone()), ("model", model.to_owned())];
+            labels.push(("direction", direction.to_owned()));
+            self.families.agent_tokens.get_or_create(&labels).inc_by(tokens);
+        }
+    }
+
     fn labels(&self, name: &'static str, value: &str) -> Labels {
         vec![("queue", self.actor.clone()), (name, value.to_owned())]
     }
@@ -342,6 +360,8 @@ mod tests {
         actor.payloads().not_fetched("missing");
         actor.explained("openai", "answered");
         actor.notified("ops", "sent");
+        actor.agent_turn("answered");
+        actor.agent_tokens("openai/gpt-4o", 2, 1);
         actor.sent("asya-next", "routing", 1, Duration::ZERO);
         let text = metrics.encode();
         for name in names::ALL {

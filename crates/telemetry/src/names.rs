@@ -113,6 +113,10 @@ metrics! {
         "Explanations by explain: cached, answered, empty, stale, given_up, or the code of the model's error";
     #[new x] NOTIFICATIONS: Counter "notifications_total" ["queue", "sink", "result"]
         "Messages by notify: sent, retried, dead";
+    #[new x] AGENT_TURNS: Counter "agent_turns_total" ["queue", "result"]
+        "Turns of models by agents: calls, answered, summary, empty, the bound that ended them (turns, tokens, envelope, repeats), or the code of the model's error";
+    #[new x] AGENT_TOKENS: Counter "agent_tokens_total" ["queue", "model", "direction"]
+        "Tokens of their answered turns: input, output";
 }
 
 /// Buckets of durations of handlers, in seconds.

@@ -7,7 +7,7 @@ crate::names::metrics! {
     #[new x] RECONCILES: Counter "reconcile_total" ["result"]
         "Looks at an actor or a namespace: success, waiting (something has to happen elsewhere), error";
     #[new x] RECONCILE_DURATION: Histogram "reconcile_duration_seconds" ["controller"]
-        "Time one look took: actor, runtime, projection";
+        "Time one look took: actor, runtime, projection, agent, registry";
     #[new x] RECONCILE_ERRORS: Counter "reconcile_errors_total" ["reason"]
         "Looks that failed, by the condition's reason";
     #[new x] API_WRITES: Counter "api_writes_total" ["kind", "verb"]
@@ -16,6 +16,8 @@ crate::names::metrics! {
         "Calls to brokers: ensure, depth, delete, missing; ok, error";
     #[new x] ACTORS: Gauge "actors" ["status"]
         "Actors by status word";
+    #[new x] AGENTS: Gauge "agents" ["ready"]
+        "Agents by their condition Ready: True, False, Unknown";
     #[new x] LEADER: Gauge "leader" []
         "1 while this replica acts";
     #[new x] CACHE_OBJECTS: Gauge "cache_objects" ["kind"]

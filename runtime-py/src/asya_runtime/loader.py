@@ -52,6 +52,12 @@ def load(name: str, *, batch: bool = False) -> Loaded:
         raise LoadError(f"ASYA_HANDLER={name!r} is a class: name its method too, for example {name}.process")
     if not callable(target):
         raise LoadError(f"ASYA_HANDLER={name!r} is a {type(target).__name__}, not a function")
+    prepare = getattr(target, "__asya_prepare__", None)
+    if prepare is not None:
+        try:
+            prepare()
+        except Exception as error:
+            raise LoadError(f"ASYA_HANDLER={name!r} cannot work: {error}") from error
     return wrap(target, name, batch=batch)
 
 

@@ -69,6 +69,8 @@ def builder(declared: Any) -> Build:
     if isinstance(declared, type):
         if dataclasses.is_dataclass(declared):
             return _dataclass(declared)
+        if typing.is_typeddict(declared):
+            return _typed_dict(declared)
         if issubclass(declared, enum.Enum):
             return _enum(declared)
         if declared in _FROM_TEXT:
@@ -209,6 +211,42 @@ def _dataclass(declared: type) -> Build:
         except (ValueError, TypeError) as error:
             # A check in __post_init__ is part of the type.
             raise PayloadError(path, str(error)) from error
+
+    return build
+
+
+def required_keys(declared: Any) -> frozenset[str]:
+    """The keys that a TypedDict cannot be without, also where its annotations are kept as text."""
+    marks = {getattr(typing, "Required", None): True, getattr(typing, "NotRequired", None): False}
+    found = set(declared.__required_keys__)
+    for name, hint in typing.get_type_hints(declared, include_extras=True).items():
+        mark = marks.get(typing.get_origin(hint)) if typing.get_origin(hint) is not None else None
+        if mark is not None:
+            (found.add if mark else found.discard)(name)
+    return frozenset(found)
+
+
+def member_type(hint: Any) -> Any:
+    """The type of a TypedDict's member, without the mark that says whether it is required."""
+    marks = (getattr(typing, "Required", None), getattr(typing, "NotRequired", None))
+    origin = typing.get_origin(hint)
+    return typing.get_args(hint)[0] if origin is not None and origin in marks else hint
+
+
+def _typed_dict(declared: Any) -> Build:
+    plan: dict[str, Build] = {}
+    required = required_keys(declared)
+
+    def build(value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            raise PayloadError(path, f"must be an object ({declared.__name__}), not {_kind(value)}")
+        if not plan:
+            hints = typing.get_type_hints(declared, include_extras=True)
+            plan.update((name, builder(member_type(hint))) for name, hint in hints.items())
+        for name in plan:
+            if name not in value and name in required:
+                raise PayloadError(f"{path}.{name}", "is missing")
+        return {key: plan.get(key, _pass)(part, f"{path}.{key}") for key, part in value.items()}
 
     return build
 
