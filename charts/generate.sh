@@ -14,7 +14,7 @@ done
 cp ../crds/core.k8sgpt.ai_*.yaml asya-analysis/files/crds/
 mkdir -p asya-analysis/files/remedy
 cp ../crds/remedy/approval.yaml asya-analysis/files/remedy/
-for chart in asya-operator asya-analysis asya-gateway asya-crew asya-actor; do
+for chart in asya-operator asya-analysis asya-gateway asya-crew asya-actor asya-agents; do
     cp "$chart/values.yaml" "$chart/files/defaults.yaml"
 done
 python=../target/venv/bin/python

@@ -9,13 +9,16 @@ program=${CARGO_TARGET_DIR:-target}/debug/examples/crd
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
 made="# Made by \`make generate\` from crates/resources; never edited by hand."
-for what in crd schema reference k8sgpt-crd result-crd mutation-crd k8sgpt-schema k8sgpt-reference; do
+for what in crd schema reference agent-crd agent-schema agent-reference k8sgpt-crd result-crd mutation-crd k8sgpt-schema k8sgpt-reference; do
     "$program" $what >"$new/$what"
     case $what in *crd) sed -i "1i $made" "$new/$what" ;; esac
 done
 cp "$new/crd" crds/asya.sh_asyncactors.yaml
 cp "$new/schema" crds/asyncactor.schema.json
 cp "$new/reference" docs/reference/asyncactor.md
+cp "$new/agent-crd" crds/asya.sh_agents.yaml
+cp "$new/agent-schema" crds/agent.schema.json
+cp "$new/agent-reference" docs/reference/agent.md
 for kind in k8sgpt result mutation; do
     cp "$new/$kind-crd" "crds/core.k8sgpt.ai_${kind}s.yaml"
 done

@@ -57,6 +57,7 @@ pub async fn client(kubeconfig: &PathBuf) -> Result<Client> {
 pub fn resource(kind: &str) -> ApiResource {
     let (group, version, plural) = match kind {
         "AsyncActor" => ("asya.sh", "v1alpha1", "asyncactors"),
+        "Agent" => ("asya.sh", "v1alpha1", "agents"),
         "Deployment" => ("apps", "v1", "deployments"),
         "StatefulSet" => ("apps", "v1", "statefulsets"),
         "Job" => ("batch", "v1", "jobs"),

@@ -80,6 +80,7 @@ fn reading(metric: &str) -> Option<&'static str> {
         "api_writes_total" => "flat while nothing changes; else somebody reverts what is applied",
         "queue_calls_total" => "`error`: the broker, its credentials, or the network policy",
         "actors" => "count the words that are trouble",
+        "agents" => "`False`: [the agent's conditions](agents/resource.md#conditions) say why",
         "leader" => "the sum over replicas is 1",
         "cache_objects" => "what the operator's memory follows",
         "work_waiting" => "stays high: raise `maxConcurrentReconciles`, or look at the brokers' speed",

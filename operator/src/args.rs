@@ -167,6 +167,12 @@ options! {
     scaler_authentication "ASYA_SCALER_AUTHENTICATION" "NAME";
     /// Whether actors that say nothing are woken by push [default: false]
     scaler_default "ASYA_SCALER_DEFAULT" "BOOL";
+    /// Whether resources of kind Agent are looked after, too [default: false]
+    agents "ASYA_AGENTS" "BOOL";
+    /// Image of the actors of agents, asya-crew or built on it [default: asya-crew:latest]
+    agent_image "ASYA_AGENT_IMAGE" "IMAGE";
+    /// When it is pulled: Always, IfNotPresent or Never
+    agent_image_pull_policy "ASYA_AGENT_IMAGE_PULL_POLICY" "POLICY";
     /// Which log lines are written [default: info]
     log_level "ASYA_LOG_LEVEL" "LEVEL";
     /// How they look: auto, json or human [default: json]

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`agents`] | `Agent` resources become actors, and entries for gateways |
 //! | [`analysis`] | the subcommand for `K8sGPT` resources |
 //! | [`args`], [`settings`] | what the binary is told, as written and as types |
 //! | [`actor`] | [`Actor`](actor::Actor): one resource, read and checked |
@@ -19,6 +20,7 @@
 //! while nothing changes it writes nothing.** Everything between reading the cluster and writing to it is pure.
 
 pub mod actor;
+pub mod agents;
 pub mod analysis;
 pub mod args;
 pub mod cluster;

@@ -35,6 +35,7 @@ pub struct Metrics {
     writes: Counters,
     calls: Counters,
     actors: Gauges,
+    agents: Gauges,
     leader: Gauge,
     objects: Gauges,
     waiting: Gauge,
@@ -73,6 +74,7 @@ impl Metrics {
             writes: add(registry, &names::API_WRITES, Counters::default()),
             calls: add(registry, &names::QUEUE_CALLS, Counters::default()),
             actors: add(registry, &names::ACTORS, Gauges::default()),
+            agents: add(registry, &names::AGENTS, Gauges::default()),
             leader: add(registry, &names::LEADER, Gauge::default()),
             objects: add(registry, &names::CACHE_OBJECTS, Gauges::default()),
             waiting: add(registry, &names::WORK_WAITING, Gauge::default()),
@@ -137,6 +139,14 @@ impl Metrics {
         self.actors.clear();
     }
 
+    /// Agents by their condition Ready.
+    pub fn agents(&self, counts: &BTreeMap<&'static str, usize>) {
+        for (ready, count) in counts {
+            let number = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.agents.get_or_create(&vec![("ready", (*ready).to_owned())]).set(number);
+        }
+    }
+
     /// Whether this replica acts.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -187,6 +197,7 @@ mod tests {
         metrics.wrote("Deployment", "apply");
         metrics.called("rabbitmq", "ensure", true);
         metrics.word(&("ns".to_owned(), "a".to_owned()), Some("Running"));
+        metrics.agents(&BTreeMap::from([("True", 1)]));
         metrics.observe(&[("Pod", 1)], 0, 0);
         let text = metrics.encode();
         for name in names::ALL {

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     actor::FIELD_MANAGER,
+    agents,
     cluster::Facts,
     controllers::{
         self,
@@ -140,7 +141,8 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
     let queue = Arc::new(Queue::default());
     let metrics = Metrics::new();
     let applier = Arc::new(Applier::new(client.clone(), cache.clone(), metrics.clone()));
-    start_server(&settings, &cache, &queue, &metrics, &stop).await?;
+    let agents = agents::run::Context::start(&client, &settings, &cache, &metrics, &stop);
+    start_server(&settings, &cache, &queue, &metrics, &agents, &stop).await?;
     let gone = {
         let applier = applier.clone();
         Arc::new(move |kind, key: &_, uid: &_| applier.forget(kind, key, uid))
@@ -161,7 +163,7 @@ async fn serve(settings: Settings, stop: CancellationToken) -> Result<()> {
     }));
     tokio::spawn(push(context.clone(), stop.clone()));
     tokio::spawn(facts(context.clone(), stop.clone()));
-    lead(&context, &stop).await;
+    lead(&context, agents.as_ref(), &stop).await;
     Ok(())
 }
 
@@ -170,6 +172,7 @@ async fn start_server(
     cache: &Arc<Cache>,
     queue: &Arc<Queue>,
     metrics: &Arc<Metrics>,
+    agents: &Option<Arc<agents::run::Context>>,
     stop: &CancellationToken,
 ) -> Result<()> {
     let ready = {
@@ -178,10 +181,17 @@ async fn start_server(
     };
     let scrape = {
         let (cache, queue, metrics) = (cache.clone(), queue.clone(), metrics.clone());
+        let agents = agents.clone();
         Arc::new(move || {
-            let failing =
+            let mut failing =
                 cache.health().values().filter(|health| matches!(health, Health::Failing(_))).count();
-            metrics.observe(&cache.sizes(), queue.busy(), failing);
+            let mut busy = queue.busy();
+            if let Some(agents) = &agents {
+                failing += agents.known.failing();
+                busy += agents.queue.busy();
+                metrics.agents(&agents.known.by_ready());
+            }
+            metrics.observe(&cache.sizes(), busy, failing);
             metrics.encode()
         })
     };
@@ -201,11 +211,15 @@ fn unready(cache: &Cache) -> String {
 }
 
 /// Acts while this replica leads.
-async fn lead(context: &Arc<Shared>, stop: &CancellationToken) {
+async fn lead(context: &Arc<Shared>, agents: Option<&Arc<agents::run::Context>>, stop: &CancellationToken) {
     leader::in_terms(&context.settings, &context.client, LEASE, stop, async |lost| {
         settle(context, stop).await;
         context.metrics.leads(true);
-        controllers::act(context.clone(), stop.clone(), lost).await;
+        let actors = controllers::act(context.clone(), stop.clone(), lost.clone());
+        match agents {
+            Some(agents) => drop(tokio::join!(actors, agents::run::act(agents.clone(), stop.clone(), lost))),
+            None => actors.await,
+        }
         context.metrics.leads(false);
     })
     .await;

@@ -37,6 +37,11 @@
   value: {{ . | toJson | quote }}
 {{- end }}
 - {name: ASYA_NATIVE_SIDECAR, value: {{ $v.sidecar.native | quote }}}
+{{- if $v.agents.enabled }}
+- {name: ASYA_AGENTS, value: "true"}
+- {name: ASYA_AGENT_IMAGE, value: {{ include "asya-operator.reference" (list . $v.agents.image) | quote }}}
+- {name: ASYA_AGENT_IMAGE_PULL_POLICY, value: {{ $v.agents.imagePullPolicy | quote }}}
+{{- end }}
 - {name: ASYA_RUNTIME_NAMESPACE, value: {{ $v.runtime.namespace | quote }}}
 - {name: ASYA_RUNTIME_SOURCE, value: {{ $v.runtime.source | quote }}}
 - {name: ASYA_RUNTIME_SCRIPT_PATH, value: {{ include "asya-operator.runtimePath" . | quote }}}

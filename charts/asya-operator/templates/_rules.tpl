@@ -1,6 +1,6 @@
 {{/*
-What the operator may do where actors are. No wildcard, no Secrets: the credentials of brokers are mounted, and other
-namespaces get them only by transports.*.projectTo.
+What the operator may do where actors are. No wildcard, and no Secrets but those that agents.secrets names: the credentials
+of brokers are mounted, and other namespaces get them only by transports.*.projectTo.
 */}}
 {{- define "asya-operator.actorRules" -}}
 - apiGroups: [asya.sh]
@@ -36,6 +36,25 @@ namespaces get them only by transports.*.projectTo.
   resources: [serviceaccounts]
   verbs: [create, update, patch, delete]
 {{- end }}
+{{- if .Values.agents.enabled }}
+# agents: what they become is an AsyncActor and a key of a ConfigMap
+- apiGroups: [asya.sh]
+  resources: [agents]
+  verbs: [get, list, watch]
+- apiGroups: [asya.sh]
+  resources: [agents/status, agents/finalizers]
+  verbs: [update, patch]
+- apiGroups: [asya.sh]
+  resources: [asyncactors]
+  verbs: [create, delete]
+{{- with .Values.agents.secrets }}
+# agents.secrets: whether these exist is told in SecretsReady
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [get]
+{{- end }}
+{{- end }}
 {{- with .Values.rbac.extraRules }}
 {{ toYaml . }}
 {{- end }}
@@ -50,6 +69,7 @@ namespaces get them only by transports.*.projectTo.
   resources: [customresourcedefinitions]
   resourceNames:
     - asyncactors.asya.sh
+    - agents.asya.sh
     - scaledobjects.keda.sh
     - scaledjobs.keda.sh
     - triggerauthentications.keda.sh

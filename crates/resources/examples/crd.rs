@@ -1,8 +1,8 @@
 //! Writes what is made from the types: `crd` (YAML for the API server), `schema` (JSON for editors) or `reference`
-//! (Markdown) of `AsyncActor`; `k8sgpt-crd`, `result-crd`, `mutation-crd`, `k8sgpt-schema` and `k8sgpt-reference` of the
+//! (Markdown) of `AsyncActor`; `agent-crd`, `agent-schema` and `agent-reference` of `Agent`; `k8sgpt-crd`, `result-crd`, `mutation-crd`, `k8sgpt-schema` and `k8sgpt-reference` of the
 //! kinds of cluster analysis. `make generate` calls it.
 
-use asya_resources::schema::{analysis, crd, editor, reference};
+use asya_resources::schema::{agents, analysis, crd, editor, reference};
 use serde_json::Value;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,6 +12,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None | Some("crd") => serde_saphyr::to_string(&crd::definition())?,
         Some("schema") => json(&editor::schema())?,
         Some("reference") => reference::page()?,
+        Some("agent-crd") => serde_saphyr::to_string(&agents::definition())?,
+        Some("agent-schema") => json(&agents::schema())?,
+        Some("agent-reference") => agents::page()?,
         Some("k8sgpt-crd") => serde_saphyr::to_string(&k8sgpt)?,
         Some("result-crd") => serde_saphyr::to_string(&result)?,
         Some("mutation-crd") => serde_saphyr::to_string(&mutation)?,

@@ -101,7 +101,7 @@ fn path(at: &str, below: &str) -> Vec<Step> {
 
 /// What is known of the object's own names. It stands in no rule of the CRD: such a rule would be asked again at every
 /// change of the object, and so hold fast an object that is older than it.
-fn identity(manifest: &Value, problems: &mut Vec<Problem>) {
+pub(crate) fn identity(manifest: &Value, problems: &mut Vec<Problem>) {
     let Some(name) = manifest.pointer("/metadata/name").and_then(Value::as_str) else { return };
     let fits = name.len() <= 63
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -10,6 +10,7 @@
 //! | [`policy`] | [`Retry`], [`Batch`], [`Timeout`], [`Workers`], durations |
 //! | [`status`] | [`AsyncActorStatus`]: what an operator says about an actor |
 //! | [`word`], [`conditions`] | [`Word`] and the condition types: what they mean, what to do |
+//! | [`agent`] | the kind `Agent`, and what it is compiled to |
 //! | [`k8sgpt`] | the kinds of cluster analysis: `K8sGPT`, `Result`, `Mutation` |
 //! | [`rules`] | what a schema cannot say, once as CEL and once as a function |
 //! | [`mod@check`] | everything that is wrong with a manifest, at once, each with its path |
@@ -19,10 +20,12 @@
 //! Defaults apply only inside blocks that are present, as on a cluster.
 
 pub mod actor;
+pub mod agent;
 pub mod bounds;
 pub mod check;
 pub mod conditions;
 pub mod k8sgpt;
+mod part;
 pub mod platform;
 pub mod policy;
 mod quantity;

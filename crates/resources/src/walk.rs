@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use crate::{
-    Delay, Problem, Severity, Step,
+    Delay, Problem, Severity, Step, agent,
+    agent::tools,
     k8sgpt::{self, schedule, sink, stamp},
     policy::{DELAY_PATTERN, WORKERS_PATTERN},
     quantity::{QUANTITY_PATTERN, is_quantity},
@@ -19,6 +20,10 @@ static SCHEMA: LazyLock<Value> =
 static ANALYSIS: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(k8sgpt::JSON_SCHEMA).expect("the schema is JSON"));
 
+/// That of an `Agent`.
+static AGENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(agent::JSON_SCHEMA).expect("the schema is JSON"));
+
 /// Every place where a manifest of an actor differs from the schema.
 pub(crate) fn schema(manifest: &Value) -> Vec<Problem> {
     compared(manifest, &SCHEMA)
@@ -27,6 +32,11 @@ pub(crate) fn schema(manifest: &Value) -> Vec<Problem> {
 /// Every place where a manifest of a `K8sGPT` differs from the schema.
 pub(crate) fn analysis(manifest: &Value) -> Vec<Problem> {
     compared(manifest, &ANALYSIS)
+}
+
+/// Every place where a manifest of an `Agent` differs from the schema.
+pub(crate) fn agent(manifest: &Value) -> Vec<Problem> {
+    compared(manifest, &AGENT)
 }
 
 fn compared(manifest: &Value, schema: &Value) -> Vec<Problem> {
@@ -107,6 +117,8 @@ impl Walk {
             Some(sink::NAME_PATTERN) if !sink::is_name(text) => {
                 "a-z, 0-9 and '-', with '-' neither first nor last"
             }
+            Some(tools::TOOL_PATTERN) if !tools::is_tool(text) => "letters, digits, '_' and '-'",
+            Some(tools::GLOB_PATTERN) if !tools::is_glob(text) => "letters, digits, '_', '-' and '*'",
             Some(stamp::PATTERN) if !stamp::is_moment(text) => "a point in time such as 2026-12-31T00:00:00Z",
             _ => return,
         };
@@ -266,6 +278,7 @@ mod tests {
         let mut found = Vec::new();
         collect(&SCHEMA, &mut found);
         collect(&ANALYSIS, &mut found);
+        collect(&AGENT, &mut found);
         found.sort();
         found.dedup();
         let mut known = [
@@ -275,6 +288,8 @@ mod tests {
             schedule::INTERVAL_PATTERN,
             sink::NAME_PATTERN,
             stamp::PATTERN,
+            tools::GLOB_PATTERN,
+            tools::TOOL_PATTERN,
         ];
         known.sort_unstable();
         assert_eq!(found, known);

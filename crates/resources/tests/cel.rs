@@ -1,6 +1,6 @@
 //! What the CRD's rules ask of a server: nothing that Kubernetes 1.29, the oldest that is supported, does not have.
 
-use asya_resources::{k8sgpt::rules::RULES, rules::validations};
+use asya_resources::{agent, k8sgpt::rules::RULES, rules::validations};
 
 /// Functions and macros of the rules, each with the first Kubernetes whose CRDs know it.
 const KNOWN: [(&str, &str); 7] = [
@@ -33,8 +33,8 @@ fn called(code: &str) -> Vec<&str> {
 #[test]
 fn rules_use_only_functions_that_the_oldest_supported_server_has() {
     let mut seen = 0;
-    let rules =
-        validations().map(|validation| validation.rule).chain(RULES.iter().map(|rule| rule.cel.to_owned()));
+    let others = RULES.iter().chain(agent::rules::RULES).map(|rule| rule.cel.to_owned());
+    let rules = validations().map(|validation| validation.rule).chain(others);
     for rule in rules {
         let code = code(&rule);
         for name in called(&code) {

@@ -4,12 +4,26 @@
 mod generated;
 
 use asya_resources::{
-    AsyncActor, AsyncActorStatus, Severity, check,
+    AsyncActor, AsyncActorStatus, Severity,
+    agent::{self, Agent},
+    check,
     k8sgpt::{self, K8sGpt, K8sGptStatus, ResultStatus, rules, warnings},
 };
 use generated::{anything, manifest, spec};
 use proptest::{prelude::*, strategy::ValueTree};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// An agent with a spec that says enough to come past the rules that most break.
+fn sound_agent(mut spec: Value) -> Value {
+    if let Some(members) = spec.as_object_mut() {
+        members.entry("transport").or_insert(json!("rabbitmq"));
+        members.remove("promptFrom");
+        members.remove("definitionRef");
+        members.insert("prompt".to_owned(), json!("p"));
+        members.entry("model").or_insert(json!({ "provider": "noopai", "name": "m" }));
+    }
+    json!({ "apiVersion": "asya.sh/v1alpha1", "kind": "Agent", "metadata": { "name": "a" }, "spec": spec })
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -45,6 +59,26 @@ proptest! {
             let written = serde_json::to_value(&read).unwrap();
             prop_assert_eq!(rules::report(&rules::check(&written)), "", "{}", written);
             prop_assert_eq!(K8sGpt::read(&written).unwrap(), read);
+        }
+    }
+
+    #[test]
+    fn an_agent_without_an_error_can_be_read_and_compiled(spec in spec(agent::JSON_SCHEMA)) {
+        let manifest = sound_agent(spec);
+        if agent::rules::check(&manifest).is_empty() {
+            let read = Agent::read(&manifest);
+            prop_assert!(read.is_ok(), "{}\n{manifest:#}", read.unwrap_err());
+            let read = read.unwrap();
+            let written = serde_json::to_value(&read).unwrap();
+            prop_assert_eq!(agent::rules::check(&written), vec![], "{}", written);
+            prop_assert_eq!(&Agent::read(&written).unwrap(), &read);
+            if let Ok(compiled) = agent::compile(&read, &agent::Around { image: "i", pull_policy: None, keda: true }) {
+                // Whatever it says, its route has no pattern in it, and nothing that was denied.
+                let routes = compiled.actor["spec"]["routes"]["allow"].as_array().unwrap();
+                prop_assert!(routes.iter().all(|name| !name.as_str().unwrap().contains('*')), "{routes:?}");
+                let granted = read.spec.tools.map_or(0, |tools| tools.granted().len());
+                prop_assert!(routes.len() <= granted + 2, "{routes:?}");
+            }
         }
     }
 

@@ -1,17 +1,12 @@
 //! The watches that keep what is known up to date. A watch that is refused says so once, and tries again, slower and slower.
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use asya_resources::k8sgpt::{GROUP, NAME_LABEL, RESULT_KIND};
-use futures::StreamExt as _;
 use kube::{
     Api, Client, Resource,
     api::{ApiResource, GroupVersionKind},
     core::{DynamicResourceScope, PartialObjectMeta},
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event, watcher},
-    },
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -23,16 +18,12 @@ use crate::{
     controllers::{
         apply::Applier,
         cache::Health,
+        follow::{self, Listener},
         live::{self, Kind, Live},
-        watch::words,
         work::{Key, Queue},
     },
 };
 
-/// Objects per page of a list.
-const PAGE: u32 = 100;
-/// How often a resource that does not exist is looked for.
-const ABSENT_RETRY: Duration = Duration::from_secs(10);
 /// How long changes of Results are collected: a thousand of them are a few writes of a status.
 pub const TALLY: Duration = Duration::from_secs(5);
 /// How long changes of actors are collected.
@@ -231,6 +222,31 @@ fn forget(what: What, key: &Key, feed: &Feed) {
     }
 }
 
+/// One watch.
+struct Watch<'a> {
+    what: What,
+    namespace: &'a str,
+    feed: &'a Feed,
+}
+
+impl<K: Watched> Listener<K> for Watch<'_> {
+    fn keep(&self, object: K) {
+        object.keep(self.what, self.feed);
+    }
+
+    fn forget(&self, key: &Key) {
+        forget(self.what, key, self.feed);
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        keys(self.what, self.namespace, self.feed)
+    }
+
+    fn stands(&self, health: Health) {
+        stands(self.what, self.namespace, health, self.feed);
+    }
+}
+
 async fn follow<K: Watched>(client: Client, what: What, namespace: &str, feed: &Feed) {
     let resource = what.resource();
     let api: Api<K> = if namespace.is_empty() {
@@ -238,51 +254,7 @@ async fn follow<K: Watched>(client: Client, what: What, namespace: &str, feed: &
     } else {
         Api::namespaced_with(client, namespace, &resource)
     };
-    let mut config = watcher::Config::default().page_size(PAGE);
-    if let Some(selector) = what.selector() {
-        config = config.labels(selector);
-    }
-    loop {
-        let mut events = std::pin::pin!(watcher(api.clone(), config.clone()).default_backoff());
-        let mut listed = HashSet::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(object)) => {
-                    listed.insert(live::key(object.meta()));
-                    object.keep(what, feed);
-                }
-                Ok(Event::InitDone) => {
-                    for key in keys(what, namespace, feed).into_iter().filter(|key| !listed.contains(key)) {
-                        forget(what, &key, feed);
-                    }
-                    listed = HashSet::new();
-                    stands(what, namespace, Health::Synced, feed);
-                }
-                Ok(Event::Apply(object)) => {
-                    object.keep(what, feed);
-                    stands(what, namespace, Health::Synced, feed);
-                }
-                Ok(Event::Delete(object)) => forget(what, &live::key(object.meta()), feed),
-                Err(
-                    watcher::Error::InitialListFailed(kube::Error::Api(status))
-                    | watcher::Error::WatchStartFailed(kube::Error::Api(status)),
-                ) if status.code == 404 => {
-                    for key in keys(what, namespace, feed) {
-                        forget(what, &key, feed);
-                    }
-                    stands(what, namespace, Health::Absent, feed);
-                    break;
-                }
-                // A connection that ends is mended by itself; a list or watch that cannot begin is worth a word.
-                Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
-                    stands(what, namespace, Health::Failing(words(&error)), feed);
-                }
-                Err(_) => {}
-            }
-        }
-        tokio::time::sleep(ABSENT_RETRY).await;
-    }
+    follow::follow(api, what.selector(), &Watch { what, namespace, feed }).await;
 }
 
 /// Keeps how a watch stands, and says what is news.

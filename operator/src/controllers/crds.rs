@@ -12,8 +12,8 @@ use tracing::info;
 
 use crate::{actor::FIELD_MANAGER, settings::Settings};
 
-/// The CRDs of actors, as they are generated from the types.
-pub const CRDS: [&str; 1] = [include_str!("../../../crds/asya.sh_asyncactors.yaml")];
+/// The CRDs of actors and agents, as they are generated from the types.
+pub const CRDS: [&str; 2] = [asya_resources::CRD, asya_resources::agent::CRD];
 /// How long the API server may take to serve a new CRD.
 const ESTABLISH: Duration = Duration::from_secs(60);
 /// Pause between two looks.
@@ -26,7 +26,7 @@ fn resource() -> ApiResource {
     )
 }
 
-/// Applies the CRDs of actors and waits until they are served. What `kubectl apply` or Helm owned of them is taken over.
+/// Applies the CRDs of actors and agents and waits until they are served. What `kubectl apply` or Helm owned of them is taken over.
 ///
 /// # Errors
 /// What the API server said, or that it does not serve them in time.

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`watch`], [`cache`], [`live`], [`slim`] | what is known of the cluster, kept up to date |
+//! | [`follow`] | one watch of those who act for other kinds |
 //! | [`work`] | what is to be looked at, and when |
 //! | [`actor`] | one look at one actor |
 //! | [`workload`], [`binding`] | its workload, its own or somebody else's, and whose the replicas are |
@@ -28,6 +29,7 @@ pub mod context;
 pub mod crds;
 pub mod deletion;
 pub mod finalizers;
+pub mod follow;
 pub mod former;
 pub mod live;
 pub mod managers;

@@ -93,7 +93,9 @@ pub fn sidecar(actor: &Actor, context: &Context<'_>, grace: u64) -> Vec<EnvVar> 
     }
     env.extend(spec.retry.as_ref().map(retry).unwrap_or_default());
     if let Some(routes) = &spec.routes {
-        env.push(EnvVar::plain("ASYA_ROUTES_ALLOW", routes.allow.join(",")));
+        // An empty variable counts as not set, and then everything is allowed; a comma is a list of nothing.
+        let allow = if routes.allow.is_empty() { ",".to_owned() } else { routes.allow.join(",") };
+        env.push(EnvVar::plain("ASYA_ROUTES_ALLOW", allow));
     }
     if trigger::counts_waiting_only(actor, context) {
         // The fewer a pod holds back beside those that it works on, the less is interrupted when it is ended.

@@ -48,6 +48,8 @@ pub struct Settings {
     pub queue_check: Option<Duration>,
     /// The push scaler, if it is on.
     pub push: Option<Push>,
+    /// What is made of agents; `None` = they are not looked after.
+    pub agents: Option<Agents>,
     /// Namespaces to watch; empty = all.
     pub namespaces: Vec<String>,
     /// The operator's own namespace: its lease, the fetched runtime.
@@ -68,6 +70,15 @@ pub struct Settings {
     pub log_filter: String,
     /// How they look.
     pub log_format: log::Format,
+}
+
+/// What is made of agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agents {
+    /// Image of their actors, unless they name one: asya-crew.
+    pub image: String,
+    /// When it is pulled; `None` = Kubernetes' default.
+    pub pull_policy: Option<String>,
 }
 
 /// How queues are named.

@@ -71,6 +71,12 @@ pub struct Raw {
     pub scaler_authentication: Option<String>,
     /// `ASYA_SCALER_DEFAULT`: whether actors that say nothing are pushed.
     pub scaler_default: Option<String>,
+    /// `ASYA_AGENTS`: whether agents are looked after.
+    pub agents: Option<String>,
+    /// `ASYA_AGENT_IMAGE`.
+    pub agent_image: Option<String>,
+    /// `ASYA_AGENT_IMAGE_PULL_POLICY`.
+    pub agent_image_pull_policy: Option<String>,
     /// `ASYA_LOG_LEVEL`.
     pub log_level: Option<String>,
     /// `ASYA_LOG_FORMAT`.

@@ -7,7 +7,7 @@ use asya_telemetry::{log, server};
 use serde_json::{Value, json};
 
 use super::{
-    GithubRelease, Kind, Push, Raw, Rollout, Runtime, Settings, Sidecar, Template,
+    Agents, GithubRelease, Kind, Push, Raw, Rollout, Runtime, Settings, Sidecar, Template,
     transports::{self, Parsed},
 };
 
@@ -31,6 +31,7 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Watches miss nothing in practice; this is for what they would miss in theory.
 const RESYNC: Duration = Duration::from_secs(10 * 60 * 60);
 const SIDECAR_IMAGE: &str = "asya-sidecar:latest";
+const AGENT_IMAGE: &str = "asya-crew:latest";
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 /// Enough for a cluster to be done with an update in an hour, few enough that a bad one is noticed early.
 const ROLLOUT_MAX_CONCURRENT: u16 = 5;
@@ -84,6 +85,9 @@ impl Settings {
             scaler_tls_dir,
             scaler_authentication,
             scaler_default,
+            agents,
+            agent_image,
+            agent_image_pull_policy,
             log_level,
             log_format,
         } = raw;
@@ -168,6 +172,7 @@ impl Settings {
             ))
             .filter(|interval| !interval.is_zero()),
             push: push.read(&mut read),
+            agents: looked_after(&mut read, agents, agent_image, agent_image_pull_policy),
             namespaces: list(watch_namespaces),
             namespace: filled(operator_namespace).unwrap_or_else(|| OPERATOR_NAMESPACE.to_owned()),
             identity: filled(pod_name)
@@ -226,6 +231,22 @@ impl Settings {
             errors => Err(Errors(errors)),
         }
     }
+}
+
+/// What is made of agents, if they are looked after.
+fn looked_after(
+    read: &mut Reader,
+    agents: Option<String>,
+    image: Option<String>,
+    pull_policy: Option<String>,
+) -> Option<Agents> {
+    let config = Agents {
+        image: filled(image).unwrap_or_else(|| AGENT_IMAGE.to_owned()),
+        pull_policy: read.or("ASYA_AGENT_IMAGE_PULL_POLICY", pull_policy, None, |text| {
+            one_of(text, &PULL_POLICIES).map(|policy| Some(policy.to_owned()))
+        }),
+    };
+    read.or("ASYA_AGENTS", agents, false, boolean).then_some(config)
 }
 
 struct Github {

@@ -22,6 +22,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.rollout, Rollout { policy: RolloutPolicy::OnRestart, max_concurrent: 5 });
     assert_eq!(settings.deletion_timeout, Duration::from_secs(600));
     assert!(settings.manage_queues && !settings.leader_elect && settings.push.is_none());
+    assert_eq!(settings.agents, None);
     assert_eq!(settings.warnings.len(), 1, "no transport is a warning");
 }
 
@@ -48,6 +49,8 @@ fn every_option_has_its_effect() {
         sidecar_env: some(r#"[{"name":"ASYA_PAYLOAD_STORE","value":"s3://b/p"}]"#),
         native_sidecar: some("false"),
         rollout_policy: some("Rolling"),
+        agents: some("true"),
+        agent_image_pull_policy: some("Always"),
         runtime_source: some("github"),
         runtime_github_repo: some("deliveryhero/asya"),
         runtime_github_version: some("v0.1.0"),
@@ -67,6 +70,8 @@ fn every_option_has_its_effect() {
     assert_eq!(settings.sidecar.resources, json!({"limits": {"cpu": "500m"}}));
     assert_eq!(settings.sidecar.env[0].value.as_deref(), Some("s3://b/p"));
     assert_eq!(settings.sidecar.native, Some(false));
+    let agents = Agents { image: "asya-crew:latest".to_owned(), pull_policy: some("Always") };
+    assert_eq!(settings.agents, Some(agents));
     assert_eq!(settings.rollout.policy, RolloutPolicy::Rolling);
     assert_eq!(settings.runtime.github.unwrap().sha256, "a".repeat(64));
     assert_eq!(settings.warnings, Vec::<String>::new());
@@ -92,6 +97,8 @@ fn all_errors_are_reported_at_once() {
         sidecar_resources: some(r#"{"limit":{}}"#),
         sidecar_env: some("{}"),
         native_sidecar: wrong.clone(),
+        agents: wrong.clone(),
+        agent_image_pull_policy: wrong.clone(),
         rollout_policy: wrong.clone(),
         rollout_max_concurrent: some("0"),
         runtime_source: some("github"),
@@ -119,6 +126,8 @@ fn all_errors_are_reported_at_once() {
         "ASYA_SIDECAR_RESOURCES",
         "ASYA_SIDECAR_ENV",
         "ASYA_NATIVE_SIDECAR",
+        "ASYA_AGENTS",
+        "ASYA_AGENT_IMAGE_PULL_POLICY",
         "ASYA_ROLLOUT_POLICY",
         "ASYA_ROLLOUT_MAX_CONCURRENT",
         "ASYA_RUNTIME_GITHUB_REPO",

@@ -120,6 +120,34 @@ impl Backend {
         )
     }
 
+    /// Whether a key must be given: it answers nobody without one.
+    pub const fn needs_key(self) -> bool {
+        !self.works_without_secret() || matches!(self, Self::BedrockMantle)
+    }
+
+    /// Whether it has no address that everybody knows.
+    pub const fn needs_address(self) -> bool {
+        matches!(self, Self::CustomRest | Self::LiteLlm | Self::LocalAi | Self::Ollama | Self::AzureOpenAi)
+    }
+
+    /// What to use instead of one that has no client here.
+    pub const fn instead(self) -> Option<&'static str> {
+        Some(match self {
+            Self::GoogleVertexAi => {
+                "set backend google with a key of the Gemini API, or backend litellm with the baseUrl of a LiteLLM in front of it"
+            }
+            Self::AmazonSageMaker => {
+                "set backend amazonbedrock for Amazon's own models, or backend localai with the baseUrl of an endpoint \
+                 that speaks OpenAI's protocol"
+            }
+            Self::IbmWatsonxAi | Self::Oci => {
+                "set backend litellm with the baseUrl of a LiteLLM in front of it, or backend openai with the baseUrl of \
+                 what speaks OpenAI's protocol"
+            }
+            _ => return None,
+        })
+    }
+
     /// Whether credentials of AWS are what `ai.secret` holds.
     pub const fn is_aws(self) -> bool {
         matches!(

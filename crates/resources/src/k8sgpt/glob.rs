@@ -1,7 +1,7 @@
 //! Patterns in which * stands for any characters.
 
 /// Whether a text is what a pattern says: `*` stands for any characters, also none; everything else for itself.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };

@@ -24,7 +24,7 @@ pub mod ai;
 pub mod backend;
 pub mod cache;
 pub mod content_hash;
-mod glob;
+pub(crate) mod glob;
 pub mod kubeconfig;
 pub mod mutation;
 pub mod name;

@@ -3,22 +3,16 @@
 
 use serde_json::Value;
 
-use crate::{Problem, Step, check::path_text, walk};
+use crate::{
+    Problem,
+    check::path_text,
+    part::{broken, has},
+    walk,
+};
+
+pub use crate::part::Rule;
 
 use super::KIND;
-
-/// One rule about a part of a `K8sGPT`.
-#[derive(Debug)]
-pub struct Rule {
-    /// The part, as `spec.sinks[]`.
-    pub at: &'static str,
-    /// What must hold, in CEL over `self`.
-    pub cel: &'static str,
-    /// What is wrong and what to do.
-    pub message: &'static str,
-    /// The same as `cel`, as a function.
-    holds: fn(&Value) -> bool,
-}
 
 /// Every rule.
 pub const RULES: &[Rule] = &[
@@ -72,21 +66,7 @@ const KEYED: [(&str, &str); 2] = [("spec.sinks[]", "name"), ("spec.prompts[]", "
 /// it can be read as [`super::K8sGpt`].
 pub fn check(manifest: &Value) -> Vec<Problem> {
     let mut problems = walk::analysis(manifest);
-    for rule in RULES {
-        let broken =
-            parts(manifest, rule.at).into_iter().filter(|(_, part)| part.is_object() && !(rule.holds)(part));
-        problems.extend(broken.map(|(path, _)| Problem::error(path, rule.message)));
-    }
-    for (at, key) in KEYED {
-        let mut seen = Vec::new();
-        for (mut path, part) in parts(manifest, at) {
-            if seen.contains(&&part[key]) && !part[key].is_null() {
-                path.push(Step::Key(key.to_owned()));
-                problems.push(Problem::error(path, format!("{} stands there twice", part[key])));
-            }
-            seen.push(&part[key]);
-        }
-    }
+    problems.extend(broken(manifest, RULES, &KEYED));
     problems
 }
 
@@ -95,38 +75,6 @@ pub fn report(problems: &[Problem]) -> String {
     let lines =
         problems.iter().map(|problem| format!("{KIND} {}: {}", path_text(&problem.path), problem.message));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The parts of an object at a path such as `spec.sinks[]`, each with where it stands.
-fn parts<'a>(object: &'a Value, at: &str) -> Vec<(Vec<Step>, &'a Value)> {
-    let mut found = vec![(Vec::new(), object)];
-    for step in at.split('.') {
-        let (key, is_list) = step.strip_suffix("[]").map_or((step, false), |key| (key, true));
-        let below = found.into_iter().filter_map(|(mut path, value)| {
-            let value = value.get(key).filter(|value| !value.is_null())?;
-            path.push(Step::Key(key.to_owned()));
-            Some((path, value))
-        });
-        found = if is_list {
-            below.flat_map(|(path, list)| entries(path, list)).collect()
-        } else {
-            below.collect()
-        };
-    }
-    found
-}
-
-fn entries(path: Vec<Step>, list: &Value) -> impl Iterator<Item = (Vec<Step>, &Value)> {
-    list.as_array().into_iter().flatten().enumerate().map(move |(index, entry)| {
-        let mut path = path.clone();
-        path.push(Step::Index(index));
-        (path, entry)
-    })
-}
-
-/// Whether a member is there; null is the same as absent, as in Kubernetes.
-fn has(object: &Value, key: &str) -> bool {
-    object.get(key).is_some_and(|value| !value.is_null())
 }
 
 #[cfg(test)]

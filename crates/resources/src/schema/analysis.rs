@@ -92,11 +92,11 @@ fn kinds() -> [Kind; 3] {
     ]
 }
 
-fn column(name: &str, kind: &str, path: &str) -> Value {
+pub(super) fn column(name: &str, kind: &str, path: &str) -> Value {
     json!({ "name": name, "type": kind, "jsonPath": path })
 }
 
-fn wide(name: &str, kind: &str, path: &str) -> Value {
+pub(super) fn wide(name: &str, kind: &str, path: &str) -> Value {
     let mut column = column(name, kind, path);
     column["priority"] = json!(1);
     column

@@ -5,10 +5,12 @@
 //! | [`parts`] | schemas of what the types keep as it came: pod templates, triggers, quantities |
 //! | [`structural`] | from what schemars makes to what the API server takes |
 //! | [`crd`] | the CustomResourceDefinition of `AsyncActor` |
+//! | [`agents`] | the same three for `Agent` |
 //! | [`analysis`] | the same three for the kinds of cluster analysis |
 //! | [`editor`] | the JSON schema that editors and [`check`](crate::check()) read |
 //! | [`reference`] | the page in docs/reference |
 
+pub mod agents;
 pub mod analysis;
 pub mod crd;
 pub mod editor;
@@ -22,8 +24,8 @@ use serde_json::Value;
 use crate::{AsyncActorSpec, AsyncActorStatus};
 
 pub(crate) use parts::{
-    bound_kind, checked_by_rule, claims, image_pull_policy, metric_type, open, open_list, quantity,
-    resources, retention, template, triggers,
+    arguments, bound_kind, checked_by_rule, claims, image_pull_policy, metric_type, open, open_list,
+    quantity, resources, retention, template, triggers,
 };
 
 /// Schema of `spec`, as the API server takes it but without rules and with what only editors know.

@@ -86,6 +86,18 @@ pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A JSON schema of an object: what a model is told of a tool's arguments.
+pub(crate) fn arguments(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["type"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "type": { "type": "string", "enum": ["object"], "description": "Always object: arguments have names." },
+        },
+    })
+}
+
 /// Requests and limits of a container.
 pub(crate) fn resources(generator: &mut SchemaGenerator) -> Schema {
     let quantity = quantity(generator);

@@ -16,6 +16,10 @@ pub(super) fn rewrite(schema: &mut Value) {
     if node.get("default").is_some_and(Value::is_null) {
         node.remove("default");
     }
+    // What is not declared the API server drops by itself, and editors are told again.
+    if node.get("additionalProperties") == Some(&Value::Bool(false)) {
+        node.remove("additionalProperties");
+    }
     if let Some(Value::String(text)) = node.get_mut("description") {
         *text = flowing(text);
     }

@@ -25,7 +25,7 @@ impl Model {
     /// Who explains by this manifest.
     pub fn of(spec: &K8sGptSpec) -> Self {
         let Some(ai) = spec.ai.as_ref().filter(|ai| ai.enabled) else { return Self::Off };
-        if let Some(instead) = instead(ai.backend) {
+        if let Some(instead) = ai.backend.instead() {
             let backend = ai.backend.as_str();
             let message =
                 format!("{backend} is not spoken here; {instead}. Findings are told without explanation");
@@ -36,24 +36,6 @@ impl Model {
             None => Self::Explains(env(ai)),
         }
     }
-}
-
-/// What to use instead of a backend that has no client here.
-fn instead(backend: Backend) -> Option<&'static str> {
-    Some(match backend {
-        Backend::GoogleVertexAi => {
-            "set backend google with a key of the Gemini API, or backend litellm with the baseUrl of a LiteLLM in front of it"
-        }
-        Backend::AmazonSageMaker => {
-            "set backend amazonbedrock for Amazon's own models, or backend localai with the baseUrl of an endpoint \
-             that speaks OpenAI's protocol"
-        }
-        Backend::IbmWatsonxAi | Backend::Oci => {
-            "set backend litellm with the baseUrl of a LiteLLM in front of it, or backend openai with the baseUrl of \
-             what speaks OpenAI's protocol"
-        }
-        _ => return None,
-    })
 }
 
 fn filled(text: &Option<String>) -> Option<&str> {
@@ -69,8 +51,7 @@ fn secret(ai: &Ai) -> Option<(&str, Option<&str>)> {
 fn missing(ai: &Ai) -> Option<String> {
     let backend = ai.backend.as_str();
     let key = secret(ai).and_then(|(_, key)| key);
-    let needs_key = !ai.backend.works_without_secret() || ai.backend == Backend::BedrockMantle;
-    if needs_key && key.is_none() {
+    if ai.backend.needs_key() && key.is_none() {
         return Some(format!("{backend} needs a key: set spec.ai.secret with name and key"));
     }
     if ai.secret.is_some() && secret(ai).is_none() {
@@ -88,9 +69,7 @@ fn missing(ai: &Ai) -> Option<String> {
             "{backend} needs spec.ai.baseUrl (the resource) and spec.ai.engine (the deployment)"
         ));
     }
-    if matches!(ai.backend, Backend::CustomRest | Backend::LiteLlm | Backend::LocalAi | Backend::Ollama)
-        && filled(&ai.base_url).is_none()
-    {
+    if ai.backend.needs_address() && filled(&ai.base_url).is_none() {
         return Some(format!("{backend} has no public address: set spec.ai.baseUrl"));
     }
     None

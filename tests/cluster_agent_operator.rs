@@ -1,0 +1,259 @@
+//! The operator as a process against a real API server: what an `Agent` becomes, what is said of it, and what is left when it
+//! goes.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use asya_resources::agent::REGISTRY;
+use asya_tests::{
+    cluster::{Cluster, condition, eventually},
+    manifests::documents,
+    operator::{Operator, Settings},
+    process::root,
+};
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+/// How long nothing may be written for it to count as rest: longer than anything is collected for, and than agents that are
+/// not ready are left alone.
+const REST: Duration = Duration::from_secs(12);
+
+fn settings(cluster: &Cluster) -> Settings {
+    Settings::of(cluster).env("ASYA_AGENTS", "true").env("ASYA_AGENT_IMAGE", "asya-crew:test")
+}
+
+async fn started(cluster: &Cluster) -> Result<Operator> {
+    Operator::start(&settings(cluster)).await
+}
+
+/// An agent that needs no Secret, with these fields.
+fn agent(name: &str, fields: &Value) -> Value {
+    let mut spec = json!({
+        "transport": "rabbitmq", "prompt": "You help.",
+        "model": {"provider": "ollama", "name": "qwen3", "baseUrl": "http://ollama:11434/v1"},
+    });
+    for (field, value) in fields.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    spec.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    json!({"apiVersion": "asya.sh/v1alpha1", "kind": "Agent", "metadata": {"name": name}, "spec": spec})
+}
+
+fn says(object: &Value, r#type: &str, status: &str, reason: &str) -> bool {
+    condition(object, r#type).is_some_and(|it| it["status"] == status && it["reason"] == reason)
+}
+
+async fn until_says(
+    cluster: &Cluster,
+    name: &str,
+    r#type: &str,
+    status: &str,
+    reason: &str,
+) -> Result<Value> {
+    let what = format!("says {type}={status} {reason}");
+    cluster.until("Agent", name, &what, |it| says(it, r#type, status, reason)).await
+}
+
+fn variable(actor: &Value, name: &str) -> Option<Value> {
+    let env = actor.pointer("/spec/env")?.as_array()?;
+    env.iter().find(|variable| variable["name"] == name).cloned()
+}
+
+/// What gateways are told of an agent.
+async fn entry(cluster: &Cluster, name: &str) -> Result<Option<Value>> {
+    let map = cluster.get("ConfigMap", REGISTRY).await?;
+    let text = map.and_then(|map| map["data"][format!("{name}.json")].as_str().map(str::to_owned));
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+}
+
+async fn until_entry(cluster: &Cluster, name: &str, wanted: impl Fn(Option<&Value>) -> bool) -> Result<()> {
+    eventually(&format!("gateways are told of {name}"), async || {
+        Ok(wanted(entry(cluster, name).await?.as_ref()).then_some(()))
+    })
+    .await
+}
+
+macro_rules! cluster {
+    ($name:literal) => {
+        match Cluster::new($name).await? {
+            Some(cluster) => cluster,
+            None => return Ok(()),
+        }
+    };
+}
+
+#[tokio::test]
+async fn the_example_becomes_an_actor_and_an_entry_and_goes_without_a_trace() -> Result<()> {
+    let cluster = cluster!("agent");
+    let operator = started(&cluster).await?;
+    cluster.apply(&documents(&root().join("examples/agents/ops.yaml")).remove(0)).await?;
+    let agent = until_says(&cluster, "ops", "SecretsReady", "False", "SecretMissing")
+        .await
+        .with_context(|| operator.log())?;
+    let sentence = condition(&agent, "SecretsReady").unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(sentence.contains("kubectl create secret generic openai"), "{sentence}");
+    assert!(says(&agent, "Ready", "False", "SecretMissing"), "{agent:#}");
+    assert_eq!(agent["status"]["observedGeneration"], agent["metadata"]["generation"]);
+    assert_eq!(agent["status"]["tools"], json!(["k8s_read", "k8s_write", "order_status"]));
+
+    let actor = cluster.until("AsyncActor", "ops", "is made", |_| true).await?;
+    assert_eq!(actor["metadata"]["ownerReferences"][0]["uid"], agent["metadata"]["uid"]);
+    assert_eq!(actor["spec"]["handler"], "asya_crew.agent");
+    assert_eq!(
+        actor["spec"]["routes"]["allow"],
+        json!(["approval", "k8s-read", "k8s-write", "ops", "orders"])
+    );
+    let key = variable(&actor, "ASYA_LLM_API_KEY").unwrap();
+    assert_eq!(key["valueFrom"]["secretKeyRef"], json!({"name": "openai", "key": "token"}));
+    assert_eq!(actor["spec"]["workload"]["template"]["spec"]["containers"][0]["image"], "asya-crew:test");
+    until_entry(&cluster, "ops", |entry| {
+        entry.is_some_and(|it| {
+            it["budget"]["wallClock"] == 900 && it["models"] == json!(["gpt-4o", "gpt-4o-mini"])
+        })
+    })
+    .await?;
+    // It is an actor like any other: the operator gives it a queue and a workload.
+    cluster.until("Deployment", "ops", "is made", |_| true).await?;
+
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai"}, "stringData": {"token": "sk-x"}});
+    cluster.apply(&secret).await?;
+    until_says(&cluster, "ops", "SecretsReady", "True", "Found").await?;
+    let events = cluster.api("Event").list(&ListParams::default()).await?;
+    let told = |reason: &str| {
+        events.items.iter().any(|it| it.data["reason"] == reason && it.data["regarding"]["kind"] == "Agent")
+    };
+    assert!(
+        told("SecretMissing"),
+        "{:#?}",
+        events.items.iter().map(|it| &it.data["reason"]).collect::<Vec<_>>()
+    );
+    assert!(!operator.said("sk-x"), "the key is in the log");
+
+    operator.rests(REST).await?;
+    cluster.delete("Agent", "ops").await?;
+    cluster.until_gone("Agent", "ops").await?;
+    until_entry(&cluster, "ops", |entry| entry.is_none()).await?;
+    cluster.until_gone("AsyncActor", "ops").await?;
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_that_may_too_much_has_no_actor() -> Result<()> {
+    let cluster = cluster!("agent-tier");
+    let operator = started(&cluster).await?;
+    let tools = json!({"tools": {"allow": ["k8s_*"]}});
+    cluster.apply(&agent("bold", &tools)).await?;
+    cluster.apply(&agent("modest", &json!({"tools": {"allow": ["k8s_read"]}}))).await?;
+    let bold = until_says(&cluster, "bold", "PolicyCompliant", "False", "TierExceeded").await?;
+    assert!(says(&bold, "Ready", "False", "TierExceeded"), "{bold:#}");
+    let sentence = condition(&bold, "PolicyCompliant").unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(sentence.contains("k8s_write") && sentence.contains("riskTier"), "{sentence}");
+    until_entry(&cluster, "modest", |entry| entry.is_some()).await?;
+    assert!(cluster.get("AsyncActor", "bold").await?.is_none());
+    assert!(entry(&cluster, "bold").await?.is_none());
+
+    // Denied what it may not have it runs, and stops when it may less.
+    cluster.edit("Agent", "bold", &json!({"spec": {"tools": {"deny": ["*_write"]}}})).await?;
+    let actor = cluster.until("AsyncActor", "bold", "is made", |_| true).await?;
+    assert_eq!(actor["spec"]["routes"]["allow"], json!(["bold", "k8s-read"]));
+    until_entry(&cluster, "bold", |entry| entry.is_some()).await?;
+    cluster
+        .edit("Agent", "bold", &json!({"spec": {"tools": {"allow": ["k8s_write"], "deny": null}}}))
+        .await?;
+    until_says(&cluster, "bold", "PolicyCompliant", "False", "TierExceeded").await?;
+    cluster.until_gone("AsyncActor", "bold").await?;
+    until_entry(&cluster, "bold", |entry| entry.is_none()).await?;
+    assert!(entry(&cluster, "modest").await?.is_some());
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_are_followed_and_nothing_is_written_at_rest_or_after_a_restart() -> Result<()> {
+    let cluster = cluster!("agent-change");
+    let map = |text: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prompts"}, "data": {"ops": text}});
+    let operator = started(&cluster).await?;
+    let from = json!({"prompt": null, "promptFrom": {"name": "prompts", "key": "ops"}});
+    cluster.apply(&agent("ops", &from)).await?;
+    until_says(&cluster, "ops", "DefinitionResolved", "False", "ConfigMapMissing").await?;
+    assert!(cluster.get("AsyncActor", "ops").await?.is_none());
+    cluster.apply(&map("First.")).await?;
+    let says = |words: &'static str| {
+        move |it: &Value| variable(it, "ASYA_AGENT_PROMPT").is_some_and(|it| it["value"] == words)
+    };
+    cluster.until("AsyncActor", "ops", "has the prompt", says("First.")).await?;
+    until_entry(&cluster, "ops", |entry| entry.is_some()).await?;
+
+    // A text that is away for a while takes nothing away.
+    cluster.delete("ConfigMap", "prompts").await?;
+    until_says(&cluster, "ops", "DefinitionResolved", "False", "ConfigMapMissing").await?;
+    assert!(cluster.get("AsyncActor", "ops").await?.is_some());
+    assert!(entry(&cluster, "ops").await?.is_some());
+    // But what it may not have any more is taken at once.
+    cluster.edit("Agent", "ops", &json!({"spec": {"tools": {"allow": ["k8s_write"]}}})).await?;
+    until_says(&cluster, "ops", "PolicyCompliant", "False", "TierExceeded").await?;
+    cluster.until_gone("AsyncActor", "ops").await?;
+    cluster.edit("Agent", "ops", &json!({"spec": {"tools": null}})).await?;
+    cluster.edit("Agent", "ops", &json!({"spec": {"promptFrom": null, "prompt": "Second."}})).await?;
+    cluster.until("AsyncActor", "ops", "has the new prompt", says("Second.")).await?;
+    cluster.edit("Agent", "ops", &json!({"spec": {"budgets": {"turns": 7}}})).await?;
+    until_entry(&cluster, "ops", |entry| entry.is_some_and(|it| it["budget"]["turns"] == 7)).await?;
+
+    // What somebody else changes is put right, and what they add stays theirs.
+    cluster.edit("AsyncActor", "ops", &json!({"spec": {"routes": {"allow": ["*"]}}})).await?;
+    cluster
+        .until("AsyncActor", "ops", "has its grant back", |it| {
+            it["spec"]["routes"]["allow"] == json!(["ops"])
+        })
+        .await?;
+    cluster.edit("ConfigMap", REGISTRY, &json!({"data": {"other.json": "{}"}})).await?;
+    operator.rests(REST).await?;
+    assert!(entry(&cluster, "other").await?.is_some());
+
+    // Gone while nobody looked: the next one tidies up. Another finds everything as it should be.
+    cluster.apply(&agent("brief", &json!({}))).await?;
+    until_entry(&cluster, "brief", |entry| entry.is_some()).await?;
+    operator.rests(REST).await?;
+    let version = |object: Option<Value>| object.unwrap()["metadata"]["resourceVersion"].clone();
+    let before = version(cluster.get("Agent", "ops").await?);
+    operator.kill().await?;
+    cluster.delete("Agent", "brief").await?;
+    let operator = started(&cluster).await?;
+    until_entry(&cluster, "brief", |entry| entry.is_none()).await?;
+    operator.rests(REST).await?;
+    assert_eq!(version(cluster.get("Agent", "ops").await?), before, "its status was written again");
+    assert!(entry(&cluster, "ops").await?.is_some() && entry(&cluster, "other").await?.is_some());
+    let ready = operator.metric("asya_operator_agents", "").await?;
+    assert!((ready - 1.0).abs() < f64::EPSILON, "{ready} agents are counted");
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn somebody_elses_actor_is_not_touched() -> Result<()> {
+    let cluster = cluster!("agent-taken");
+    let operator = started(&cluster).await?;
+    let theirs = json!({"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": {"name": "ops"},
+        "spec": {"transport": "rabbitmq", "handler": "handlers.echo"}});
+    cluster.apply(&theirs).await?;
+    cluster.apply(&agent("ops", &json!({}))).await?;
+    until_says(&cluster, "ops", "WorkloadReady", "False", "NameTaken").await?;
+    let actor = cluster.get("AsyncActor", "ops").await?.unwrap();
+    assert_eq!(actor["spec"]["handler"], "handlers.echo");
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn agents_are_left_alone_unless_asked_for() -> Result<()> {
+    let cluster = cluster!("agent-off");
+    let operator = Operator::start(&Settings::of(&cluster)).await?;
+    cluster.apply(&agent("ops", &json!({}))).await?;
+    operator.rests(REST).await?;
+    assert!(cluster.get("AsyncActor", "ops").await?.is_none());
+    assert!(cluster.get("Agent", "ops").await?.unwrap().get("status").is_none());
+    operator.stop().await?;
+    Ok(())
+}
