@@ -62,6 +62,9 @@ pub enum ActError {
         /// What the transport said.
         reason: String,
     },
+    /// The gateway did not do what it was asked to: again, later.
+    #[error("the gateway is away: {0}")]
+    Gateway(String),
     /// The envelope is not one that this actor can handle; no later try can succeed.
     #[error("{0}")]
     Unfit(String),
@@ -128,6 +131,7 @@ fn failure(error: &ActError) -> Failure {
         | ActError::File { .. }
         | ActError::Objects { .. }
         | ActError::Cluster { .. }
+        | ActError::Gateway(_)
         | ActError::Letter(_)
         | ActError::Unsent { .. } => Fault::Infrastructure,
         ActError::Unfit(_) => Fault::Final,

@@ -18,6 +18,8 @@ pub enum Kind {
     Park,
     /// Calls an HTTP endpoint.
     HttpCall,
+    /// Gets pages for a model.
+    HttpGet,
     /// Watches a cluster and sends what has to be looked at.
     K8sWatch,
     /// Looks at an object of a cluster.
@@ -34,17 +36,28 @@ pub enum Kind {
     Remedy,
     /// Tells what breaks and what heals.
     Notify,
+    /// Has somebody decide whether an envelope goes on.
+    Approval,
+    /// Changes objects of a cluster, each time with approval.
+    K8sWrite,
+    /// Has a model talk with somebody, and calls tools for it.
+    Agent,
+    /// Reads a cluster for a model.
+    K8sRead,
+    /// Looks for what is broken in a cluster, for a model.
+    Analyze,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
         Self::Schedule,
         Self::Park,
         Self::HttpCall,
+        Self::HttpGet,
         Self::K8sWatch,
         Self::K8sAnalyze,
         Self::Custom,
@@ -53,6 +66,11 @@ impl Kind {
         Self::Explain,
         Self::Remedy,
         Self::Notify,
+        Self::Approval,
+        Self::K8sWrite,
+        Self::Agent,
+        Self::K8sRead,
+        Self::Analyze,
     ];
 
     /// Its name on the command line, and that of its actor unless another is given.
@@ -64,6 +82,7 @@ impl Kind {
             Self::Schedule => "schedule",
             Self::Park => "park",
             Self::HttpCall => "http-call",
+            Self::HttpGet => "http-get",
             Self::K8sWatch => "k8s-watch",
             Self::K8sAnalyze => "k8s-analyze",
             Self::Custom => "custom",
@@ -72,6 +91,11 @@ impl Kind {
             Self::Explain => "explain",
             Self::Remedy => "remedy",
             Self::Notify => "notify",
+            Self::Approval => "approval",
+            Self::K8sWrite => "k8s-write",
+            Self::Agent => "agent",
+            Self::K8sRead => "k8s-read",
+            Self::Analyze => "analyze",
         }
     }
 
@@ -80,9 +104,34 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// What stands behind [`HANDLER_PREFIX`] in the handler that names it.
+    fn handler(self) -> String {
+        match self {
+            // Beside `k8s_analyze`, which looks at an object.
+            Self::Analyze => "analyze_cluster".to_owned(),
+            kind => kind.as_str().replace('-', "_"),
+        }
+    }
+
     /// The actor that a manifest's handler names, such as `asya_crew.happy_end`.
     pub fn of_handler(handler: &str) -> Option<Self> {
         let name = handler.strip_prefix(HANDLER_PREFIX)?;
-        Self::ALL.into_iter().find(|kind| kind.as_str().replace('-', "_") == name)
+        Self::ALL.into_iter().find(|kind| kind.handler() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_found_by_its_name_and_its_handler() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_name(kind.as_str()), Some(kind));
+            assert_eq!(Kind::of_handler(&format!("{HANDLER_PREFIX}{}", kind.handler())), Some(kind));
+        }
+        assert_eq!(Kind::of_handler("asya_crew.analyze_cluster"), Some(Kind::Analyze));
+        assert_eq!(Kind::of_handler("asya_crew.k8s_analyze"), Some(Kind::K8sAnalyze));
+        assert_eq!(Kind::of_handler("asya_crew.analyze"), None);
     }
 }

@@ -9,24 +9,41 @@
 //! | [`record`] | where ends are recorded: tables of the state store, or a directory |
 //! | `schedule`, [`park`] | sends and holds envelopes by time; keeps them until an event |
 //! | `http_call` | calls an HTTP endpoint per envelope |
+//! | `http_get` | gets pages for a model |
 //! | `analysis` | the steps of the cluster analysis |
+//! | `agent` | has a model talk with somebody, and calls tools for it |
+//! | `desk`, `asked`, `tool` | what agents and their tools share: the gateway's sessions, who asked, what tools are |
+//! | `approval` | has somebody decide whether an envelope goes on |
+//! | `kube` | the tools of agents that work with a cluster |
 //! | [`shipped`] | those that are told what to do by settings of their own, from their settings |
 //!
 //! The invariant of this crate: **every id that enters ends in exactly one record**, written in the transaction that
 //! settles its last delivery where the transport has one. End actors send to nobody but a fan-in that waits.
 
 pub mod actor;
+#[cfg(feature = "agents")]
+pub mod agent;
 #[cfg(feature = "analysis")]
 pub mod analysis;
+#[cfg(feature = "agents")]
+pub mod approval;
+#[cfg(feature = "agents")]
+pub mod asked;
 pub mod committed;
 mod deadlines;
+#[cfg(feature = "agents")]
+pub mod desk;
 pub mod end;
 pub mod failure;
 pub mod fan_in;
 pub mod gap;
 #[cfg(feature = "http-call")]
 pub mod http_call;
+#[cfg(feature = "http-call")]
+pub mod http_get;
 pub mod kind;
+#[cfg(feature = "kube-tools")]
+pub mod kube;
 pub mod letter;
 #[cfg(feature = "objects")]
 pub mod objects;
@@ -37,6 +54,8 @@ pub mod record;
 #[cfg(feature = "schedule")]
 pub mod schedule;
 pub mod shipped;
+#[cfg(feature = "agents")]
+pub mod tool;
 
 pub use actor::InProcess;
 pub use end::{ErrorEnd, Failures, HappyEnd};

@@ -8,6 +8,8 @@ use asya_settings::units;
 use asya_sidecar::wiring::Beside;
 use asya_store::Store;
 
+#[cfg(feature = "agents")]
+use crate::agent::{self, Agent};
 #[cfg(feature = "custom")]
 use crate::analysis::custom::{self, Custom};
 #[cfg(feature = "explain")]
@@ -22,8 +24,16 @@ use crate::analysis::results::{self, Results};
 use crate::analysis::watch;
 #[cfg(feature = "analysis")]
 use crate::analysis::{Analyze, Findings, findings, mute::Mute};
+#[cfg(feature = "agents")]
+use crate::approval::{self, Approval};
 #[cfg(feature = "http-call")]
 use crate::http_call::{self, HttpCall};
+#[cfg(feature = "http-call")]
+use crate::http_get::{self, HttpGet};
+#[cfg(feature = "k8s-write")]
+use crate::kube::write;
+#[cfg(feature = "kube-tools")]
+use crate::kube::{analyze::AnalyzeCluster, looker, read::K8sRead};
 #[cfg(feature = "schedule")]
 use crate::schedule::{Clock, Delay, Plan};
 use crate::{
@@ -48,6 +58,10 @@ const GRACE: Duration = Duration::from_secs(30);
 #[cfg(any(feature = "explain", feature = "notify"))]
 const TELLING: usize = 32;
 
+/// Sessions that an agent works on at the same time: most of them wait for a model, which takes fewer at a time.
+#[cfg(feature = "agents")]
+const TALKING: usize = 16;
+
 /// Envelopes that park works on at the same time; those of one key exclude each other by the store.
 const PARKING: usize = 16;
 
@@ -64,6 +78,20 @@ impl Variables<'_> {
     pub fn get(&self, name: &str) -> Option<String> {
         asya_settings::filled((self.find)(name))
     }
+
+    /// The model of `ASYA_LLM_…`, if one is named.
+    ///
+    /// # Errors
+    /// All that is wrong, by the name of its variable.
+    #[cfg(any(feature = "explain", feature = "agents"))]
+    pub fn model(&self) -> Result<Option<asya_llm::Settings>, asya_settings::Errors> {
+        // Names of files are meant from the manifest, as everywhere.
+        asya_llm::Settings::read(|name| {
+            let is_file = name.ends_with("_FILE") || matches!(name, "ASYA_LLM_RECORD" | "ASYA_LLM_REPLAY");
+            let value = self.get(name)?;
+            Some(if is_file { self.base.join(value).to_string_lossy().into_owned() } else { value })
+        })
+    }
 }
 
 /// What a shipped actor that is no end actor does.
@@ -79,6 +107,9 @@ pub enum Work {
     /// Calls an endpoint.
     #[cfg(feature = "http-call")]
     HttpCall(Box<http_call::Settings>),
+    /// Gets pages.
+    #[cfg(feature = "http-call")]
+    HttpGet(http_get::Settings),
     /// Watches a cluster.
     #[cfg(feature = "watch")]
     K8sWatch(Box<watch::Settings>),
@@ -103,6 +134,21 @@ pub enum Work {
     /// Tells what breaks and what heals.
     #[cfg(feature = "notify")]
     Notify(notify::Settings),
+    /// Has somebody decide.
+    #[cfg(feature = "agents")]
+    Approval(Box<approval::Settings>),
+    /// Changes objects of a cluster.
+    #[cfg(feature = "k8s-write")]
+    K8sWrite(Box<write::Settings>),
+    /// Has a model talk with somebody.
+    #[cfg(feature = "agents")]
+    Agent(Box<agent::Settings>),
+    /// Reads a cluster for a model.
+    #[cfg(feature = "kube-tools")]
+    K8sRead(looker::Settings),
+    /// Looks for what is broken in a cluster, for a model.
+    #[cfg(feature = "kube-tools")]
+    Analyze(looker::Settings),
 }
 
 /// Where an actor's state is.
@@ -153,6 +199,10 @@ impl Work {
             Kind::HttpCall => {
                 http_call::Settings::read(variables).map(|settings| Some(Self::HttpCall(Box::new(settings))))
             }
+            #[cfg(feature = "http-call")]
+            Kind::HttpGet => {
+                http_get::Settings::read(variables).map(|settings| Some(Self::HttpGet(settings)))
+            }
             #[cfg(feature = "watch")]
             Kind::K8sWatch => {
                 watch::Settings::read(variables).map(|settings| Some(Self::K8sWatch(Box::new(settings))))
@@ -185,6 +235,22 @@ impl Work {
             }
             #[cfg(feature = "notify")]
             Kind::Notify => notify::Settings::read(variables).map(|settings| Some(Self::Notify(settings))),
+            #[cfg(feature = "agents")]
+            Kind::Approval => {
+                approval::Settings::read(variables).map(|settings| Some(Self::Approval(Box::new(settings))))
+            }
+            #[cfg(feature = "k8s-write")]
+            Kind::K8sWrite => {
+                write::Settings::read(variables).map(|settings| Some(Self::K8sWrite(Box::new(settings))))
+            }
+            #[cfg(feature = "agents")]
+            Kind::Agent => {
+                agent::Settings::read(variables).map(|settings| Some(Self::Agent(Box::new(settings))))
+            }
+            #[cfg(feature = "kube-tools")]
+            Kind::K8sRead => looker::Settings::read(variables).map(|settings| Some(Self::K8sRead(settings))),
+            #[cfg(feature = "kube-tools")]
+            Kind::Analyze => looker::Settings::read(variables).map(|settings| Some(Self::Analyze(settings))),
             #[cfg(not(all(
                 feature = "schedule",
                 feature = "http-call",
@@ -193,7 +259,10 @@ impl Work {
                 feature = "custom",
                 feature = "explain",
                 feature = "remedy",
-                feature = "notify"
+                feature = "notify",
+                feature = "agents",
+                feature = "kube-tools",
+                feature = "k8s-write"
             )))]
             kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
         }
@@ -210,6 +279,8 @@ impl Work {
             Self::Schedule(_) => None,
             #[cfg(feature = "http-call")]
             Self::HttpCall(_) => None,
+            #[cfg(feature = "http-call")]
+            Self::HttpGet(_) => None,
             #[cfg(feature = "watch")]
             Self::K8sWatch(_) => None,
             #[cfg(feature = "analysis")]
@@ -226,6 +297,12 @@ impl Work {
             Self::Remedy(_) => Some("remedy keeps there what is being mended"),
             #[cfg(feature = "notify")]
             Self::Notify(_) => Some("notify keeps there what is to be told"),
+            #[cfg(feature = "agents")]
+            Self::Approval(_) | Self::Agent(_) => None,
+            #[cfg(feature = "k8s-write")]
+            Self::K8sWrite(_) => None,
+            #[cfg(feature = "kube-tools")]
+            Self::K8sRead(_) | Self::Analyze(_) => None,
         }
     }
 
@@ -286,6 +363,8 @@ impl Work {
             }
             #[cfg(feature = "http-call")]
             Self::HttpCall(settings) => Ok((Arc::new(HttpCall::new(*settings)?), None)),
+            #[cfg(feature = "http-call")]
+            Self::HttpGet(settings) => Ok((Arc::new(HttpGet::new(settings)?), None)),
             #[cfg(feature = "watch")]
             Self::K8sWatch(settings) => {
                 let (handler, orders) = watch::Again::handler();
@@ -367,6 +446,21 @@ impl Work {
                 let beside: Beside = Box::new(move |means| Box::pin(senders.run(means)));
                 Ok((handler, Some(beside)))
             }
+            #[cfg(feature = "agents")]
+            Self::Approval(settings) => Ok((Arc::new(Approval::new(*settings)?), None)),
+            #[cfg(feature = "k8s-write")]
+            Self::K8sWrite(settings) => Ok((Arc::new(write::Write::handler(*settings)?), None)),
+            #[cfg(feature = "agents")]
+            Self::Agent(settings) => {
+                let agent = Agent::new(&names.actor, &settings)?;
+                let counts = agent.counts();
+                let beside: Beside = Box::new(move |means| Box::pin(counts.begin(means.metrics)));
+                Ok((Arc::new(InProcess::new(agent, TALKING)), Some(beside)))
+            }
+            #[cfg(feature = "kube-tools")]
+            Self::K8sRead(settings) => Ok((Arc::new(K8sRead::new(&settings)?), None)),
+            #[cfg(feature = "kube-tools")]
+            Self::Analyze(settings) => Ok((Arc::new(AnalyzeCluster::new(&settings)?), None)),
         }
     }
 }

@@ -76,7 +76,7 @@ fn body(answer: &Answer) -> (Option<Box<RawValue>>, Option<String>) {
 }
 
 /// Whether a content type is JSON, or something written in it.
-pub(super) fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
 }
@@ -152,7 +152,7 @@ mod tests {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
-        Answer { status: StatusCode::OK, headers, body: Bytes::from_static(body) }
+        Answer { status: StatusCode::OK, headers, body: Bytes::from_static(body), whole: true }
     }
 
     fn body(kind: &'static str, body: &'static [u8]) -> String {

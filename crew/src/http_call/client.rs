@@ -42,6 +42,8 @@ pub(crate) struct Client {
     allow: Arc<Allow>,
     redirects: u32,
     max_answer: usize,
+    /// What is larger is cut, and not refused.
+    cuts: bool,
 }
 
 /// What is asked.
@@ -57,6 +59,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// False if the body goes on.
+    pub(crate) whole: bool,
 }
 
 /// Why there is no answer.
@@ -97,7 +101,13 @@ impl Client {
             )
         };
         let home = allow.has_home().then(|| connections(true)).transpose()?;
-        Ok(Self { pool: connections(false)?, home, allow, redirects, max_answer })
+        Ok(Self { pool: connections(false)?, home, allow, redirects, max_answer, cuts: false })
+    }
+
+    /// The same, but an answer that is too large is cut and not refused.
+    #[must_use]
+    pub(crate) fn cutting(self) -> Self {
+        Self { cuts: true, ..self }
     }
 
     /// Asks, and follows where the answers lead. Cancel safe: dropped, it ends the connection.
@@ -159,9 +169,11 @@ impl Client {
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let announced = announced.and_then(|text| text.parse::<usize>().ok());
         // Of a failure the beginning says enough.
-        if announced.is_some_and(|length| length > self.max_answer) && parts.status.is_success() {
+        let refuses = parts.status.is_success() && !self.cuts;
+        if announced.is_some_and(|length| length > self.max_answer) && refuses {
             return Err(too_large());
         }
+        let mut whole = true;
         let mut body = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
             let frame = frame.map_err(|error| Broken::Lost(chain(&error)))?;
@@ -169,14 +181,15 @@ impl Client {
                 body.extend_from_slice(&data);
             }
             if body.len() > self.max_answer {
-                if parts.status.is_success() {
+                if refuses {
                     return Err(too_large());
                 }
+                whole = false;
                 body.truncate(self.max_answer);
                 break;
             }
         }
-        Ok(Answer { status: parts.status, headers: parts.headers, body: body.freeze() })
+        Ok(Answer { status: parts.status, headers: parts.headers, body: body.freeze(), whole })
     }
 }
 

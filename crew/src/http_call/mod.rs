@@ -13,7 +13,7 @@
 //! timeout, other 5xx) is repeated by the engine's retry policy; what stays the same fails at once.
 
 pub mod allow;
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod client;
 pub mod settings;
 pub mod template;

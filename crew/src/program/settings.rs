@@ -81,6 +81,7 @@ impl Settings {
         sidecar.runtime = None;
         sidecar.max_deliveries = filled(sidecar.max_deliveries).or_else(|| Some(MAX_DELIVERIES.to_owned()));
         let has_payloads = filled(sidecar.payload_store.clone()).is_some();
+        let gateway = (sidecar.gateway_url.clone(), sidecar.gateway_token_path.clone());
         let sidecar = Sidecar::read(sidecar).map_err(|Errors(more)| errors.extend(more)).ok();
 
         let key = match (filled(s3_access_key), filled(s3_secret_key)) {
@@ -128,7 +129,12 @@ impl Settings {
         if sweep && !has_payloads {
             errors.push("ASYA_PAYLOAD_SWEEP: there is no store to sweep: set ASYA_PAYLOAD_STORE".to_owned());
         }
-        let variables = Variables { find: &|name| work.get(name), base: Path::new("") };
+        let find = |name: &str| match name {
+            "ASYA_GATEWAY_URL" => gateway.0.clone(),
+            "ASYA_GATEWAY_TOKEN_PATH" => gateway.1.clone(),
+            name => work.get(name),
+        };
+        let variables = Variables { find: &find, base: Path::new("") };
         let work = kind.and_then(|kind| {
             Work::read(kind, &variables).map_err(|more| errors.extend(more)).unwrap_or_default()
         });
@@ -190,6 +196,7 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::Schedule
         | Kind::Park
         | Kind::HttpCall
+        | Kind::HttpGet
         | Kind::K8sWatch
         | Kind::K8sAnalyze
         | Kind::Custom
@@ -197,7 +204,12 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::Explain
         | Kind::Notify
         | Kind::Remedy
-        | Kind::Results => {}
+        | Kind::Results
+        | Kind::Approval
+        | Kind::K8sWrite
+        | Kind::Agent
+        | Kind::K8sRead
+        | Kind::Analyze => {}
     }
     sidecar
 }

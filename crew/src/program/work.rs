@@ -43,13 +43,13 @@ pub struct Args {
     /// http-call: what payload.request may choose: method, url, headers, body.
     #[arg(long, env = "ASYA_HTTP_FROM_PAYLOAD", value_name = "PARTS", help_heading = "HTTP calls")]
     pub http_from_payload: Option<String>,
-    /// http-call: servers besides that of the URL: names, *.NAME, addresses, networks.
+    /// http-call, http-get: servers (of http-call besides that of the URL): names, *.NAME, addresses, networks.
     #[arg(long, env = "ASYA_HTTP_ALLOW", value_name = "SERVERS", help_heading = "HTTP calls")]
     pub http_allow: Option<String>,
-    /// http-call: redirects that are followed.
+    /// http-call, http-get: redirects that are followed.
     #[arg(long, env = "ASYA_HTTP_REDIRECTS", value_name = "N", help_heading = "HTTP calls")]
     pub http_redirects: Option<String>,
-    /// http-call: how long one run may take, redirects included.
+    /// http-call, http-get: how long one run may take, redirects included.
     #[arg(long, env = "ASYA_HTTP_TIMEOUT", value_name = "DURATION", help_heading = "HTTP calls")]
     pub http_timeout: Option<String>,
     /// http-call: runs while the server is away or asks to wait.
@@ -64,7 +64,7 @@ pub struct Args {
     /// http-call: statuses that are a result, such as 200-299,404.
     #[arg(long, env = "ASYA_HTTP_STATUSES", value_name = "LIST", help_heading = "HTTP calls")]
     pub http_statuses: Option<String>,
-    /// http-call: largest body of an answer.
+    /// http-call, http-get: largest body, or for http-get text, of an answer.
     #[arg(long, env = "ASYA_HTTP_MAX_ANSWER", value_name = "BYTES", help_heading = "HTTP calls")]
     pub http_max_answer: Option<String>,
     /// http-call: headers of the answer that are kept.
@@ -73,10 +73,10 @@ pub struct Args {
     /// http-call: the member of the payload that the answer becomes; without it the whole payload.
     #[arg(long, env = "ASYA_HTTP_ANSWER_FIELD", value_name = "NAME", help_heading = "HTTP calls")]
     pub http_answer_field: Option<String>,
-    /// http-call: PEM file of the authorities to trust instead of the system's.
+    /// http-call, http-get: PEM file of the authorities to trust instead of the system's.
     #[arg(long, env = "ASYA_HTTP_CA_FILE", value_name = "FILE", help_heading = "HTTP calls")]
     pub http_ca_file: Option<String>,
-    /// http-call: requests at the same time.
+    /// http-call, http-get: requests at the same time.
     #[arg(long, env = "ASYA_HTTP_CONCURRENCY", value_name = "N", help_heading = "HTTP calls")]
     pub http_concurrency: Option<String>,
 }

@@ -50,12 +50,7 @@ impl Settings {
         let get = |name: &str| variables.get(name);
         let path = |name: &str| get(name).map(|text| variables.base.join(text));
         let mut errors = Vec::new();
-        // Names of files are meant from the manifest, as everywhere.
-        let of_model = |name: &str| {
-            let is_file = name.ends_with("_FILE") || matches!(name, "ASYA_LLM_RECORD" | "ASYA_LLM_REPLAY");
-            if is_file { path(name).map(|path| path.to_string_lossy().into_owned()) } else { get(name) }
-        };
-        let model = asya_llm::Settings::read(of_model);
+        let model = variables.model();
         let model = model.map_err(|Errors(more)| errors.extend(more)).unwrap_or_default();
         let mut reader = Reader::default();
         let (wait, keep) = ("ASYA_EXPLAIN_WAIT", "ASYA_EXPLAIN_CACHE_KEEP");
