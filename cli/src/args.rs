@@ -82,6 +82,12 @@ pub(crate) enum Command {
     Watch(commands::watch::Watch),
     /// End an envelope, and what was made from it, before it ends by itself
     Cancel(commands::cancel::Cancel),
+    /// Talk with an agent
+    Chat(commands::chat::Chat),
+    /// Look after conversations with agents
+    Sessions(commands::sessions::Sessions),
+    /// Decide what agents want to change
+    Approvals(commands::approvals::Approvals),
     /// Speak the Model Context Protocol on standard input and output
     Mcp(commands::mcp::Mcp),
     /// Look after dead letters: messages that nobody could handle
@@ -153,6 +159,10 @@ impl Cli {
             Command::Call(call) => call.run(common).await,
             Command::Watch(watch) => watch.run(common).await,
             Command::Cancel(cancel) => commands::interruptible(cancel.run(common)).await,
+            // It says at Ctrl-C how to go on.
+            Command::Chat(chat) => chat.run(common).await,
+            Command::Sessions(sessions) => commands::interruptible(sessions.run(common)).await,
+            Command::Approvals(approvals) => commands::interruptible(approvals.run(common)).await,
             Command::Mcp(mcp) => commands::interruptible(mcp.run(common)).await,
             Command::Dlq(dlq) => commands::interruptible(dlq.run(common)).await,
             Command::Validate(validate) => Ok(validate.run(&common)),

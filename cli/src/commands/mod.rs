@@ -1,8 +1,10 @@
 //! One file per command.
 
 pub(crate) mod analyze;
+pub(crate) mod approvals;
 pub(crate) mod call;
 pub(crate) mod cancel;
+pub(crate) mod chat;
 pub(crate) mod completion;
 pub(crate) mod crds;
 pub(crate) mod deploy;
@@ -21,6 +23,7 @@ pub(crate) mod profile;
 pub(crate) mod purge;
 pub(crate) mod queues;
 pub(crate) mod send;
+pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tools;
 pub(crate) mod up;

@@ -12,7 +12,7 @@ use crate::{
     output::Output,
 };
 
-/// Check manifests of AsyncActor and K8sGPT
+/// Check manifests of AsyncActor, Agent and K8sGPT
 #[derive(Debug, Args)]
 #[command(after_help = "Every problem is shown as FILE:LINE:COLUMN. Exit code 1 if there is an error.\n\n\
     Examples:\n  asya validate actors.yaml\n  asya validate manifests/ --output json")]
@@ -38,8 +38,12 @@ impl Validate {
                 1 => ", 1 valid analysis".to_owned(),
                 count => format!(", {count} valid analyses"),
             };
+            let agents = match loaded.agents.len() {
+                0 => String::new(),
+                count => format!(", {}", plural(count, "valid agent")),
+            };
             eprintln!(
-                "{}{analyses}: {}, {}",
+                "{}{agents}{analyses}: {}, {}",
                 plural(loaded.actors.len(), "valid actor"),
                 plural(errors, "error"),
                 plural(warnings, "warning")
@@ -48,6 +52,9 @@ impl Validate {
             let actors: Vec<_> = loaded.actors.iter().map(manifest::Manifest::name).collect();
             let valid = !loaded.findings.iter().any(Finding::is_error);
             let mut line = json!({"valid": valid, "actors": actors});
+            if !loaded.agents.is_empty() {
+                line["agents"] = json!(loaded.agents);
+            }
             if !loaded.analyses.is_empty() {
                 line["analyses"] = json!(loaded.analyses);
             }

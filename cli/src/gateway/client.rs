@@ -92,10 +92,40 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, GatewayError> {
-        let body = serde_json::to_vec(body).map_err(|error| self.strange(error.to_string()))?;
-        let mut request = self.request(Method::POST, path, body.into())?;
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.read(request).await
+        self.read(self.carrying(Method::POST, path, body)?).await
+    }
+
+    /// Changes something.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GatewayError> {
+        self.read(self.carrying(Method::PATCH, path, body)?).await
+    }
+
+    /// Takes something away; there is nothing to answer.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), GatewayError> {
+        let response = self.send(self.request(Method::DELETE, path, Bytes::new())?).await?;
+        if response.status().is_success() { Ok(()) } else { Err(self.refusal(response).await) }
+    }
+
+    /// Asks for a text.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub(crate) async fn text(&self, path: &str) -> Result<String, GatewayError> {
+        let response = self.send(self.request(Method::GET, path, Bytes::new())?).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        Ok(String::from_utf8_lossy(&self.body(response).await?).into_owned())
     }
 
     /// Makes sure that it answers; who asks does not matter.
@@ -157,6 +187,18 @@ impl Client {
         *request.headers_mut() = self.headers.clone();
         let accepted = HeaderValue::from_static("application/json, application/problem+json");
         request.headers_mut().insert(header::ACCEPT, accepted);
+        Ok(request)
+    }
+
+    fn carrying(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Request<Full<Bytes>>, GatewayError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.strange(error.to_string()))?;
+        let mut request = self.request(method, path, body.into())?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(request)
     }
 

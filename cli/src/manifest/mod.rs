@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use asya_resources::{AsyncActor, KIND, Problem, Severity, check, k8sgpt};
+use asya_resources::{
+    AsyncActor, KIND, Problem, Severity,
+    agent::{self, Agent, Around},
+    check, k8sgpt,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -67,6 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) files: Vec<PathBuf>,
     /// Names of analyses without an error, where they are asked for.
     pub(crate) analyses: Vec<String>,
+    /// Names of agents without an error, where they are asked for.
+    pub(crate) agents: Vec<String>,
 }
 
 impl Loaded {
@@ -85,11 +91,17 @@ impl Loaded {
             return Err(misconfigured(format!("manifests have errors\n{}", lines.join("\n"))));
         }
         if self.actors.is_empty() {
-            return Err(misconfigured("the manifests hold no actor"));
+            // What was passed over instead says why.
+            let mut lines = vec!["the manifests hold no actor".to_owned()];
+            lines.extend(self.findings.iter().map(ToString::to_string));
+            return Err(misconfigured(lines.join("\n")));
         }
         Ok(())
     }
 }
+
+/// What a file with an agent holds.
+const AGENT_LINE: &str = "kind: Agent";
 
 /// Which resources are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +117,7 @@ pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
     load_kinds(paths, Kinds::Actors)
 }
 
-/// The same with analyses, which run in a cluster only.
+/// The same with analyses and agents, which are made in a cluster only.
 pub(crate) fn load_all(paths: &[PathBuf]) -> Loaded {
     load_kinds(paths, Kinds::All)
 }
@@ -148,11 +160,16 @@ fn files_of(path: &Path, kinds: Kinds) -> Result<Vec<PathBuf>, String> {
     // that cannot be read as YAML may be meant as one: silence would leave out an actor because of a slip.
     files.retain(|file| {
         let text = std::fs::read_to_string(file);
-        let meant = |text: &str| text.contains(KIND) || (kinds == Kinds::All && text.contains(k8sgpt::KIND));
+        let of_cluster = |text: &str| text.contains(k8sgpt::KIND) || text.contains(AGENT_LINE);
+        let meant = |text: &str| text.contains(KIND) || (kinds == Kinds::All && of_cluster(text));
         text.map_or(true, |text| meant(&text) || yaml::parse(&text).is_err())
     });
     if files.is_empty() {
-        let or = if kinds == Kinds::All { format!(" or {}", k8sgpt::KIND) } else { String::new() };
+        let or = if kinds == Kinds::All {
+            format!(", {} or {}", k8sgpt::KIND, agent::KIND)
+        } else {
+            String::new()
+        };
         return Err(format!("no file with a resource of kind {KIND}{or} in this directory"));
     }
     Ok(files)
@@ -183,6 +200,7 @@ fn read_document(file: &Path, node: &Node, kinds: Kinds, loaded: &mut Loaded) {
     let kind = value.get("kind").and_then(Value::as_str);
     match kind.filter(|_| kinds == Kinds::All) {
         Some(k8sgpt::KIND) => return read_analysis(file, node, &value, loaded),
+        Some(agent::KIND) => return read_agent(file, node, &value, loaded),
         Some(kind @ (k8sgpt::RESULT_KIND | k8sgpt::MUTATION_KIND)) => {
             let message = format!("kind {kind} is passed over: an analysis writes it, nobody else needs to");
             return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
@@ -190,7 +208,13 @@ fn read_document(file: &Path, node: &Node, kinds: Kinds, loaded: &mut Loaded) {
         _ => {}
     }
     if let Some(kind) = kind.filter(|kind| *kind != KIND) {
-        let message = format!("kind {kind} is passed over: only {KIND} means something here");
+        let message = match kind {
+            agent::KIND => format!(
+                "kind {kind} is passed over: the operator makes an actor of it in a cluster; here write that actor, an {KIND} with \
+                 the handler asya_crew.agent"
+            ),
+            _ => format!("kind {kind} is passed over: only {KIND} means something here"),
+        };
         return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
     }
     if tell(file, node, check(&value), loaded) {
@@ -248,6 +272,32 @@ fn read_analysis(file: &Path, node: &Node, value: &Value, loaded: &mut Loaded) {
     }
 }
 
+/// An `Agent`: what the API server would refuse, and why the operator would not run it. What a ConfigMap says is not known
+/// here.
+fn read_agent(file: &Path, node: &Node, value: &Value, loaded: &mut Loaded) {
+    if tell(file, node, agent::rules::check(value), loaded) {
+        return;
+    }
+    let agent = match Agent::read(value) {
+        Ok(agent) => agent,
+        Err(error) => {
+            return loaded.findings.push(finding(file, node.place, "error", "", error.to_string()));
+        }
+    };
+    let around = Around { image: "asya-crew", pull_policy: None, keda: true };
+    let objections = match &agent.spec.definition_ref {
+        Some(_) => Vec::new(),
+        None => agent::compile(&agent, &around).err().unwrap_or_default(),
+    };
+    for objection in &objections {
+        let message = objection.to_string();
+        loaded.findings.push(finding(file, node.place, "error", objection.field(), message));
+    }
+    if objections.is_empty() {
+        loaded.agents.push(agent.metadata.name);
+    }
+}
+
 fn finding(
     file: &Path,
     place: Place,
@@ -277,6 +327,39 @@ mod tests {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
         (load(&[directory.path().to_owned()]), directory)
+    }
+
+    #[test]
+    fn an_agent_is_compiled_where_it_is_asked_for_and_told_where_it_is_not() {
+        let model = "{provider: ollama, name: m, baseUrl: 'http://o'}";
+        let agent = |tools: &str| {
+            format!(
+                "apiVersion: asya.sh/v1alpha1\nkind: Agent\nmetadata: {{name: ops}}\nspec:\n  transport: t\n  prompt: p\n  model: {model}\n  tools: {tools}\n"
+            )
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ops.yaml");
+        let all = |tools: &str| {
+            std::fs::write(&file, agent(tools)).unwrap();
+            load_all(&[directory.path().to_owned()])
+        };
+        let good = all("{allow: [k8s_read]}");
+        assert_eq!((good.agents, good.findings.len()), (vec!["ops".to_owned()], 0));
+        for (tools, path) in [
+            ("{allow: [k8s_write]}", "spec.tools.allow"),
+            ("{allow: [k8s_raed]}", "spec.tools.allow"),
+            ("{allowed: []}", "spec.tools.allowed"),
+        ] {
+            let bad = all(tools);
+            assert_eq!((bad.findings.len(), bad.agents.len()), (1, 0), "{:?}", bad.findings);
+            assert!(bad.findings[0].is_error() && bad.findings[0].path == path, "{:?}", bad.findings);
+        }
+        let here = load(std::slice::from_ref(&file));
+        assert!(
+            !here.has_errors() && here.findings[0].message.contains("asya_crew.agent"),
+            "{:?}",
+            here.findings
+        );
     }
 
     #[test]
