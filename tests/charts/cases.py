@@ -67,6 +67,19 @@ CREW: Object = {
     },
 }
 
+AGENTS: Object = {
+    "imagePullSecrets": ["pull"],
+    "agent": {"enabled": True},
+    "k8s-write": {"enabled": True, "namespaces": ["shop"], "kinds": ["/Secret"]},
+    "http-get": {"enabled": True, "allow": ["api.example.com"]},
+    "people": {"user": "{sub}"},
+    "rbac": {
+        "role": {"resources": [{"name": "deployments", "apiGroup": "apps"}]},
+        "clusterRole": {"resources": [{"name": "nodes", "apiGroup": ""}]},
+    },
+    "networkPolicy": {"enabled": True, "egress": [{"ports": [{"protocol": "TCP", "port": 7777}]}]},
+}
+
 ANALYSIS: Object = {
     "replicaCount": 2,
     "crds": {"install": "template"},
@@ -97,12 +110,15 @@ CASES: dict[str, tuple[str, Object]] = {
     "cluster analysis": ("asya-analysis", {}),
     "cluster analysis with everything": ("asya-analysis", ANALYSIS),
     "cluster analysis of two namespaces": ("asya-analysis", {"watchNamespaces": ["a", "b"]}),
+    "agents": ("asya-agents", {}),
+    "agents with everything": ("asya-agents", AGENTS),
     "all on a trial broker": (
         "asya",
         {
             "trialBroker": {"enabled": True},
             "asya-gateway": {"enabled": True},
             "asya-analysis": {"enabled": True},
+            "asya-agents": {"enabled": True},
             "asya-operator": {"gatewayURL": "http://asya-gateway.asya-system.svc.cluster.local"},
         },
     ),

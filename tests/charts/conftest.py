@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live import CRD, LIMIT, OPERATOR, Cluster, Hooks
+from live import CRDS, LIMIT, OPERATOR, Cluster, Hooks
 
 
 @pytest.fixture(scope="session", params=["helm", "helm4"])
@@ -53,6 +53,6 @@ def hooks(cluster: Cluster) -> Iterator[Hooks]:
     yield it
     it.stop()
     cluster.kubectl("delete", "namespace", "asya-system", "asya", "--ignore-not-found", f"--timeout={LIMIT}s")
-    cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
     for kind in ("clusterrole", "clusterrolebinding"):
         cluster.kubectl("delete", kind, "-l", "app.kubernetes.io/part-of=asya", "--ignore-not-found")

@@ -20,6 +20,8 @@ from rendering import CHARTS, ROOT
 
 OPERATOR = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/asya-operator"
 CRD = "asyncactors.asya.sh"
+# Those that the operator's chart brings.
+CRDS = (CRD, "agents.asya.sh")
 # Long enough for a machine that builds something else at the same time.
 LIMIT = 60.0
 

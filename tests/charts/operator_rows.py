@@ -91,6 +91,7 @@ MONITOR = {"serviceMonitor": {"enabled": True}}
 PODS = {"podMonitor": {"enabled": True}}
 RULE = {"prometheusRule": {"enabled": True}}
 BOARDS = {"dashboards": {"enabled": True}}
+AGENTS = {"agents": {"enabled": True}}
 POLICY = {"networkPolicy": {"enabled": True}}
 
 ROWS: dict[str, Row] = {
@@ -211,6 +212,23 @@ ROWS: dict[str, Row] = {
         {"limits": {"memory": "1Gi"}},
         lambda r: '"memory":"1Gi"' in r.env("ASYA_SIDECAR_RESOURCES"),
     ),
+    "agents.enabled": Row(
+        True,
+        lambda r: (
+            r.env("ASYA_AGENTS") == "true"
+            and ["create", "delete"] in [it["verbs"] for it in operator_rules(r) if it["resources"] == ["asyncactors"]]
+        ),
+    ),
+    "agents.image": Row("r.io/crew:1", env("ASYA_AGENT_IMAGE", "r.io/crew:1"), AGENTS),
+    "agents.imagePullPolicy": Row("Always", env("ASYA_AGENT_IMAGE_PULL_POLICY", "Always"), AGENTS),
+    "agents.secrets": Row(
+        ["openai"],
+        lambda r: (
+            [it for it in operator_rules(r) if "secrets" in it["resources"]]
+            == [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["openai"], "verbs": ["get"]}]
+        ),
+        AGENTS,
+    ),
     "sidecar.env": Row(
         [{"name": "ASYA_PAYLOAD_STORE", "value": "s3://b/p"}],
         env("ASYA_SIDECAR_ENV", '[{"name":"ASYA_PAYLOAD_STORE","value":"s3://b/p"}]'),
@@ -319,10 +337,10 @@ ROWS: dict[str, Row] = {
     "crds.keep": Row(
         False,
         lambda r: "helm.sh/resource-policy"
-        not in (r.one("CustomResourceDefinition")["metadata"].get("annotations") or {}),
+        not in (r.one("CustomResourceDefinition", "agents.asya.sh")["metadata"].get("annotations") or {}),
         {"crds": {"install": "template"}},
     ),
-    "crdsOnly": Row(True, lambda r: [it["kind"] for it in r] == ["CustomResourceDefinition"]),
+    "crdsOnly": Row(True, lambda r: [it["kind"] for it in r] == ["CustomResourceDefinition"] * 2),
     "hooks.finalizers": Row(False, lambda r: not r.has("Job", "asya-operator-finalizers")),
     "hooks.serviceAccountName": Row(
         "mine",

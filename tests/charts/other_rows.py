@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agents_rows import ROWS as AGENTS
 from analysis_rows import ROWS as ANALYSIS
 from operator_rows import Check, Row
 from rendering import Object, Rendered
@@ -358,6 +359,20 @@ GATEWAY: dict[str, Row] = {
         lambda r: r.env("ASYA_GATEWAY_KUBERNETES_NAMESPACES") == "b"
         and [it["metadata"]["namespace"] for it in r.kind("Role")] == ["asya-system", "b"],
     ),
+    "agents.configMap": Row(
+        "mine",
+        lambda r: {"name": "agents", "configMap": {"name": "mine", "optional": True}} in r.pod()["volumes"]
+        and r.env("ASYA_GATEWAY_AGENTS_DIR") == "/agents",
+    ),
+    "agents.keySecretRef.name": Row(
+        "k", lambda r: {"name": "subject-key", "secret": {"secretName": "k"}} in r.pod()["volumes"]
+    ),
+    "agents.keySecretRef.key": Row(
+        "own.pem",
+        env("ASYA_GATEWAY_SUBJECT_KEY_FILE", "/var/run/secrets/asya.sh/subject/own.pem"),
+        {"agents": {"keySecretRef": {"name": "k"}}},
+    ),
+    "agents.accounts": Row(["team/agent-*"], env("ASYA_GATEWAY_INTERNAL_ACCOUNTS", "team/agent-*")),
     "clusterTools.enabled": Row(
         True,
         lambda r: r.env("ASYA_GATEWAY_CLUSTER_TOOLS") == "true"
@@ -475,6 +490,7 @@ ALL: dict[str, Row] = {
         True, lambda r: len(r.kind("Deployment")) == 2, {**TRIAL, "asya-operator": {"gatewayURL": "http://g"}}
     ),
     "asya-analysis.enabled": Row(True, lambda r: r.has("ClusterRole", "asya-analysis-watch"), TRIAL),
+    "asya-agents.enabled": Row(True, lambda r: r.has("AsyncActor", "k8s-read"), TRIAL),
     "asya-gateway.fullnameOverride": Row("g", lambda r: r.has("Service", "g"), GATEWAY_TOO),
     "asya-gateway.config.rabbitmqURLSecretRef.name": Row("s", _gateway_broker("s", "url"), GATEWAY_TOO),
     "asya-gateway.config.rabbitmqURLSecretRef.key": Row("k", _gateway_broker("asya-trial-broker", "k"), GATEWAY_TOO),
@@ -482,6 +498,7 @@ ALL: dict[str, Row] = {
 
 TABLES: dict[str, dict[str, Row]] = {
     "asya-actor": ACTOR,
+    "asya-agents": AGENTS,
     "asya-analysis": ANALYSIS,
     "asya-crew": CREW,
     "asya-gateway": GATEWAY,

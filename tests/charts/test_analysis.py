@@ -268,4 +268,7 @@ def test_links_of_the_pages_lead_somewhere(page: Path) -> None:
 def test_copies_of_the_crds_are_fresh() -> None:
     for path in (ROOT / "crds").glob("core.k8sgpt.ai_*.yaml"):
         assert (CHARTS / CHART / "files/crds" / path.name).read_text() == path.read_text()
-    assert {it.name for it in Path(CHARTS / "asya-operator/files/crds").iterdir()} == {"asya.sh_asyncactors.yaml"}
+    assert {it.name for it in Path(CHARTS / "asya-operator/files/crds").iterdir()} == {
+        "asya.sh_agents.yaml",
+        "asya.sh_asyncactors.yaml",
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cases import CASES
-from live import CRD, LIMIT, Cluster, Hooks, Operator, await_, install
+from live import CRD, CRDS, LIMIT, Cluster, Hooks, Operator, await_, install
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, Object, Rendered, render
 
 pytestmark = pytest.mark.cluster
@@ -121,7 +121,9 @@ def test_server_accepts_every_rendering(case: str, cluster: Cluster) -> None:
     rendered = render(chart, values, apis=OPTIONAL_APIS)
     known = Rendered(it for it in rendered if it["kind"] not in UNKNOWN)
     namespaces = {it["metadata"].get("namespace") for it in known} - {None}
-    cluster.kubectl("apply", "-f", str(ROOT / "crds/asya.sh_asyncactors.yaml"))
+    for crd in CRDS:
+        cluster.kubectl("apply", "-f", str(ROOT / "crds" / f"asya.sh_{crd.split('.')[0]}.yaml"))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{crd}", f"--timeout={LIMIT}s")
     for namespace in namespaces:
         cluster.run("kubectl", "create", "namespace", namespace, check=False)
     # Pods are refused while their account does not exist.

@@ -54,7 +54,22 @@ def free(level: str) -> bool:
     parts = set(level.split("."))
     own = {"podSecurityContext", "securityContext", "limits", "requests", "labels", "global", "routes", "defaults"}
     own |= {"interplex"}
-    return bool(parts & (own | {"workload", "scaling", "asya-operator", "asya-crew", "asya-gateway", "asya-analysis"}))
+    return bool(
+        parts
+        & (
+            own
+            | {
+                "workload",
+                "scaling",
+                "asya-operator",
+                "asya-crew",
+                "asya-gateway",
+                "asya-analysis",
+                "asya-agents",
+                "spec",
+            }
+        )
+    )
 
 
 @pytest.mark.parametrize("chart", NAMES)

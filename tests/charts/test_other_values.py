@@ -10,7 +10,7 @@ from other_rows import GATEWAY_TOO, ONE, TABLES
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, RenderError, chart_values, leaves, merged, nested, notes, render
 from test_operator_values import holds
 
-WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"})
+WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "labels", "workload", "scaling", "spec"})
 # What only NOTES.txt shows; tested below.
 SAID = {
     "asya-actor": {"infrastructure.operatorNamespace"},

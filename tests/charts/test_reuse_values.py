@@ -9,7 +9,7 @@ import yaml
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, Object, Rendered, chart_values, copy_of, leaves, render
 
 DATA = Path(__file__).parent / "data"
-CHARTS_WITH_DEFAULTS = ["asya-operator", "asya-actor", "asya-crew", "asya-gateway", "asya-analysis"]
+CHARTS_WITH_DEFAULTS = ["asya-operator", "asya-actor", "asya-crew", "asya-gateway", "asya-analysis", "asya-agents"]
 
 
 def rendered_with_only(chart: str, values: Object, extra: Object | None = None) -> Rendered:
@@ -35,6 +35,8 @@ def test_every_other_key_may_be_absent(chart: str, parity: int) -> None:
     whole = {"resources", "defaultResources", "podSecurityContext", "securityContext", "labels", "workload", "scaling"}
     if chart == "asya-operator":
         whole.add("config")
+    if chart == "asya-agents":
+        whole |= {"spec", "annotations", "nodeSelector", "affinity"}
     values = chart_values(chart)
     for path in sorted(leaves(values, frozenset(whole)))[parity::2]:
         *parents, last = path.split(".")

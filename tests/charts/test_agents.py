@@ -1,0 +1,117 @@
+"""asya-agents: nothing is granted by default, and what is needed is asked for in a sentence."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from agents_rows import AGENT, WRITES
+from rendering import Object, Rendered, RenderError, merged, notes, render
+
+CHART = "asya-agents"
+SEED: Object = {
+    "namespace": "thothscript",
+    "replicaCount": 1,
+    "image": {"repository": "ghcr.io/jordojordo/thothscript-operator", "tag": "0.1.0", "pullPolicy": "Always"},
+    "service": {"type": "ClusterIP", "port": 80},
+    "websocket": {"port": 3000, "secure": False},
+    "rbac": {
+        "create": True,
+        "role": {
+            "resources": [{"name": "pods", "apiGroup": ""}, {"name": "deployments", "apiGroup": "apps"}],
+            "verbs": ["get", "watch", "list", "create", "update", "patch", "delete"],
+        },
+        "clusterRole": {
+            "resources": [{"name": "namespaces", "apiGroup": ""}],
+            "verbs": ["get", "list", "watch", "create", "update", "delete"],
+        },
+    },
+    "serviceAccount": {"create": True, "name": "thothscript-operator"},
+    "ingress": {
+        "enabled": False,
+        "annotations": {},
+        "hosts": [{"host": "chart-example.local", "paths": []}],
+        "tls": [],
+    },
+    "env": {"OPENAI_API_KEY_NAME": "openai-api-key", "OPENAI_API_KEY": base64.b64encode(b"sk-secret_1").decode()},
+}
+
+
+def rules(r: Rendered) -> list[Object]:
+    return [rule for it in r.kind("ClusterRole") + r.kind("Role") for rule in it["rules"]]
+
+
+def test_by_default_nothing_can_be_changed_and_no_secret_read() -> None:
+    rendered = render(CHART, AGENT)
+    assert {verb for rule in rules(rendered) for verb in rule["verbs"]} <= {"get", "list"}
+    assert not any("secrets" in rule["resources"] for rule in rules(rendered))
+    assert rendered.one("Agent")["spec"]["tools"]["allow"] == ["k8s_read", "analyze"]
+    assert rendered.one("Agent")["spec"]["riskTier"] == "low"
+    assert not rendered.has("AsyncActor", "k8s-write")
+    for it in rendered.kind("AsyncActor"):
+        talks = it["metadata"]["name"] != "approval"
+        assert it["spec"]["workload"]["template"]["spec"]["automountServiceAccountToken"] is talks
+
+
+def test_each_tool_has_an_account_of_its_own() -> None:
+    rendered = render(CHART, WRITES)
+    accounts = {
+        name: it["spec"]["workload"]["template"]["spec"].get("serviceAccountName") for name, it in named(rendered)
+    }
+    assert accounts.pop("approval") is None
+    assert len(set(accounts.values())) == len(accounts) == 3
+    for binding in rendered.kind("RoleBinding") + rendered.kind("ClusterRoleBinding"):
+        (subject,) = binding["subjects"]
+        assert rendered.has("ServiceAccount", subject["name"])
+        assert rendered.has(binding["roleRef"]["kind"], binding["roleRef"]["name"])
+
+
+def named(rendered: Rendered) -> list[tuple[str, Object]]:
+    return [(it["metadata"]["name"], it) for it in rendered.kind("AsyncActor")]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"k8s-write": {"namespaces": []}}, "list namespaces in k8s-write.namespaces"),
+        ({"people": {"user": ""}}, "say in people.user"),
+        ({"approval": {"enabled": False}}, "set approval.enabled"),
+        ({"http-get": {"enabled": True}}, "list servers in http-get.allow"),
+        ({"transport": ""}, "set transport"),
+        ({"k8s-write": {"namespaces": ["team-*"]}}, "namespaces"),
+        ({"people": {"user": "everybody"}}, "user"),
+        ({"rbac": {"role": {"resources": [{"name": "*"}]}}}, "name"),
+        ({"rbac": {"role": {"verbs": ["*"]}}}, "verbs"),
+    ],
+)
+def test_what_is_missing_or_too_wide_is_refused(values: Object, sentence: str) -> None:
+    with pytest.raises(RenderError, match=sentence):
+        render(CHART, merged(WRITES, values))
+
+
+def test_values_of_the_thothscript_chart_are_taken_and_give_no_more_than_asked() -> None:
+    rendered = render(CHART, SEED)
+    assert rendered.one("Secret")["stringData"]["api-key"] == "sk-secret_1"
+    assert {verb for rule in rules(rendered) for verb in rule["verbs"]} <= {"get", "list"}
+    images = {it["spec"]["workload"]["template"]["spec"]["containers"][0]["image"] for _, it in named(rendered)}
+    assert images == {"asya-crew:latest"}
+    said = notes(CHART, SEED)
+    for key in ("namespace", "replicaCount", "service", "websocket", "ingress", "image.repository"):
+        assert f"WARNING: {key} " in said, key
+    writing = render(CHART, merged(SEED, {"k8s-write": WRITES["k8s-write"], "people": WRITES["people"]}))
+    role = writing.one("Role", "asya-system-thothscript-operator-k8s-write")
+    assert role["metadata"]["namespace"] == "shop"
+    assert role["rules"][0]["verbs"] == SEED["rbac"]["role"]["verbs"]
+
+
+@pytest.mark.parametrize("key", ["sk-abc_DEF", "gsk_abcdef", "a-local-key", "c2hvcnQ="])
+def test_a_key_is_decoded_only_where_it_was_encoded(key: str) -> None:
+    assert render(CHART, {"env": {"OPENAI_API_KEY": key}}).one("Secret")["stringData"]["api-key"] == key
+
+
+def test_the_notes_say_what_can_be_changed() -> None:
+    assert "Nothing is changed by agents" in notes(CHART)
+    assert "in: shop" in notes(CHART, WRITES)
+    without = merged(WRITES, {"rbac": {"role": {"resources": []}}})
+    assert "WARNING: it has no right yet" in notes(CHART, without)
+    assert "asya chat --agent ops" in notes(CHART, AGENT)
