@@ -1,5 +1,6 @@
 //! What the tests across rooms share: servers, processes, queues of a real broker, objects of a real API server.
 
+pub mod agents;
 pub mod analysis;
 pub mod bare;
 pub mod broker;
@@ -14,6 +15,7 @@ pub mod operator;
 pub mod pods;
 pub mod process;
 pub mod results;
+pub mod script;
 pub mod situation;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where
