@@ -236,6 +236,7 @@ def test_the_operator_may_go_first(
     operator()
     cluster.kubectl("apply", "-f", str(ROOT / "examples/manifests/test-actor.yaml"))
     await_("a napping actor", lambda: word(cluster, "test-actor") == "Napping")
+    collector_knows(cluster)
     stranger.runs("uninstall.md", "Everything: operator first")
     assert len(hooks.done) == 3 and all("Succeeded" in it for it in hooks.done), hooks.done
     assert cluster.get("crd", CRD) is None, "no finalizer holds it"
