@@ -23,8 +23,10 @@ use connector::Connector;
 
 /// How long one request may take: the Go system's limit.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Connections kept open: reports are sent one after the other, final ones beside them.
-const IDLE_CONNECTIONS: usize = 4;
+/// Connections kept open: as many as are used at once, within reason. An agent asks for each of its sessions.
+const IDLE_CONNECTIONS: usize = 64;
+/// A JSON document that is got: an API server says 406 to whoever takes its key sets as plain JSON only.
+const DOCUMENT: &str = "application/json, application/jwk-set+json";
 /// What is read of an answer that nobody asked for: as much as lets the connection be used again.
 const IGNORED: usize = 64 * 1024;
 
@@ -116,7 +118,7 @@ impl Http {
         token: Option<&str>,
         most: usize,
     ) -> Result<(StatusCode, Bytes), String> {
-        let request = Request::get(parsed(address)?).header(header::ACCEPT, "application/json");
+        let request = Request::get(parsed(address)?).header(header::ACCEPT, DOCUMENT);
         let (status, body) = self.exchange(request, token, Vec::new(), most).await?;
         body.map(|body| (status, body)).ok_or_else(|| format!("the answer has more than {most} bytes"))
     }
@@ -198,6 +200,7 @@ mod tests {
         assert!(http.get(&address, Some("secret"), 5).await.unwrap_err().contains("more than 5 bytes"));
         let asked = server.await.unwrap().to_lowercase();
         assert!(asked.starts_with("get /keys") && asked.contains("authorization: bearer secret"), "{asked}");
+        assert!(asked.contains("accept: application/json, application/jwk-set+json"), "{asked}");
     }
 
     #[cfg(feature = "https")]
