@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The page in a real browser, against the gateway's binary and `asya up`: tests/dashboard. Screenshots are left in
+# The page in a real browser, against the binaries of the gateway and the shipped actors and `asya up`: tests/dashboard. Screenshots are left in
 # target/dashboard.
 #
 # Needs node 20.19 or newer, npm and Chromium, which it installs where it can (Debian's package). Without them it says so
-# loudly, and fails where CI=true. ASYA_TEST_GATEWAY and ASYA_TEST_ASYA name the binaries, ASYA_TEST_CHROMIUM the browser.
+# loudly, and fails where CI=true. ASYA_TEST_GATEWAY, ASYA_TEST_ASYA and ASYA_TEST_CREW name the binaries, ASYA_TEST_CHROMIUM the browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=servers/lib.sh
@@ -23,8 +23,9 @@ if [ -z "${ASYA_TEST_CHROMIUM:-}" ]; then
 fi
 export ASYA_TEST_GATEWAY=${ASYA_TEST_GATEWAY:-$PWD/target/debug/asya-gateway}
 export ASYA_TEST_ASYA=${ASYA_TEST_ASYA:-$(dirname "$ASYA_TEST_GATEWAY")/asya}
-binaries=("$ASYA_TEST_GATEWAY" "$ASYA_TEST_ASYA")
-[ -x "${binaries[0]}" ] && [ -x "${binaries[1]}" ] || cargo build --quiet --workspace
+export ASYA_TEST_CREW=${ASYA_TEST_CREW:-$(dirname "$ASYA_TEST_GATEWAY")/asya-crew}
+binaries=("$ASYA_TEST_GATEWAY" "$ASYA_TEST_ASYA" "$ASYA_TEST_CREW")
+[ -x "${binaries[0]}" ] && [ -x "${binaries[1]}" ] && [ -x "${binaries[2]}" ] || cargo build --quiet --workspace
 for binary in "${binaries[@]}"; do [ -x "$binary" ] || die "there is no binary $binary"; done
 export ASYA_TEST_SCREENSHOTS=$PWD/target/dashboard
 mkdir -p "$ASYA_TEST_SCREENSHOTS"
@@ -34,4 +35,4 @@ if ! cmp -s package-lock.json node_modules/.asya-lock; then
     npm ci --no-audit --no-fund --loglevel=error
     cp package-lock.json node_modules/.asya-lock
 fi
-exec timeout 300 node --test --test-reporter=spec .
+exec timeout 600 node --test --test-reporter=spec .

@@ -391,6 +391,8 @@ test("a gateway without anything says what to do next", async () => {
       ["envelopes", "No envelopes yet"],
       ["failures", "Nothing has failed"],
       ["tools", "No tools yet"],
+      ["chat", "No agents yet"],
+      ["approvals", "Nothing waits for approval"],
       ["nowhere", "There is no such page"],
     ]) {
       await on(`#/${path}`, (page) => page.getByRole("heading", { name: says }).waitFor(), { gateway: empty });

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { chromium } from "playwright-core";
 
-const BINARY = process.env.ASYA_TEST_GATEWAY ?? join(import.meta.dirname, "../../target/debug/asya-gateway");
+export const BINARY = process.env.ASYA_TEST_GATEWAY ?? join(import.meta.dirname, "../../target/debug/asya-gateway");
 const ASYA = process.env.ASYA_TEST_ASYA ?? join(dirname(BINARY), "asya");
 export const SCREENSHOTS = process.env.ASYA_TEST_SCREENSHOTS ?? join(import.meta.dirname, "../../target/dashboard");
 /** Longest wait for anything; this machine may be busy. */
@@ -117,6 +117,31 @@ export class Gateway {
     run("python3", ["-c", make, join(this.folder, "queue.db"), actor, JSON.stringify(rows)], process.env);
   }
 
+  /** An operation of a conversation that waits, as a tool that proposes itself leaves it: with what it changes. */
+  propose(session, proposal) {
+    const make = [
+      "import json, sqlite3, sys, time",
+      "d = sqlite3.connect(sys.argv[1]); p = json.loads(sys.argv[2]); now = time.time_ns() // 1000",
+      "d.execute('INSERT INTO operations (id, session_id, envelope_id, phase, proposal, requester, expires_at, created_at)'",
+      "          ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)',",
+      "          (p['id'], p['session'], 'none', 'waiting', json.dumps(p), 'ann', now + 3_600_000_000, now))",
+      "d.commit()",
+    ].join("\n");
+    run("python3", ["-c", make, join(this.folder, "gateway.db"), JSON.stringify({ session, ...proposal })], process.env);
+  }
+
+  /** An operation that is another one now, by its summary and hash. */
+  alter(id, proposal) {
+    const alter = [
+      "import json, sqlite3, sys",
+      "d = sqlite3.connect(sys.argv[1])",
+      "(old,) = d.execute('SELECT proposal FROM operations WHERE id = ?', (sys.argv[2],)).fetchone()",
+      "d.execute('UPDATE operations SET proposal = ? WHERE id = ?', (json.dumps({**json.loads(old), **json.loads(sys.argv[3])}), sys.argv[2]))",
+      "d.commit()",
+    ].join("\n");
+    run("python3", ["-c", alter, join(this.folder, "gateway.db"), id, JSON.stringify(proposal)], process.env);
+  }
+
   /** A sidecar's report. */
   progress(id, actors, index, status) {
     const report = { actors, current_actor_idx: index, current_actor_name: actors[index], status, attempt: 1, seq: 1 };
@@ -183,24 +208,44 @@ export function browser() {
 }
 
 /** A page whose errors are kept: none is to be there at the end, and no breach of the page's own policy. */
-export async function open(chrome, gateway, { scheme = "light", path = "", width = 1360, height = 820 } = {}) {
+export async function open(chrome, gateway, { scheme = "light", path = "", width = 1360, height = 820, ...how } = {}) {
   const context = await chrome.newContext({
     viewport: { width, height },
     colorScheme: scheme,
+    ...how,
     permissions: ["clipboard-read", "clipboard-write"],
   });
+  await fromSources(context);
   const page = await context.newPage();
   page.setDefaultTimeout(LIMIT_MS);
   page.faults = [];
   page.on("pageerror", (error) => page.faults.push(String(error)));
+  page.on("dialog", (dialog) => (page.faults.push(`said ${dialog.message()}`), void dialog.dismiss()));
   page.on("console", (message) => {
     // The browser reports each refused request by itself; the tests refuse some on purpose.
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) page.faults.push(message.text());
+  });
+  // The page asks its gateway and nobody else, whatever is shown in it.
+  page.on("request", (request) => {
+    if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(gateway.url)) page.faults.push(`asked ${request.url()}`);
   });
   page.shot = (name) => page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), animations: "disabled" });
   page.at = (hash) => page.goto(`${gateway.url}${hash}`);
   await page.at(path);
   return page;
+}
+
+/** With ASYA_TEST_PAGE, the page is that of this directory and not the one in the binary: for work on it without cargo. */
+async function fromSources(context) {
+  const folder = process.env.ASYA_TEST_PAGE;
+  if (!folder) return;
+  await context.route(
+    (url) => url.pathname === "/" || url.pathname.startsWith("/ui/"),
+    (route) => {
+      const path = new URL(route.request().url()).pathname;
+      return route.fulfill({ path: join(folder, path === "/" ? "index.html" : path) });
+    },
+  );
 }
 
 /** Controls that a screen reader could not name. */

@@ -1,7 +1,7 @@
 // The gateway's API below api/v1: its shapes, and the one function that calls it.
 
 export type Status = "pending" | "running" | "succeeded" | "failed" | "unknown";
-export type Role = "read" | "send" | "payload" | "admin";
+export type Role = "read" | "send" | "payload" | "chat" | "approve" | "admin";
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 export interface Info {
@@ -254,14 +254,14 @@ export function url(path: string, query: Query = {}): string {
 }
 
 /** Of a broker's queues a 503 says that the broker is away, not the gateway: the caller tells. */
-async function call<T>(method: string, path: string, query?: Query, body?: unknown, signal?: AbortSignal, ofBroker = false): Promise<T> {
+async function ask(method: string, path: string, query?: Query, body?: unknown, signal?: AbortSignal, ofBroker = false): Promise<Response> {
   const patience = AbortSignal.timeout(PATIENCE_MS);
   let response: Response;
   try {
     response = await fetch(url(path, query), {
       method,
       headers: {
-        accept: "application/json, application/problem+json",
+        accept: "application/json, application/problem+json, text/markdown",
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...authorization(),
       },
@@ -280,7 +280,18 @@ async function call<T>(method: string, path: string, query?: Query, body?: unkno
     throw problem;
   }
   told(null);
-  return (await response.json()) as T;
+  return response;
+}
+
+/** Calls the gateway for what it answers as JSON; nothing where it answers nothing. */
+export async function call<T>(...request: Parameters<typeof ask>): Promise<T> {
+  const response = await ask(...request);
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+/** Calls the gateway for a text. */
+export async function callText(path: string): Promise<string> {
+  return (await ask("GET", path)).text();
 }
 
 const at = (id: string): string => `/envelopes/${encodeURIComponent(id)}`;

@@ -1,7 +1,7 @@
 // The frame around the views: navigation, connection, theme, keys, login.
 
 import { useEffect, useState } from "preact/hooks";
-import { api, may, setToken, token } from "./api";
+import { api, may, setToken, token, type Role } from "./api";
 import { count } from "./format";
 import { focusSearch, useKeys } from "./keys";
 import { hello, usePoll, useSession, wake } from "./live";
@@ -10,7 +10,9 @@ import { Toasts } from "./parts/toast";
 import { go, link, parse, type Place } from "./router";
 import { useTheme } from "./theme";
 import { Actors } from "./views/actors";
+import { Approvals, SHOWN, waiting } from "./views/approvals";
 import { Audit } from "./views/audit";
+import { Chat } from "./views/chat";
 import { EnvelopeView } from "./views/envelope";
 import { Envelopes } from "./views/envelopes";
 import { Failures } from "./views/failures";
@@ -22,16 +24,26 @@ import { Empty } from "./parts/bits";
 const RETRY_MS = 2000;
 const BADGE_MS = 10_000;
 
-const VIEWS = [
+interface ViewOf {
+  view: string;
+  title: string;
+  key: string;
+  /** Shown to whoever has one of these. */
+  roles?: Role[];
+}
+
+const VIEWS: ViewOf[] = [
   { view: "actors", title: "Actors", key: "1" },
   { view: "envelopes", title: "Envelopes", key: "2" },
   { view: "failures", title: "Failures", key: "3" },
   { view: "tools", title: "Tools", key: "4" },
-  { view: "audit", title: "Audit", key: "5" },
+  { view: "chat", title: "Chat", key: "5", roles: ["chat"] },
+  { view: "approvals", title: "Approvals", key: "6", roles: ["approve", "chat"] },
+  { view: "audit", title: "Audit", key: "7", roles: ["admin"] },
 ];
 
 const HELP: [string, string][] = [
-  ["1 … 5", "go to a view"],
+  ["1 … 7", "go to a view"],
   ["/", "search"],
   ["j  k", "next, previous row"],
   ["Enter  o", "open the row"],
@@ -39,6 +51,8 @@ const HELP: [string, string][] = [
   ["r", "refresh now"],
   ["Arrows", "from actor to actor in the graph"],
   ["+  −  0", "zoom the graph, fit it"],
+  ["n", "new envelope, new conversation"],
+  ["Enter", "send what was typed (Chat); with Shift: a new line"],
   ["t", "theme: system, light, dark"],
   ["?", "this list"],
 ];
@@ -67,8 +81,15 @@ export function App() {
   }, [connection]);
   useEffect(() => {
     const view = VIEWS.find(({ view }) => view === place.view);
-    document.title = `${place.item ?? view?.title ?? "Not found"} · asya`;
+    // A conversation is called by its title, once that is known.
+    const item = place.view === "chat" ? null : place.item;
+    document.title = `${item ?? view?.title ?? "Not found"} · asya`;
   }, [place.view, place.item]);
+
+  useEffect(() => {
+    // Who only talks with agents, or decides, begins there.
+    if (info && !location.hash && !may(info, "read")) go(link(may(info, "chat") ? "chat" : may(info, "approve") ? "approvals" : "actors"));
+  }, [info]);
 
   useKeys([
     { keys: ["?"], what: "help", run: () => setHelp(true) },
@@ -90,10 +111,11 @@ export function App() {
           asya
         </a>
         <nav aria-label="Views">
-          {VIEWS.filter(({ view }) => view !== "audit" || may(info, "admin")).map(({ view, title }) => (
+          {VIEWS.filter(({ roles }) => !roles || roles.some((role) => may(info, role))).map(({ view, title }) => (
             <a key={view} href={link(view)} aria-current={place.view === view ? "page" : undefined}>
               {title}
               {view === "failures" && <Badge />}
+              {view === "approvals" && <Waiting />}
             </a>
           ))}
         </nav>
@@ -161,6 +183,10 @@ function View({ place }: { place: Place }) {
       return <Failures place={place} />;
     case "tools":
       return <Tools place={place} />;
+    case "chat":
+      return <Chat place={place} />;
+    case "approvals":
+      return <Approvals />;
     case "audit":
       return <Audit />;
     default:
@@ -178,6 +204,17 @@ function Badge() {
   const { data } = usePoll("badge", api.groups, BADGE_MS);
   const failures = (data?.groups ?? []).reduce((sum, group) => sum + group.count, 0);
   return failures > 0 ? <span class="badge num">{count(failures)}</span> : null;
+}
+
+/** How many operations wait for approval. */
+function Waiting() {
+  const { data } = usePoll("waiting", waiting, BADGE_MS);
+  const many = data?.operations.length ?? 0;
+  return many > 0 ? (
+    <span class="badge amber num" aria-label={`${many} wait`}>
+      {data?.next ? `${SHOWN}+` : many}
+    </span>
+  ) : null;
 }
 
 function ThemeIcon({ theme }: { theme: string }) {

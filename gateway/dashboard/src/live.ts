@@ -51,9 +51,12 @@ export async function hello(): Promise<void> {
 
 export function useSession(): Session {
   const [, redraw] = useState(0);
+  const drawn = session;
   useEffect(() => {
     const watcher = (): void => redraw((n) => n + 1);
     watchers.add(watcher);
+    // It may have changed since this was drawn, when nobody watched yet.
+    if (session !== drawn) watcher();
     return () => void watchers.delete(watcher);
   }, []);
   return session;

@@ -1,7 +1,7 @@
 // Addresses behind the "#": every view can be linked to, and the back button works.
 
 export interface Place {
-  /** The view: actors, envelopes, failures, tools, audit. */
+  /** The view: actors, envelopes, failures, tools, chat, approvals, audit. */
   view: string;
   /** What is looked at in it, decoded. */
   item: string | null;

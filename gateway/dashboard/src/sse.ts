@@ -40,28 +40,36 @@ export class Parser {
 const isFinal = (status: string): boolean => status === "succeeded" || status === "failed";
 /** Pauses between tries; the last one repeats. */
 const PAUSES_MS = [500, 1000, 2000, 5000];
+/** The gateway says something every 15 seconds: a connection that says nothing for this long leads nowhere any more. */
+const SILENCE_MS = 45_000;
 
 /**
- * Follows an envelope from update `after` until its end, over broken connections too. Resolves after the last update,
- * at an abort, or when the gateway refuses.
+ * Listens to a stream below the API's base, over broken connections too: from behind the event `last`, until `take` says
+ * that it has had the last one, or an abort. Resolves with the gateway's refusal where it refuses.
  */
-export async function follow(
-  id: string,
-  after: number,
-  onUpdate: (update: Update) => void,
+export async function listen(
+  path: string,
+  last: string,
+  take: (message: Message) => boolean,
   signal: AbortSignal,
-): Promise<void> {
-  let last = after > 0 ? String(after) : "";
+): Promise<Problem | null> {
   for (let tries = 0; !signal.aborted; tries++) {
+    const silent = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const heard = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENCE_MS);
+    };
     try {
-      const response = await fetch(`${BASE}/envelopes/${encodeURIComponent(id)}/events`, {
+      heard();
+      const response = await fetch(`${BASE}${path}`, {
         headers: { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}), ...authorization() },
-        signal,
+        signal: AbortSignal.any([signal, silent.signal]),
       });
       if (!response.ok || !response.body) {
         const problem = await problemOf(response);
         told(problem);
-        if (response.status < 500 && response.status !== 429) return;
+        if (response.status < 500 && response.status !== 429) return problem;
         throw problem;
       }
       told(null);
@@ -70,19 +78,34 @@ export async function follow(
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
+        heard();
         for (const message of parser.push(value)) {
           tries = 0;
           if (message.id) last = message.id;
-          if (message.event !== "update") continue;
-          const update = JSON.parse(message.data) as Update;
-          onUpdate({ ...update, seq: Number(message.id) });
-          if (isFinal(update.status)) return;
+          if (take(message)) return null;
         }
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return null;
       if (!(error instanceof Problem)) told(new Problem(0, "away", "the stream broke"));
+    } finally {
+      clearTimeout(timer);
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]));
   }
+  return null;
+}
+
+/**
+ * Follows an envelope from update `after` until its end. Resolves after the last update, at an abort, or when the gateway
+ * refuses.
+ */
+export async function follow(id: string, after: number, onUpdate: (update: Update) => void, signal: AbortSignal): Promise<void> {
+  const take = ({ event, id, data }: Message): boolean => {
+    if (event !== "update") return false;
+    const update = JSON.parse(data) as Update;
+    onUpdate({ ...update, seq: Number(id) });
+    return isFinal(update.status);
+  };
+  await listen(`/envelopes/${encodeURIComponent(id)}/events`, after > 0 ? String(after) : "", take, signal);
 }
