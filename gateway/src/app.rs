@@ -26,7 +26,7 @@ use crate::{
     dashboard, mcp,
     metrics::Metrics,
     rest::{
-        api,
+        api::{self, Pace},
         contract::{self, AROUND},
         guard::{self, Guard},
         internal,
@@ -34,6 +34,7 @@ use crate::{
         traces::{self, Spans},
     },
     service::Service,
+    ws::{self, Ws},
 };
 
 /// How long the database may take to say that it is there: below the patience of a probe.
@@ -85,8 +86,16 @@ pub fn router(parts: Parts) -> Router {
     let sidecars = contract::sidecars(service.clone(), largest)
         .nest(internal::BASE, internal::router(service.clone()))
         .route_layer(from_fn_with_state(Arc::clone(&auth), layer::sidecars));
+    // Who comes here may have a ticket.
+    let sockets = ws::router(Ws {
+        service: service.clone(),
+        auth: Arc::clone(&auth),
+        guard: Arc::clone(&guard),
+        pace: Pace::default(),
+    });
     people
         .merge(sidecars)
+        .merge(sockets)
         .merge(metadata(auth))
         // It holds nothing of this gateway, and is read before one knows how to log in.
         .nest("/api/docs", api::openapi::docs())

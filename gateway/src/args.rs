@@ -66,8 +66,10 @@ options! {
         allowed_origins "ASYA_GATEWAY_ALLOWED_ORIGINS" "ORIGINS";
         /// Requests in hand at a time; more are refused with 503 [default: 1024]
         max_requests "ASYA_GATEWAY_MAX_REQUESTS" "N";
-        /// Streams of events at a time; more are refused with 503 [default: 1024]
+        /// Streams of events and sockets at a time; more are refused with 503 [default: 1024]
         max_streams "ASYA_GATEWAY_MAX_STREAMS" "N";
+        /// Sockets of conversations that one person may have at a time; more are refused with 429 [default: 32]
+        max_sockets "ASYA_GATEWAY_MAX_SOCKETS" "N";
         /// Requests a second that one principal may send, after a burst of twice as many [default: 0, no limit]
         rate_limit "ASYA_GATEWAY_RATE_LIMIT" "N";
         /// How long requests may go on after SIGTERM [default: 20s]
@@ -116,7 +118,7 @@ options! {
         /// to those who check [default: one that is made once and kept in the database]
         subject_key_file "ASYA_GATEWAY_SUBJECT_KEY_FILE" "FILE";
         /// Service accounts of actors that may use /internal/v1: globs NAMESPACE/NAME with commas between them, within the
-        /// namespaces that may report [default: */*]
+        /// namespaces that may report [default: the accounts that agents run as, and those called like shipped tools]
         internal_accounts "ASYA_GATEWAY_INTERNAL_ACCOUNTS" "GLOBS";
     }
     "Who may come" {
@@ -127,7 +129,7 @@ options! {
         /// File with that token; read again as it changes
         token_file "ASYA_GATEWAY_TOKEN_FILE" "FILE";
         /// Tokens: a YAML or JSON list of {name, sha256 or token_file, roles: [read, send, payload, cluster, chat,
-        /// approve, admin]}
+        /// approve, admin], groups}
         tokens "ASYA_GATEWAY_TOKENS" "LIST" secret;
         /// File with such a list; read again as it changes
         tokens_file "ASYA_GATEWAY_TOKENS_FILE" "FILE";
@@ -144,7 +146,10 @@ options! {
         oidc_ca_file "ASYA_GATEWAY_OIDC_CA_FILE" "FILE";
         /// Claim that says the roles; dots lead into objects [default: roles]
         oidc_roles_claim "ASYA_GATEWAY_OIDC_ROLES_CLAIM" "CLAIM";
-        /// What its values mean: VALUE=ROLE+ROLE with commas between them [default: the roles' own names]
+        /// Claim that says the groups that somebody is in, as the cluster may know them; dots lead into objects [default:
+        /// groups]
+        oidc_groups_claim "ASYA_GATEWAY_OIDC_GROUPS_CLAIM" "CLAIM";
+        /// What the values of the claim of roles mean: VALUE=ROLE+ROLE with commas between them [default: the roles' own names]
         oidc_roles "ASYA_GATEWAY_OIDC_ROLES" "MAP";
     }
     "Sidecars that report" {

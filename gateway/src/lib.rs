@@ -12,6 +12,7 @@
 //! | [`cluster`] | a look into the cluster, for models |
 //! | [`auth`] | who may do what |
 //! | [`rest`] | HTTP |
+//! | [`ws`] | WebSocket: conversations with agents |
 //! | [`mcp`] | the Model Context Protocol, over HTTP and pipes |
 //! | [`dashboard`] | the page |
 //! | [`dead_queues`] | the brokers' own dead-letter queues |
@@ -38,3 +39,4 @@ pub mod settings;
 pub mod subjects;
 pub mod sweep;
 pub mod tools;
+pub mod ws;

@@ -48,6 +48,9 @@ pub struct Metrics {
     wrong: Gauge,
     cluster: Gauges,
     cluster_actors: Gauges,
+    sockets: Gauges,
+    socket_messages: Family<Labels, Counter>,
+    sockets_closed: Family<Labels, Counter>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +91,9 @@ impl Metrics {
             wrong: add(registry, &names::TOOLS_WRONG, Gauge::default()),
             cluster: add(registry, &names::KUBERNETES_UP, Family::default()),
             cluster_actors: add(registry, &names::KUBERNETES_ACTORS, Family::default()),
+            sockets: add(registry, &names::SOCKETS, Family::default()),
+            socket_messages: add(registry, &names::SOCKET_MESSAGES, Family::default()),
+            sockets_closed: add(registry, &names::SOCKETS_CLOSED, Family::default()),
             registry: Mutex::new(root),
         })
     }
@@ -161,6 +167,25 @@ impl Metrics {
         self.cluster.get_or_create(&labels).set(i64::from(up));
     }
 
+    /// A socket is open; it is until the guard is dropped.
+    pub fn socket(&self, form: &str) -> OpenSocket {
+        let open = self.sockets.get_or_create(&vec![("form", form.to_owned())]).clone();
+        open.inc();
+        OpenSocket(open)
+    }
+
+    /// A message came over a socket, or went.
+    pub fn socket_message(&self, form: &str, direction: &str) {
+        let labels = vec![("form", form.to_owned()), ("direction", direction.to_owned())];
+        self.socket_messages.get_or_create(&labels).inc();
+    }
+
+    /// A socket has ended.
+    pub fn socket_closed(&self, form: &str, reason: &str) {
+        let labels = vec![("form", form.to_owned()), ("reason", reason.to_owned())];
+        self.sockets_closed.get_or_create(&labels).inc();
+    }
+
     /// The text of `/metrics`.
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -178,5 +203,15 @@ pub struct Active(Arc<Metrics>);
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.dec();
+    }
+}
+
+/// A socket that is open.
+#[derive(Debug)]
+pub struct OpenSocket(Gauge<i64, AtomicI64>);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -103,16 +103,22 @@ impl Subjects {
         Ok(Self { issuer: issuer.unwrap_or(ISSUER).to_owned(), signer, keys })
     }
 
-    /// That `name` asks in a session, for the envelope `root`, from `now` on for a day.
+    /// That `name`, who is in these groups, asks in a session, for the envelope `root`, from `now` on for a day.
     ///
     /// # Errors
     /// [`Invalid::TooLong`], where an identity provider has made up a name that long.
-    pub fn sign(&self, name: &str, session: &str, root: &str, now: Timestamp) -> Result<String, Invalid> {
+    pub fn sign(
+        &self,
+        (name, groups): (&str, &[String]),
+        session: &str,
+        root: &str,
+        now: Timestamp,
+    ) -> Result<String, Invalid> {
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: name.to_owned(),
-            groups: Vec::new(),
+            groups: groups.to_vec(),
             session: session.to_owned(),
             root: root.to_owned(),
             iat: now.as_second(),
@@ -157,7 +163,7 @@ mod tests {
             let [one, other] = <[Subjects; 2]>::try_from(all.await).unwrap();
             assert_eq!(one.keys(), other.keys());
             let now = Timestamp::now();
-            let claims = other.verify(&one.sign("ann", "s-1", "e-1", now).unwrap(), now).unwrap();
+            let claims = other.verify(&one.sign(("ann", &[]), "s-1", "e-1", now).unwrap(), now).unwrap();
             assert_eq!((claims.iss.as_str(), claims.sub.as_str()), ("asya-gateway", "ann"));
             let again = Subjects::kept(Some("https://g"), &*home.open().await.records()).await.unwrap();
             assert_eq!(again.keys(), one.keys());
@@ -175,8 +181,8 @@ mod tests {
         std::fs::write(&file, new.clone() + &old).unwrap();
         let after = Subjects::of_file(None, &file).unwrap();
         let now = Timestamp::now();
-        after.verify(&before.sign("ann", "s", "e", now).unwrap(), now).unwrap();
-        assert!(before.verify(&after.sign("ann", "s", "e", now).unwrap(), now).is_err());
+        after.verify(&before.sign(("ann", &[]), "s", "e", now).unwrap(), now).unwrap();
+        assert!(before.verify(&after.sign(("ann", &[]), "s", "e", now).unwrap(), now).is_err());
         std::fs::write(&file, "secret").unwrap();
         let error = Subjects::of_file(None, &file).unwrap_err().to_string();
         assert!(error.contains("keys.pem") && !error.contains("secret"), "{error}");

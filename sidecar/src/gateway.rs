@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use asya_envelope::Raw;
-use asya_http::{Http, StatusCode};
+use asya_envelope::{Raw, headers};
+use asya_http::{Http, Method, StatusCode};
 use asya_telemetry::ActorMetrics;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -35,6 +35,17 @@ const ASK: Duration = Duration::from_secs(5);
 const MOST_ASKED: usize = 64;
 /// What is read of an answer: those that matter are much shorter.
 const ANSWER: usize = 4 * 1024;
+
+/// What the gateway says to what is about to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It may, this once.
+    Now,
+    /// It may not, now or later.
+    Refused(String),
+    /// The gateway cannot say so now.
+    Away(String),
+}
 
 /// The gateway, as the sidecar sees it.
 #[derive(Debug)]
@@ -161,6 +172,44 @@ impl Gateway {
         let token = self.token()?;
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         self.http.ask(&format!("{}{path}", self.base), token.as_deref().map(str::trim), body, ANSWER).await
+    }
+
+    /// Begins what `actor` was approved to be called for with `arguments`, in the name of `subject`; one try. If the answer is
+    /// lost it may have been begun all the same, and a second try is refused.
+    pub async fn begin(&self, subject: &str, operation: &str, actor: &str, arguments: &Raw) -> Begun {
+        #[derive(Serialize)]
+        struct Begin<'a> {
+            actor: &'a str,
+            arguments: Option<Box<RawValue>>,
+        }
+        #[derive(Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        let body = serde_json::to_vec(&Begin { actor, arguments: verbatim(arguments) });
+        let (token, body) = match (self.token(), body.map_err(|error| error.to_string())) {
+            (Ok(token), Ok(body)) => (token, body),
+            (Err(reason), _) | (_, Err(reason)) => return Begun::Away(reason),
+        };
+        let address = format!("{}/internal/v1/operations/{}/begin", self.base, segment(operation));
+        let (token, subject) = (token.as_deref().map(str::trim), (headers::SUBJECT, subject));
+        let (status, body) = match self.http.send(Method::POST, &address, token, subject, body, ANSWER).await
+        {
+            Ok(answer) => answer,
+            Err(reason) => return Begun::Away(reason),
+        };
+        if status.is_success() {
+            return Begun::Now;
+        }
+        let problem = serde_json::from_slice::<Problem>(&body).map(|problem| problem.detail);
+        let reason = format!("{status}: {}", problem.unwrap_or_default());
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Begun::Away(reason)
+            }
+            status if status.is_server_error() => Begun::Away(reason),
+            _ => Begun::Refused(reason),
+        }
     }
 
     async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), String> {

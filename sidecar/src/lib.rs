@@ -28,6 +28,7 @@
 //! The invariant of this crate: **a delivery leaves the engine by exactly one outcome, chosen after everything that
 //! follows from it is known.** Whatever is decided, the transport confirms the successors before the delivery is gone.
 
+mod approved;
 pub mod args;
 mod arrival;
 mod budget;

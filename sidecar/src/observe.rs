@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{Cancelled, cancelled::InHand};
+use crate::{Cancelled, cancelled::InHand, gateway::Gateway};
 
 /// Reports that may wait for a receiver before newer ones are thrown away.
 pub const REPORTS_BUFFERED: usize = 1_024;
@@ -33,6 +33,8 @@ pub struct Observers {
     pub cancelled: Option<Cancelled>,
     /// Told of each end before the delivery is settled; an error makes the engine try again later.
     pub ends: Option<Arc<dyn Ends>>,
+    /// Asked before an actor that handles only what was approved begins with it; none: the envelope's own word counts.
+    pub approvals: Option<Arc<Gateway>>,
     /// Spans of handler runs; what finds no room is thrown away.
     pub spans: Option<mpsc::Sender<Span>>,
 }

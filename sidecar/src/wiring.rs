@@ -112,6 +112,7 @@ pub async fn run_beside(
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("gateway {address}"))?;
         gateway.follow(Some(actor.clone()), &mut observers);
+        observers.approvals = Some(Arc::clone(&gateway));
         observers.ends = Some(gateway);
     }
     let spans = export(otlp.as_deref(), config.actor.as_str());

@@ -204,13 +204,19 @@ impl Shared {
             Ok(whole) => whole,
             Err(why) => return self.not_redeemed(input, meta, why),
         };
-        let beside = self.handling.fetch_add(1, Ordering::Relaxed) + 1;
-        let started = Instant::now();
         let (given, whole_body) =
             whole.as_ref().map_or((input, body), |whole| (&whole.envelope, &whole.body));
         // Only what this run says is its cost.
         let own = budget::without_cost(given);
         let (given, whole_body) = own.as_ref().map_or((given, whole_body), |(given, body)| (given, body));
+        // Last of all: what is begun here is begun once.
+        let once = match self.begun(given, meta).await {
+            Ok(once) => once,
+            Err(resolution) => return resolution,
+        };
+        let meta = once.as_ref().unwrap_or(meta);
+        let beside = self.handling.fetch_add(1, Ordering::Relaxed) + 1;
+        let started = Instant::now();
         let mut resolution = self.handled(input, given, whole_body, meta, &mut reporter).await;
         let took = started.elapsed();
         self.handling.fetch_sub(1, Ordering::Relaxed);

@@ -113,6 +113,7 @@ imagePullSecrets:
 - {name: ASYA_GATEWAY_OIDC_ISSUER, value: {{ . | quote }}}
 - {name: ASYA_GATEWAY_OIDC_AUDIENCE, value: {{ required "auth.oidc.issuer needs auth.oidc.audience" $auth.oidc.audience | quote }}}
 - {name: ASYA_GATEWAY_OIDC_ROLES_CLAIM, value: {{ $auth.oidc.rolesClaim | quote }}}
+- {name: ASYA_GATEWAY_OIDC_GROUPS_CLAIM, value: {{ $auth.oidc.groupsClaim | quote }}}
 - {name: ASYA_GATEWAY_OIDC_ROLES, value: {{ $auth.oidc.roles | quote }}}
 {{- end }}
 {{- if eq $auth.callbacks.mode "kubernetes" }}

@@ -31,6 +31,8 @@ pub const SPENT: &str = "x-asya-spent";
 /// That somebody approved what it is about to do (see [`crate::Approved`]). The next publish of a handler's answer takes
 /// it off: the route may lead back to that hop with another payload.
 pub const APPROVED: &str = "x-asya-approved";
+/// Who asked for an envelope, as a gateway has signed it.
+pub const SUBJECT: &str = "x-asya-subject";
 /// What a run has used, by the handler's own word, in what it returns. Taken off and added to [`SPENT`].
 pub const COST: &str = "asya-cost";
 /// W3C trace context; continued by the sidecar, not by handlers.

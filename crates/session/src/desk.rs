@@ -8,6 +8,7 @@
 //! | `PUT operations/{op}` | [`Propose`] | 201 or 200 [`Operation`] |
 //! | `GET operations/{op}` | | 200 [`Operation`] |
 //! | `POST operations/{op}/claim` | [`Claim`] | 200 [`Claimed`]; 409 with the reason |
+//! | `POST operations/{op}/begin` | [`Begin`] | 204; 409 with the reason |
 //! | `POST operations/{op}/outcome` | [`Outcome`] | 200 [`Operation`] |
 //! | `GET subject-keys` | | a JWK Set |
 //!
@@ -90,6 +91,16 @@ pub struct Propose {
 pub struct Claim {
     /// The hash of what it would do.
     pub hash: String,
+}
+
+/// A sidecar is about to have its actor do what it was approved to be called for. Granted once, whatever becomes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// The actor.
+    pub actor: String,
+    /// What it is called with: the payload.
+    pub arguments: Value,
 }
 
 /// An operation that may be carried out now.

@@ -18,6 +18,9 @@ pub enum Risk {
     High,
 }
 
+/// The verb of an operation that is the call of an ordinary actor: `operation` is `{"actor", "arguments"}`.
+pub const CALL: &str = "call";
+
 /// A change as it is proposed. Nothing in it changes afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -36,4 +36,10 @@ crate::names::metrics! {
         "1 when the AsyncActors of the namespace are known as they are now; * is all namespaces";
     #[new x] KUBERNETES_ACTORS: Gauge "kubernetes_actors" ["namespace"]
         "AsyncActors of the namespace that are known";
+    #[new x] SOCKETS: Gauge "sockets" ["form"]
+        "Sockets of conversations that are open, by what is spoken: asya.v0, asya.v1";
+    #[new x] SOCKET_MESSAGES: Counter "socket_messages_total" ["form", "direction"]
+        "Messages over them: received, sent";
+    #[new x] SOCKETS_CLOSED: Counter "sockets_closed_total" ["form", "reason"]
+        "Those that have ended: gone, slow, credentials, unavailable, stopping, broken";
 }

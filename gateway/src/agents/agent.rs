@@ -34,6 +34,15 @@ pub struct Agent {
     /// How what it proposes is approved, where that is stricter than the tool's own settings.
     #[serde(default)]
     pub approval: Approval,
+    /// The service account that its actor runs as.
+    #[serde(default = "unnamed", skip_serializing)]
+    #[schema(ignore)]
+    pub account: String,
+}
+
+/// The account of pods that name none.
+fn unnamed() -> String {
+    "default".to_owned()
 }
 
 /// How what an agent proposes is approved.

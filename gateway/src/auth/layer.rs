@@ -10,7 +10,10 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use super::{Callbacks, Failures, Oidc, Peer, Principal, Refusal, Tokens, rate::Rates};
+use super::{
+    Admission, Callbacks, Failures, Ground, Oidc, Peer, Principal, Refusal, Tokens, rate::Rates,
+    tokens::hashed,
+};
 use crate::{metrics::Metrics, rest::problem::Form, service::Reporter};
 
 /// Where clients learn how to log in (RFC 9728).
@@ -40,25 +43,39 @@ pub struct Auth {
 }
 
 impl Auth {
-    async fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        let principal = if self.open {
-            Principal::anonymous()
+    /// Who comes with these headers.
+    ///
+    /// # Errors
+    /// Nobody who may; too often.
+    pub async fn admit(&self, peer: Peer, headers: &HeaderMap) -> Result<Admission, Refusal> {
+        let admission = if self.open {
+            Admission { principal: Principal::anonymous(), ground: Ground::Open }
         } else {
             let token = bearer(headers)?.ok_or(Refusal::Missing)?;
             self.failures.judge(peer, token, self.holder(token)).await?
         };
-        if let Some(rates) = &self.rates {
-            rates.take(&principal.name).map_err(Refusal::Often)?;
-        }
-        Ok(principal)
+        self.pace(&admission.principal)?;
+        Ok(admission)
     }
 
-    async fn holder(&self, token: &str) -> Result<Principal, Refusal> {
-        let holder = self.tokens.borrow().holder(token).cloned();
+    /// Takes one of the requests that a principal may send now.
+    ///
+    /// # Errors
+    /// [`Refusal::Often`].
+    pub fn pace(&self, who: &Principal) -> Result<(), Refusal> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.take(&who.name).map_err(Refusal::Often))
+    }
+
+    async fn holder(&self, token: &str) -> Result<Admission, Refusal> {
+        let digest = hashed(token);
+        let holder = self.tokens.borrow().owner(&digest).cloned();
         match (holder, &self.oidc) {
-            (Some(holder), _) => Ok(holder),
+            (Some(principal), _) => Ok(Admission { principal, ground: Ground::Token(digest) }),
             // Signed tokens have three parts.
-            (None, Some(oidc)) if token.split('.').count() == 3 => oidc.principal(token).await,
+            (None, Some(oidc)) if token.split('.').count() == 3 => {
+                let (principal, end) = oidc.principal(token).await?;
+                Ok(Admission { principal, ground: Ground::Until(end) })
+            }
             (None, _) => Err(Refusal::Wrong("the token is not known".to_owned())),
         }
     }
@@ -77,7 +94,8 @@ impl Auth {
         }
     }
 
-    fn refuse(&self, request: &Request, refusal: &Refusal) -> Response {
+    /// Tells somebody why they were not let in.
+    pub fn refuse(&self, request: &Request, refusal: &Refusal) -> Response {
         let headers = request.headers();
         self.metrics.refused(refusal.code());
         let metadata = self.oidc.as_ref().map(|_| format!("{}{METADATA}", self.base(headers)));
@@ -95,11 +113,12 @@ impl Auth {
     }
 }
 
-/// Lets people and programs through, with their [`Principal`].
+/// Lets people and programs through, with their [`Principal`] and [`Admission`].
 pub async fn people(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
-    match auth.principal(Peer::of(request.extensions()), request.headers()).await {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
+    match auth.admit(Peer::of(request.extensions()), request.headers()).await {
+        Ok(admission) => {
+            request.extensions_mut().insert(admission.principal.clone());
+            request.extensions_mut().insert(admission);
             next.run(request).await
         }
         Err(refusal) => auth.refuse(&request, &refusal),

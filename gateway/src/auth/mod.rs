@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`principal`] | [`Principal`], [`Role`]: who acts and what they may |
+//! | [`admission`] | [`Admission`]: who was let in, and for how long that is good |
 //! | [`tokens`] | bearer tokens that an operator hands out |
 //! | [`oidc`] | bearer tokens of an identity provider |
 //! | [`callbacks`] | tokens of sidecars |
@@ -14,6 +15,7 @@
 //! | [`failures`] | how often one peer may come with wrong credentials |
 //! | [`origin`] | which web pages may ask, and under which names |
 
+pub mod admission;
 pub mod callbacks;
 pub mod failures;
 pub mod keys;
@@ -30,6 +32,7 @@ mod tests;
 pub mod tokens;
 pub mod verifier;
 
+pub use admission::{Admission, Ground};
 pub use callbacks::Callbacks;
 pub use failures::Failures;
 pub use layer::Auth;

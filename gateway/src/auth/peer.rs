@@ -24,7 +24,7 @@ impl Peer {
     }
 
     /// The peer of a request, as the server has put it there. Requests that came over no connection are all of one.
-    pub(super) fn of(extensions: &Extensions) -> Self {
+    pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into()))
     }
 

@@ -1,6 +1,19 @@
 //! Who acts, and what they may.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
 use crate::service::Error;
+
+/// Most groups of one principal: they travel with each envelope that it asks for.
+const MOST_GROUPS: usize = 100;
+/// Longest name of a group, in bytes.
+const LONGEST_GROUP: usize = 255;
+/// All of them as JSON, in bytes: the subject of an envelope has room for these beside the longest name.
+const GROUPS: usize = 3 * 1024;
+/// What groups begin with that a cluster calls its own.
+const SYSTEM: &str = "system:";
 
 /// What a principal may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -57,8 +70,9 @@ impl Role {
     }
 }
 
-/// A set of roles. [`Role::Admin`] contains the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A set of roles. [`Role::Admin`] contains the others. Written down as their names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Vec<Role>", into = "Vec<Role>")]
 pub struct Roles(u8);
 
 impl Roles {
@@ -95,19 +109,60 @@ impl FromIterator<Role> for Roles {
     }
 }
 
+impl From<Vec<Role>> for Roles {
+    fn from(roles: Vec<Role>) -> Self {
+        roles.into_iter().collect()
+    }
+}
+
+impl From<Roles> for Vec<Role> {
+    fn from(roles: Roles) -> Self {
+        Role::ALL.into_iter().filter(|role| roles.0 & Roles::bit(*role) != 0).collect()
+    }
+}
+
 /// Who acts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Principal {
     /// Name in the audit log: of a token, of a subject of an identity provider, `anonymous` where nobody is asked.
     pub name: String,
     /// What it may do.
     pub roles: Roles,
+    /// Groups that it is in, for those who ask what it may elsewhere: [`groups`].
+    pub groups: Vec<String>,
+    /// Until when this is known, where somebody else has said so; what is known here is known while it stands here.
+    pub until: Option<Timestamp>,
+}
+
+/// Why a name is none of a group that is told.
+pub(super) fn wrong_group(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.len() > LONGEST_GROUP || name.chars().any(char::is_control) {
+        return Some("a group has 1 to 255 bytes and no control characters");
+    }
+    name.starts_with(SYSTEM).then_some("groups that begin with system: are a cluster's own")
+}
+
+/// The groups of these that are told of a principal: each once, in order of their names, as many as there is room for. To be
+/// in fewer groups allows less.
+pub(super) fn groups(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let fit: BTreeSet<_> = names.into_iter().filter(|name| wrong_group(name).is_none()).collect();
+    let mut size = 0;
+    let within = |name: &String| {
+        size += serde_json::Value::from(name.as_str()).to_string().len() + 1;
+        size <= GROUPS
+    };
+    fit.into_iter().take(MOST_GROUPS).take_while(within).collect()
 }
 
 impl Principal {
+    /// Who is known here by this name, in no groups.
+    pub fn named(name: &str, roles: Roles) -> Self {
+        Self { name: name.to_owned(), roles, groups: Vec::new(), until: None }
+    }
+
     /// Everybody, where authentication is off.
     pub fn anonymous() -> Self {
-        Self { name: "anonymous".to_owned(), roles: Roles::ALL }
+        Self::named("anonymous", Roles::ALL)
     }
 
     /// Refuses what the role would be needed for.
@@ -135,6 +190,23 @@ mod tests {
                 assert_eq!(roles.has(role), own == role || own == Role::Admin, "{own:?} {role:?}");
             }
             assert_eq!(Role::parse(own.as_str()), Ok(own));
+            assert_eq!(serde_json::to_value(roles).unwrap(), serde_json::json!([own.as_str()]));
+            assert_eq!(Roles::from(Vec::from(roles)), roles);
         }
+    }
+
+    #[test]
+    fn groups_are_few_and_short_and_none_is_a_clusters_own() {
+        let told = |names: &[&str]| groups(names.iter().map(|name| (*name).to_owned()));
+        assert_eq!(told(&["sre", "dev", "sre", "", "system:masters", "a\nb", "x y"]), ["dev", "sre", "x y"]);
+        assert_eq!(told(&[&"x".repeat(256)]), Vec::<String>::new());
+        assert_eq!(groups((0..500).map(|n| format!("g{n:03}"))).len(), MOST_GROUPS);
+        // Each is longer as JSON than it is.
+        let long = groups((0..100).map(|n| format!("{n:03}{}", "\"".repeat(100))));
+        assert!(
+            serde_json::to_string(&long).unwrap().len() <= GROUPS + 2 && !long.is_empty(),
+            "{}",
+            long.len()
+        );
     }
 }

@@ -31,7 +31,7 @@ use super::{
     keys::{Keys, Place},
     layer,
     rate::Rates,
-    verifier::Verifier,
+    verifier::{LEEWAY, Verifier},
 };
 use crate::{metrics::Metrics, service::Reporter};
 
@@ -179,7 +179,7 @@ async fn a_token_of_the_identity_provider_is_checked_whole() {
     let (issuer, key, stranger) = (Issuer::default(), Key::new("one"), Key::new("one"));
     issuer.keys.lock().unwrap().extend([json!({"kty": "future", "kid": "zero"}), key.public()]);
     let mapping = BTreeMap::from([("ops".to_owned(), Roles::ALL)]);
-    let oidc = Oidc::new(issuer.verifier("asya").await, "realm.roles", mapping);
+    let oidc = Oidc::new(issuer.verifier("asya").await, "realm.roles", "realm.groups", mapping);
     let app = app(Auth { oidc: Some(oidc), ..closed() });
     let claims = |change: &str, value: Value| {
         let mut claims = json!({"iss": ISSUER, "aud": ["asya", "x"], "sub": "ada", "exp": FAR, "realm": {"roles": ["ops"]}});
@@ -210,6 +210,25 @@ async fn a_token_of_the_identity_provider_is_checked_whole() {
 }
 
 #[tokio::test]
+async fn a_token_of_the_identity_provider_tells_groups_and_how_long_it_is_good() {
+    let (issuer, key) = (Issuer::default(), Key::new("one"));
+    issuer.keys.lock().unwrap().push(key.public());
+    let oidc = Oidc::new(issuer.verifier("asya").await, "roles", "realm.groups", BTreeMap::new());
+    for (groups, told) in [
+        (json!(["sre", "dev", 7, "system:masters", ""]), vec!["dev", "sre"]),
+        (json!("sre dev"), vec!["dev", "sre"]),
+        (json!({"sre": true}), vec![]),
+        (Value::Null, vec![]),
+    ] {
+        let claims = json!({"iss": ISSUER, "aud": "asya", "sub": "ada", "exp": FAR, "roles": ["chat"], "realm": {"groups": groups}});
+        let (who, end) = oidc.principal(&key.sign(&claims)).await.unwrap();
+        assert_eq!(who.groups, told, "{groups}");
+        // Clocks differ by as much as for the token itself.
+        assert_eq!((end.as_second(), who.until), (FAR + LEEWAY.cast_signed(), Some(end)));
+    }
+}
+
+#[tokio::test]
 async fn keys_are_fetched_once_again_for_a_new_key_and_not_for_every_made_up_one() {
     let (issuer, old, new) = (Issuer::default(), Key::new("old"), Key::new("new"));
     issuer.keys.lock().unwrap().push(old.public());
@@ -236,7 +255,7 @@ async fn keys_are_fetched_once_again_for_a_new_key_and_not_for_every_made_up_one
 async fn an_issuer_that_is_away_is_no_reason_to_send_people_away_for_good() {
     let keys = Keys::new(Place::Address("http://127.0.0.1:1/keys".to_owned()), None, None).unwrap();
     let verifier = Verifier::new(ISSUER.to_owned(), "asya".to_owned(), keys);
-    let app = app(Auth { oidc: Some(Oidc::new(verifier, "roles", BTreeMap::new())), ..closed() });
+    let app = app(Auth { oidc: Some(Oidc::new(verifier, "roles", "groups", BTreeMap::new())), ..closed() });
     let token = Key::new("one").sign(&json!({"iss": ISSUER, "aud": "asya", "sub": "ada", "exp": FAR}));
     let (status, _, body) = ask(&app, "/who", Some(&token)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");

@@ -9,7 +9,10 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
-use super::{Principal, Role, Roles};
+use super::{
+    Principal, Role, Roles,
+    principal::{groups, wrong_group},
+};
 
 /// How often files are looked at: a Secret that is mounted changes some time after it was changed anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -18,7 +21,8 @@ const SHORTEST: usize = 16;
 /// Name of who holds the one token of [`TokensAt::admin`].
 const ADMIN: &str = "admin";
 
-type Digest = [u8; SHA256_OUTPUT_LEN];
+/// SHA-256 of a token.
+pub type Digest = [u8; SHA256_OUTPUT_LEN];
 
 /// Tokens by their digests.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -35,7 +39,7 @@ impl fmt::Debug for Tokens {
 pub struct TokensAt {
     /// One token with every role.
     pub admin: Option<Secret>,
-    /// A YAML or JSON list of `{name, sha256 or token_file, roles}`.
+    /// A YAML or JSON list of `{name, sha256 or token_file, roles, groups}`.
     pub inline: Option<String>,
     /// A file with such a list.
     pub file: Option<PathBuf>,
@@ -56,15 +60,16 @@ struct Entry {
     sha256: Option<String>,
     token_file: Option<PathBuf>,
     roles: Vec<Role>,
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 impl Tokens {
-    /// Whose token this is. Takes the same time for any wrong one.
-    pub fn holder(&self, token: &str) -> Option<&Principal> {
-        let given = hashed(token);
+    /// Whose token has this digest. Takes the same time for any wrong one.
+    pub fn owner(&self, given: &Digest) -> Option<&Principal> {
         let mut holder = None;
         for (digest, principal) in &self.0 {
-            if bool::from(digest.ct_eq(&given)) {
+            if bool::from(digest.ct_eq(given)) {
                 holder = Some(principal);
             }
         }
@@ -97,7 +102,7 @@ impl TokensAt {
         if let Some(admin) = &self.admin {
             match admin.read().and_then(|token| long_enough(&token).map(|()| hashed(&token))) {
                 Ok(digest) => {
-                    tokens.push((digest, Principal { name: ADMIN.to_owned(), roles: Roles::ALL }));
+                    tokens.push((digest, Principal::named(ADMIN, Roles::ALL)));
                 }
                 Err(error) => faults.push(format!("ASYA_GATEWAY_TOKEN: {error}")),
             }
@@ -167,13 +172,20 @@ impl TokensAt {
 
 impl Entry {
     fn checked(self) -> Result<(Digest, Principal), String> {
-        let Self { name, sha256, token_file, roles } = self;
+        let Self { name, sha256, token_file, roles, groups: named } = self;
         // Names of other kinds of principals have a colon: nobody takes theirs.
         if name.is_empty() || name.contains(':') || name == "anonymous" {
             return Err("a name must not be empty, hold a colon, or be \"anonymous\"".to_owned());
         }
         if roles.is_empty() {
             return Err(format!("has no roles: {}", Role::names()));
+        }
+        if let Some(wrong) = named.iter().find_map(|group| wrong_group(group)) {
+            return Err(wrong.to_owned());
+        }
+        let (all, groups) = (named.len(), groups(named));
+        if groups.len() < all {
+            return Err("is in too many groups, or in one twice".to_owned());
         }
         let digest = match (sha256, token_file) {
             (Some(hex), None) => unhex(&hex).ok_or("sha256 must have 64 hexadecimal digits")?,
@@ -184,7 +196,7 @@ impl Entry {
             }
             _ => return Err("needs either sha256 or token_file".to_owned()),
         };
-        Ok((digest, Principal { name, roles: roles.into_iter().collect() }))
+        Ok((digest, Principal { groups, ..Principal::named(&name, roles.into_iter().collect()) }))
     }
 }
 
@@ -196,7 +208,8 @@ fn long_enough(token: &str) -> Result<(), String> {
     }
 }
 
-fn hashed(token: &str) -> Digest {
+/// The digest of a token.
+pub(super) fn hashed(token: &str) -> Digest {
     let mut out = [0; SHA256_OUTPUT_LEN];
     out.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     out
@@ -228,16 +241,19 @@ mod tests {
         let file = folder.path().join("token");
         std::fs::write(&file, "0123456789abcdef\n").unwrap();
         let tokens = inline(&format!(
-            "- {{name: ci, roles: [read, send], sha256: {}}}\n- {{name: ops, roles: [admin], token_file: {}}}",
+            "- {{name: ci, roles: [read, send], groups: [builds], sha256: {}}}\n- {{name: ops, roles: [admin], token_file: {}}}",
             "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             file.display()
         ))
         .unwrap();
-        let ci = tokens.holder("test").unwrap();
+        let grouped = inline("[{name: a, roles: [chat], token_file: x, groups: [b, 'system:masters']}]");
+        assert!(grouped.unwrap_err().contains("a cluster's own"));
+        let ci = tokens.owner(&hashed("test")).unwrap();
+        assert_eq!(ci.groups, ["builds"]);
         assert!(ci.name == "ci" && ci.roles.has(Role::Send) && !ci.roles.has(Role::Payload));
-        assert_eq!(tokens.holder("0123456789abcdef").unwrap().name, "ops");
+        assert_eq!(tokens.owner(&hashed("0123456789abcdef")).unwrap().name, "ops");
         for wrong in ["", "Test", "test ", "0123456789abcdef\n"] {
-            assert_eq!(tokens.holder(wrong), None, "{wrong:?}");
+            assert_eq!(tokens.owner(&hashed(wrong)), None, "{wrong:?}");
         }
     }
 

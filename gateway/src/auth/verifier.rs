@@ -8,7 +8,7 @@ use super::{Refusal, keys::Keys, ring};
 /// Longest token; what is sent for one and is larger is no token.
 const LONGEST: usize = 16 * 1024;
 /// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 30;
+pub(super) const LEEWAY: u64 = 30;
 
 /// What a token claims.
 pub type Claims = Map<String, Value>;

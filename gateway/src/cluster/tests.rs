@@ -65,7 +65,7 @@ async fn answer(
 }
 
 fn person(roles: &[Role]) -> Principal {
-    Principal { name: "ann".to_owned(), roles: Roles::from_iter(roles.iter().copied()) }
+    Principal::named("ann", Roles::from_iter(roles.iter().copied()))
 }
 
 fn members(arguments: Value) -> Map<String, Value> {

@@ -21,6 +21,7 @@ use crate::{
         origin::{Origins, allow},
     },
     metrics::Metrics,
+    ws::seats::Seats,
 };
 
 /// The last words of a stream that the gateway ends: the client comes back, to another replica or the next process.
@@ -39,6 +40,8 @@ pub struct Guard {
     pub metrics: Arc<Metrics>,
     /// Streams of events and sockets at a time; more are refused.
     pub streams: Arc<Semaphore>,
+    /// Sockets of conversations that one person may have at a time.
+    pub seats: Arc<Seats>,
     /// The gateway is about to stop: it is not ready any more.
     pub draining: CancellationToken,
     /// The gateway stops: streams end. Handlers of sockets find it in the request's extensions.
@@ -145,6 +148,7 @@ impl Guard {
             places: Semaphore::new(places),
             callbacks: Semaphore::new(callbacks),
             streams: Arc::new(Semaphore::new(streams)),
+            seats: Seats::new(streams),
             origins: Origins::default(),
             metrics: Metrics::new(),
             draining: CancellationToken::new(),

@@ -5,7 +5,7 @@
 
 use asya_session::{
     Operation, Outcome,
-    desk::{Append, Claim, Claimed, Delta, ENTRY, Propose, SUBJECT, Transcript},
+    desk::{Append, Begin, Claim, Claimed, Delta, ENTRY, Propose, SUBJECT, Transcript},
 };
 use asya_store::chat::Appended;
 use axum::{
@@ -42,6 +42,7 @@ pub fn router(service: Service) -> Router {
         .route("/sessions/{id}/entries/{n}", post(append))
         .route("/sessions/{id}/stream", post(stream))
         .route("/operations/{op}/claim", post(claim))
+        .route("/operations/{op}/begin", post(begin))
         .route("/operations/{op}/outcome", post(outcome))
         .route("/subject-keys", get(keys));
     let large = Router::new().route("/operations/{op}", get(operation).put(propose));
@@ -55,12 +56,27 @@ impl FromRequestParts<Service> for Who {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Refusal> {
+        let Shown { from, token } = Shown::from_request_parts(parts, service).await?;
+        Ok(Self(service.acting(&from, token.as_deref())?))
+    }
+}
+
+/// What a request shows of both, which nobody has looked at.
+struct Shown {
+    from: Reporter,
+    token: Option<String>,
+}
+
+impl FromRequestParts<Service> for Shown {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Service) -> Result<Self, Refusal> {
         let from = parts.extensions.get::<Reporter>().cloned();
         let from = from.ok_or_else(|| {
             Refusal::new(StatusCode::UNAUTHORIZED, "unauthenticated", "who asks is not known")
         })?;
-        let token = parts.headers.get(SUBJECT).and_then(|value| value.to_str().ok());
-        Ok(Self(service.acting(&from, token)?))
+        let token = parts.headers.get(SUBJECT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Self { from, token })
     }
 }
 
@@ -135,12 +151,24 @@ async fn claim(
     Ok(Json(service.claim(&acting, &id, &hash).await?))
 }
 
+async fn begin(
+    State(service): State<Service>,
+    shown: Shown,
+    Name(id): Name,
+    Sent(begin): Sent<Begin>,
+) -> Result<StatusCode, Refusal> {
+    let acting = service.beginning(&shown.from, shown.token.as_deref())?;
+    service.begin_call(&acting, &id, &begin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn outcome(
     State(service): State<Service>,
-    Who(acting): Who,
+    shown: Shown,
     Name(id): Name,
     Sent(outcome): Sent<Outcome>,
 ) -> Result<Json<Operation>, Refusal> {
+    let acting = service.acting_late(&shown.from, shown.token.as_deref(), &id).await?;
     Ok(Json(service.outcome(&acting, &id, &outcome).await?))
 }
 

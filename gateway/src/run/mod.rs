@@ -7,8 +7,8 @@
 //! | `spans` | export of spans |
 //! | `late` | a broker that is connected to while the gateway serves |
 //!
-//! The end, in order: not ready any more; no new connections; streams are told to come back; requests end; what was
-//! accepted is sent; the rest stops.
+//! The end, in order: not ready any more; no new connections; streams and sockets are told to come back; requests end;
+//! what was accepted is sent; the rest stops.
 
 pub mod background;
 mod late;
@@ -45,6 +45,7 @@ use crate::{
     },
     settings::{Migration, Settings},
     tools::Tools,
+    ws::seats::Seats,
 };
 use background::{Background, Queues};
 use late::Late;
@@ -54,6 +55,8 @@ use parts::{Misconfigured, open_store, read_tools};
 const WRONG_CONFIGURATION: u8 = 64;
 /// How long the last spans may take.
 const SPANS: Duration = Duration::from_secs(2);
+/// How long sockets may take to be closed: a little more than one goodbye.
+const GOODBYES: Duration = Duration::from_secs(3);
 /// Stopped a second time, as a shell says it.
 const INTERRUPTED: i32 = 130;
 
@@ -192,6 +195,7 @@ pub async fn start(settings: Settings, queues: Queues, stop: CancellationToken) 
         places: Semaphore::new(settings.max_requests),
         callbacks: Semaphore::new(settings.max_requests),
         streams: Arc::new(Semaphore::new(settings.max_streams)),
+        seats: Seats::new(settings.max_sockets),
         origins: settings.access.origins.clone(),
         metrics: Arc::clone(&metrics),
         draining: stop.clone(),
@@ -252,6 +256,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let (service, guard) = (parts.service.clone(), Arc::clone(&parts.guard));
     let (draining, stopping) = (guard.draining.clone(), guard.stopping.0.clone());
+    let streams = Arc::clone(&guard.streams);
     let ended = CancellationToken::new();
     if let Some(listener) = observed {
         let app = app::observed(service.clone(), guard);
@@ -272,6 +277,9 @@ async fn run(
         Ok(left) => tracing::warn!(left, grace = ?settings.grace, "connections were cut off"),
         Err(error) => tracing::error!(%error, "serving ended"),
     }
+    // Sockets are no connections of the server any more: each gives its place back when it is closed.
+    let all = u32::try_from(settings.max_streams).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(GOODBYES, streams.acquire_many(all)).await;
     background.finish(&service).await;
     if let Some(export) = export {
         export.flush(SPANS).await;

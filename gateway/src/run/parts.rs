@@ -16,7 +16,7 @@ use crate::{
     metrics::Metrics,
     settings::{
         Database,
-        access::{Access, Issuer},
+        access::{Access, Issuer, Provider},
     },
     subjects::{KeyError, Subjects},
     tools::{ToolSet, Tools},
@@ -117,7 +117,9 @@ pub(super) fn auth(
         background.spawn(access.tokens.clone().follow(sender));
     }
     let oidc = match &access.oidc {
-        Some((issuer, claim, mapping)) => Some(Oidc::new(verifier(issuer)?, claim, mapping.clone())),
+        Some(Provider { issuer, roles, groups, mapping }) => {
+            Some(Oidc::new(verifier(issuer)?, roles, groups, mapping.clone()))
+        }
         None => None,
     };
     Ok(Auth {

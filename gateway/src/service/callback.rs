@@ -4,20 +4,22 @@
 //! child whose parent nobody knows) is of the gateway's own: never everybody's. What sidecars of other namespaces tell of
 //! envelopes that the gateway has not sent is not about these: it is told to be unknown, and dead letters are kept apart.
 
+use asya_envelope::glob;
 use asya_store::envelopes::{
     Creation, DeadLetter, Ended, Ending, NewChild, Offspring, Report, Reported, Within, codes,
 };
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Error, Service, unknown};
+use super::{Accounts, Error, Service, unknown};
 use crate::auth::{Principal, Roles};
 
 /// Entries a second that the audit log takes on refused reports of one namespace: who is refused repeats it.
 pub(super) const TOLD_A_SECOND: u32 = 1;
 
-/// Every service account, as a glob `namespace/name`.
-pub const ANY_ACCOUNT: &str = "*/*";
+/// Actors that ask the gateway in somebody's name besides agents. Their service accounts are called so, or so behind a `-`, as
+/// the chart asya-agents does it.
+const TOOLS: [&str; 6] = ["approval", "k8s-read", "k8s-write", "analyze", "helm", "mcp"];
 
 /// A sidecar, as authentication knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,18 +143,37 @@ impl Service {
         self.active(id).await
     }
 
+    /// Refuses sidecars of namespaces that may not report.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub(super) fn may_begin(&self, from: &Reporter) -> Result<(), Error> {
+        if self.reports_on(from, None) {
+            return Ok(());
+        }
+        let own = from.namespace.as_deref().unwrap_or_default();
+        Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not begin what was approved here")))
+    }
+
     /// Refuses who may not act for agents: accounts of namespaces that may not report, and those that no setting names.
     ///
     /// # Errors
     /// [`Error::Forbidden`].
     pub(super) fn may_act(&self, from: &Reporter) -> Result<(), Error> {
         let Some(namespace) = &from.namespace else { return Ok(()) };
-        let account = format!("{namespace}/{}", from.account.as_deref().unwrap_or_default());
-        let named = || self.rules().internal.iter().any(|glob| asya_envelope::glob::matches(glob, &account));
-        if self.reports_on(from, None) && named() {
+        let name = from.account.as_deref().unwrap_or_default();
+        let account = format!("{namespace}/{name}");
+        let named = match &self.rules().internal {
+            Accounts::Named(globs) => globs.iter().any(|glob| glob::matches(glob, &account)),
+            Accounts::OfAgents => is_of_tool(name) || self.runs_agents(name),
+        };
+        if self.reports_on(from, None) && named {
             return Ok(());
         }
-        Err(Error::Forbidden(format!("service account {account:?} may not act for agents")))
+        Err(Error::Forbidden(format!(
+            "service account {account:?} may not act for agents; whoever runs the gateway can allow it with \
+             ASYA_GATEWAY_INTERNAL_ACCOUNTS"
+        )))
     }
 
     async fn may_report(&self, from: &Reporter, id: &str) -> Result<(), Error> {
@@ -183,7 +204,7 @@ impl Service {
         }
         let own = from.namespace.as_deref().unwrap_or_default();
         // The group that Kubernetes has all accounts of a namespace in.
-        let who = Principal { name: format!("system:serviceaccounts:{own}"), roles: Roles::NONE };
+        let who = Principal::named(&format!("system:serviceaccounts:{own}"), Roles::NONE);
         if self.told.take(own).is_ok() {
             tracing::warn!(who = who.name, envelope = id, bound, "a report of another namespace was refused");
             self.audit(
@@ -196,4 +217,10 @@ impl Service {
         }
         Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not report on this envelope")))
     }
+}
+
+/// Whether a service account is called like a tool.
+fn is_of_tool(account: &str) -> bool {
+    let fits = |rest: &str| rest.is_empty() || rest.ends_with('-');
+    TOOLS.iter().any(|tool| account.strip_suffix(tool).is_some_and(fits))
 }

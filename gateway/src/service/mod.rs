@@ -58,12 +58,21 @@ pub struct Rules {
     pub namespace: Option<String>,
     /// Other namespaces whose sidecars may; `*` is all of them.
     pub reporters: Vec<String>,
-    /// Globs `namespace/account` of actors that may use `/internal/v1`, within the namespaces whose sidecars may report.
-    pub internal: Vec<String>,
+    /// Accounts of actors that may use `/internal/v1`, within the namespaces whose sidecars may report.
+    pub internal: Accounts,
     /// Where large payloads are kept; without it every payload travels in its envelope.
     pub payloads: Option<Claims>,
     /// Where people find logs: an address in which `{id}`, `{actor}`, `{from}` and `{to}` are to be filled in.
     pub logs: Option<String>,
+}
+
+/// Service accounts of actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accounts {
+    /// Those that agents run as, by their files, and those of their tools, as the chart asya-agents names them.
+    OfAgents,
+    /// Globs `namespace/account`.
+    Named(Vec<String>),
 }
 
 impl Rules {
@@ -81,7 +90,7 @@ impl Default for Rules {
             limits: Limits::default(),
             namespace: None,
             reporters: Vec::new(),
-            internal: vec![callback::ANY_ACCOUNT.to_owned()],
+            internal: Accounts::OfAgents,
             payloads: None,
             logs: None,
         }

@@ -43,7 +43,7 @@ const TRUSTED: Reporter = Reporter { namespace: None, account: None };
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) transport: Arc<Local>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub(crate) async fn world() -> World {
@@ -71,34 +71,60 @@ fn world_on(store: EnvelopeStore, folder: TempDir) -> World {
     let service = Service::new(store, tools, rules);
     let service = service.with_dead_queues(DeadQueues::new(transport.clone(), Arc::new(actors), naming));
     let service = service.with_chat(chat(folder.path()));
-    World { service, transport, _folder: folder }
+    World { service, transport, folder }
 }
 
-/// One agent, a key, and ann, who has a token that she may talk with it by.
+/// One agent, a key, and ann and bob, who have tokens that they may talk with it by.
 pub(crate) fn chat(folder: &Path) -> Chat {
-    let agent = json!({"name": "helper", "models": ["x/one"], "budget": {"turns": 9, "wallClock": 60}});
+    let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let tokens = ["ann", "bob"].map(|name| format!("{{name: {name}, roles: [chat], sha256: {sha256}}}"));
+    let tokens = format!("[{}]", tokens.join(", "));
+    let tokens = TokensAt { inline: Some(tokens), ..TokensAt::default() }.read().unwrap();
+    chat_of(folder, People { open: false, tokens: watch::channel(tokens).1 })
+}
+
+/// The same, for these people.
+fn chat_of(folder: &Path, people: People) -> Chat {
+    let agent = json!({"name": "helper", "models": ["x/one"], "budget": {"turns": 9, "wallClock": 60}, "account": "helper"});
     std::fs::write(folder.join("helper.json"), agent.to_string()).unwrap();
     let agents = Agents::load(folder).unwrap();
     let key = folder.join("key.der");
     std::fs::write(&key, Signer::generate().unwrap().1).unwrap();
-    let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-    let tokens = format!("[{{name: ann, roles: [chat], sha256: {sha256}}}]");
-    let tokens = TokensAt { inline: Some(tokens), ..TokensAt::default() }.read().unwrap();
-    let people = People { open: false, tokens: watch::channel(tokens).1 };
     Chat::new(agents.subscribe(), Subjects::of_file(None, &key).unwrap(), people)
 }
 
+impl Service {
+    /// The same with other rules.
+    pub(crate) fn with_rules(self, rules: Rules) -> Self {
+        Self { rules: Arc::new(rules), ..self }
+    }
+}
+
 impl World {
-    /// Publishes what is in the outbox and takes it from its queue.
+    /// The same, for these people.
+    pub(crate) fn for_people(mut self, people: People) -> Self {
+        self.service = self.service.with_chat(chat_of(self.folder.path(), people));
+        self
+    }
+
+    /// Publishes what is in the outbox, or comes there, and takes it from its queue.
     pub(crate) async fn published(&self, actor: &str) -> Envelope {
         let queue = Naming::bare().queue(actor);
         self.transport.ensure(&queue).await.unwrap();
         let outbox = Outbox::new(self.service.store().clone(), self.transport.clone(), Naming::bare());
-        let mut sent = Vec::new();
-        outbox.step(&mut sent).await.unwrap();
-        self.service.store().confirm(&sent).await.unwrap();
         let mut queue = self.transport.consume(&queue, 1.try_into().unwrap()).await.unwrap();
-        let taken = tokio::time::timeout(Duration::from_secs(30), queue.next()).await.unwrap().unwrap();
+        let taken = async {
+            loop {
+                let mut sent = Vec::new();
+                outbox.step(&mut sent).await.unwrap();
+                self.service.store().confirm(&sent).await.unwrap();
+                let taken = tokio::time::timeout(Duration::from_millis(100), queue.next()).await;
+                if let Ok(taken) = taken {
+                    return taken.unwrap();
+                }
+            }
+        };
+        let taken = tokio::time::timeout(Duration::from_secs(30), taken).await.unwrap();
         let envelope = Envelope::parse(taken.body.clone()).unwrap();
         taken.settle(Outcome::forward(Vec::new())).await.unwrap();
         envelope
@@ -106,7 +132,7 @@ impl World {
 }
 
 fn person(name: &str, roles: &[Role]) -> Principal {
-    Principal { name: name.to_owned(), roles: Roles::from_iter(roles.iter().copied()) }
+    Principal::named(name, Roles::from_iter(roles.iter().copied()))
 }
 
 fn page(number: u32) -> Map<String, Value> {

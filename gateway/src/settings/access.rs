@@ -40,8 +40,8 @@ pub struct Access {
     pub open: bool,
     /// Tokens that were handed out.
     pub tokens: TokensAt,
-    /// An identity provider, with the claim of roles and what its values mean.
-    pub oidc: Option<(Issuer, String, BTreeMap<String, Roles>)>,
+    /// An identity provider.
+    pub oidc: Option<Provider>,
     /// A secret of all sidecars.
     pub callback_secret: Option<Secret>,
     /// Who issues tokens of sidecars.
@@ -60,6 +60,19 @@ pub struct Access {
     pub public_url: Option<String>,
     /// What a person should know at the start.
     pub warnings: Vec<String>,
+}
+
+/// An identity provider, and what its tokens say of people.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Who issues the tokens.
+    pub issuer: Issuer,
+    /// The claim of roles.
+    pub roles: String,
+    /// The claim of groups.
+    pub groups: String,
+    /// What values of the claim of roles mean.
+    pub mapping: BTreeMap<String, Roles>,
 }
 
 /// Who issues signed tokens, and where its keys are.
@@ -165,7 +178,7 @@ impl Access {
     }
 }
 
-fn oidc(options: &Options, read: &mut Reader) -> Option<(Issuer, String, BTreeMap<String, Roles>)> {
+fn oidc(options: &Options, read: &mut Reader) -> Option<Provider> {
     let all = options.clone();
     let mapping = read.or("ASYA_GATEWAY_OIDC_ROLES", all.oidc_roles, BTreeMap::new(), mapping);
     let keys = read.or("ASYA_GATEWAY_OIDC_JWKS_URL", all.oidc_jwks_url, None, |text| secure(text).map(Some));
@@ -189,7 +202,9 @@ fn oidc(options: &Options, read: &mut Reader) -> Option<(Issuer, String, BTreeMa
         authorities: filled(all.oidc_ca_file).map(PathBuf::from),
         token: None,
     };
-    Some((issuer, filled(all.oidc_roles_claim).unwrap_or_else(|| "roles".to_owned()), mapping))
+    let claim = |named: Option<String>, usual: &str| filled(named).unwrap_or_else(|| usual.to_owned());
+    let (roles, groups) = (claim(all.oidc_roles_claim, "roles"), claim(all.oidc_groups_claim, "groups"));
+    Some(Provider { issuer, roles, groups, mapping })
 }
 
 fn callback_issuer(options: &Options, read: &mut Reader) -> Option<Issuer> {

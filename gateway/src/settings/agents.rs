@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use asya_settings::{Reader, filled, list};
 
-use crate::{args::Options, service::callback::ANY_ACCOUNT};
+use crate::{args::Options, service::Accounts};
 
 /// Where agents are, and the keys that say in whose name they act.
 #[derive(Clone, Debug)]
@@ -26,14 +26,14 @@ impl Agents {
 }
 
 /// Which service accounts may act for agents. `issued`: sidecars come with tokens that tell their names.
-pub(super) fn internal(options: &Options, issued: bool, read: &mut Reader) -> Vec<String> {
+pub(super) fn internal(options: &Options, issued: bool, read: &mut Reader) -> Accounts {
     let name = "ASYA_GATEWAY_INTERNAL_ACCOUNTS";
     let named = read.or(name, options.internal_accounts.clone(), None, |text| accounts(text).map(Some));
     if !issued && named.is_some() {
         let needed = "needs ASYA_GATEWAY_CALLBACK_ISSUER: only tokens of service accounts tell their names";
         read.wrong(name, needed);
     }
-    named.unwrap_or_else(|| vec![ANY_ACCOUNT.to_owned()])
+    named.map_or(Accounts::OfAgents, Accounts::Named)
 }
 
 /// Globs `NAMESPACE/NAME`.

@@ -36,6 +36,8 @@ use agents::Agents;
 const DEFAULT_PORT: u16 = 8080;
 /// Enough for every client of a busy gateway, and far below what the process may have open.
 const DEFAULT_REQUESTS: usize = 1024;
+/// More pages than one person looks at, and a small part of the streams that there are for all.
+const DEFAULT_SOCKETS: usize = 32;
 /// Below the 30 s that a pod is given.
 const DEFAULT_GRACE: Duration = Duration::from_secs(20);
 
@@ -50,8 +52,10 @@ pub struct Settings {
     pub access: Access,
     /// Requests in hand at a time.
     pub max_requests: usize,
-    /// Streams of events at a time.
+    /// Streams of events and sockets at a time.
     pub max_streams: usize,
+    /// Sockets of conversations that one person may have at a time.
+    pub max_sockets: usize,
     /// How long requests may go on after a signal.
     pub grace: Duration,
     /// How long they are still taken after it.
@@ -254,6 +258,7 @@ impl Settings {
                 at_least_one,
             ),
             max_streams: read.or("ASYA_GATEWAY_MAX_STREAMS", all.max_streams, DEFAULT_REQUESTS, at_least_one),
+            max_sockets: read.or("ASYA_GATEWAY_MAX_SOCKETS", all.max_sockets, DEFAULT_SOCKETS, at_least_one),
             grace: read.or("ASYA_GATEWAY_GRACE", all.grace, DEFAULT_GRACE, units::duration),
             drain_delay: read.or(
                 "ASYA_GATEWAY_DRAIN_DELAY",

@@ -1,6 +1,7 @@
 //! What the options become, and what is refused.
 
-use super::*;
+use super::{access::Provider, *};
+use crate::service::Accounts;
 
 /// Options that are enough, with some more.
 fn options(change: impl FnOnce(&mut Options)) -> Options {
@@ -107,7 +108,8 @@ fn an_identity_provider_needs_an_audience_and_a_way_that_cannot_be_forged() {
         options.oidc_audience = some("asya");
         options.oidc_roles = some("ops=admin, dev=read+send");
     });
-    let (issuer, claim, mapping) = settings.access.oidc.unwrap();
+    let Provider { issuer, roles: claim, groups, mapping } = settings.access.oidc.unwrap();
+    assert_eq!(groups, "groups");
     assert_eq!((&*issuer.audience, &*claim), ("asya", "roles"));
     assert!(mapping["dev"].has(crate::auth::Role::Send) && !mapping["dev"].has(crate::auth::Role::Payload));
     assert!(refused(|options| options.oidc_roles = some("ops=root")).contains("root"));
@@ -182,14 +184,17 @@ fn a_look_into_the_cluster_is_for_those_who_were_asked_who_they_are() {
 #[test]
 fn accounts_of_actors_are_globs_of_two_parts_and_need_tokens_that_name_them() {
     let all = read(|_| {});
-    assert_eq!(all.rules.internal, ["*/*"]);
+    assert_eq!(all.rules.internal, Accounts::OfAgents);
     let issued = |options: &mut Options, text: &str| {
         options.callback_issuer = some("https://issuer");
         options.namespace = some("team");
         options.internal_accounts = some(text);
     };
     let named = read(|options| issued(options, "team/agent, team/tool-*"));
-    assert_eq!(named.rules.internal, ["team/agent", "team/tool-*"]);
+    assert_eq!(
+        named.rules.internal,
+        Accounts::Named(vec!["team/agent".to_owned(), "team/tool-*".to_owned()])
+    );
     for wrong in ["agent", "a/b/c", "/agent", "team/"] {
         assert!(refused(|options| issued(options, wrong)).contains("NAMESPACE/NAME"), "{wrong}");
     }

@@ -15,7 +15,7 @@ use tokio::{process::Child, time::timeout};
 use crate::support::{LIMIT, ask, body, free, get, in_folder, serving, until};
 
 /// A gateway with one agent, and nobody asked who they are.
-async fn start(folder: &Path, database: &str) -> (Child, SocketAddr) {
+pub(crate) async fn start(folder: &Path, database: &str) -> (Child, SocketAddr) {
     let agents = folder.join("agents");
     std::fs::create_dir_all(&agents).unwrap();
     std::fs::write(agents.join("helper.json"), json!({"name": "helper"}).to_string()).unwrap();
@@ -26,7 +26,7 @@ async fn start(folder: &Path, database: &str) -> (Child, SocketAddr) {
 }
 
 /// Takes what is sent to an actor, for good.
-async fn taken(local: &Local, actor: &str) -> Envelope {
+pub(crate) async fn taken(local: &Local, actor: &str) -> Envelope {
     let queue = Naming::bare().queue(actor);
     let mut queue = local.consume(&queue, 1.try_into().unwrap()).await.unwrap();
     let delivery = timeout(LIMIT, queue.next()).await.unwrap().unwrap();
@@ -54,7 +54,7 @@ async fn desk(address: SocketAddr, envelope: &Envelope, method: &str, path: &str
 }
 
 /// Appends what comes next.
-async fn append(address: SocketAddr, envelope: &Envelope, session: &str, hop: u64, said: Value) {
+pub(crate) async fn append(address: SocketAddr, envelope: &Envelope, session: &str, hop: u64, said: Value) {
     let path = format!("/sessions/{session}");
     let there = desk(address, envelope, "GET", &path, &Value::Null).await;
     let n = there["session"]["head"].as_u64().unwrap() + 1;

@@ -12,3 +12,4 @@ mod large;
 mod replicas;
 mod start;
 mod support;
+mod ws;

@@ -102,7 +102,7 @@ impl Drop for World {
 }
 
 pub(crate) fn person(roles: &[Role]) -> Principal {
-    Principal { name: "ann".to_owned(), roles: Roles::from_iter(roles.iter().copied()) }
+    Principal::named("ann", Roles::from_iter(roles.iter().copied()))
 }
 
 impl World {

@@ -1,10 +1,19 @@
 //! What an envelope may use up, and what becomes of it beyond that.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use asya_envelope::{Headers, Route};
-use asya_handler::{End, Item, Reply};
+use asya_handler::{End, Item, Reply, Request};
+use asya_sidecar::gateway::Gateway;
 use serde_json::{Value, json as value};
 
-use crate::rig::{Bench, Rig, Scripted, item, json};
+use crate::{
+    reports::{Requests, gateway_saying},
+    rig::{Bench, Rig, Scripted, infrastructure, item, json, raised},
+};
 
 /// An item whose handler says what it cost, beside the headers that came.
 fn costing(cost: &str, came: &Headers) -> Item {
@@ -280,4 +289,79 @@ async fn a_handler_can_neither_make_an_approval_nor_lead_one_back() {
         let sent = rig.take("next").await;
         assert_eq!((&sent["route"]["current"], sent["headers"].get("x-asya-approved")), (&to.into(), None));
     }
+}
+
+/// A guarded actor with a gateway that answers with these statuses in turn.
+async fn guarded(statuses: &'static [u16], handler: Arc<Scripted>) -> (Rig, Requests) {
+    let (address, requests) = gateway_saying(statuses, |_| r#"{"detail": "it was begun before"}"#).await;
+    let mut bench = Bench::new().await.with(|config| {
+        config.approved_only = true;
+        config.retry.attempts = 5;
+    });
+    bench.observers.approvals = Some(Gateway::new(&address, None).unwrap());
+    (bench.start(handler), requests)
+}
+
+async fn send_approved(rig: &Rig) {
+    let headers = value!({"x-asya-approved": {"operation": "op-1", "hop": 1}, "x-asya-subject": "signed", "asya-cost": 1});
+    let route = value!({"actors": ["agent", "ocr", "next"], "current": 1});
+    rig.send(value!({"id": "a", "route": route, "headers": headers, "payload": {"order": 7}}).to_string())
+        .await;
+}
+
+/// A handler that ends each run so, and counts them.
+fn counting(answer: impl Fn(&Request) -> End + Send + Sync + 'static) -> (Arc<Scripted>, Arc<AtomicU32>) {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let handler = Scripted::ending(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        answer(request)
+    });
+    (handler, runs)
+}
+
+#[tokio::test]
+async fn what_was_approved_is_begun_at_the_gateway_before_it_is_handled() {
+    let (rig, requests) = guarded(&[200], Scripted::echo()).await;
+    send_approved(&rig).await;
+    rig.take("next").await;
+    let asked = requests.lock().unwrap().clone();
+    let [(path, _, body)] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(path, "/internal/v1/operations/op-1/begin");
+    assert_eq!(*body, value!({"actor": "ocr", "arguments": {"order": 7}}));
+}
+
+#[tokio::test]
+async fn what_was_begun_before_is_not_begun_again() {
+    let (handler, runs) = counting(|_| End::Done(vec![item("1")]));
+    let (rig, _) = guarded(&[409], handler).await;
+    send_approved(&rig).await;
+    let (code, message) = refused(&rig).await;
+    assert_eq!(code, "not_approved");
+    assert!(message.contains("op-1") && message.contains("it was begun before"), "{message}");
+    assert_eq!(runs.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_was_begun_runs_once_however_it_ends() {
+    fn later() -> End {
+        End::Retry { after: None, reason: "later".to_owned() }
+    }
+    let broke: fn() -> End = || raised("ValueError");
+    for (answer, expected) in [(broke, "it broke"), (infrastructure, "no runtime"), (later, "later")] {
+        let (handler, runs) = counting(move |_| answer());
+        let (rig, requests) = guarded(&[200], handler).await;
+        send_approved(&rig).await;
+        let (_, message) = refused(&rig).await;
+        assert!(message.contains(expected), "{message}");
+        assert_eq!((requests.lock().unwrap().len(), runs.load(Ordering::Relaxed)), (1, 1), "{expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_away_is_waited_for() {
+    let (rig, requests) = guarded(&[503, 503, 200], Scripted::echo()).await;
+    send_approved(&rig).await;
+    rig.take("next").await;
+    assert_eq!(requests.lock().unwrap().len(), 3);
 }

@@ -20,12 +20,16 @@ pub const SHARE: &str = "session.share";
 pub const DELETE: &str = "session.delete";
 /// Somebody says something.
 pub const SAY: &str = "session.say";
+/// A message that waited is not heard any more.
+pub const UNHEARD: &str = "session.unheard";
 /// An actor proposes a change.
 pub const PROPOSE: &str = "operation.propose";
 /// Somebody allows it, once.
 pub const APPROVE: &str = "operation.approve";
 /// Somebody refuses it.
 pub const REJECT: &str = "operation.reject";
+/// Who asked says so once more.
+pub const RENEW: &str = "operation.renew";
 /// Nobody decided in time, or the turn ended first.
 pub const EXPIRE: &str = "operation.expire";
 /// An actor begins to carry it out.

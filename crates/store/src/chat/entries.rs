@@ -1,9 +1,12 @@
 //! What was said and done, in order.
 
-use asya_session::{Body, Entry, Place, desk};
+use asya_session::{Body, Entry, Operation, Place, desk};
 use jiff::Timestamp;
 
-use super::sessions::Stored;
+use super::{
+    OperationFilter, operations,
+    sessions::{self, Stored},
+};
 use crate::{
     StoreError,
     session::{Row, Session as Transaction, broken},
@@ -36,6 +39,30 @@ pub(crate) async fn page(
     let sql =
         format!("SELECT {COLUMNS} FROM chat_entries WHERE session_id = ?1 AND n >= ?2 ORDER BY n LIMIT ?3");
     tx.rows(&sql, &[session.into(), from.into(), limit.into()]).await?.iter().map(read).collect()
+}
+
+/// A session and a page of its entries.
+pub(crate) async fn transcript(
+    tx: &mut impl Transaction,
+    session: &str,
+    from: u64,
+    limit: usize,
+) -> Result<Option<desk::Transcript>, StoreError> {
+    let Some(found) = sessions::get(tx, session).await? else { return Ok(None) };
+    Ok(Some(desk::Transcript { session: found, entries: page(tx, session, from, limit).await? }))
+}
+
+/// The same, and the session's latest operations.
+pub(crate) async fn look(
+    tx: &mut impl Transaction,
+    session: &str,
+    from: u64,
+    limit: usize,
+    most: usize,
+) -> Result<Option<(desk::Transcript, Vec<Operation>)>, StoreError> {
+    let Some(found) = transcript(tx, session, from, limit).await? else { return Ok(None) };
+    let filter = OperationFilter { session: Some(session.to_owned()), ..OperationFilter::default() };
+    Ok(Some((found, operations::list::list(tx, &filter, None, most).await?.operations)))
 }
 
 /// One entry.

@@ -28,7 +28,9 @@ pub mod watch;
 
 pub use append::Appended;
 pub use list::{SessionFilter, SessionPage};
-pub use operations::{Claiming, Decided, OperationFilter, OperationPage, Proposed, Recorded, Renew, Ruling};
-pub use say::{Begin, Said, Spoken, Turn};
+pub use operations::{
+    Claiming, Decided, OperationFilter, OperationPage, Proposed, Recorded, Renew, Renewed, Ruling,
+};
+pub use say::{Begin, Heard, Said, Spoken, Turn};
 pub use sessions::{Deleted, NewSession};
 pub use watch::Watch;

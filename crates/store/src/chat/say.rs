@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     audited, entries,
-    sessions::{self, Stored},
+    sessions::{self, NewSession, Stored},
 };
 use crate::{
     StoreError,
@@ -55,6 +55,13 @@ pub struct Turn<'a> {
 /// Makes the envelope that carries a turn, with an id that is new, or follows from that of the message. It is called inside
 /// the transaction, perhaps more than once: it must not wait.
 pub type Begin = Arc<dyn Fn(&Turn<'_>) -> NewEnvelope + Send + Sync>;
+
+/// Whether a message that has waited in a session is still to be heard, or why not: who said it may be gone since, or may not
+/// speak there any more. It is called inside the transaction, perhaps more than once: it must not wait.
+pub type Heard = Arc<dyn Fn(&Session, &Said) -> Result<(), String> + Send + Sync>;
+
+/// Code of the notice in the place of a message that is not heard any more.
+const NOT_HEARD: &str = "not_heard";
 
 /// What became of what was said.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +122,21 @@ pub(crate) async fn say(
     Ok(Spoken::Waits(stored.waiting.len()))
 }
 
+/// Begins a conversation by saying something in it; `None`: its id is known.
+pub(crate) async fn first(
+    tx: &mut impl Transaction,
+    new: &NewSession,
+    said: &Said,
+    begin: &Begin,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    if sessions::create(tx, new, now).await? == Creation::Exists {
+        return Ok(None);
+    }
+    say(tx, &new.id, said, begin, now).await?;
+    sessions::get(tx, &new.id).await
+}
+
 /// Whether a message with this id was said before: it waits, or its envelope is known.
 async fn again(
     tx: &mut impl Transaction,
@@ -129,11 +151,12 @@ async fn again(
     Ok(tracked::glance(tx, &new.id).await?.is_some())
 }
 
-/// Begins the turn of the message that waits longest, if nothing runs; `None` if there is nothing to do. Done again it
-/// comes to the same.
+/// Begins the turn of the message that waits longest and is still to be heard, if nothing runs; those before it become
+/// notices. `None` if no turn begins. Done again it comes to the same.
 pub(crate) async fn go_on(
     tx: &mut impl Transaction,
     id: &str,
+    heard: &Heard,
     begin: &Begin,
     now: Timestamp,
 ) -> Result<Option<Spoken>, StoreError> {
@@ -141,8 +164,30 @@ pub(crate) async fn go_on(
     if stored.session.envelope.is_some() || stored.waiting.is_empty() {
         return Ok(None);
     }
-    let said = stored.waiting.remove(0);
-    turn(tx, stored, &said, begin, now).await.map(Some)
+    while !stored.waiting.is_empty() {
+        let said = stored.waiting.remove(0);
+        match heard(&stored.session, &said) {
+            Ok(()) => return turn(tx, stored, &said, begin, now).await.map(Some),
+            Err(why) => unheard(tx, &mut stored, &said, &why, now).await?,
+        }
+    }
+    sessions::save(tx, &stored, now).await?;
+    Ok(None)
+}
+
+/// Writes down that a message is not heard any more. Its words are in no entry: no model answers them.
+async fn unheard(
+    tx: &mut impl Transaction,
+    stored: &mut Stored,
+    said: &Said,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let text = format!("What {} said while a turn ran is not answered: {why}.", said.by);
+    let notice = Body::Notice { code: NOT_HEARD.to_owned(), text };
+    let entry = entries::append(tx, stored, None, notice, now).await?;
+    let detail = json!({"session": stored.session.id, "entry": entry.n, "by": said.by, "reason": why});
+    audited::write(tx, audited::NOBODY, audited::UNHEARD, None, &detail, now).await
 }
 
 /// Begins a turn in a session that the caller holds, and in which nothing runs.

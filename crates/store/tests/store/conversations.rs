@@ -5,13 +5,13 @@ use std::time::Duration;
 use asya_session::{State, session};
 use asya_store::{
     StoreError,
-    chat::{Deleted, NewSession, SessionFilter, Spoken},
+    chat::{Deleted, NewSession, OperationFilter, SessionFilter, Spoken},
     envelopes::{AuditFilter, Creation, Retention},
 };
 
 use crate::{
     support::{at, names, on_each},
-    talk::{Talk, answer, begin, said},
+    talk::{Talk, answer, begin, calls, said},
 };
 
 fn of(principal: &str) -> SessionFilter {
@@ -74,6 +74,49 @@ async fn everybody_sees_their_own_and_what_is_shared_with_them_and_nothing_else(
         assert_eq!(list(&running).await, ["s-1"]);
         let other = SessionFilter { agent: Some("other".to_owned()), ..of("alice") };
         assert_eq!(list(&other).await, ["s-3"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_begins_with_what_is_said_in_it_or_not_at_all() {
+    on_each(async |store, _| {
+        let new = |owner: &str| NewSession {
+            id: "s-1".to_owned(),
+            title: String::new(),
+            owner: owner.to_owned(),
+            agent: "helper".to_owned(),
+        };
+        let too_long = said("alice", &"x".repeat(session::MESSAGE + 1));
+        let refused = store.chat_begin(&new("alice"), &too_long, &begin(), at(1)).await;
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        assert_eq!(store.chat_session("s-1").await.unwrap(), None);
+
+        let begun = store.chat_begin(&new("alice"), &said("alice", "hello"), &begin(), at(2)).await.unwrap();
+        let begun = begun.unwrap();
+        assert_eq!((begun.state, begun.head, begun.title.as_str()), (State::Running, 1, "hello"));
+        assert!(store.get(&begun.envelope.clone().unwrap()).await.unwrap().is_some());
+        let taken =
+            store.chat_begin(&new("mallory"), &said("mallory", "mine"), &begin(), at(3)).await.unwrap();
+        assert_eq!(taken, None);
+
+        // One look sees all of it, as of one moment.
+        let found = store.chat_transcript("s-1", 1, 10).await.unwrap().unwrap();
+        assert_eq!(found.session, begun);
+        assert_eq!(found.entries, store.chat_entries("s-1", 1, 10).await.unwrap());
+        assert_eq!(store.chat_transcript("s-2", 1, 10).await.unwrap(), None);
+        let talk = Talk { store: store.clone(), id: "s-1".to_owned() };
+        talk.write(0, calls(&["k8s_write"]), 4).await;
+        let propose = talk.proposal(2).await;
+        store.operation_propose(&propose, "alice", "sa:approval", at(4)).await.unwrap();
+        let (seen, operations) = store.chat_look("s-1", 2, 10, 5).await.unwrap().unwrap();
+        assert_eq!(
+            (seen.session.state, seen.entries.first().map(|entry| entry.n)),
+            (State::InputRequired, Some(2))
+        );
+        let page = store.operations(&OperationFilter::default(), None, 5).await.unwrap();
+        assert_eq!((operations.len(), operations), (1, page.operations));
+        assert_eq!(store.chat_look("s-2", 1, 10, 5).await.unwrap(), None);
     })
     .await;
 }

@@ -11,7 +11,7 @@ use asya_store::{
 use serde_json::json;
 
 use crate::{
-    support::{at, names, on_each},
+    support::{at, failed, names, on_each},
     talk::{Talk, answer, calls, check_chain, renew, result, ruling},
 };
 
@@ -96,6 +96,48 @@ async fn a_turn_with_an_approval_goes_from_the_question_to_the_answer() {
         assert_eq!(detail["summary"], json!("scale Deployment shop/web to 3"));
         assert_eq!((&detail["requester"], &detail["reason"]), (&json!("alice"), &json!("go ahead")));
         assert_eq!((&detail["hash"], &detail["operation"]), (&json!(hash), &json!(op)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_outcome_of_an_ordinary_actor_needs_no_claim_and_one_that_nobody_tells_is_not_known() {
+    on_each(async |store, _| {
+        for (n, claims, tells) in [(0, false, true), (1, true, true), (2, true, false), (3, false, false)] {
+            let id = format!("s-{n}");
+            let talk = Talk::begin(&store, &id).await;
+            let envelope = talk.ask("pay it back", 1).await;
+            talk.write(0, calls(&["refund"]), 1).await;
+            let mut propose = talk.proposal(1).await;
+            propose.proposal.verb = "call".to_owned();
+            let Proposed::New(operation) =
+                store.operation_propose(&propose, "alice", "sa:approval", at(2)).await.unwrap()
+            else {
+                panic!()
+            };
+            let (op, hash) = (&operation.proposal.id, &operation.proposal.hash);
+            let outcome = Outcome { ok: true, text: "paid".to_owned() };
+            let early = store.operation_outcome(op, &outcome, &id, "sa:agent", at(3)).await.unwrap();
+            assert!(matches!(early, Recorded::Refused(_)), "{early:?}");
+            store.operation_decide(op, &ruling("bob", APPROVE, &operation), &renew(), at(4)).await.unwrap();
+            if claims {
+                let first = store.operation_claim(op, hash, &id, "sa:refund", at(5)).await.unwrap();
+                assert!(matches!(first, Claiming::Granted(Claimed { again: false, .. })), "{first:?}");
+            }
+            if tells {
+                let told = store.operation_outcome(op, &outcome, &id, "sa:agent", at(6)).await.unwrap();
+                assert!(matches!(told, Recorded::Now(_)), "{told:?}");
+            }
+            store.end(&envelope, &failed("x"), at(7)).await.unwrap();
+            let last = store.operation(op).await.unwrap().unwrap();
+            let text = last.outcome.unwrap().text;
+            let expected = match (claims, tells) {
+                (_, true) => "paid",
+                (true, false) => "It was begun.",
+                (false, false) => "It was approved.",
+            };
+            assert!(last.phase == Phase::Done && text.starts_with(expected), "{text}");
+        }
     })
     .await;
 }

@@ -13,7 +13,7 @@ use asya_session::{
 };
 use asya_store::{
     EnvelopeStore,
-    chat::{Appended, Begin, NewSession, Proposed, Renew, Ruling, Said, Spoken},
+    chat::{Appended, Begin, Heard, NewSession, Proposed, Renew, Ruling, Said, Spoken},
     envelopes::{NewEnvelope, Publish},
 };
 use serde_json::{Value, json};
@@ -43,11 +43,18 @@ pub(crate) fn begin() -> Begin {
     })
 }
 
+/// Everybody is heard.
+pub(crate) fn heard() -> Heard {
+    Arc::new(|_, _| Ok(()))
+}
+
 /// Signs the subject anew.
 pub(crate) fn renew() -> Renew {
-    Arc::new(|_, headers| {
+    Arc::new(|_, envelope| {
+        let headers = &mut envelope.headers;
         let subject = headers.get_text("x-asya-subject").unwrap();
         headers.set("x-asya-subject", Raw::of(&json!(subject.replace("now", "again"))));
+        true
     })
 }
 

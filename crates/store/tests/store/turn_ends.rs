@@ -10,7 +10,7 @@ use asya_store::{
 
 use crate::{
     support::{at, failed, on_each, report, succeeded},
-    talk::{Talk, answer, begin, calls, check_chain, result, said},
+    talk::{Talk, answer, begin, calls, check_chain, heard, result, said},
 };
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn however_an_envelope_ends_without_an_answer_its_turn_ends_with_a_notice(
             assert!(matches!(talk.append(4, &append, 5).await, Appended::Behind(_)), "{how}");
             // What waited goes on.
             assert!(store.chat_waiting(10).await.unwrap().contains(&talk.id), "{how}");
-            let next = store.chat_continue(&talk.id, &begin(), at(6)).await.unwrap();
+            let next = store.chat_continue(&talk.id, &heard(), &begin(), at(6)).await.unwrap();
             assert!(matches!(next, Some(Spoken::Began { entry, .. }) if entry.n == 4), "{how}");
             // The end of the old envelope cannot come again.
             store.end(&id, &succeeded("1"), at(7)).await.unwrap();

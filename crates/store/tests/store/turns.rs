@@ -9,14 +9,14 @@ use asya_session::{
 };
 use asya_store::{
     EnvelopeStore, StoreError,
-    chat::{Appended, Begin, Said, Spoken},
+    chat::{Appended, Begin, Heard, Said, Spoken},
     envelopes::{Creation, Offspring},
 };
 use serde_json::json;
 
 use crate::{
     support::{Home, SOON, at, envelope, failed, on_each, succeeded},
-    talk::{Seen, Talk, answer, begin, calls, check_chain, result, said},
+    talk::{Seen, Talk, answer, begin, calls, check_chain, heard, result, said},
 };
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn what_is_said_meanwhile_waits_in_order_and_nothing_of_it_is_lost() {
         assert_eq!(store.chat_say("s-1", &bob, &begin(), at(3)).await.unwrap(), Spoken::Waits(2));
         assert_eq!(talk.session().await.waiting, ["second", "third"]);
         // Nothing begins while the turn runs.
-        assert_eq!(store.chat_continue("s-1", &begin(), at(4)).await.unwrap(), None);
+        assert_eq!(store.chat_continue("s-1", &heard(), &begin(), at(4)).await.unwrap(), None);
         assert_eq!(store.chat_waiting(10).await.unwrap(), Vec::<String>::new());
         let (_, waits) = talk.write(0, answer("one"), 5).await;
         assert!(waits);
@@ -157,9 +157,11 @@ async fn what_is_said_meanwhile_waits_in_order_and_nothing_of_it_is_lost() {
         assert_eq!(store.chat_waiting(10).await.unwrap(), ["s-1"]);
         // Two find it at once, and each message begins one turn.
         let other = home.open().await;
-        let (mine, begin) = (store.clone(), begin());
-        let (one, two) =
-            tokio::join!(mine.chat_continue("s-1", &begin, at(7)), other.chat_continue("s-1", &begin, at(7)));
+        let (mine, begin, all) = (store.clone(), begin(), heard());
+        let (one, two) = tokio::join!(
+            mine.chat_continue("s-1", &all, &begin, at(7)),
+            other.chat_continue("s-1", &all, &begin, at(7))
+        );
         let mut begun = [one.unwrap(), two.unwrap()].into_iter().flatten();
         let (begun, none) = (begun.next(), begun.next());
         assert!(matches!(&begun, Some(Spoken::Began { entry, .. }) if entry.n == 3), "{begun:?}");
@@ -173,12 +175,12 @@ async fn what_is_said_meanwhile_waits_in_order_and_nothing_of_it_is_lost() {
                 begin(turn)
             }
         });
-        store.chat_continue("s-1", &asks, at(9)).await.unwrap().unwrap();
+        store.chat_continue("s-1", &heard(), &asks, at(9)).await.unwrap().unwrap();
         assert_eq!(seen.lock().unwrap().last(), Some(&json!({"groups": ["bob"]})));
         talk.write(0, answer("three"), 10).await;
-        store.chat_continue("s-1", &begin, at(11)).await.unwrap().unwrap();
+        store.chat_continue("s-1", &heard(), &begin, at(11)).await.unwrap().unwrap();
         talk.write(0, answer("four"), 12).await;
-        assert_eq!(store.chat_continue("s-1", &begin, at(13)).await.unwrap(), None);
+        assert_eq!(store.chat_continue("s-1", &heard(), &begin, at(13)).await.unwrap(), None);
         assert_eq!(store.chat_waiting(10).await.unwrap(), Vec::<String>::new());
         let entries = talk.entries().await;
         let people: Vec<_> = entries
@@ -191,6 +193,47 @@ async fn what_is_said_meanwhile_waits_in_order_and_nothing_of_it_is_lost() {
         assert_eq!(people, [("alice", "first"), ("alice", "second"), ("bob", "third"), ("alice", "fourth")]);
         assert_eq!(talk.sent().await.len(), 4);
         check_chain(&talk.session().await, &entries);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_gone_is_not_heard_any_more_and_who_waits_behind_them_is() {
+    on_each(async |store, _| {
+        let talk = Talk::begin(&store, "s-1").await;
+        talk.ask("first", 1).await;
+        for (who, text) in [("bob", "drop all"), ("bob", "and the rest"), ("alice", "second")] {
+            store.chat_say("s-1", &said(who, text), &begin(), at(2)).await.unwrap();
+        }
+        talk.write(0, answer("one"), 3).await;
+        let known: Heard = Arc::new(|session, said| {
+            assert_eq!(session.id, "s-1");
+            if said.by == "bob" { Err("bob is not there".to_owned()) } else { Ok(()) }
+        });
+        let begun = store.chat_continue("s-1", &known, &begin(), at(4)).await.unwrap();
+        assert!(matches!(&begun, Some(Spoken::Began { entry, .. }) if entry.n == 5), "{begun:?}");
+        talk.write(0, answer("two"), 5).await;
+        // With nobody behind them the session is idle, and nothing waits.
+        store.chat_say("s-1", &said("alice", "third"), &begin(), at(6)).await.unwrap();
+        store.chat_say("s-1", &said("bob", "once more"), &begin(), at(7)).await.unwrap();
+        talk.write(0, answer("three"), 8).await;
+        assert_eq!(store.chat_continue("s-1", &known, &begin(), at(9)).await.unwrap(), None);
+        assert_eq!(store.chat_waiting(10).await.unwrap(), Vec::<String>::new());
+        let entries = talk.entries().await;
+        let notices: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| match &entry.body {
+                Body::Notice { code, text } => {
+                    Some((entry.n, code.as_str(), text.contains("bob is not there")))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(notices, [(3, "not_heard", true), (4, "not_heard", true), (9, "not_heard", true)]);
+        assert_eq!(talk.sent().await.len(), 3, "no envelope is made in bob's name");
+        let session = talk.session().await;
+        assert!(session.state == State::Idle && session.waiting.is_empty(), "{session:?}");
+        check_chain(&session, &entries);
     })
     .await;
 }

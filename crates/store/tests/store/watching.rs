@@ -71,8 +71,9 @@ async fn one_replica_hears_soon_of_what_another_changes() {
         // The listening connection may not stand yet: then it says so when it does.
         timeout(SOON, async { while changes.next().await != Change::Missed {} }).await.unwrap();
         store.report("1", &report(0, Step::Received), at(1)).await.unwrap();
-        let heard = timeout(Duration::from_secs(3), changes.next()).await.unwrap();
-        assert!(matches!(&heard, Change::Envelope(id) if &**id == "1"), "{heard:?}");
+        // Whoever listens on a server hears of all its databases' schemas, those of other tests too.
+        let heard = async { while !matches!(changes.next().await, Change::Envelope(id) if &*id == "1") {} };
+        timeout(Duration::from_secs(3), heard).await.unwrap();
     })
     .await;
 }

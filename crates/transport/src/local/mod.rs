@@ -96,7 +96,7 @@ impl Local {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let status = Arc::new(Status::default());
         let wakes = Wakes::open(&path);
-        let writer = Writer::start(connection, Arc::clone(&wakes), Arc::clone(&status));
+        let writer = Writer::start(connection, options.busy_timeout, Arc::clone(&wakes), Arc::clone(&status));
         let core = Arc::new(Core {
             path,
             options,

@@ -9,10 +9,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use asya_envelope::Queue;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{status::Status, wake::Wakes};
@@ -22,6 +23,11 @@ use crate::{TransportError, Unsettled};
 const WAITING: usize = 1024;
 /// Jobs of one transaction; bounds how long the first of them waits for the last, and other processes for us.
 const BATCH: usize = 512;
+/// First pause while another process writes: its transaction takes about as long. It doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+/// Longest of these pauses. SQLite's own waiting goes up to a tenth of a second, and whoever has waited for that long is
+/// overtaken by everybody who comes.
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// Why a job was not done.
 #[derive(Clone, Debug)]
@@ -89,13 +95,19 @@ where
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, wakes: Arc<Wakes>, status: Arc<Status>) -> Self {
+    /// `patience`: how long another process may write before what waits here fails.
+    pub(super) fn start(
+        connection: Connection,
+        patience: Duration,
+        wakes: Arc<Wakes>,
+        status: Arc<Status>,
+    ) -> Self {
         let (jobs, receiver) = mpsc::channel(WAITING);
         let stopped = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stopped);
         thread::Builder::new()
             .name("asya-local".to_owned())
-            .spawn(move || write(connection, receiver, &seen, &wakes, &status))
+            .spawn(move || write(&connection, patience, receiver, &seen, &wakes, &status))
             .expect("a thread can be started");
         Self { jobs, stopped }
     }
@@ -131,7 +143,8 @@ impl Writer {
 }
 
 fn write(
-    mut connection: Connection,
+    connection: &Connection,
+    patience: Duration,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     stopped: &AtomicBool,
     wakes: &Wakes,
@@ -139,6 +152,10 @@ fn write(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut touched = Touched::new();
+    // It is waited here, by shorter pauses.
+    if let Err(error) = connection.busy_timeout(Duration::ZERO) {
+        tracing::warn!(%error, "waiting for other processes takes longer than it must");
+    }
     loop {
         let first = jobs.blocking_recv();
         let Some(first) = first.filter(|_| !stopped.load(Ordering::Acquire)) else { return };
@@ -148,7 +165,8 @@ fn write(
         {
             batch.push(job);
         }
-        let failed = transact(&mut connection, &mut batch, &mut touched).err().map(|error| error.to_string());
+        let failed =
+            transact(connection, patience, &mut batch, &mut touched).err().map(|error| error.to_string());
         if let Some(reason) = &failed {
             tracing::warn!(reason, jobs = batch.len(), "transaction on the queue file failed");
             touched.clear();
@@ -163,12 +181,12 @@ fn write(
 }
 
 fn transact(
-    connection: &mut Connection,
+    connection: &Connection,
+    patience: Duration,
     batch: &mut [Box<dyn Job>],
     touched: &mut Touched,
 ) -> rusqlite::Result<()> {
-    // Immediate: a transaction that begins by reading could not wait for a writer of another process.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = begin(connection, patience)?;
     for job in batch {
         let before = touched.len();
         transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
@@ -181,6 +199,24 @@ fn transact(
         transaction.prepare_cached("RELEASE job")?.execute([])?;
     }
     transaction.commit()
+}
+
+/// Begins as soon as no other process writes.
+fn begin(connection: &Connection, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
+    let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        // Immediate: a transaction that begins by reading could not wait for a writer of another process.
+        match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && began.elapsed() < patience =>
+            {
+                thread::sleep(pause);
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+            begun => return begun,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Fault {

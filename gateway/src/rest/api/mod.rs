@@ -11,6 +11,7 @@
 //! | [`findings`] | what is broken in clusters: list, look at |
 //! | [`finding`] | their JSON shape |
 //! | [`chat`] | conversations with agents, and what waits for approval in them |
+//! | `tickets` | tickets that a socket is opened with |
 //! | [`audit`] | who did what |
 //! | [`actors`] | what actors there are |
 //! | [`info`] | what this gateway is and who asks |
@@ -23,7 +24,7 @@
 
 pub mod actors;
 pub mod audit;
-mod chat;
+pub(crate) mod chat;
 pub mod dead_letters;
 pub mod envelope;
 pub mod envelopes;
@@ -37,7 +38,8 @@ mod page;
 pub mod refusal;
 pub mod streams;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod tickets;
 pub mod tools;
 pub mod update;
 
@@ -113,5 +115,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(chat::events::events))
         .routes(routes!(chat::approvals::list))
         .routes(routes!(chat::approvals::get, chat::approvals::decide))
+        .routes(routes!(chat::approvals::renew))
+        .routes(routes!(tickets::issue))
         .routes(routes!(audit::list))
 }

@@ -69,6 +69,11 @@ impl Refusal {
         })
     }
 
+    /// What it says.
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+
     /// One field is wrong.
     pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::invalid(field, reason).into()

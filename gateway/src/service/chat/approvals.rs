@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use asya_envelope::{Budget, Headers, Raw, envelope::parse_headers, headers};
+use asya_envelope::{Budget, Envelope, Headers, Raw, headers};
 use asya_session::{Operation, Phase, Verdict, desk::SUBJECT};
 use asya_store::{
-    chat::{Decided, OperationFilter, OperationPage, Renew, Ruling},
+    chat::{Decided, OperationFilter, OperationPage, Renew, Renewed, Ruling},
     envelopes::Cursor,
 };
 use jiff::Timestamp;
@@ -18,9 +18,6 @@ use crate::auth::{Principal, Role};
 
 /// Operations that one step of a sweep lets go.
 const BATCH: usize = 100;
-/// Why an operation is rejected although somebody approves it.
-const SIGN_IN: &str =
-    "the person who asked is not known to be there any more: they must sign in and ask again";
 
 impl Service {
     /// Operations, newest first: all of them for who may approve, else those of the principal's sessions.
@@ -58,8 +55,8 @@ impl Service {
 
     /// Decides an operation that waits, by one who has seen what has this hash; the envelope goes on by it.
     ///
-    /// An approval of what somebody asked for more than a day ago counts only while they are known to be there
-    /// ([`super::People`]); else it is a rejection, and [`Error::Conflict`].
+    /// What somebody asked for more than a day ago is approved only while they are known to be there ([`super::People`]);
+    /// else it waits on until they come ([`Service::renew_operation`]), and is [`Error::Conflict`].
     ///
     /// # Errors
     /// Unknown operations; those that were decided, have expired or are not what was seen ([`Error::Conflict`]); one's own
@@ -73,21 +70,15 @@ impl Service {
         comment: String,
     ) -> Result<Operation, Error> {
         who.needs(Role::Approve)?;
-        let chat = self.chat()?;
-        let operation = self.store.operation(id).await?.ok_or_else(|| no_operation(id))?;
-        let mut ruling = Ruling { verdict, by: who.name.clone(), hash, comment };
-        let gone = verdict == Verdict::Approve
-            && operation.phase == Phase::Waiting
-            && !chat.people.may_chat(&operation.requester, Some(who))
-            && !self.is_fresh(chat, &operation).await?;
-        if gone {
-            ruling.verdict = Verdict::Reject;
-            SIGN_IN.clone_into(&mut ruling.comment);
-        }
-        let renew = renew(chat, Some(who.clone()));
+        let ruling = Ruling { verdict, by: who.name.clone(), hash, comment };
+        let renew = renew(self.chat()?, Some(who.clone()));
         match self.store.operation_decide(id, &ruling, &renew, Timestamp::now()).await? {
-            Decided::Now(_) if gone => Err(Error::Conflict(format!("rejected: {SIGN_IN}"))),
             Decided::Now(operation) => Ok(operation),
+            Decided::Nameless(operation) => Err(Error::Conflict(format!(
+                "{0} asked for it too long ago, and is not known to be there any more. Have them sign in and renew it (POST \
+                 /api/v1/approvals/{id}/renew, or `asya approvals renew {id}`); then it can be approved until {1}",
+                operation.requester, operation.proposal.expires
+            ))),
             Decided::Before(operation) => Err(Error::Conflict(before(&operation))),
             Decided::Changed(operation) => Err(Error::Conflict(format!(
                 "what waits has the hash {}: look at it again",
@@ -101,6 +92,26 @@ impl Service {
         }
     }
 
+    /// Who asked for an operation that waits says so once more: it can be approved for another day then, as long as it waits.
+    ///
+    /// # Errors
+    /// Unknown operations; those that were decided ([`Error::Conflict`]); those of others ([`Error::Forbidden`]); the role
+    /// [`Role::Chat`] missing; those of the store.
+    pub async fn renew_operation(&self, who: &Principal, id: &str) -> Result<Operation, Error> {
+        who.needs(Role::Chat)?;
+        self.operation(who, id).await?;
+        let (chat, here) = (Arc::clone(self.chat()?), who.clone());
+        let sign: Renew = Arc::new(move |operation, envelope| sign(&chat, operation, envelope, Some(&here)));
+        match self.store.operation_renew(id, &who.name, &sign, Timestamp::now()).await? {
+            Renewed::Now(operation) => Ok(operation),
+            Renewed::Before(operation) => Err(Error::Conflict(before(&operation))),
+            Renewed::Other(operation) => {
+                Err(Error::Forbidden(format!("only {}, who asked for it, may renew it", operation.requester)))
+            }
+            Renewed::Unknown => Err(no_operation(id)),
+        }
+    }
+
     /// Lets operations go that nobody has decided in time.
     ///
     /// # Errors
@@ -110,16 +121,6 @@ impl Service {
         let renew = renew(chat, None);
         while self.store.operation_expire_due(&renew, Timestamp::now(), BATCH).await?.len() == BATCH {}
         Ok(())
-    }
-
-    /// Whether what the turn's envelope began with still says who asked.
-    async fn is_fresh(&self, chat: &Chat, operation: &Operation) -> Result<bool, Error> {
-        let session = self.store.chat_session(&operation.proposal.session).await?;
-        let Some(envelope) = session.and_then(|session| session.envelope) else { return Ok(false) };
-        let tracked = self.store.get(&envelope).await?;
-        let headers = tracked.and_then(|tracked| parse_headers(&tracked.headers?).ok());
-        let token = headers.and_then(|headers| headers.get_text(SUBJECT)).unwrap_or_default();
-        Ok(chat.subjects.verify(&token, Timestamp::now()).is_ok())
     }
 }
 
@@ -140,22 +141,31 @@ fn before(operation: &Operation) -> String {
     }
 }
 
-/// Makes the headers of an envelope good again that has waited: the waiting does not count as time of its turn, and who
-/// asked is signed once more while they are known to be there.
+/// Makes an envelope good again that has waited: the waiting does not count as time of its turn, and who asked is signed
+/// once more while they are known to be there.
 fn renew(chat: &Arc<Chat>, here: Option<Principal>) -> Renew {
     let chat = Arc::clone(chat);
-    Arc::new(move |operation, headers| {
-        let now = Timestamp::now();
-        put_off(headers, operation.created, now);
-        let token = headers.get_text(SUBJECT).unwrap_or_default();
-        // It was good when the operation was proposed.
-        let Ok(claims) = chat.subjects.verify(&token, operation.created) else { return };
-        if chat.people.may_chat(&claims.sub, here.as_ref())
-            && let Ok(token) = chat.subjects.sign(&claims.sub, &claims.session, &claims.root, now)
-        {
-            headers.set(SUBJECT, Raw::of(&token));
-        }
+    Arc::new(move |operation, envelope| {
+        put_off(&mut envelope.headers, operation.created, Timestamp::now());
+        sign(&chat, operation, envelope, here.as_ref())
     })
+}
+
+/// Signs who asked once more, if they are known to be there; answers whether the envelope says so then. Who they are was
+/// checked when they asked.
+fn sign(chat: &Chat, operation: &Operation, envelope: &mut Envelope, here: Option<&Principal>) -> bool {
+    let now = Timestamp::now();
+    let (who, session) = (&operation.requester, &operation.proposal.session);
+    let token = envelope.headers.get_text(SUBJECT).unwrap_or_default();
+    let is_fresh = chat.subjects.verify(&token, now).is_ok();
+    let Some(known) = chat.people.known(who, here) else { return is_fresh };
+    match chat.subjects.sign((who, &known.groups), session, &envelope.id, now) {
+        Ok(token) => {
+            envelope.headers.set(SUBJECT, Raw::of(&token));
+            true
+        }
+        Err(_) => is_fresh,
+    }
 }
 
 /// Puts the end of a budget off by the time from `since` to `now`.

@@ -5,12 +5,14 @@
 
 use asya_session::{
     Operation, Outcome, Phase,
-    desk::{APPROVED, Append, Claimed, Delta, PAGE, Propose, SUBJECT, Transcript},
+    desk::{APPROVED, Append, Begin, Claimed, Delta, PAGE, Propose, SUBJECT, Transcript},
+    hash,
+    operation::CALL,
 };
 use asya_store::chat::{Appended, Claiming, Proposed, Recorded};
 use asya_subject::Claims;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Error, Service, no_operation, no_session};
 use crate::service::Reporter;
@@ -19,6 +21,10 @@ use crate::service::Reporter;
 const PIECE: usize = 16 * 1024;
 /// Longest that an operation may wait.
 const MOST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How long after it was claimed an operation's outcome is taken in a name that has expired meanwhile: what was done is known
+/// to nobody else.
+const LATE: SignedDuration = SignedDuration::from_mins(15);
 
 /// An actor, and in whose name it asks.
 #[derive(Clone, Debug)]
@@ -35,8 +41,41 @@ impl Service {
     /// [`Error::Forbidden`]: an account that may not act for agents; a subject that is missing, not genuine or too old.
     pub fn acting(&self, from: &Reporter, token: Option<&str>) -> Result<Acting, Error> {
         self.may_act(from)?;
+        self.acting_at(from, token, Timestamp::now())
+    }
+
+    /// The same, for the one who brings the outcome of an operation: its name may have expired since it was claimed.
+    ///
+    /// # Errors
+    /// As [`Service::acting`].
+    pub async fn acting_late(
+        &self,
+        from: &Reporter,
+        token: Option<&str>,
+        operation: &str,
+    ) -> Result<Acting, Error> {
+        let now = match self.acting(from, token) {
+            Err(now @ Error::Forbidden(_)) => now,
+            known => return known,
+        };
+        self.may_act(from)?;
+        let claimed = self.store.operation(operation).await?.and_then(|operation| operation.claimed);
+        let claimed = claimed.filter(|claimed| Timestamp::now().duration_since(*claimed) <= LATE);
+        claimed.map_or(Err(now), |claimed| self.acting_at(from, token, claimed))
+    }
+
+    /// Whose sidecar it is, and in whose name its actor is called: each may begin what its own actor was approved for.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]: a namespace that may not report, and as [`Service::acting`].
+    pub fn beginning(&self, from: &Reporter, token: Option<&str>) -> Result<Acting, Error> {
+        self.may_begin(from)?;
+        self.acting_at(from, token, Timestamp::now())
+    }
+
+    fn acting_at(&self, from: &Reporter, token: Option<&str>, at: Timestamp) -> Result<Acting, Error> {
         let token = token.ok_or_else(|| Error::Forbidden(format!("the header {SUBJECT} is missing")))?;
-        let claims = self.chat()?.subjects.verify(token, Timestamp::now());
+        let claims = self.chat()?.subjects.verify(token, at);
         let claims = claims.map_err(|error| Error::Forbidden(error.to_string()))?;
         let account = match (&from.namespace, &from.account) {
             (Some(namespace), Some(account)) => format!("system:serviceaccount:{namespace}:{account}"),
@@ -60,9 +99,7 @@ impl Service {
     /// Another session than the subject's ([`Error::Forbidden`]), one that is gone, and those of the store.
     pub async fn transcript(&self, acting: &Acting, id: &str, from: u64) -> Result<Transcript, Error> {
         acting.in_session(id)?;
-        let session = self.store.chat_session(id).await?.ok_or_else(|| no_session(id))?;
-        let entries = self.store.chat_entries(id, from, PAGE).await?;
-        Ok(Transcript { session, entries })
+        self.store.chat_transcript(id, from, PAGE).await?.ok_or_else(|| no_session(id))
     }
 
     /// Appends entry `n`. Where a turn ends by it, the next message that waits begins its own.
@@ -80,10 +117,13 @@ impl Service {
         acting.in_session(id)?;
         acting.in_envelope(&append.place.envelope)?;
         let appended = self.store.chat_append(id, n, append, Timestamp::now()).await?;
+        if matches!(appended, Appended::New { .. } | Appended::Repeated(_)) {
+            self.chat()?.deltas.stored(id, n);
+        }
         match appended {
             Appended::Unknown => return Err(no_session(id)),
             Appended::New { waits: true, .. } => {
-                if let Err(error) = self.store.chat_continue(id, &self.begin()?, Timestamp::now()).await {
+                if let Err(error) = self.begin_next(id).await {
                     tracing::warn!(%error, session = id, "the next message waits for a sweep");
                 }
             }
@@ -179,6 +219,27 @@ impl Service {
             })),
             Claiming::Unknown => Err(no_operation(id)),
         }
+    }
+
+    /// Begins the call of an ordinary actor that was approved, once: whoever comes again cannot know what the first one did.
+    ///
+    /// # Errors
+    /// Other arguments than those that were approved, what was begun before ([`Error::Conflict`]), and those of
+    /// [`Service::claim`].
+    pub async fn begin_call(&self, acting: &Acting, id: &str, begin: &Begin) -> Result<(), Error> {
+        let operation = self.operation_of(acting, id).await?;
+        if operation.proposal.verb != CALL {
+            return Err(Error::Conflict("its tool claims it for itself".to_owned()));
+        }
+        let Begin { actor, arguments } = begin;
+        let hash = hash::of(&json!({"actor": actor, "arguments": arguments}));
+        if self.claim(acting, id, &hash).await?.again {
+            return Err(Error::Conflict(
+                "it was begun before, and an approval counts for one run: whether that one did it is not known here"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Writes down what came of an operation that was claimed. The first outcome stays.

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc};
 
-use asya_session::{Entry, Operation, Phase, Session, desk::Delta};
-use asya_store::{
-    StoreError,
-    chat::{OperationFilter, Watch},
+use asya_session::{
+    Entry, Operation, Phase, Session,
+    desk::{Delta, Transcript},
 };
+use asya_store::{StoreError, chat::Watch};
 
 use super::{Error, Service, deltas::Pieces, sees};
 use crate::auth::Principal;
@@ -29,7 +29,8 @@ pub enum Happening {
     Operation(Box<Operation>),
 }
 
-/// What happens in a session, from an entry on, until it is deleted or not the reader's any more.
+/// What happens in a session, from an entry on, until it is deleted, or not the reader's any more, or the reader is not who
+/// they were: their token has expired or was taken away.
 #[derive(Debug)]
 pub struct Following {
     service: Service,
@@ -90,7 +91,8 @@ impl Following {
                 delta = self.pieces.next() => {
                     // What is stored already was told whole.
                     if delta.n >= self.next {
-                        return Ok(Some(Happening::Delta(delta)));
+                        let stays = self.service.stays(&self.who);
+                        return Ok(stays.then_some(Happening::Delta(delta)));
                     }
                 }
             }
@@ -99,14 +101,13 @@ impl Following {
 
     /// Reads what is new; false: the session is gone, or not the reader's any more.
     async fn look(&mut self) -> Result<bool, StoreError> {
-        let store = self.service.store();
-        let Some(session) = store.chat_session(&self.id).await?.filter(|session| sees(&self.who, session))
-        else {
+        if !self.service.stays(&self.who) {
             return Ok(false);
-        };
-        let entries = store.chat_entries(&self.id, self.next, READ).await?;
-        let filter = OperationFilter { session: Some(self.id.clone()), ..OperationFilter::default() };
-        let operations = store.operations(&filter, None, OPERATIONS).await?.operations;
+        }
+        let store = self.service.store();
+        let found = store.chat_look(&self.id, self.next, READ, OPERATIONS).await?;
+        let found = found.filter(|(Transcript { session, .. }, _)| sees(&self.who, session));
+        let Some((Transcript { session, entries }, operations)) = found else { return Ok(false) };
         // Nothing is awaited from here on: what was read is told.
         self.told = entries.len() < READ;
         if let Some(last) = entries.last() {

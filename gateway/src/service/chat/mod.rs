@@ -78,6 +78,23 @@ impl Service {
         Ok(self.chat()?.agents.borrow().values().cloned().collect())
     }
 
+    /// Whether somebody who came a while ago may still talk with agents.
+    fn stays(&self, who: &Principal) -> bool {
+        self.chat.as_ref().is_some_and(|chat| chat.people.stays(who, jiff::Timestamp::now()))
+    }
+
+    /// Whether an agent runs as a service account of this name.
+    pub(super) fn runs_agents(&self, account: &str) -> bool {
+        let Some(chat) = &self.chat else { return false };
+        chat.agents.borrow().values().any(|agent| agent.account == account)
+    }
+
+    /// A token of this gateway, made at a time.
+    #[cfg(test)]
+    pub(crate) fn signed(&self, name: &str, session: &str, root: &str, at: jiff::Timestamp) -> String {
+        self.chat.as_ref().unwrap().subjects.sign((name, &[]), session, root, at).unwrap()
+    }
+
     /// A session that a principal may read; others there are not.
     async fn visible(&self, who: &Principal, id: &str) -> Result<Session, Error> {
         who.needs(Role::Chat)?;

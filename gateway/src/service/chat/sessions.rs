@@ -11,7 +11,7 @@ use asya_store::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Error, Service, no_session, owns};
+use super::{Error, Service, no_session, owns, people::Asker};
 use crate::{
     agents::Agent,
     auth::{Principal, Role},
@@ -45,6 +45,15 @@ pub struct Message {
     pub id: Option<String>,
 }
 
+impl Message {
+    /// Said by this principal.
+    fn said(self, by: &Principal, now: Timestamp) -> Said {
+        let Self { text, options, id } = self;
+        let asker = serde_json::to_value(Asker::of(by, now)).expect("what is kept has only string keys");
+        Said { by: by.name.clone(), text, options, id, asker }
+    }
+}
+
 /// What somebody wants changed.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
@@ -66,10 +75,6 @@ impl Service {
         if let Some(title) = &title {
             check_title(title)?;
         }
-        if let Some(message) = &message {
-            // A session without the message that it was to begin with helps nobody.
-            check(&known, message)?;
-        }
         let id = format!("s-{}", Uuid::now_v7());
         let new = NewSession {
             id: id.clone(),
@@ -77,13 +82,17 @@ impl Service {
             owner: who.name.clone(),
             agent: known.name.clone(),
         };
-        if self.store.chat_create(&new, Timestamp::now()).await? == Creation::Exists {
-            return Err(Error::Unavailable(format!("the id {id} was taken")));
-        }
-        if let Some(message) = message {
-            self.say(who, &id, message).await?;
-        }
-        self.store.chat_session(&id).await?.ok_or_else(|| no_session(&id))
+        let (taken, now) = (|| Error::Unavailable(format!("the id {id} was taken")), Timestamp::now());
+        let Some(message) = message else {
+            return match self.store.chat_create(&new, now).await? {
+                Creation::Created => self.store.chat_session(&id).await?.ok_or_else(|| no_session(&id)),
+                Creation::Exists => Err(taken()),
+            };
+        };
+        // A session without the message that it was to begin with helps nobody.
+        check(&known, &message)?;
+        let begun = self.store.chat_begin(&new, &message.said(who, now), &self.begin()?, now).await?;
+        begun.ok_or_else(taken)
     }
 
     /// Says something. While a turn runs it waits for the end of that.
@@ -97,9 +106,8 @@ impl Service {
         let agent = agent
             .ok_or_else(|| Error::Conflict(format!("agent {:?} is not there any more", session.agent)))?;
         check(&agent, &message)?;
-        let Message { text, options, id: own } = message;
-        let said = Said { by: who.name.clone(), text, options, id: own, asker: serde_json::Value::Null };
-        match self.store.chat_say(id, &said, &self.begin()?, Timestamp::now()).await? {
+        let now = Timestamp::now();
+        match self.store.chat_say(id, &message.said(who, now), &self.begin()?, now).await? {
             Spoken::Unknown => Err(no_session(id)),
             Spoken::Full => Err(Error::Conflict(
                 "too many messages wait for the turn that runs: wait for its end, or cancel it".to_owned(),

@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 use asya_envelope::{Budget, Envelope, Headers, Raw, Route, headers::BUDGET};
 use asya_session::{desk::SUBJECT, hash};
 use asya_store::{
-    chat::{Begin, Turn},
+    chat::{Begin, Heard, Turn},
     envelopes::{NewEnvelope, Publish},
 };
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Chat, Error, Service};
-use crate::agents;
+use super::{Chat, Error, Service, people::Asker};
+use crate::{agents, auth::oidc};
 
 /// Sessions whose next message is begun by one sweep.
 const BATCH: usize = 100;
@@ -25,6 +25,15 @@ impl Service {
         Ok(Arc::new(move |turn| envelope(&chat, namespace.clone(), turn)))
     }
 
+    /// Begins the turn of the message that waits longest, of those whose speakers may still say them.
+    pub(super) async fn begin_next(&self, id: &str) -> Result<(), Error> {
+        let chat = Arc::clone(self.chat()?);
+        let heard: Heard =
+            Arc::new(move |session, said| chat.people.still_heard(session, said, Timestamp::now()));
+        self.store.chat_continue(id, &heard, &self.begin()?, Timestamp::now()).await?;
+        Ok(())
+    }
+
     /// Begins the turns of messages that wait in sessions where nothing runs: the process that should have done so is gone,
     /// or the turn before was cancelled or has failed. What one call leaves is done by the next.
     ///
@@ -34,9 +43,8 @@ impl Service {
         if self.chat.is_none() {
             return Ok(());
         }
-        let begin = self.begin()?;
         for id in self.store.chat_waiting(BATCH).await? {
-            if let Err(error) = self.store.chat_continue(&id, &begin, Timestamp::now()).await {
+            if let Err(error) = self.begin_next(&id).await {
                 tracing::warn!(%error, session = id, "a message waits on");
             }
         }
@@ -53,8 +61,10 @@ fn envelope(chat: &Chat, namespace: Option<String>, turn: &Turn<'_>) -> NewEnvel
         Some(id) => format!("turn-{}", &hash::of(&json!([session.id, said.by, id]))[..32]),
         None => Uuid::now_v7().to_string(),
     };
-    let subject =
-        chat.subjects.sign(&said.by, &session.id, &id, now).expect("the store takes no longer names");
+    let known = chat.people.known(&said.by, None).filter(|_| !said.by.starts_with(oidc::PREFIX));
+    let groups = known.map_or_else(|| Asker::kept(said).groups, |known| known.groups);
+    let subject = chat.subjects.sign((&said.by, &groups), &session.id, &id, now);
+    let subject = subject.expect("the store takes no longer names, and groups are bounded");
     let mut headers = vec![(SUBJECT.to_owned(), Raw::of(&subject))];
     if let Some(budget) = chat.agent(&session.agent).and_then(|agent| allowance(agent.budget, now)) {
         headers.push((BUDGET.to_owned(), budget.to_raw()));

@@ -1,6 +1,6 @@
 //! An actor carries an operation out, once, and says what came of it.
 
-use asya_session::{Operation, Outcome, Phase, desk::Claimed};
+use asya_session::{Operation, Outcome, Phase, desk::Claimed, operation::CALL};
 use jiff::Timestamp;
 
 use super::{Stored, audited, hold, save, told};
@@ -75,6 +75,8 @@ pub(crate) async fn outcome(
     match operation.phase {
         Phase::Done => return Ok(Recorded::Before(operation)),
         Phase::Claimed => {}
+        // What an ordinary actor did tells whoever has called it; not every one of them claims.
+        Phase::Approved if operation.proposal.verb == CALL => {}
         _ => return Ok(Recorded::Refused(operation)),
     }
     operation.phase = Phase::Done;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use asya_envelope::{Envelope, Headers, Raw};
+use asya_envelope::{Envelope, Raw};
 use asya_session::{Decision, Operation, Phase, State, Verdict, desk};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -18,9 +19,10 @@ use crate::{
 /// What nobody said in time.
 const IN_TIME: &str = "nobody decided in time";
 
-/// Makes the headers of an envelope that waited for this operation good again: what was signed for a day may have waited
-/// longer. It is called inside the transaction, perhaps more than once: it must not wait.
-pub type Renew = Arc<dyn Fn(&Operation, &mut Headers) + Send + Sync>;
+/// Makes an envelope that waited for this operation good again: what was signed for a day may have waited longer. Answers
+/// whether it still says who asked. It is called inside the transaction, perhaps more than once: it must
+/// not wait.
+pub type Renew = Arc<dyn Fn(&Operation, &mut Envelope) -> bool + Send + Sync>;
 
 /// What somebody decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,21 @@ pub enum Decided {
     Late(Operation),
     /// Somebody else than who asked must approve it.
     Own(Operation),
+    /// Nobody says any more who asked: it waits on, until that is renewed.
+    Nameless(Operation),
+    /// There is no such operation.
+    Unknown,
+}
+
+/// What became of saying anew who asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Renewed {
+    /// The envelope says so from now on.
+    Now(Operation),
+    /// It was decided before, as this says.
+    Before(Operation),
+    /// Somebody else has asked.
+    Other(Operation),
     /// There is no such operation.
     Unknown,
 }
@@ -69,14 +86,19 @@ pub(crate) async fn decide(
     if operation.proposal.hash != ruling.hash {
         return Ok(Decided::Changed(stored.operation));
     }
+    let mut onward = onward(stored.kept.take())?;
+    let named = renew(operation, &mut onward);
     if now >= operation.proposal.expires {
         expired(operation, IN_TIME, now);
-        let operation = go_on(tx, stored, renew, now).await?;
+        let operation = go_on(tx, stored, onward, now).await?;
         return Ok(Decided::Late(operation));
     }
     let approves = ruling.verdict == Verdict::Approve;
     if approves && operation.proposal.four_eyes && operation.requester == ruling.by {
         return Ok(Decided::Own(stored.operation));
+    }
+    if approves && !named {
+        return Ok(Decided::Nameless(stored.operation));
     }
     operation.phase = if approves { Phase::Approved } else { Phase::Rejected };
     operation.decision = Some(Decision {
@@ -85,7 +107,30 @@ pub(crate) async fn decide(
         at: now,
         comment: bounds::text(&ruling.comment).to_owned(),
     });
-    go_on(tx, stored, renew, now).await.map(Decided::Now)
+    go_on(tx, stored, onward, now).await.map(Decided::Now)
+}
+
+/// Has the envelope that waits for an operation say anew that `who` asked, who says so now.
+pub(crate) async fn renew(
+    tx: &mut impl Transaction,
+    id: &str,
+    who: &str,
+    renew: &Renew,
+    now: Timestamp,
+) -> Result<Renewed, StoreError> {
+    let Some(mut stored) = hold_all(tx, id).await? else { return Ok(Renewed::Unknown) };
+    let operation = &stored.operation;
+    if operation.phase != Phase::Waiting {
+        return Ok(Renewed::Before(stored.operation));
+    }
+    let mut onward = onward(stored.kept.take())?;
+    if operation.requester != who || !renew(operation, &mut onward) {
+        return Ok(Renewed::Other(stored.operation));
+    }
+    let sql = "UPDATE operations SET envelope = ?2 WHERE id = ?1";
+    tx.execute(sql, &[id.into(), (&onward.encode()).into()]).await?;
+    audited::write(tx, who, audited::RENEW, Some(&stored.envelope), &told(operation), now).await?;
+    Ok(Renewed::Now(stored.operation))
 }
 
 /// Operations that wait and whose time is over, the oldest first; at most `limit`.
@@ -111,8 +156,10 @@ pub(crate) async fn expire(
     if operation.phase != Phase::Waiting || now < operation.proposal.expires {
         return Ok(None);
     }
+    let mut onward = onward(stored.kept.take())?;
+    renew(operation, &mut onward);
     expired(operation, IN_TIME, now);
-    go_on(tx, stored, renew, now).await.map(Some)
+    go_on(tx, stored, onward, now).await.map(Some)
 }
 
 /// Holds an operation, after its envelope and its session: in the order in which the end of an envelope takes them.
@@ -125,19 +172,22 @@ async fn hold_all(tx: &mut impl Transaction, id: &str) -> Result<Option<Stored>,
     hold(tx, id).await
 }
 
+/// The envelope that waits.
+fn onward(kept: Option<Bytes>) -> Result<Envelope, StoreError> {
+    let kept = kept.ok_or_else(|| broken(0, "holds no envelope that goes on"))?;
+    Envelope::parse(kept).map_err(|error| broken(0, &error.to_string()))
+}
+
 /// Writes a decision down and sends the envelope on: approved, to the actor that carries it out; else past it, with the
 /// reason. The session runs again, unless another operation waits. The caller holds all three.
 async fn go_on(
     tx: &mut impl Transaction,
     stored: Stored,
-    renew: &Renew,
+    mut body: Envelope,
     now: Timestamp,
 ) -> Result<Operation, StoreError> {
-    let Stored { operation, envelope, kept } = stored;
-    let kept = kept.ok_or_else(|| broken(0, "holds no envelope that goes on"))?;
-    let mut body = Envelope::parse(kept).map_err(|error| broken(0, &error.to_string()))?;
+    let Stored { operation, envelope, .. } = stored;
     let decision = operation.decision.as_ref().ok_or_else(|| broken(0, "holds no decision"))?;
-    renew(&operation, &mut body.headers);
     if operation.phase == Phase::Approved {
         let approved = json!({"operation": operation.proposal.id, "hop": body.route.current});
         body.headers.set(desk::APPROVED, Raw::of(&approved));

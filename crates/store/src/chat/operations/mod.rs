@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`propose`] | [`Proposed`]: an actor proposes, and hands over the envelope that goes on |
-//! | [`decide`] | [`Ruling`], [`Decided`]: somebody decides, or nobody does in time, and the envelope goes on |
+//! | [`decide`] | [`Ruling`], [`Decided`], [`Renewed`]: somebody decides, or nobody does in time, and the envelope goes on |
 //! | [`claim`] | [`Claiming`], [`Recorded`]: an actor carries it out, once, and says what came of it |
 //! | [`list`] | [`OperationFilter`], [`OperationPage`] |
 //!
@@ -14,12 +14,12 @@ pub mod decide;
 pub mod list;
 pub mod propose;
 
-use asya_session::{Decision, Operation, Phase, Verdict};
+use asya_session::{Decision, Operation, Phase, Verdict, operation::CALL};
 use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use claim::{Claiming, Recorded};
-pub use decide::{Decided, Renew, Ruling};
+pub use decide::{Decided, Renew, Renewed, Ruling};
 pub use list::{OperationFilter, OperationPage};
 pub use propose::Proposed;
 
@@ -114,9 +114,6 @@ fn told(operation: &Operation) -> serde_json::Value {
     })
 }
 
-/// The verb of the operations of ordinary actors.
-const CALL: &str = "call";
-
 /// The turn of an envelope has ended: nothing of it is decided or begun any more.
 pub(super) async fn abandon(
     tx: &mut impl Transaction,
@@ -127,23 +124,29 @@ pub(super) async fn abandon(
 ) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM operations WHERE session_id = ?1 AND envelope_id = ?2 \
-         AND phase IN ('waiting', 'approved') ORDER BY id{}",
+         AND phase IN ('waiting', 'approved', 'claimed') ORDER BY id{}",
         tx.dialect().for_update()
     );
     for row in tx.rows(&sql, &[session.into(), envelope.into()]).await? {
         let mut operation = read(&row)?;
-        if operation.phase == Phase::Waiting {
-            expired(&mut operation, why, now);
-        } else {
-            operation.phase = Phase::Done;
-            // An ordinary actor says nothing of what it did.
-            let text = match operation.proposal.verb.as_str() {
-                CALL => {
-                    format!("It was approved. Whether it was carried out before {why} is not known here.")
-                }
-                _ => format!("It was not carried out: {why} first."),
-            };
-            operation.outcome = Some(asya_session::Outcome { ok: false, text });
+        // An ordinary actor says nothing of what it did; one that claims for itself does, also after the end.
+        let text = match (operation.phase, operation.proposal.verb == CALL) {
+            (Phase::Claimed, false) => continue,
+            (Phase::Waiting, _) => None,
+            (Phase::Claimed, true) => {
+                Some(format!("It was begun. Whether it was carried out before {why} is not known here."))
+            }
+            (_, true) => {
+                Some(format!("It was approved. Whether it was carried out before {why} is not known here."))
+            }
+            (_, false) => Some(format!("It was not carried out: {why} first.")),
+        };
+        match text {
+            None => expired(&mut operation, why, now),
+            Some(text) => {
+                operation.phase = Phase::Done;
+                operation.outcome = Some(asya_session::Outcome { ok: false, text });
+            }
         }
         save(tx, &operation).await?;
         let mut detail = told(&operation);

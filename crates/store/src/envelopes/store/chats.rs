@@ -1,13 +1,16 @@
 //! Conversations with agents.
 
-use asya_session::{Entry, Session, desk::Append};
+use asya_session::{
+    Entry, Operation, Session,
+    desk::{Append, Transcript},
+};
 use jiff::Timestamp;
 
 use super::{Database, EnvelopeStore, cut};
 use crate::{
     StoreError,
     chat::{
-        Appended, Begin, Deleted, NewSession, Said, SessionFilter, SessionPage, Spoken, Watch, append,
+        Appended, Begin, Deleted, Heard, NewSession, Said, SessionFilter, SessionPage, Spoken, Watch, append,
         entries, list, say, sessions,
     },
     envelopes::{Creation, Cursor},
@@ -22,6 +25,25 @@ impl EnvelopeStore {
     pub async fn chat_create(&self, new: &NewSession, now: Timestamp) -> Result<Creation, StoreError> {
         let (new, now) = (new.clone(), cut(now));
         write!(self, |tx| sessions::create(tx, &new, now))
+    }
+
+    /// Begins a conversation by saying something in it, both or neither. `None`: its id is known, and nothing has changed.
+    ///
+    /// # Errors
+    /// Those of [`EnvelopeStore::chat_create`] and [`EnvelopeStore::chat_say`].
+    pub async fn chat_begin(
+        &self,
+        new: &NewSession,
+        said: &Said,
+        begin: &Begin,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        let (new, said, begin, now) = (new.clone(), said.clone(), begin.clone(), cut(now));
+        let begun = write!(self, |tx| say::first(tx, &new, &said, &begin, now));
+        if matches!(begun, Ok(Some(_))) {
+            self.hub().sendable();
+        }
+        begun
     }
 
     /// One conversation.
@@ -97,6 +119,36 @@ impl EnvelopeStore {
         read!(self, |tx| entries::page(tx, &id, from, limit))
     }
 
+    /// A conversation and its entries from number `from` on, as of one moment; at most `limit`, and
+    /// [`PAGE`](asya_session::desk::PAGE). `None`: there is no such conversation.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn chat_transcript(
+        &self,
+        id: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Transcript>, StoreError> {
+        let id = id.to_owned();
+        read!(self, |tx| entries::transcript(tx, &id, from, limit))
+    }
+
+    /// The same, and its latest operations; at most `operations`, and [`MAX_PAGE`](crate::envelopes::MAX_PAGE).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn chat_look(
+        &self,
+        id: &str,
+        from: u64,
+        limit: usize,
+        operations: usize,
+    ) -> Result<Option<(Transcript, Vec<Operation>)>, StoreError> {
+        let id = id.to_owned();
+        read!(self, |tx| entries::look(tx, &id, from, limit, operations))
+    }
+
     /// Says something: it becomes an entry, with the envelope that `begin` makes, or waits for the turn that runs.
     ///
     /// # Errors
@@ -116,7 +168,7 @@ impl EnvelopeStore {
         spoken
     }
 
-    /// Begins the turn of the message that waits longest, if nothing runs; `None` if there is nothing to do. To be called
+    /// Begins the turn of the message that waits longest and is `heard`, if nothing runs; `None` if no turn begins. To be called
     /// when a turn has ended and messages wait ([`Appended::New`], a change of the session), and for every session of
     /// [`EnvelopeStore::chat_waiting`] every few seconds. May be repeated: each message begins one turn.
     ///
@@ -125,11 +177,12 @@ impl EnvelopeStore {
     pub async fn chat_continue(
         &self,
         id: &str,
+        heard: &Heard,
         begin: &Begin,
         now: Timestamp,
     ) -> Result<Option<Spoken>, StoreError> {
-        let (id, begin, now) = (id.to_owned(), begin.clone(), cut(now));
-        let spoken = write!(self, |tx| say::go_on(tx, &id, &begin, now));
+        let (id, heard, begin, now) = (id.to_owned(), heard.clone(), begin.clone(), cut(now));
+        let spoken = write!(self, |tx| say::go_on(tx, &id, &heard, &begin, now));
         if matches!(spoken, Ok(Some(_))) {
             self.hub().sendable();
         }

@@ -7,7 +7,7 @@ use super::{Database, EnvelopeStore, cut};
 use crate::{
     StoreError,
     chat::{
-        Claiming, Decided, OperationFilter, OperationPage, Proposed, Recorded, Renew, Ruling,
+        Claiming, Decided, OperationFilter, OperationPage, Proposed, Recorded, Renew, Renewed, Ruling,
         operations::{self, claim, decide, list, propose},
     },
     envelopes::Cursor,
@@ -57,7 +57,7 @@ impl EnvelopeStore {
         read!(self, |tx| list::list(tx, &filter, after.as_ref(), limit))
     }
 
-    /// Decides an operation that waits, and sends its envelope on, with headers that `renew` has made good again. One
+    /// Decides an operation that waits, and sends its envelope on, which `renew` has made good again. One
     /// decision counts.
     ///
     /// # Errors
@@ -75,6 +75,21 @@ impl EnvelopeStore {
             self.hub().sendable();
         }
         decided
+    }
+
+    /// Has the envelope that waits for an operation say anew that `who` asked, as `renew` does it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn operation_renew(
+        &self,
+        id: &str,
+        who: &str,
+        renew: &Renew,
+        now: Timestamp,
+    ) -> Result<Renewed, StoreError> {
+        let (id, who, renew, now) = (id.to_owned(), who.to_owned(), renew.clone(), cut(now));
+        write!(self, |tx| decide::renew(tx, &id, &who, &renew, now))
     }
 
     /// Rejects up to `limit` operations that nobody decided in time, and sends their envelopes on; answers those that it

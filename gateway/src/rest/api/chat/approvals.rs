@@ -50,14 +50,26 @@ pub(crate) struct Operations {
     "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}))]
 pub(crate) struct Ruling {
     /// Yes or no.
-    verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The `hash` of the operation as it was seen: what is decided is that, and nothing else.
     #[schema(min_length = 1, max_length = 64)]
-    hash: String,
+    pub(crate) hash: String,
     /// Why. Who asked and the model read it where it is a no.
     #[serde(default)]
     #[schema(max_length = 4096)]
-    comment: String,
+    pub(crate) comment: String,
+}
+
+impl Ruling {
+    /// The verdict, the hash that was seen, and why.
+    pub(crate) fn checked(self) -> Result<(Verdict, String, String), Refusal> {
+        let Self { verdict, hash, comment } = self;
+        if comment.len() > COMMENT || comment.contains('\0') {
+            let reason = format!("a comment has at most {COMMENT} bytes, and no character of the number 0");
+            return Err(Refusal::field("comment", reason));
+        }
+        Ok((verdict, hash, comment))
+    }
 }
 
 /// Operations, newest first: for the role `approve` those of all sessions, else those of one's own.
@@ -86,6 +98,21 @@ pub(crate) async fn get(
     Ok(Json(api.service.operation(&who, &id).await?))
 }
 
+/// Say once more that one has asked for an operation that waits. Only who asked may; needs the role `chat`.
+#[utoipa::path(post, path = "/approvals/{id}/renew", operation_id = "renewApproval", tag = "approvals",
+    params(("id" = String, Path, description = "The operation")),
+    responses((status = 200, description = "The operation, which waits on", body = Operation),
+        (status = 409, description = "It was decided", body = crate::rest::api::Problem,
+            content_type = "application/problem+json"),
+        Known))]
+pub(crate) async fn renew(
+    State(api): State<Api>,
+    Who(who): Who,
+    Name(id): Name,
+) -> Result<Json<Operation>, Refusal> {
+    Ok(Json(api.service.renew_operation(&who, &id).await?))
+}
+
 /// Approve or reject an operation that waits. Needs the role `approve`. One decision counts.
 #[utoipa::path(post, path = "/approvals/{id}", operation_id = "decideApproval", tag = "approvals",
     params(("id" = String, Path, description = "The operation")), request_body = Ruling,
@@ -94,11 +121,8 @@ pub(crate) async fn decide(
     State(api): State<Api>,
     Who(who): Who,
     Name(id): Name,
-    Body(Ruling { verdict, hash, comment }): Body<Ruling>,
+    Body(ruling): Body<Ruling>,
 ) -> Result<Json<Operation>, Refusal> {
-    if comment.len() > COMMENT || comment.contains('\0') {
-        let reason = format!("a comment has at most {COMMENT} bytes, and no character of the number 0");
-        return Err(Refusal::field("comment", reason));
-    }
+    let (verdict, hash, comment) = ruling.checked()?;
     Ok(Json(api.service.decide(&who, &id, verdict, hash, comment).await?))
 }

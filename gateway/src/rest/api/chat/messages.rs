@@ -46,6 +46,13 @@ pub(crate) struct NewMessage {
     id: Option<String>,
 }
 
+impl NewMessage {
+    pub(crate) fn message(self) -> Message {
+        let Self { text, options, id } = self;
+        Message { text, options, id }
+    }
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -95,9 +102,9 @@ pub(crate) async fn say(
     State(api): State<Api>,
     Who(who): Who,
     Name(id): Name,
-    Body(NewMessage { text, options, id: own }): Body<NewMessage>,
+    Body(new): Body<NewMessage>,
 ) -> Result<(StatusCode, Json<Taken>), Refusal> {
-    let spoken = api.service.say(&who, &id, Message { text, options, id: own }).await?;
+    let spoken = api.service.say(&who, &id, new.message()).await?;
     Ok((StatusCode::ACCEPTED, Json(spoken.into())))
 }
 
@@ -119,7 +126,7 @@ pub(crate) struct Part {
 /// Number of an entry.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "u64")]
-pub(super) struct First(pub(super) u64);
+pub(crate) struct First(pub(crate) u64);
 
 impl Default for First {
     fn default() -> Self {

@@ -9,7 +9,7 @@
 //! | [`approvals`] | what waits for approval, and decisions |
 
 pub(super) mod agents;
-pub(super) mod approvals;
+pub(crate) mod approvals;
 pub(super) mod events;
-pub(super) mod messages;
-pub(super) mod sessions;
+pub(crate) mod messages;
+pub(crate) mod sessions;

@@ -34,7 +34,7 @@ pub(crate) struct NewSession {
 }
 
 impl NewSession {
-    fn beginning(self) -> Result<Beginning, Refusal> {
+    pub(crate) fn beginning(self) -> Result<Beginning, Refusal> {
         let Self { agent, title, message, options } = self;
         if message.is_none() && options.is_some() {
             return Err(Refusal::field("options", "options are those of a message, and there is none"));

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod chat;
+pub(crate) mod chat;
 mod description;
 mod findings;
 mod queued;
@@ -57,20 +57,20 @@ fn app_with(world: &World, roles: &[Role], pace: Pace) -> Router {
 }
 
 fn app_of(world: &World, name: &str, roles: &[Role], pace: Pace) -> Router {
-    let who = Principal { name: name.to_owned(), roles: Roles::from_iter(roles.iter().copied()) };
+    let who = Principal::named(name, Roles::from_iter(roles.iter().copied()));
     Router::new()
         .nest("/api/v1", router_with(world.service.clone(), Arc::new(Known), pace))
         .layer(Extension(who))
 }
 
-struct Answer {
+pub(crate) struct Answer {
     status: StatusCode,
     kind: String,
     text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 

@@ -74,6 +74,23 @@ async fn accounts_that_may_not_act_for_agents_are_refused_with_any_name() {
     for path in [format!("/sessions/{id}"), "/subject-keys".to_owned()] {
         assert_eq!(actor.ask(Method::GET, &path, &Value::Null).await.status, StatusCode::FORBIDDEN, "{path}");
     }
+    // Of its own namespace those of agents and their tools may, and nobody else.
+    for (account, may) in [
+        ("helper", true),
+        ("k8s-write", true),
+        ("asya-approval", true),
+        ("default", false),
+        ("ocr", false),
+        ("noapproval", false),
+        ("approval-ocr", false),
+        ("", false),
+    ] {
+        let own = Reporter { account: Some(account.to_owned()), ..reporter("team") };
+        actor.app = routes.clone().layer(Extension(own));
+        let answer = actor.ask(Method::GET, &format!("/sessions/{id}"), &Value::Null).await;
+        let expected = if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        assert_eq!(answer.status, expected, "{account}: {}", answer.text);
+    }
     // Nobody at all is one step earlier.
     actor.app = routes;
     assert_eq!(

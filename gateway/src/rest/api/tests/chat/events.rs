@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 
 use super::*;
+use crate::{auth::Principal, service::chat::follow::Happening};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -120,4 +121,38 @@ async fn a_stream_ends_when_its_session_is_not_the_readers_any_more() {
     share(json!([])).await;
     let ended = async { while events.next().await.is_some() {} };
     timeout(LIMIT, ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_not_known_any_more_reads_no_further() {
+    let world = world().await;
+    let id = begun(&world, "hello").await;
+    let actor = Actor::take(&world).await;
+    let shared = json!({"shared": ["oidc:zoe", "carl"]});
+    send(&ann(&world), Method::PATCH, &format!("/sessions/{id}"), &shared).await;
+    let follow = async |name: &str, until: Option<Timestamp>| {
+        let who = Principal { until, ..Principal::named(name, Roles::from_iter([Role::Chat])) };
+        world.service.follow_session(&who, &id, 1).await.unwrap()
+    };
+    let now = Timestamp::now();
+    for (name, until, reads) in [
+        ("ann", None, true),
+        // Holds no token of those that there are.
+        ("carl", None, false),
+        ("oidc:zoe", Some(now + SignedDuration::from_hours(1)), true),
+        ("oidc:zoe", Some(now), false),
+    ] {
+        let first = follow(name, until).await.next().await.unwrap();
+        assert_eq!(first.is_some(), reads, "{name} {until:?}");
+    }
+    let mut following = follow("oidc:zoe", Some(Timestamp::now() + SignedDuration::from_secs(2))).await;
+    for _ in 0..2 {
+        let there = following.next().await.unwrap();
+        assert!(matches!(there, Some(Happening::Entry(_) | Happening::Session(_))), "{there:?}");
+    }
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let delta = json!({"n": 2, "offset": 0, "text": "secret"});
+    let told = actor.ask(Method::POST, &format!("/sessions/{id}/stream"), &delta).await;
+    assert_eq!(told.status, StatusCode::NO_CONTENT, "{}", told.text);
+    assert_eq!(timeout(LIMIT, following.next()).await.unwrap().unwrap(), None);
 }

@@ -3,6 +3,7 @@
 mod approvals;
 mod desk;
 mod events;
+mod heard;
 mod sessions;
 mod turn;
 
@@ -39,19 +40,24 @@ async fn begun(world: &World, message: &str) -> String {
 }
 
 /// An actor with an envelope of a turn in hand.
-struct Actor {
+pub(crate) struct Actor {
     app: Router,
-    envelope: Envelope,
+    pub(crate) envelope: Envelope,
 }
 
 impl Actor {
     /// Takes the next envelope of the agent.
-    async fn take(world: &World) -> Self {
+    pub(crate) async fn take(world: &World) -> Self {
         Self::with(world, world.published("helper").await)
     }
 
     fn with(world: &World, envelope: Envelope) -> Self {
-        let reporter = Reporter { namespace: Some("team".to_owned()), account: Some("helper".to_owned()) };
+        Self::from(world, envelope, "team")
+    }
+
+    /// The same, in another namespace.
+    fn from(world: &World, envelope: Envelope, namespace: &str) -> Self {
+        let reporter = Reporter { namespace: Some(namespace.to_owned()), account: Some("helper".to_owned()) };
         let app = Router::new().nest(internal::BASE, internal::router(world.service.clone()));
         Self { app: app.layer(Extension(reporter)), envelope }
     }
@@ -60,15 +66,19 @@ impl Actor {
         self.envelope.headers.get_text(SUBJECT).unwrap()
     }
 
-    /// The session, by what its subject says.
-    fn session(&self) -> String {
+    /// What its subject says.
+    fn claims(&self) -> Value {
         let subject = self.subject();
         let claims = URL_SAFE_NO_PAD.decode(subject.split('.').nth(1).unwrap()).unwrap();
-        let claims: Value = serde_json::from_slice(&claims).unwrap();
-        claims["session"].as_str().unwrap().to_owned()
+        serde_json::from_slice(&claims).unwrap()
     }
 
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> Answer {
+    /// The session, by that.
+    pub(crate) fn session(&self) -> String {
+        self.claims()["session"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> Answer {
         self.ask_as(&self.subject(), method, path, body).await
     }
 
@@ -79,7 +89,7 @@ impl Actor {
     }
 
     /// Appends what comes next to its session, at a hop.
-    async fn append(&self, hop: u64, body: Said) -> Entry {
+    pub(crate) async fn append(&self, hop: u64, body: Said) -> Entry {
         let id = self.session();
         let there = self.ask(Method::GET, &format!("/sessions/{id}"), &Value::Null).await.json();
         let n = there["session"]["head"].as_u64().unwrap() + 1;
@@ -94,7 +104,7 @@ impl Actor {
     }
 
     /// Proposes to scale something, by an envelope that goes on to `k8s-write`; the operation.
-    async fn propose(&self, change: impl FnOnce(&mut Value)) -> Answer {
+    pub(crate) async fn propose(&self, change: impl FnOnce(&mut Value)) -> Answer {
         let propose = self.proposal(change);
         let id = propose["proposal"]["id"].as_str().unwrap().to_owned();
         self.ask(Method::PUT, &format!("/operations/{id}"), &propose).await
@@ -120,7 +130,7 @@ impl Actor {
     }
 }
 
-fn assistant(text: &str, calls: &[&str]) -> Said {
+pub(crate) fn assistant(text: &str, calls: &[&str]) -> Said {
     let call = |name: &&str| Call {
         id: "c1".to_owned(),
         name: (*name).to_owned(),
@@ -135,10 +145,10 @@ fn assistant(text: &str, calls: &[&str]) -> Said {
     }
 }
 
-fn result(text: &str) -> Said {
+pub(crate) fn result(text: &str) -> Said {
     Said::Tool { call: "c1".to_owned(), name: "k8s_write".to_owned(), text: text.to_owned(), failed: false }
 }
 
-fn operation(answer: &Answer) -> Operation {
+pub(crate) fn operation(answer: &Answer) -> Operation {
     serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {}", answer.text))
 }
