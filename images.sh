@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the images: `images.sh [asya-sidecar|asya-sidecar-py|asya-operator|asya-crew|asya-gateway]...`, by default all.
+# Builds the images: `images.sh [asya-sidecar|asya-sidecar-py|asya-operator|asya-crew|asya-crew-helm|asya-gateway]...`, by default all.
 # `make images` and `make docker-build` call it.
 #
 #   REGISTRY   prefix of the names, for example ghcr.io/example
 #   TAG        tag; default the version of the workspace
 #   IMG        the whole name, for one image
-#   RUST_IMAGE, PYTHON_IMAGE   bases other than the Dockerfiles'
+#   RUST_IMAGE, PYTHON_IMAGE, GO_IMAGE   bases other than the Dockerfiles'
 #   BUILDER    docker or buildah; default whichever works
 #   BUILDER_ARGS   further arguments of its build command
 #
@@ -32,6 +32,7 @@ builder() {
 build() {
     local file=$1 target=$2 name=$3 arguments=()
     [ -z "${RUST_IMAGE:-}" ] || arguments+=(--build-arg "RUST_IMAGE=$RUST_IMAGE")
+    [ -z "${GO_IMAGE:-}" ] || arguments+=(--build-arg "GO_IMAGE=$GO_IMAGE")
     [ -z "${PYTHON_IMAGE:-}" ] || arguments+=(--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE")
     [ -z "$target" ] || arguments+=(--target "$target")
     # shellcheck disable=SC2206 # words on purpose
@@ -45,7 +46,7 @@ build() {
 }
 
 BUILDER=${BUILDER:-$(builder)}
-[ $# -gt 0 ] || set -- asya-sidecar asya-sidecar-py asya-operator asya-crew asya-gateway
+[ $# -gt 0 ] || set -- asya-sidecar asya-sidecar-py asya-operator asya-crew asya-crew-helm asya-gateway
 if [ -n "${IMG:-}" ] && [ $# -ne 1 ]; then
     echo "IMG names one image: say which one to build" >&2
     exit 64
@@ -57,7 +58,8 @@ for image in "$@"; do
     asya-sidecar-py) build Dockerfile.sidecar sidecar-py "$name" ;;
     asya-operator) build Dockerfile.operator "" "$name" ;;
     asya-crew) build Dockerfile.crew crew "$name" ;;
+    asya-crew-helm) build Dockerfile.crew crew-helm "$name" ;;
     asya-gateway) build Dockerfile.gateway "" "$name" ;;
-    *) echo "$image: must be asya-sidecar, asya-sidecar-py, asya-operator, asya-crew or asya-gateway" >&2 && exit 64 ;;
+    *) echo "$image: must be asya-sidecar, asya-sidecar-py, asya-operator, asya-crew, asya-crew-helm or asya-gateway" >&2 && exit 64 ;;
     esac
 done

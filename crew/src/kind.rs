@@ -40,6 +40,8 @@ pub enum Kind {
     Approval,
     /// Changes objects of a cluster, each time with approval.
     K8sWrite,
+    /// Looks at releases of Helm, and changes them with approval.
+    Helm,
     /// Has a model talk with somebody, and calls tools for it.
     Agent,
     /// Reads a cluster for a model.
@@ -50,7 +52,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -68,6 +70,7 @@ impl Kind {
         Self::Notify,
         Self::Approval,
         Self::K8sWrite,
+        Self::Helm,
         Self::Agent,
         Self::K8sRead,
         Self::Analyze,
@@ -93,6 +96,7 @@ impl Kind {
             Self::Notify => "notify",
             Self::Approval => "approval",
             Self::K8sWrite => "k8s-write",
+            Self::Helm => "helm",
             Self::Agent => "agent",
             Self::K8sRead => "k8s-read",
             Self::Analyze => "analyze",
@@ -104,19 +108,18 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// What stands behind [`HANDLER_PREFIX`] in the handler that names it.
-    fn handler(self) -> String {
+    /// The handler that names it in a manifest, such as `asya_crew.happy_end`.
+    pub fn handler(self) -> String {
         match self {
             // Beside `k8s_analyze`, which looks at an object.
-            Self::Analyze => "analyze_cluster".to_owned(),
-            kind => kind.as_str().replace('-', "_"),
+            Self::Analyze => format!("{HANDLER_PREFIX}analyze_cluster"),
+            kind => format!("{HANDLER_PREFIX}{}", kind.as_str().replace('-', "_")),
         }
     }
 
     /// The actor that a manifest's handler names, such as `asya_crew.happy_end`.
     pub fn of_handler(handler: &str) -> Option<Self> {
-        let name = handler.strip_prefix(HANDLER_PREFIX)?;
-        Self::ALL.into_iter().find(|kind| kind.handler() == name)
+        Self::ALL.into_iter().find(|kind| kind.handler() == handler)
     }
 }
 
@@ -128,7 +131,7 @@ mod tests {
     fn each_is_found_by_its_name_and_its_handler() {
         for kind in Kind::ALL {
             assert_eq!(Kind::of_name(kind.as_str()), Some(kind));
-            assert_eq!(Kind::of_handler(&format!("{HANDLER_PREFIX}{}", kind.handler())), Some(kind));
+            assert_eq!(Kind::of_handler(&kind.handler()), Some(kind));
         }
         assert_eq!(Kind::of_handler("asya_crew.analyze_cluster"), Some(Kind::Analyze));
         assert_eq!(Kind::of_handler("asya_crew.k8s_analyze"), Some(Kind::K8sAnalyze));

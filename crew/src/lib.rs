@@ -15,6 +15,7 @@
 //! | `desk`, `asked`, `tool` | what agents and their tools share: the gateway's sessions, who asked, what tools are |
 //! | `approval` | has somebody decide whether an envelope goes on |
 //! | `kube` | the tools of agents that work with a cluster |
+//! | `helm` | the one of them that installs charts |
 //! | [`shipped`] | those that are told what to do by settings of their own, from their settings |
 //!
 //! The invariant of this crate: **every id that enters ends in exactly one record**, written in the transaction that
@@ -37,6 +38,8 @@ pub mod end;
 pub mod failure;
 pub mod fan_in;
 pub mod gap;
+#[cfg(feature = "helm")]
+pub mod helm;
 #[cfg(feature = "http-call")]
 pub mod http_call;
 #[cfg(feature = "http-call")]

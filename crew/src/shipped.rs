@@ -26,6 +26,8 @@ use crate::analysis::watch;
 use crate::analysis::{Analyze, Findings, findings, mute::Mute};
 #[cfg(feature = "agents")]
 use crate::approval::{self, Approval};
+#[cfg(feature = "helm")]
+use crate::helm;
 #[cfg(feature = "http-call")]
 use crate::http_call::{self, HttpCall};
 #[cfg(feature = "http-call")]
@@ -58,10 +60,6 @@ const GRACE: Duration = Duration::from_secs(30);
 #[cfg(any(feature = "explain", feature = "notify"))]
 const TELLING: usize = 32;
 
-/// Sessions that an agent works on at the same time: most of them wait for a model, which takes fewer at a time.
-#[cfg(feature = "agents")]
-const TALKING: usize = 16;
-
 /// Envelopes that park works on at the same time; those of one key exclude each other by the store.
 const PARKING: usize = 16;
 
@@ -83,12 +81,26 @@ impl Variables<'_> {
     ///
     /// # Errors
     /// All that is wrong, by the name of its variable.
-    #[cfg(any(feature = "explain", feature = "agents"))]
+    #[cfg(feature = "explain")]
     pub fn model(&self) -> Result<Option<asya_llm::Settings>, asya_settings::Errors> {
+        self.model_at(None)
+    }
+
+    /// The same, asked so many things at the same time where `ASYA_LLM_CONCURRENCY` does not say it.
+    ///
+    /// # Errors
+    /// Those of [`Variables::model`].
+    #[cfg(any(feature = "explain", feature = "agents"))]
+    pub fn model_at(
+        &self,
+        concurrency: Option<usize>,
+    ) -> Result<Option<asya_llm::Settings>, asya_settings::Errors> {
+        let concurrency = concurrency.map(|number| number.to_string());
         // Names of files are meant from the manifest, as everywhere.
         asya_llm::Settings::read(|name| {
             let is_file = name.ends_with("_FILE") || matches!(name, "ASYA_LLM_RECORD" | "ASYA_LLM_REPLAY");
-            let value = self.get(name)?;
+            let unsaid = || concurrency.clone().filter(|_| name == asya_llm::settings::CONCURRENCY);
+            let value = self.get(name).or_else(unsaid)?;
             Some(if is_file { self.base.join(value).to_string_lossy().into_owned() } else { value })
         })
     }
@@ -140,6 +152,9 @@ pub enum Work {
     /// Changes objects of a cluster.
     #[cfg(feature = "k8s-write")]
     K8sWrite(Box<write::Settings>),
+    /// Looks at and changes releases of Helm.
+    #[cfg(feature = "helm")]
+    Helm(Box<helm::Settings>),
     /// Has a model talk with somebody.
     #[cfg(feature = "agents")]
     Agent(Box<agent::Settings>),
@@ -243,6 +258,10 @@ impl Work {
             Kind::K8sWrite => {
                 write::Settings::read(variables).map(|settings| Some(Self::K8sWrite(Box::new(settings))))
             }
+            #[cfg(feature = "helm")]
+            Kind::Helm => {
+                helm::Settings::read(variables).map(|settings| Some(Self::Helm(Box::new(settings))))
+            }
             #[cfg(feature = "agents")]
             Kind::Agent => {
                 agent::Settings::read(variables).map(|settings| Some(Self::Agent(Box::new(settings))))
@@ -262,7 +281,8 @@ impl Work {
                 feature = "notify",
                 feature = "agents",
                 feature = "kube-tools",
-                feature = "k8s-write"
+                feature = "k8s-write",
+                feature = "helm"
             )))]
             kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
         }
@@ -301,6 +321,8 @@ impl Work {
             Self::Approval(_) | Self::Agent(_) => None,
             #[cfg(feature = "k8s-write")]
             Self::K8sWrite(_) => None,
+            #[cfg(feature = "helm")]
+            Self::Helm(_) => None,
             #[cfg(feature = "kube-tools")]
             Self::K8sRead(_) | Self::Analyze(_) => None,
         }
@@ -450,12 +472,14 @@ impl Work {
             Self::Approval(settings) => Ok((Arc::new(Approval::new(*settings)?), None)),
             #[cfg(feature = "k8s-write")]
             Self::K8sWrite(settings) => Ok((Arc::new(write::Write::handler(*settings)?), None)),
+            #[cfg(feature = "helm")]
+            Self::Helm(settings) => Ok((Arc::new(helm::Helm::handler(*settings)?), None)),
             #[cfg(feature = "agents")]
             Self::Agent(settings) => {
-                let agent = Agent::new(&names.actor, &settings)?;
+                let (agent, sessions) = (Agent::new(&names.actor, &settings)?, settings.sessions);
                 let counts = agent.counts();
                 let beside: Beside = Box::new(move |means| Box::pin(counts.begin(means.metrics)));
-                Ok((Arc::new(InProcess::new(agent, TALKING)), Some(beside)))
+                Ok((Arc::new(InProcess::new(agent, sessions)), Some(beside)))
             }
             #[cfg(feature = "kube-tools")]
             Self::K8sRead(settings) => Ok((Arc::new(K8sRead::new(&settings)?), None)),

@@ -7,6 +7,7 @@
 //! | `talk`, `view` | the session as a turn needs it, and as the model is shown it |
 //! | `result`, `answer`, `notice`, `compact` | what is appended: results of tools, answers, notices, summaries |
 //! | `model` | the model, and its words while they come |
+//! | `outcome` | what came of a call that somebody approved |
 //!
 //! A message comes, or the result of a call. The session is read from the gateway, step after step is taken until one ends
 //! the delivery, and each step that is worth something is appended before the next one. The session is the only state: an
@@ -18,6 +19,7 @@ mod chat;
 mod compact;
 mod model;
 mod notice;
+mod outcome;
 mod result;
 pub mod settings;
 mod step;
@@ -119,6 +121,8 @@ impl Agent {
         let Settings {
             desk,
             keys,
+            // What the engine gives it at the same time.
+            sessions: _,
             model,
             models,
             prompt,
@@ -176,7 +180,10 @@ impl Agent {
         loop {
             let n = talk.session.head + 1;
             let body = match self.rules.next(&talk, &here, &envelope.route, &envelope.payload) {
-                Step::Append(body) => Ok(body),
+                Step::Append(body) => {
+                    self.tell(&asked, &talk, &here, &envelope.route, &body).await?;
+                    Ok(body)
+                }
                 Step::Ask(question) => match self.model.ask(&question, &self.desk, &asked, n).await {
                     Ok(said) => Ok(answer::entry(n, &self.model.name(&question), &question, said)),
                     Err(error) => self.unanswered(request, &error),

@@ -15,6 +15,10 @@ pub const DEFAULT_REPEATS: usize = 3;
 pub const DEFAULT_CONTEXT: u64 = 100_000;
 /// Fewer tokens hold no conversation.
 const LEAST_CONTEXT: u64 = 2_000;
+/// Sessions that are worked on at the same time. Each holds what its model reads, up to a few MiB.
+pub const DEFAULT_SESSIONS: usize = 16;
+/// More are for another replica.
+const MOST_SESSIONS: usize = 1000;
 /// The actor that asks for approval.
 pub const DEFAULT_APPROVAL: &str = "approval";
 /// Longest system prompt, in bytes.
@@ -27,6 +31,8 @@ pub struct Settings {
     pub desk: desk::Settings,
     /// Where the keys are with which who asked is checked.
     pub keys: asked::Source,
+    /// Sessions that are worked on at the same time.
+    pub sessions: usize,
     /// The model.
     pub model: asya_llm::Settings,
     /// Other models of it that a person may ask for.
@@ -66,7 +72,14 @@ impl Settings {
             (None, Err(_)) => None,
             (_, keys) => keys.map_err(&mut failed).ok(),
         };
-        let model = match variables.model() {
+        let mut reader = Reader::default();
+        let sessions = reader.or("ASYA_CONCURRENCY", get("ASYA_CONCURRENCY"), DEFAULT_SESSIONS, |text| {
+            match number(text)? {
+                n if (1..=MOST_SESSIONS).contains(&n) => Ok(n),
+                _ => Err(format!("must be 1 to {MOST_SESSIONS}")),
+            }
+        });
+        let model = match variables.model_at(Some(sessions)) {
             Ok(None) => {
                 Err(vec!["ASYA_LLM_BACKEND: is required: an agent is nothing without a model".to_owned()])
             }
@@ -87,7 +100,6 @@ impl Settings {
             Err(wrong) => Err(wrong),
         };
         let tools = tools.map_err(&mut failed).unwrap_or_default();
-        let mut reader = Reader::default();
         let positive = |text: &str| {
             number(text).and_then(|n: u64| match n {
                 0 => Err("must be at least 1".to_owned()),
@@ -131,6 +143,7 @@ impl Settings {
             (Some(desk), Some(keys), Some(model)) if errors.is_empty() => Ok(Self {
                 desk,
                 keys,
+                sessions,
                 model,
                 models,
                 prompt,
@@ -183,12 +196,27 @@ mod tests {
     }
 
     #[test]
+    fn as_many_questions_are_asked_as_sessions_are_worked_on_unless_it_is_said() {
+        let with = |more: &[(&str, &str)]| {
+            let given = [("ASYA_GATEWAY_URL", "http://g"), ("ASYA_LLM_BACKEND", "noop")];
+            read(&[&given, more].concat()).unwrap()
+        };
+        let (few, many) = (with(&[]), with(&[("ASYA_CONCURRENCY", "200")]));
+        assert_eq!((few.sessions, many.sessions), (DEFAULT_SESSIONS, 200));
+        assert_eq!(few.model, with(&[("ASYA_LLM_CONCURRENCY", "16")]).model);
+        assert_eq!(many.model, with(&[("ASYA_LLM_CONCURRENCY", "200")]).model);
+        let both = with(&[("ASYA_CONCURRENCY", "200"), ("ASYA_LLM_CONCURRENCY", "16")]);
+        assert_eq!((both.sessions, &both.model), (200, &few.model));
+    }
+
+    #[test]
     fn every_mistake_is_named_at_once() {
         let errors = read(&[
             ("ASYA_GATEWAY_URL", "gateway"),
             ("ASYA_AGENT_PROMPT", "x"),
             ("ASYA_AGENT_PROMPT_FILE", "y"),
             ("ASYA_AGENT_TOOLS", r#"[{"use": "crystal-ball"}]"#),
+            ("ASYA_CONCURRENCY", "1001"),
             ("ASYA_AGENT_MAX_TURNS", "0"),
             ("ASYA_AGENT_MAX_TOKENS", "many"),
             ("ASYA_AGENT_REPEATS", "-1"),
@@ -204,6 +232,7 @@ mod tests {
             "LLM_BACKEND",
             "PROMPT",
             "TOOLS",
+            "ASYA_CONCURRENCY",
             "MAX_TURNS",
             "MAX_TOKENS",
             "REPEATS",
@@ -214,7 +243,7 @@ mod tests {
         ] {
             assert!(all.contains(name), "{name} in {all}");
         }
-        assert_eq!(errors.len(), 11, "{all}");
+        assert_eq!(errors.len(), 12, "{all}");
         assert!(
             read(&[("ASYA_AGENT_TOOLS_FILE", "/none/at/all")]).unwrap_err().join("").contains("/none/at/all")
         );

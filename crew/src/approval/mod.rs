@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use asya_envelope::{Envelope, headers};
 use asya_handler::{Code, End, Failure, Fate, Fault, Request};
-use asya_session::{Proposal, Review, desk::Propose, hash};
+use asya_session::{Proposal, Review, desk::Propose, hash, operation::CALL};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -43,8 +43,6 @@ pub const NAME: &str = "approval";
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Largest envelope that is kept, as JSON in bytes: what every transport takes with its error report around it.
 const LARGEST: usize = 224 * 1024;
-/// The verb of an operation that is the call of a tool.
-const CALL: &str = "call";
 /// Envelopes at the same time: each is one or three short requests to the gateway.
 const RUNNING: usize = 16;
 

@@ -41,6 +41,12 @@ impl Text {
         !self.full && self.size + size(text) + END <= ANSWER
     }
 
+    /// What was written, where that is a part of an answer.
+    #[cfg(feature = "helm")]
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
     /// The answer; where it is not the whole, `next` says how to see more.
     pub(crate) fn answer(self, more: bool, next: &str) -> Value {
         let mut answer = json!({"text": self.text});

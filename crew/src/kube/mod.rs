@@ -4,6 +4,7 @@
 //! |---|---|
 //! | this | [`client`]; [`Access`]: `ASYA_KUBE_…` |
 //! | [`write`] | changes objects, each time with approval (feature `k8s-write`) |
+//! | [`consent`] | what tools share that change things, each time with consent |
 //! | `users` | [`Users`]: which user of the cluster a person is |
 //! | [`looker`] | from an envelope to a way into the cluster that leads as far as whoever asked may go |
 //! | [`read`] | the actor `k8s-read` |
@@ -14,7 +15,9 @@
 //! gateway signed; whether they may is the API server's answer, and no answer is a no.
 
 pub mod analyze;
-mod answer;
+pub(crate) mod answer;
+#[cfg(feature = "k8s-write")]
+pub mod consent;
 pub mod looker;
 pub mod read;
 mod users;

@@ -10,8 +10,8 @@ use clap::Parser;
 #[group(id = "crew")]
 pub struct Args {
     /// Which actor: happy-end, error-end, fan-in, schedule, park, http-call, http-get, k8s-watch, k8s-analyze, custom,
-    /// findings, results, explain, remedy, notify, approval, k8s-write, agent, k8s-read or analyze. Else ASYA_HANDLER
-    /// says it (asya_crew.happy_end, ...), else the actor's name.
+    /// findings, results, explain, remedy, notify, approval, k8s-write, helm, agent, k8s-read or analyze. Else
+    /// ASYA_HANDLER says it (asya_crew.happy_end, ...), else the actor's name.
     #[arg(value_name = "ACTOR")]
     pub kind: Option<String>,
     /// The handler of the manifest.

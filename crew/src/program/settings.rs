@@ -207,6 +207,7 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::Results
         | Kind::Approval
         | Kind::K8sWrite
+        | Kind::Helm
         | Kind::Agent
         | Kind::K8sRead
         | Kind::Analyze => {}

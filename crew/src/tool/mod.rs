@@ -4,6 +4,8 @@
 //! the model can do something about as `{"error": "…"}`, and fail the envelope only for the rest.
 
 mod analyze;
+#[cfg(feature = "helm")]
+pub mod helm;
 mod http_get;
 mod k8s_read;
 #[cfg(feature = "k8s-write")]
@@ -31,6 +33,8 @@ pub struct ToolSpec {
 pub fn builtin(name: &str) -> Option<ToolSpec> {
     match name {
         "http-get" => Some(http_get::spec()),
+        #[cfg(feature = "helm")]
+        "helm" => Some(helm::spec()),
         #[cfg(feature = "k8s-write")]
         "k8s-write" => Some(k8s_write::spec()),
         "k8s-read" => Some(k8s_read::spec()),
@@ -39,7 +43,7 @@ pub fn builtin(name: &str) -> Option<ToolSpec> {
     }
 }
 
-#[cfg(all(test, feature = "remedy", feature = "k8s-write"))]
+#[cfg(all(test, feature = "remedy", feature = "helm"))]
 mod tests {
     use asya_resources::agent::SHIPPED;
 

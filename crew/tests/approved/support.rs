@@ -83,7 +83,7 @@ pub(crate) struct Desks {
 }
 
 pub(crate) fn person(name: &str) -> Principal {
-    Principal { name: name.to_owned(), roles: Roles::ALL }
+    Principal::named(name, Roles::ALL)
 }
 
 async fn faulty(State(fault): State<Arc<AtomicU8>>, request: Asking, next: Next) -> Response {
@@ -264,7 +264,7 @@ pub(crate) async fn config() -> Option<Config> {
     Some(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap())
 }
 
-fn api(client: &Client, namespace: &str, api_version: &str, kind: &str) -> Api<DynamicObject> {
+pub(crate) fn api(client: &Client, namespace: &str, api_version: &str, kind: &str) -> Api<DynamicObject> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     if ["Namespace", "Node", "ClusterRole", "ClusterRoleBinding"].contains(&kind) {

@@ -120,6 +120,7 @@ async fn run(
 ) -> kube::Result<()> {
     observed.model = Some(compiled.model.clone());
     observed.tools.clone_from(&compiled.tools);
+    observed.unguarded = sources::unguarded(&context.client, &subject.namespace, &compiled.approved).await?;
     observed.secrets = sources::secrets(&context.client, &subject.namespace, &compiled.secrets).await?;
     let mut actor = compiled.actor.clone();
     actor["metadata"]["ownerReferences"] = Value::Array(vec![subject.owner_reference()]);

@@ -1,10 +1,14 @@
-//! The ConfigMaps and Secrets that agents name. Nobody tells of them, so they are read at every look.
+//! The ConfigMaps, Secrets and actors of tools that agents name. Nobody tells of them, so they are read at every look.
 
 use asya_resources::agent::{Objection, SecretKey};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use kube::{Api, Client, api::DynamicObject};
+use serde_json::Value;
 
-use crate::controllers::apply::timely;
+use crate::controllers::{apply::timely, live::Kind};
+
+/// What makes a sidecar refuse what nobody approved.
+const APPROVED_ONLY: &str = "ASYA_APPROVED_ONLY";
 
 /// What is known of the Secrets that an agent needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,32 @@ pub async fn text(
     Ok(text.ok_or_else(|| Objection::KeyMissing { name: name.to_owned(), key: key.to_owned() }))
 }
 
+/// Those of these actors that let in calls which nobody approved. One that is not there lets nobody in.
+///
+/// # Errors
+/// What the API server said.
+pub async fn unguarded(client: &Client, namespace: &str, actors: &[String]) -> kube::Result<Vec<String>> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &Kind::AsyncActor.resource());
+    let mut open = Vec::new();
+    for actor in actors {
+        if let Some(live) = timely(api.get_opt(actor)).await?
+            && !is_guarded(&live.data)
+        {
+            open.push(actor.clone());
+        }
+    }
+    Ok(open)
+}
+
+/// Whether the sidecar of an actor refuses what nobody approved.
+fn is_guarded(actor: &Value) -> bool {
+    let env = actor["spec"]["sidecar"]["env"].as_array().map_or(&[][..], Vec::as_slice);
+    // Of several the last one counts, as in a container.
+    let last = env.iter().rfind(|variable| variable["name"] == APPROVED_ONLY);
+    last.is_some_and(|variable| variable["value"] == "true")
+}
+
 /// Whether these keys of Secrets are there. Of what they hold nothing is kept.
 ///
 /// # Errors
@@ -67,4 +97,22 @@ pub async fn secrets(client: &Client, namespace: &str, keys: &[SecretKey]) -> ku
         None if keys.is_empty() => Secrets::Needless,
         None => Secrets::There,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_actor_is_guarded_by_its_sidecars_variable() {
+        let actor = |env: Value| json!({"spec": {"sidecar": {"env": env}}});
+        let set = |value: &str| json!({"name": "ASYA_APPROVED_ONLY", "value": value});
+        assert!(is_guarded(&actor(json!([{"name": "X", "value": "1"}, set("true")]))));
+        assert!(!is_guarded(&actor(json!([set("true"), set("false")]))));
+        for open in [json!({"spec": {}}), actor(json!([])), actor(json!([set("")]))] {
+            assert!(!is_guarded(&open), "{open}");
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub struct Observed {
     pub model: Option<String>,
     /// Tools that it is granted.
     pub tools: Vec<String>,
+    /// Actors that it calls after approval only, and that let in others' calls without.
+    pub unguarded: Vec<String>,
     /// SHA-256 of the text that a ConfigMap holds for it.
     pub definition: Option<String>,
 }
@@ -135,6 +137,13 @@ fn policy(observed: &Observed) -> Said {
         [] => "it is granted no tool".to_owned(),
         tools => format!("it is granted {}", tools.join(", ")),
     };
+    if !observed.unguarded.is_empty() {
+        let message = format!(
+            "{message}. Whoever else sends to {} needs no approval: set ASYA_APPROVED_ONLY=true in spec.sidecar.env of each",
+            observed.unguarded.join(", ")
+        );
+        return (POLICY, Yes, "Unguarded", message);
+    }
     (POLICY, Yes, "Compliant", message)
 }
 
@@ -270,6 +279,8 @@ mod tests {
             &Observed::default(),
             [("Unknown", "Starting"), good[1], good[2], good[3], ("Unknown", "Starting")],
         );
+        let open = Observed { unguarded: vec!["refund".to_owned()], ..well.clone() };
+        says(&open, [good[0], good[1], good[2], ("True", "Unguarded"), good[4]]);
         let taken = Some(("NameTaken", "rename".to_owned()));
         says(
             &Observed { refused: taken, ..well.clone() },

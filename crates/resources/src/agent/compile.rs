@@ -11,8 +11,10 @@ use crate::{
 
 /// What answers in the agent's actor.
 const HANDLER: &str = "asya_crew.agent";
-/// Sessions that one replica asks a model for at the same time, where they are bounded over all replicas.
+/// Sessions that one replica is given before there is another one, where they are bounded over all replicas.
 const SESSIONS_PER_REPLICA: u32 = 16;
+/// Most sessions of a replica, where the replicas that it may have are too few for less.
+const MOST_PER_REPLICA: u32 = 250;
 /// Longest prompt that the agent actor takes, in bytes.
 const LONGEST_PROMPT: usize = 64 * 1024;
 /// Longest text that a process is told in one variable: the kernel takes 128 KiB, its name included.
@@ -47,6 +49,8 @@ pub struct Compiled {
     pub model: String,
     /// Names of the tools that are granted.
     pub tools: Vec<String>,
+    /// Actors of declared ones that are called after approval only; they may be called otherwise unless they refuse it.
+    pub approved: Vec<String>,
     /// Keys of Secrets that its pods need.
     pub secrets: Vec<SecretKey>,
 }
@@ -85,6 +89,11 @@ pub fn compile(agent: &Agent, around: &Around<'_>) -> Result<Compiled, Vec<Objec
         entry: entry(agent, model, &granted),
         model: format!("{}/{}", model.provider.as_str(), model.name),
         tools: granted.iter().map(|tool| tool.name().to_owned()).collect(),
+        approved: granted
+            .iter()
+            .filter(|tool| matches!(tool, Granted::Declared(_)) && tool.approval())
+            .map(|tool| tool.actor().to_owned())
+            .collect(),
         secrets: secrets(&env),
     })
 }
@@ -215,12 +224,13 @@ fn allowed(agent: &Agent, granted: &[Granted<'_>]) -> BTreeSet<String> {
 }
 
 /// Sessions that one replica works on at the same time, if they are bounded, and the most replicas: no more sessions than
-/// are asked for over all of them.
+/// are asked for over all of them, and as many as that where the replicas can take them.
 fn replicas(agent: &Agent, scaling: &AgentScaling) -> (Option<u32>, u32) {
     let Some(sessions) = agent.spec.concurrency.as_ref().and_then(|it| it.max_parallel_sessions) else {
         return (None, scaling.max_replicas);
     };
-    let each = sessions.min(SESSIONS_PER_REPLICA);
+    let spread = sessions / scaling.max_replicas.max(1);
+    let each = sessions.min(spread.clamp(SESSIONS_PER_REPLICA, MOST_PER_REPLICA));
     (Some(each), scaling.max_replicas.min(sessions / each))
 }
 
@@ -246,6 +256,7 @@ fn entry(agent: &Agent, model: &Model, granted: &[Granted<'_>]) -> Value {
         "models": models,
         "budget": budget,
         "tools": granted.iter().map(Granted::entry).collect::<Vec<_>>(),
+        "account": spec.pod.as_ref().and_then(|pod| pod.service_account_name.as_deref()).unwrap_or("default"),
     });
     if let Some(approval) = &spec.approval {
         let mut limits = json!({ "fourEyes": approval.four_eyes });

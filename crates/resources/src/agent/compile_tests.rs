@@ -60,8 +60,8 @@ fn a_route_may_hold_what_is_granted_and_nothing_else() {
         (with(json!(["*"]), json!(["*"])), &[], &["ops"]),
         (
             with(json!(["*"]), json!([])),
-            &["k8s_read", "k8s_write", "http_get", "analyze", "orders"],
-            &["analyze", "approval", "http-get", "k8s-read", "k8s-write", "ops", "orders-api"],
+            &["k8s_read", "k8s_write", "helm", "http_get", "analyze", "orders"],
+            &["analyze", "approval", "helm", "http-get", "k8s-read", "k8s-write", "ops", "orders-api"],
         ),
     ];
     for (fields, tools, route) in cases {
@@ -93,7 +93,7 @@ fn nothing_worse_than_the_tier_is_granted() {
         (with("low", json!(["orders"]), orders("medium", false)), 1),
         (with("medium", json!(["orders"]), orders("medium", true)), 0),
         (with("medium", json!(["k8s_write"]), orders("low", false)), 1),
-        (with("medium", json!(["*"]), orders("high", false)), 2),
+        (with("medium", json!(["*"]), orders("high", false)), 3),
         (with("high", json!(["*"]), orders("high", false)), 0),
     ] {
         let found = compile(&agent(&fields), &AROUND).err().unwrap_or_default();
@@ -195,6 +195,7 @@ fn an_actor_is_one_that_the_operator_takes() {
     ] {
         assert_eq!(variable(&full, name), value, "{name}");
     }
+    assert_eq!(full.approved, ["orders-api"]);
     let key = |name: &str, key: &str| SecretKey { name: name.to_owned(), key: key.to_owned() };
     assert_eq!(full.secrets, [key("openai", "token"), key("proxy", "url")]);
     assert_eq!(
@@ -210,6 +211,7 @@ fn an_actor_is_one_that_the_operator_takes() {
                 { "name": "orders", "risk": "medium", "approval": true },
             ],
             "approval": { "timeout": 14400, "fourEyes": true },
+            "account": "bedrock",
         })
     );
 }
@@ -226,9 +228,14 @@ fn kubernetes_puts_no_variable_into_a_prompt() {
 
 #[test]
 fn no_more_sessions_than_asked_for_are_worked_on() {
-    for (sessions, most, expected) in
-        [(1, 10, (1, 1)), (10, 10, (10, 1)), (40, 10, (16, 2)), (100, 3, (16, 3))]
-    {
+    for (sessions, most, expected) in [
+        (1, 10, (1, 1)),
+        (10, 10, (10, 1)),
+        (40, 10, (16, 2)),
+        (100, 3, (33, 3)),
+        (200, 1, (200, 1)),
+        (2000, 4, (250, 4)),
+    ] {
         let fields =
             json!({ "concurrency": { "maxParallelSessions": sessions }, "scaling": { "maxReplicas": most } });
         let actor = compiled(&fields).actor;

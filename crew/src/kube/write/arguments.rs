@@ -9,6 +9,9 @@ use super::{
     change::{How, Wanted, Which},
     manifest::Manifest,
     names,
+};
+use crate::kube::consent::{
+    names::namespace as namespace_name,
     refused::{Refused, refuse, shortened},
 };
 
@@ -122,7 +125,7 @@ pub(super) fn read(payload: &Value) -> Result<Wanted, Refused> {
     if let Some(foreign) = foreign {
         return refuse(format!("{} takes no {foreign}: one call makes one change", verb.name()));
     }
-    let namespace = arguments.namespace.map(names::namespace).transpose()?;
+    let namespace = arguments.namespace.map(namespace_name).transpose()?;
     let name = arguments.name.map(names::object).transpose()?;
     let needed = |name: &str| Refused(format!("{} needs {name}", verb.name()));
     let dry_run = arguments.dry_run.unwrap_or_default();

@@ -3,25 +3,30 @@
 //! All that can fail for a while is done before the operation is claimed: what comes after that is one request. If it is
 //! not known what became of that request, the object is looked at, and nothing is done that may have been done.
 
-use asya_session::{Outcome, Proposal, desk::Claim};
+use asya_session::{Outcome, Proposal};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Write,
-    cluster::{Cluster, FIELD_MANAGER, Stop},
+    cluster::{Cluster, FIELD_MANAGER},
     deed::{Deed, Method, Target, state},
     plan::Shown,
-    refused::{Refused, refuse},
 };
-use crate::{actor::ActError, asked::Asked, desk::DeskError};
+use crate::{
+    actor::ActError,
+    asked::Asked,
+    kube::consent::{
+        outcome::{self, done, failed, is_that, result},
+        refused::{Refused, Stop, refuse},
+        review,
+    },
+};
 
 /// How long whoever has claimed an operation may still be at it: longer than the answer to the claim and the change take.
 const AT_IT: SignedDuration = SignedDuration::from_secs(90);
 /// How often a change is tried of an object whose status moves.
 const TRIES: u32 = 5;
-/// Largest part of a diff in an outcome, in bytes.
-const REMEMBERED: usize = 4 * 1024;
 
 /// The change can be made now, to this version of the object; none: there is no object yet.
 struct Ready {
@@ -45,12 +50,7 @@ impl Write {
             Err(Stop::Refused(why) | Stop::Moved(why)) => Err(why),
             Ok(ready) => Ok(ready),
         };
-        let claim = Claim { hash: proposal.hash.clone() };
-        let claimed = match self.desk.claim(&asked.token, &proposal.id, &claim).await {
-            Err(DeskError::Away(reason)) => return Err(Stop::Later(ActError::Gateway(reason))),
-            Err(error) => return refuse(format!("not approved: {error}")).map_err(Stop::Refused),
-            Ok(claimed) => claimed,
-        };
+        let claimed = outcome::claim(&self.desk, asked, proposal).await?;
         let operation = claimed.operation;
         if let Some(outcome) = operation.outcome {
             return Ok(result(&outcome));
@@ -65,9 +65,7 @@ impl Write {
                 Err(why) => failed(proposal, &why.0),
             }
         };
-        let operation = self.desk.outcome(&asked.token, &proposal.id, &outcome).await;
-        let operation = operation.map_err(|error| Stop::Later(ActError::from(error)))?;
-        Ok(result(&operation.outcome.unwrap_or(outcome)))
+        outcome::tell(&self.desk, asked, proposal, outcome).await
     }
 
     /// Whether it may and can be done still, and is what was shown.
@@ -83,10 +81,10 @@ impl Write {
         if *target != Target::new(&served, target.namespace.clone(), target.name.clone()) {
             return refuse("the cluster serves this kind in another way now: propose it again")?;
         }
-        self.settings.rules.check(&served, target.namespace.as_deref())?;
-        let person = self.person(asked)?;
+        self.settings.rules.check(&served, target.namespace.as_deref(), &target.name)?;
+        let person = self.settings.consent.person(asked)?;
         let live = cluster.get(target).await?;
-        cluster.review(&person, &deed.rights()).await?;
+        review::both(&cluster.0, &person, &deed.rights()).await?;
         if !deed.is_for(live.as_ref()) {
             return refuse("the object has changed since it was proposed: propose it again")?;
         }
@@ -195,32 +193,4 @@ fn version_of(live: Option<&Value>) -> Option<String> {
 fn is_ours(live: &Value) -> bool {
     let managed = live["metadata"]["managedFields"].as_array().into_iter().flatten();
     managed.into_iter().any(|managed| managed["manager"] == FIELD_MANAGER)
-}
-
-/// Whether what was approved is what was proposed. Until when and by whom it is decided is the gateway's to say.
-fn is_that(approved: &Proposal, proposal: &Proposal) -> bool {
-    let Proposal { expires, four_eyes, .. } = *approved;
-    *approved == Proposal { expires, four_eyes, ..proposal.clone() }
-}
-
-fn done(proposal: &Proposal) -> Outcome {
-    let mut diff = proposal.diff.as_str();
-    if diff.len() > REMEMBERED {
-        let end = (0..=REMEMBERED).rev().find(|at| diff.is_char_boundary(*at)).unwrap_or_default();
-        diff = &diff[..end];
-    }
-    Outcome { ok: true, text: format!("done: {}\n{diff}", proposal.summary) }
-}
-
-fn failed(proposal: &Proposal, why: &str) -> Outcome {
-    Outcome { ok: false, text: format!("not done: {}: {why}", proposal.summary) }
-}
-
-/// What the model is told, the same each time.
-fn result(outcome: &Outcome) -> Value {
-    if outcome.ok {
-        json!({"done": true, "summary": outcome.text})
-    } else {
-        json!({"done": false, "error": outcome.text})
-    }
 }

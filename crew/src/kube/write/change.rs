@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::{
     arguments::Verb,
     deed::{Deed, Method, Target},
+};
+use crate::kube::consent::{
     refused::{Refused, refuse, shortened},
     rules::Rules,
 };
@@ -98,7 +100,7 @@ impl Wanted {
         if !kind.namespaced && namespace.is_some() {
             return refuse(format!("a {} belongs to no namespace", kind.kind));
         }
-        rules.check(kind, namespace.as_deref())?;
+        rules.check(kind, namespace.as_deref(), &name)?;
         if let (How::Apply(manifest), Some(namespace)) = (&mut how, &namespace) {
             manifest["metadata"]["namespace"] = namespace.as_str().into();
         }

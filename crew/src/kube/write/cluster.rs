@@ -6,9 +6,7 @@ use asya_analysis::GroupKind;
 use asya_cluster::{
     Catalogue, Patience, Refusal, Served,
     look::{self, kinds},
-    review,
 };
-use asya_session::Review;
 use kube::{
     Api, Client,
     api::{
@@ -23,10 +21,14 @@ use tokio::time::timeout;
 use super::{
     change::Which,
     deed::{Deed, Method, REVISION, Target},
-    refused::{Refused, shortened},
-    shown::sentence,
 };
-use crate::actor::ActError;
+use crate::{
+    actor::ActError,
+    kube::consent::{
+        refused::{Refused, Stop, shortened},
+        shown::sentence,
+    },
+};
 
 /// Who changes objects, in their managed fields and in the audit log of the cluster.
 pub const FIELD_MANAGER: &str = "asya-k8s-write";
@@ -38,29 +40,6 @@ const MOST: u32 = 500;
 const TEMPLATE_HASH: &str = "pod-template-hash";
 /// What the API server says of a manifest with fields that there are not, under the status of a failure of its own.
 const NO_SUCH_FIELD: &str = "failed to create typed patch object";
-
-/// Why a step was not done.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The answer is no, and stays so: it is the result of the call.
-    Refused(Refused),
-    /// The object is another one than was said, or is gone: nothing was changed.
-    Moved(Refused),
-    /// Somebody is away: again, later.
-    Later(ActError),
-}
-
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-impl From<ActError> for Stop {
-    fn from(error: ActError) -> Self {
-        Self::Later(error)
-    }
-}
 
 fn away(doing: &str, reason: impl ToString) -> Stop {
     Stop::Later(ActError::Cluster { doing: doing.to_owned(), reason: reason.to_string() })
@@ -111,28 +90,6 @@ impl Cluster {
             Some(object) => as_json(&object).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Whether person and tool have all of these rights.
-    pub(super) async fn review(
-        &self,
-        person: &review::Person,
-        rights: &[review::Right],
-    ) -> Result<Review, Stop> {
-        for right in rights {
-            let (theirs, own) = futures::join!(person.may(&self.0, right), review::own(&self.0, right));
-            for (who, said) in [(format!("{:?}", person.user), theirs), ("this tool".to_owned(), own)] {
-                let said = said.map_err(|error| Refused(format!("whether {who} may {right}: {error}")))?;
-                if !said.allowed {
-                    let because = if said.reason.is_empty() { "" } else { ": " };
-                    return Err(
-                        Refused(format!("{who} may not {right}{because}{}", sentence(&said.reason))).into()
-                    );
-                }
-            }
-        }
-        let said: Vec<String> = rights.iter().map(ToString::to_string).collect();
-        Ok(Review { person: Some(true), tool: Some(true), reason: said.join(", ") })
     }
 
     /// Does it to the object of its uid, in this version if one is said; `dry`: says only what would come of it. None: it is

@@ -8,11 +8,8 @@ use kube::api::ApiResource;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    arguments::Verb,
-    change::Which,
-    refused::{Refused, refuse},
-};
+use super::{arguments::Verb, change::Which};
+use crate::kube::consent::refused::{Refused, refuse};
 
 /// Fields of metadata that change by themselves, or whenever anything else does.
 const MOVING: [&str; 6] =

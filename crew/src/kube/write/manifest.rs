@@ -6,6 +6,9 @@ use super::{
     arguments::Verb,
     change::{How, Wanted, Which},
     names,
+};
+use crate::kube::consent::{
+    names::namespace as namespace_name,
     refused::{Refused, refuse, shortened},
 };
 
@@ -87,8 +90,7 @@ impl Manifest {
         let own_name = text(metadata, "name")?;
         let own_name = agreed("name", own_name, name)?.ok_or_else(|| missing("metadata.name"))?;
         let own_namespace = text(metadata, "namespace")?;
-        let own_namespace =
-            agreed("namespace", own_namespace, namespace)?.map(names::namespace).transpose()?;
+        let own_namespace = agreed("namespace", own_namespace, namespace)?.map(namespace_name).transpose()?;
         if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(&own_kind)) {
             return refuse(format!("kind says another than the manifest, which is a {own_kind}"));
         }

@@ -1,14 +1,10 @@
 //! Names that become part of a path or of an object: whatever could be read as something else is refused.
 
-use super::{
-    deed::REVISION,
-    refused::{Refused, refuse, shortened},
-};
+use super::deed::REVISION;
+use crate::kube::consent::refused::{Refused, refuse, shortened};
 
 /// Longest name of an object.
 const MAX_NAME: usize = 253;
-/// Longest name of a namespace.
-const MAX_LABEL: usize = 63;
 /// Annotations that no diff shows: a copy of the whole object, and what its controller counts.
 const UNSEEN: [&str; 2] = ["kubectl.kubernetes.io/last-applied-configuration", REVISION];
 /// Longest name of an image.
@@ -23,16 +19,6 @@ pub(super) fn object(name: String) -> Result<String, Refused> {
             "{:?} can be no name: 1 to {MAX_NAME} of a-z, 0-9, '-' and '.'",
             shortened(&name)
         ));
-    }
-    Ok(name)
-}
-
-/// The name of a namespace.
-pub(super) fn namespace(name: String) -> Result<String, Refused> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let edges = name.starts_with('-') || name.ends_with('-');
-    if name.is_empty() || name.len() > MAX_LABEL || edges || !name.bytes().all(fits) {
-        return refuse(format!("{:?} can be no namespace", shortened(&name)));
     }
     Ok(name)
 }

@@ -1,6 +1,5 @@
 //! From what is asked for to a proposal: everything is looked at, nothing is changed.
 
-use asya_cluster::review::Person;
 use asya_session::{Proposal, Risk, hash};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,16 +7,21 @@ use serde_json::{Value, json};
 use super::{
     Write,
     arguments::{self, Verb},
-    cluster::{Cluster, Stop},
+    cluster::Cluster,
     deed::Deed,
-    refused::Refused,
-    risk,
-    shown::{self, Diff},
+    risk, shown,
 };
-use crate::{approval::place::Place, asked::Asked, deadlines::later};
-
-/// What a person is told at once whose diff has a `***` that is set.
-const UNSEEN: &str = "it sets values that are not shown: look at the operation";
+use crate::{
+    approval::place::Place,
+    asked::Asked,
+    deadlines::later,
+    kube::consent::{
+        refused::{Refused, Stop},
+        review,
+        shown::{Diff, UNSEEN, sentence},
+        way::{self, Plan},
+    },
+};
 
 /// What a person is shown of a deed, made from nothing but the deed and the object.
 #[derive(Debug, PartialEq)]
@@ -25,15 +29,6 @@ pub(super) struct Shown {
     pub(super) summary: String,
     pub(super) diff: String,
     pub(super) risk: Risk,
-}
-
-/// What comes of a plan.
-#[derive(Debug)]
-pub(super) enum Plan {
-    /// It is to be approved.
-    Propose(Box<Proposal>),
-    /// That is the answer: nothing would change, or only that was asked.
-    Answer(Value),
 }
 
 impl Shown {
@@ -57,7 +52,7 @@ impl Shown {
         if !because.is_empty() {
             summary = format!("{summary}; {}", because.join("; "));
         }
-        Ok(Self { summary: shown::sentence(&summary), diff, risk })
+        Ok(Self { summary: sentence(&summary), diff, risk })
     }
 }
 
@@ -72,10 +67,10 @@ impl Write {
         now: Timestamp,
     ) -> Result<Plan, Stop> {
         let wanted = arguments::read(payload)?;
-        let person = self.person(asked)?;
+        let person = self.settings.consent.person(asked)?;
         let served = cluster.served(&wanted.which).await?;
         let change = wanted.of(&served, &self.settings.rules)?;
-        let review = cluster.review(&person, &change.rights()).await?;
+        let review = review::both(&cluster.0, &person, &change.rights()).await?;
         let live = cluster.get(&change.target).await?;
         let earlier = match (&live, change.needs_earlier()) {
             (Some(live), true) => cluster.earlier(&change.target, live).await?,
@@ -92,7 +87,7 @@ impl Write {
             let said = format!("{summary}: this is what it would change, nothing was done");
             return Ok(Plan::Answer(json!({"done": false, "summary": said, "diff": diff})));
         }
-        let call = self.call(asked).await?;
+        let call = way::call(&self.desk, asked).await?;
         let operation = serde_json::to_value(&deed).map_err(|error| Refused(error.to_string()))?;
         Ok(Plan::Propose(Box::new(Proposal {
             id: place.operation(&call),
@@ -108,20 +103,8 @@ impl Write {
             diff,
             review,
             risk,
-            expires: later(now, self.settings.timeout),
-            four_eyes: self.settings.four_eyes,
+            expires: later(now, self.settings.consent.timeout),
+            four_eyes: self.settings.consent.four_eyes,
         })))
-    }
-
-    /// The user of the cluster who asks.
-    pub(super) fn person(&self, asked: &Asked) -> Result<Person, Refused> {
-        let users = self.settings.users.as_ref().ok_or_else(|| {
-            Refused(
-                "nothing is changed, because it is not known which user of the cluster a person is. Whoever runs this tool \
-                 can say it with ASYA_KUBE_USER_CLAIM"
-                    .to_owned(),
-            )
-        })?;
-        users.person(&asked.claims.sub, &asked.claims.groups).map_err(Refused)
     }
 }

@@ -3,7 +3,8 @@
 use asya_session::Risk;
 use serde_json::Value;
 
-use super::{arguments::Verb, deed::Deed, powers};
+use super::{arguments::Verb, deed::Deed};
+use crate::kube::consent::powers;
 
 /// Groups whose kinds are known well enough to know that what was there before can be applied again.
 const KNOWN: [&str; 6] = ["", "apps", "autoscaling", "batch", "networking.k8s.io", "policy"];

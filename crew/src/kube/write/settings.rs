@@ -1,37 +1,22 @@
 //! What k8s-write is told, read into types. All errors are found before any is reported.
 
-use std::time::Duration;
+use asya_settings::{Reader, list};
 
-use asya_cluster::namespaces::Namespaces;
-use asya_envelope::ActorName;
-use asya_settings::{Reader, boolean, list, positive_duration};
-
-use super::rules::Rules;
 use crate::{
-    approval,
-    asked::Source,
-    desk,
-    kube::{Access, Users},
+    kube::consent::{rules::Rules, settings::Consent},
     shipped::Variables,
 };
+
+/// The variables that say what may be changed.
+const VARIABLES: [&str; 2] = ["ASYA_KUBE_NAMESPACES", "ASYA_KUBE_WRITE_KINDS"];
 
 /// What k8s-write is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Where approvals are kept.
-    pub gateway: desk::Settings,
-    /// Where the keys are by which it is known who asked.
-    pub subjects: Source,
-    /// Which user of the cluster a person is; none: nothing is changed.
-    pub users: Option<Users>,
+    /// Where consent is asked for, and who people are.
+    pub consent: Consent,
     /// What may be changed at all.
     pub rules: Rules,
-    /// The actor that waits for approval.
-    pub approval: String,
-    /// How long somebody may take to decide.
-    pub timeout: Duration,
-    /// Whether somebody else than who asked must decide.
-    pub four_eyes: bool,
 }
 
 impl Settings {
@@ -40,28 +25,15 @@ impl Settings {
     /// # Errors
     /// All that is wrong, one sentence each.
     pub fn read(variables: &Variables<'_>) -> Result<Self, Vec<String>> {
-        let get = |name: &str| variables.get(name);
         let mut errors = Vec::new();
-        let gateway = desk::Settings::read(variables).map_err(|more| errors.extend(more)).ok();
-        let subjects = Source::read(variables).ok();
+        let consent = Consent::read(variables).map_err(|more| errors.extend(more)).ok();
         let mut reader = Reader::default();
-        let Access { users, .. } = Access::read(&mut reader, variables, Namespaces::none());
-        let mut globs = |name: &str| reader.or(name, get(name), Vec::new(), list);
-        let (namespaces, kinds) = (globs("ASYA_KUBE_NAMESPACES"), globs("ASYA_KUBE_WRITE_KINDS"));
-        let rules = Rules::new(namespaces, kinds, get("ASYA_NAMESPACE"));
-        let name = "ASYA_APPROVAL_ACTOR";
-        let approval = reader.or(name, get(name), approval::NAME.to_owned(), |text| {
-            ActorName::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
-        });
-        let name = "ASYA_APPROVAL_TIMEOUT";
-        let timeout = reader.or(name, get(name), approval::DEFAULT_TIMEOUT, positive_duration);
-        let name = "ASYA_APPROVAL_FOUR_EYES";
-        let four_eyes = reader.or(name, get(name), false, boolean);
+        let [namespaces, kinds] =
+            VARIABLES.map(|name| reader.or(name, variables.get(name), Vec::new(), list));
+        let rules = Rules::new(namespaces, kinds, variables.get("ASYA_NAMESPACE"), VARIABLES);
         let read = reader.done(()).map_err(|more| errors.extend(more.0));
-        match (gateway, subjects, read) {
-            (Some(gateway), Some(subjects), Ok(())) => {
-                Ok(Self { gateway, subjects, users, rules, approval, timeout, four_eyes })
-            }
+        match (consent, read) {
+            (Some(consent), Ok(())) => Ok(Self { consent, rules }),
             _ => Err(errors),
         }
     }

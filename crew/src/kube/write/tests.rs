@@ -10,14 +10,19 @@ use super::{
     change::Which,
     deed::{Deed, Method},
     plan::Shown,
-    rules::Rules,
 };
+use crate::kube::consent::rules::Rules;
 
 const NOW: &str = "2026-11-22T06:00:00Z";
 
 fn rules(namespaces: &[&str], kinds: &[&str]) -> Rules {
     let owned = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect();
-    Rules::new(owned(namespaces), owned(kinds), Some("asya".to_owned()))
+    Rules::new(
+        owned(namespaces),
+        owned(kinds),
+        Some("asya".to_owned()),
+        ["ASYA_KUBE_NAMESPACES", "ASYA_KUBE_WRITE_KINDS"],
+    )
 }
 
 /// The kind that is meant, in a cluster that serves what every cluster does, and a few more.
@@ -323,6 +328,32 @@ fn namespaces_are_closed_unless_they_are_named() {
         assert!(error.contains("this tool itself runs"), "{globs:?}: {error}");
     }
     assert!(deed_with(&own, &rules(&["*", "asya"], &[]), Some(&live)).is_ok());
+}
+
+#[test]
+fn a_namespace_is_as_closed_as_what_is_in_it() {
+    let live = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "uid": "u", "resourceVersion": "1"}});
+    let cases: [(&str, &[&str], bool); 8] = [
+        ("shop", &["shop"], true),
+        ("shop", &["*"], true),
+        ("shop", &["team"], false),
+        ("shop", &[], false),
+        ("kube-system", &["*"], false),
+        ("kube-system", &["kube-*"], true),
+        ("asya", &["*"], false),
+        ("asya", &["asya"], true),
+    ];
+    for (name, globs, open) in cases {
+        for verb in ["delete", "label"] {
+            let mut change = json!({"verb": verb, "kind": "ns", "name": name});
+            if verb == "label" {
+                change["labels"] = json!({"tier": "web"});
+            }
+            let deed = deed_with(&change, &rules(globs, &["core/Namespace"]), Some(&live));
+            assert_eq!(deed.is_ok(), open, "{verb} {name} with {globs:?}: {deed:?}");
+            assert!(deed_with(&change, &rules(globs, &[]), Some(&live)).is_err(), "the kind is guarded");
+        }
+    }
 }
 
 #[test]
@@ -680,7 +711,10 @@ fn settings_open_nothing_by_themselves_and_say_all_that_is_wrong() {
     };
     let gateway = ("ASYA_GATEWAY_URL", "http://gateway");
     let usual = read(&[gateway, ("ASYA_NAMESPACE", "asya")]).unwrap();
-    assert_eq!((usual.users, usual.rules, usual.approval.as_str()), (None, rules(&[], &[]), "approval"));
+    assert_eq!(
+        (usual.consent.users, usual.rules, usual.consent.approval.as_str()),
+        (None, rules(&[], &[]), "approval")
+    );
     let wrong = [
         ("ASYA_KUBE_USER_CLAIM", "everybody"),
         ("ASYA_APPROVAL_ACTOR", "Approval/../x"),

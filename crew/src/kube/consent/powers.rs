@@ -12,7 +12,7 @@ const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SNIPPET: &str = "-snippet";
 
 /// Each as a sentence. Pods are found wherever in the object they are described.
-pub(super) fn of(object: &Value) -> BTreeSet<String> {
+pub(crate) fn of(object: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     routes(object, &mut found);
     search(object, &mut found);
