@@ -54,6 +54,13 @@ enum Command {
     Approve(Decide),
     /// Refuse one
     Reject(Decide),
+    /// Say once more that you have asked for one, so that it can still be approved
+    Renew {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +123,7 @@ impl Approvals {
             Some(Command::Show { id, gateway }) => show(&common, &gateway.client(&common)?, &id).await,
             Some(Command::Approve(decision)) => decision.run(&common, Verdict::Approve).await,
             Some(Command::Reject(decision)) => decision.run(&common, Verdict::Reject).await,
+            Some(Command::Renew { id, gateway }) => renew(&common, &gateway.client(&common)?, &id).await,
         }
     }
 }
@@ -180,6 +188,16 @@ async fn show(common: &Common, client: &Client, id: &str) -> anyhow::Result<u8> 
             lines.push(format!("{}: {}", if outcome.ok { "done" } else { "not done" }, outcome.text));
         }
         safe(&lines.join("\n")).into_owned()
+    });
+    Ok(exit::OK)
+}
+
+async fn renew(common: &Common, client: &Client, id: &str) -> anyhow::Result<u8> {
+    let path = format!("/api/v1/approvals/{}/renew", segment(id));
+    let operation: Operation = client.post(&path, &json!({})).await.map_err(GatewayError::told)?;
+    common.output.line(&operation, || {
+        let Proposal { summary, expires, .. } = &operation.proposal;
+        safe(&format!("renewed, waits until {expires}: {summary}")).into_owned()
     });
     Ok(exit::OK)
 }

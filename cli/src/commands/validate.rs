@@ -53,7 +53,8 @@ impl Validate {
             let valid = !loaded.findings.iter().any(Finding::is_error);
             let mut line = json!({"valid": valid, "actors": actors});
             if !loaded.agents.is_empty() {
-                line["agents"] = json!(loaded.agents);
+                let agents: Vec<_> = loaded.agents.iter().map(manifest::AgentManifest::name).collect();
+                line["agents"] = json!(agents);
             }
             if !loaded.analyses.is_empty() {
                 line["analyses"] = json!(loaded.analyses);

@@ -3,6 +3,7 @@
 pub(crate) mod yaml;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -33,6 +34,19 @@ impl Manifest {
 
     pub(crate) fn name(&self) -> &str {
         &self.actor.metadata.name
+    }
+}
+
+/// An agent and the file it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentManifest {
+    pub(crate) agent: Agent,
+    pub(crate) file: PathBuf,
+}
+
+impl AgentManifest {
+    pub(crate) fn name(&self) -> &str {
+        &self.agent.metadata.name
     }
 }
 
@@ -71,8 +85,10 @@ pub(crate) struct Loaded {
     pub(crate) files: Vec<PathBuf>,
     /// Names of analyses without an error, where they are asked for.
     pub(crate) analyses: Vec<String>,
-    /// Names of agents without an error, where they are asked for.
-    pub(crate) agents: Vec<String>,
+    /// The agents without an error.
+    pub(crate) agents: Vec<AgentManifest>,
+    /// What ConfigMaps hold, by their name and key: agents may take their texts from there.
+    pub(crate) texts: BTreeMap<(String, String), String>,
 }
 
 impl Loaded {
@@ -80,7 +96,7 @@ impl Loaded {
         self.findings.iter().any(Finding::is_error)
     }
 
-    /// Nothing, if there are actors and no error.
+    /// Nothing, if there are actors or agents and no error.
     ///
     /// # Errors
     /// Every error of the manifests.
@@ -90,7 +106,7 @@ impl Loaded {
                 self.findings.iter().filter(|finding| finding.is_error()).map(ToString::to_string).collect();
             return Err(misconfigured(format!("manifests have errors\n{}", lines.join("\n"))));
         }
-        if self.actors.is_empty() {
+        if self.actors.is_empty() && self.agents.is_empty() {
             // What was passed over instead says why.
             let mut lines = vec!["the manifests hold no actor".to_owned()];
             lines.extend(self.findings.iter().map(ToString::to_string));
@@ -100,8 +116,8 @@ impl Loaded {
     }
 }
 
-/// What a file with an agent holds.
-const AGENT_LINE: &str = "kind: Agent";
+/// What a file with an agent holds, and one with a text for it.
+const BESIDE: [&str; 2] = ["kind: Agent", "kind: ConfigMap"];
 
 /// Which resources are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +133,7 @@ pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
     load_kinds(paths, Kinds::Actors)
 }
 
-/// The same with analyses and agents, which are made in a cluster only.
+/// The same with analyses, which are made in a cluster only.
 pub(crate) fn load_all(paths: &[PathBuf]) -> Loaded {
     load_kinds(paths, Kinds::All)
 }
@@ -160,17 +176,16 @@ fn files_of(path: &Path, kinds: Kinds) -> Result<Vec<PathBuf>, String> {
     // that cannot be read as YAML may be meant as one: silence would leave out an actor because of a slip.
     files.retain(|file| {
         let text = std::fs::read_to_string(file);
-        let of_cluster = |text: &str| text.contains(k8sgpt::KIND) || text.contains(AGENT_LINE);
-        let meant = |text: &str| text.contains(KIND) || (kinds == Kinds::All && of_cluster(text));
+        let here = |text: &str| text.contains(KIND) || BESIDE.iter().any(|line| text.contains(line));
+        let meant = |text: &str| here(text) || (kinds == Kinds::All && text.contains(k8sgpt::KIND));
         text.map_or(true, |text| meant(&text) || yaml::parse(&text).is_err())
     });
     if files.is_empty() {
-        let or = if kinds == Kinds::All {
-            format!(", {} or {}", k8sgpt::KIND, agent::KIND)
-        } else {
-            String::new()
-        };
-        return Err(format!("no file with a resource of kind {KIND}{or} in this directory"));
+        let or = if kinds == Kinds::All { format!(", {}", k8sgpt::KIND) } else { String::new() };
+        return Err(format!(
+            "no file with a resource of kind {KIND}{or} or {} in this directory",
+            agent::KIND
+        ));
     }
     Ok(files)
 }
@@ -200,21 +215,20 @@ fn read_document(file: &Path, node: &Node, kinds: Kinds, loaded: &mut Loaded) {
     let kind = value.get("kind").and_then(Value::as_str);
     match kind.filter(|_| kinds == Kinds::All) {
         Some(k8sgpt::KIND) => return read_analysis(file, node, &value, loaded),
-        Some(agent::KIND) => return read_agent(file, node, &value, loaded),
         Some(kind @ (k8sgpt::RESULT_KIND | k8sgpt::MUTATION_KIND)) => {
             let message = format!("kind {kind} is passed over: an analysis writes it, nobody else needs to");
             return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
         }
         _ => {}
     }
+    match kind {
+        Some(agent::KIND) => return read_agent(file, node, &value, loaded),
+        Some("ConfigMap") => return read_texts(&value, loaded),
+        _ => {}
+    }
     if let Some(kind) = kind.filter(|kind| *kind != KIND) {
-        let message = match kind {
-            agent::KIND => format!(
-                "kind {kind} is passed over: the operator makes an actor of it in a cluster; here write that actor, an {KIND} with \
-                 the handler asya_crew.agent"
-            ),
-            _ => format!("kind {kind} is passed over: only {KIND} means something here"),
-        };
+        let message =
+            format!("kind {kind} is passed over: only {KIND} and {} mean something here", agent::KIND);
         return loaded.findings.push(finding(file, node.place, "warning", "kind", message));
     }
     if tell(file, node, check(&value), loaded) {
@@ -272,8 +286,17 @@ fn read_analysis(file: &Path, node: &Node, value: &Value, loaded: &mut Loaded) {
     }
 }
 
-/// An `Agent`: what the API server would refuse, and why the operator would not run it. What a ConfigMap says is not known
-/// here.
+/// The texts of a `ConfigMap`, for agents that name it.
+fn read_texts(value: &Value, loaded: &mut Loaded) {
+    let Some(name) = value.pointer("/metadata/name").and_then(Value::as_str) else { return };
+    let data = value.get("data").and_then(Value::as_object).into_iter().flatten();
+    loaded.texts.extend(
+        data.filter_map(|(key, text)| Some(((name.to_owned(), key.clone()), text.as_str()?.to_owned()))),
+    );
+}
+
+/// An `Agent`: what the API server would refuse, and why the operator would not run it. What a definition says is not looked
+/// at here.
 fn read_agent(file: &Path, node: &Node, value: &Value, loaded: &mut Loaded) {
     if tell(file, node, agent::rules::check(value), loaded) {
         return;
@@ -294,7 +317,7 @@ fn read_agent(file: &Path, node: &Node, value: &Value, loaded: &mut Loaded) {
         loaded.findings.push(finding(file, node.place, "error", objection.field(), message));
     }
     if objections.is_empty() {
-        loaded.agents.push(agent.metadata.name);
+        loaded.agents.push(AgentManifest { agent, file: file.to_owned() });
     }
 }
 
@@ -316,107 +339,4 @@ fn finding(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "apiVersion: asya.sh/v1alpha1\nkind: AsyncActor\nmetadata: {name: NAME}\nspec:\n  transport: rabbitmq\n  handler: a.b\n";
-
-    fn loaded(files: &[(&str, &str)]) -> (Loaded, tempfile::TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(directory.path().join(name), text).unwrap();
-        }
-        (load(&[directory.path().to_owned()]), directory)
-    }
-
-    #[test]
-    fn an_agent_is_compiled_where_it_is_asked_for_and_told_where_it_is_not() {
-        let model = "{provider: ollama, name: m, baseUrl: 'http://o'}";
-        let agent = |tools: &str| {
-            format!(
-                "apiVersion: asya.sh/v1alpha1\nkind: Agent\nmetadata: {{name: ops}}\nspec:\n  transport: t\n  prompt: p\n  model: {model}\n  tools: {tools}\n"
-            )
-        };
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("ops.yaml");
-        let all = |tools: &str| {
-            std::fs::write(&file, agent(tools)).unwrap();
-            load_all(&[directory.path().to_owned()])
-        };
-        let good = all("{allow: [k8s_read]}");
-        assert_eq!((good.agents, good.findings.len()), (vec!["ops".to_owned()], 0));
-        for (tools, path) in [
-            ("{allow: [k8s_write]}", "spec.tools.allow"),
-            ("{allow: [k8s_raed]}", "spec.tools.allow"),
-            ("{allowed: []}", "spec.tools.allowed"),
-        ] {
-            let bad = all(tools);
-            assert_eq!((bad.findings.len(), bad.agents.len()), (1, 0), "{:?}", bad.findings);
-            assert!(bad.findings[0].is_error() && bad.findings[0].path == path, "{:?}", bad.findings);
-        }
-        let here = load(std::slice::from_ref(&file));
-        assert!(
-            !here.has_errors() && here.findings[0].message.contains("asya_crew.agent"),
-            "{:?}",
-            here.findings
-        );
-    }
-
-    #[test]
-    fn several_documents_and_files_are_read_and_others_are_passed_over() {
-        let two = format!("{}---\n{}", GOOD.replace("NAME", "a"), GOOD.replace("NAME", "b"));
-        let three = GOOD.replace("NAME", "c");
-        let (loaded, _kept) =
-            loaded(&[("1.yaml", &two), ("2.yml", &three), ("values.yaml", "x: 1"), ("n.txt", "")]);
-        let names: Vec<_> = loaded.actors.iter().map(Manifest::name).collect();
-        assert_eq!(names, ["a", "b", "c"]);
-        assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
-    }
-
-    #[test]
-    fn an_analysis_is_checked_where_it_is_asked_for() {
-        let analysis = "apiVersion: core.k8sgpt.ai/v1alpha1\nkind: K8sGPT\nmetadata: {name: sample}\nspec: {version: v0.3.41}\n";
-        let (here, kept) = loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("2.yaml", analysis)]);
-        assert!(here.analyses.is_empty() && here.findings.is_empty(), "{:?}", here.findings);
-        let all = load_all(&[kept.path().to_owned()]);
-        assert_eq!((all.actors.len(), all.analyses), (1, vec!["sample".to_owned()]));
-        assert!(
-            all.findings[0].path == "spec.repository" && !all.findings[0].is_error(),
-            "{:?}",
-            all.findings
-        );
-        let wrong = analysis.replace("{version: v0.3.41}", "{suppress: [{}]}");
-        std::fs::write(kept.path().join("2.yaml"), wrong).unwrap();
-        let all = load_all(&[kept.path().to_owned()]);
-        assert!(all.has_errors() && all.analyses.is_empty(), "{:?}", all.findings);
-    }
-
-    #[test]
-    fn a_problem_is_reported_with_its_line() {
-        let text = format!("{}  scaling:\n    minReplica: 1\n", GOOD.replace("NAME", "a"));
-        let (loaded, _kept) = loaded(&[("1.yaml", &text)]);
-        assert!(loaded.actors.is_empty() && loaded.has_errors());
-        assert_eq!((loaded.findings[0].line, loaded.findings[0].column), (8, 5));
-    }
-
-    #[test]
-    fn a_file_of_a_directory_that_is_no_yaml_is_an_error() {
-        let (loaded, _kept) =
-            loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("2.yaml", "kind: x\n foo: [")]);
-        assert_eq!(loaded.actors.len(), 1);
-        assert_eq!(loaded.findings.len(), 1, "{:?}", loaded.findings);
-        assert!(loaded.findings[0].file.ends_with("2.yaml"), "{:?}", loaded.findings);
-        assert!(
-            !loaded.findings[0].message.contains(" at line "),
-            "the place is said once: {:?}",
-            loaded.findings
-        );
-    }
-
-    #[test]
-    fn a_name_that_is_used_twice_is_an_error() {
-        let text = GOOD.replace("NAME", "a");
-        let (loaded, _kept) = loaded(&[("1.yaml", &text), ("2.yaml", &text)]);
-        assert!(loaded.findings[0].message.contains("also the name"), "{:?}", loaded.findings);
-    }
-}
+mod tests;

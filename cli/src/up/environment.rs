@@ -23,7 +23,8 @@ pub(crate) fn dotenv(text: &str) -> BTreeMap<String, String> {
     values
 }
 
-/// The values of all variables, later ones winning; or every one that cannot be found, as sentences.
+/// The values of all variables, later ones winning; or every one that cannot be found, as sentences. `$(NAME)` of a variable
+/// before and `$$` are what they are on a cluster.
 pub(crate) fn resolve(
     actor: &str,
     variables: &[EnvVar],
@@ -35,7 +36,8 @@ pub(crate) fn resolve(
     for variable in variables {
         let name = &variable.name;
         let Some(source) = &variable.value_from else {
-            environment.insert(name.clone(), variable.value.clone().unwrap_or_default());
+            let value = expanded(variable.value.as_deref().unwrap_or_default(), &environment);
+            environment.insert(name.clone(), value);
             continue;
         };
         match find(actor, name, source, values) {
@@ -48,6 +50,27 @@ pub(crate) fn resolve(
         }
     }
     if missing.is_empty() { Ok(environment) } else { Err(missing) }
+}
+
+/// A value with those of other variables in it, as kubelets do it: `$(NAME)` is the value of a variable that is known, and
+/// stays as it is otherwise; `$$` is a `$`.
+fn expanded(text: &str, known: &BTreeMap<String, String>) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let named = after.strip_prefix('(').and_then(|it| it.split_once(')'));
+        rest = match named {
+            Some((name, after)) if known.contains_key(name) => {
+                out.push_str(&known[name]);
+                after
+            }
+            _ => {
+                out.push('$');
+                after.strip_prefix('$').unwrap_or(after)
+            }
+        };
+    }
+    out + rest
 }
 
 /// The value; none if it may be missing; or where it comes from on a cluster.
@@ -103,6 +126,21 @@ mod tests {
         let values = dotenv("# no\nA=1\nexport B = 'x # y' \nC=\"l\\nm\"\nD=v # comment\n\nnonsense\nE=");
         let read: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(read, [("A", "1"), ("B", "x # y"), ("C", "l\nm"), ("D", "v"), ("E", "")]);
+    }
+
+    #[test]
+    fn references_and_escapes_are_those_of_a_cluster() {
+        let plain = |name: &str, value: &str| EnvVar::plain(name, value);
+        let variables = [
+            plain("A", "x"),
+            plain("B", "$(A)-$(NO)-$$(A)-$$-$5-$(A"),
+            plain("C", "$(B)"),
+            plain("D", "$(E)"),
+            plain("E", ""),
+        ];
+        let environment = resolve("ocr", &variables, Path::new(".env"), &BTreeMap::new()).unwrap();
+        let values: Vec<_> = environment.into_values().collect();
+        assert_eq!(values, ["x", "x-$(NO)-$(A)-$-$5-$(A", "x-$(NO)-$(A)-$-$5-$(A", "$(E)", ""]);
     }
 
     #[test]

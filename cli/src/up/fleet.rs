@@ -83,7 +83,7 @@ impl Fleet {
     pub(crate) async fn new(ground: Arc<Ground>, plan: Plan) -> Result<Self, TransportError> {
         let mut fleet = Self {
             ground,
-            plan: Plan { actors: Vec::new() },
+            plan: Plan::default(),
             actors: Vec::new(),
             draining: JoinSet::new(),
             numbers: 0,

@@ -1,6 +1,7 @@
 //! The gateway inside `asya up`: tools over HTTP, and the state of every envelope that it made.
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -21,7 +22,8 @@ use asya_settings::Secret;
 use asya_sidecar::{Ends, Observers, gateway::Gateway as Reports};
 use clap::Parser as _;
 use futures::future::{BoxFuture, ready};
-use tempfile::NamedTempFile;
+use serde_json::Value;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -42,8 +44,30 @@ pub(crate) struct Host {
     gateway: Gateway,
     stop: CancellationToken,
     pub(crate) reporter: Reporter,
+    pub(crate) reachable: Reachable,
+    /// Where it reads which agents there are.
+    agents: TempDir,
     /// Goes with the gateway.
     _token: Option<NamedTempFile>,
+}
+
+/// Where actors of this process find the gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Reachable {
+    url: String,
+    /// File with the secret that they show.
+    token: Option<PathBuf>,
+}
+
+impl Reachable {
+    /// What a pod would be told by this variable.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        match name {
+            "ASYA_GATEWAY_URL" => Some(self.url.clone()),
+            "ASYA_GATEWAY_TOKEN_PATH" => self.token.as_ref().map(|path| path.display().to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// How engines report.
@@ -67,7 +91,7 @@ impl Reporter {
 }
 
 impl Host {
-    /// Starts the gateway that the options ask for; `None`: none, or there is no room for one that nobody asked for.
+    /// Starts the gateway that the options ask for, with the agents that are `known`; `None`: none, or there is no room for one that nobody asked for.
     ///
     /// # Errors
     /// Tools or options that are wrong, an address in use that was asked for, a database that cannot be opened.
@@ -75,6 +99,7 @@ impl Host {
         up: &Up,
         broker: &Broker,
         rows: watch::Receiver<Vec<Row>>,
+        known: &BTreeMap<String, Value>,
         logs: &Logs,
     ) -> anyhow::Result<Option<Self>> {
         let asked = up.gateway.as_deref();
@@ -93,6 +118,12 @@ impl Host {
         std::fs::create_dir_all(&folder).with_context(|| format!("making directory {}", folder.display()))?;
         let tools = tools(up)?;
         let mut settings = settings(address, &folder, tools.as_deref(), broker)?;
+        let agents = TempDir::with_prefix("asya-agents-").context("making a directory for agents")?;
+        tell(agents.path(), known).context("telling the gateway of agents")?;
+        // Without agents of its own it has those of a directory that is named.
+        if settings.agents.folder.is_none() || !known.is_empty() {
+            settings.agents.folder = Some(agents.path().to_owned());
+        }
         let token = callback_token(&mut settings.access)?;
         let stop = CancellationToken::new();
         let queues = Queues::Open {
@@ -114,12 +145,21 @@ impl Host {
         let from = tools.map_or_else(|| format!("no {TOOLS}"), |path| path.display().to_string());
         logs.note(None, format!("gateway http://{}, {many} tools ({from})", gateway.address));
         let token_file = token.as_ref().map(|token| token.path().to_owned());
-        let own = format!("http://{}", reachable(gateway.address));
-        let reports = Reports::new(&own, token_file).map_err(anyhow::Error::msg)?;
+        let url = format!("http://{}", reachable(gateway.address));
+        let reports = Reports::new(&url, token_file.clone()).map_err(anyhow::Error::msg)?;
         let mut observers = Observers::default();
         reports.follow(None, &mut observers);
         let reporter = Reporter { observers, ends: Some(reports) };
-        Ok(Some(Self { gateway, stop, reporter, _token: token }))
+        let reachable = Reachable { url, token: token_file };
+        Ok(Some(Self { gateway, stop, reporter, reachable, agents, _token: token }))
+    }
+
+    /// Tells it which agents there are from now on; it looks every two seconds.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn tell(&self, agents: &BTreeMap<String, Value>) -> std::io::Result<()> {
+        tell(self.agents.path(), agents)
     }
 
     /// Ends it: what was accepted is in its queue by then, or in the database for the next start.
@@ -129,6 +169,24 @@ impl Host {
             logs.error(None, format!("the gateway ended: {error:#}"));
         }
     }
+}
+
+/// Makes the files of a directory those of these agents.
+fn tell(folder: &Path, agents: &BTreeMap<String, Value>) -> std::io::Result<()> {
+    let file = |name: &str| folder.join(format!("{name}.json"));
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if !agents.keys().any(|name| file(name) == path) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    for (name, agent) in agents {
+        // Under another name first: half a file is no agent.
+        let beside = file(name).with_extension("new");
+        std::fs::write(&beside, agent.to_string())?;
+        std::fs::rename(beside, file(name))?;
+    }
+    Ok(())
 }
 
 /// Where sidecars are asked, those of this process show a secret: in a file, as they read it.

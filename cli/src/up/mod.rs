@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `plan` | from manifests to what is to run |
+//! | `plan`, `agents` | from manifests to what is to run |
 //! | `environment`, `runtime` | the handler's environment, interpreter and runtime |
 //! | `fleet` | all actors, kept at the number of replicas that `scaler` decides |
 //! | `replica`, `process` | one engine, and the process behind it |
@@ -11,6 +11,7 @@
 //! | `logs`, `view`, `table` | what is seen |
 //! | `reload` | changed files |
 
+mod agents;
 mod environment;
 mod fleet;
 pub(crate) mod guard;
@@ -45,11 +46,12 @@ use crate::{
     exit,
     manifest::{self, Loaded},
 };
+use agents::Agents;
 use fleet::{Fleet, Row};
 use guard::Guard;
 use host::Host;
 use logs::Logs;
-use plan::Plan;
+use plan::{Place, Plan};
 use reload::Watch;
 use replica::Ground;
 use view::View;
@@ -81,7 +83,6 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
         keep_payloads(&common)?;
     }
     let broker = Broker::open(&common, true).await?;
-    let plan = Plan::of(&loaded, &broker, cap)?;
 
     let (logs, lines) = Logs::new();
     logs.subscribe(verbose);
@@ -90,7 +91,12 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     }
     let sockets = sockets()?;
     let (rows, seen) = watch::channel(Vec::new());
-    let host = Host::start(&up, &broker, seen.clone(), &logs).await?;
+    // What is wrong with them is said with what else is wrong with the plan.
+    let known = Agents::of(&loaded).unwrap_or_default().entries;
+    let host = Host::start(&up, &broker, seen.clone(), &known, &logs).await?;
+    let gateway = host.as_ref().map(|host| &host.reachable);
+    let plan = Plan::of(&loaded, Place { broker: &broker, gateway, cap })?;
+    adopt_agents(&plan, host.as_ref(), &logs)?;
     let kill = CancellationToken::new();
     let ground = Arc::new(Ground {
         recorder: match &broker.local {
@@ -113,7 +119,9 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
 
     let replan = |touched: &Path| {
         logs.note(None, format!("{} changed", touched.display()));
-        Plan::of(&manifest::load(paths), &ground.broker, cap)
+        let plan = Plan::of(&manifest::load(paths), Place { broker: &ground.broker, gateway, cap })?;
+        adopt_agents(&plan, host.as_ref(), &logs)?;
+        Ok(plan)
     };
     let stop = work(&mut fleet, &ground, &rows, &mut signals, watch.as_mut(), replan, until_idle).await;
     let code = finish(&mut fleet, &ground, &rows, &mut signals, stop).await;
@@ -128,6 +136,14 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     // The view ends when everything that it shows has ended.
     let _ = view.await;
     Ok(code)
+}
+
+/// Tells the gateway which agents there are, and whoever looks what they lack.
+fn adopt_agents(plan: &Plan, host: Option<&Host>, logs: &Logs) -> anyhow::Result<()> {
+    for note in &plan.notes {
+        logs.note(None, note.clone());
+    }
+    host.map_or(Ok(()), |host| host.tell(&plan.agents)).context("telling the gateway of agents")
 }
 
 /// The loop: look, scale, show.

@@ -11,11 +11,14 @@ use asya_crew::{
     shipped::{Names, State, Variables, Work},
 };
 use asya_envelope::ActorName;
-use asya_resources::{AsyncActorSpec, Timeout};
+use asya_resources::{AsyncActorSpec, KIND, Timeout};
 use asya_sidecar::{EngineConfig, RetryPolicy};
+use serde_json::Value;
 
 use super::{
+    agents::Agents,
     environment,
+    host::Reachable,
     runtime::{Runtime, interpreter},
     scaler::Scale,
 };
@@ -80,20 +83,44 @@ impl ActorPlan {
     }
 }
 
+/// What actors find where they run.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) broker: &'a Broker,
+    /// The gateway of this process, if there is one.
+    pub(crate) gateway: Option<&'a Reachable>,
+    /// Most replicas of one actor.
+    pub(crate) cap: u32,
+}
+
 /// Everything that is to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) actors: Vec<ActorPlan>,
+    /// What the gateway is told of each agent.
+    pub(crate) agents: BTreeMap<String, Value>,
+    /// What somebody should know.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Plan {
-    /// Plans the actors and the end actors they need; every problem is reported at once.
-    pub(crate) fn of(loaded: &Loaded, broker: &Broker, cap: u32) -> anyhow::Result<Self> {
+    /// Plans the actors, what agents need, and the end actors; every problem is reported at once.
+    pub(crate) fn of(loaded: &Loaded, place: Place<'_>) -> anyhow::Result<Self> {
         loaded.usable()?;
         let runtime = if loaded.actors.iter().any(is_python) { Some(Runtime::find()?) } else { None };
         let (mut actors, mut problems) = (Vec::new(), Vec::new());
-        for manifest in &loaded.actors {
-            match actor(manifest, broker, runtime.as_ref(), cap) {
+        let mut agents = Agents::of(loaded).unwrap_or_else(|more| {
+            problems.extend(more);
+            Agents::default()
+        });
+        if place.gateway.is_none() && !agents.entries.is_empty() {
+            problems.push(
+                "agents need the gateway, which keeps conversations: name a free address by --gateway"
+                    .to_owned(),
+            );
+        }
+        for manifest in loaded.actors.iter().chain(&agents.actors) {
+            match actor(manifest, place, runtime.as_ref()) {
                 Ok(plan) => actors.push(plan),
                 Err(more) => problems.extend(more),
             }
@@ -101,13 +128,24 @@ impl Plan {
         if !problems.is_empty() {
             return Err(misconfigured(problems.join("\n")));
         }
+        // Nobody wrote these down: what one needs that is not there keeps nothing else from running.
+        for manifest in &agents.tools {
+            match actor(manifest, place, None) {
+                Ok(plan) => actors.push(plan),
+                Err(why) => agents.notes.push(format!(
+                    "the tool {} is not started, and calls of it fail; an {KIND} of that name says what it needs: {}",
+                    manifest.name(),
+                    why.join("; ")
+                )),
+            }
+        }
         for (name, runs) in [("happy-end", Runs::HappyEnd), ("error-end", Runs::ErrorEnd)] {
             if !actors.iter().any(|plan| plan.name() == name) {
                 let name = ActorName::parse(name).expect("the names of the end actors are valid");
-                actors.push(ActorPlan { runs, scale: Scale::fixed(1), engine: engine(name, broker) });
+                actors.push(ActorPlan { runs, scale: Scale::fixed(1), engine: engine(name, place.broker) });
             }
         }
-        Ok(Self { actors })
+        Ok(Self { actors, agents: agents.entries, notes: agents.notes })
     }
 
     /// Names of the fan-in actors.
@@ -126,15 +164,10 @@ fn is_python(manifest: &Manifest) -> bool {
     shipped(manifest).is_none()
 }
 
-fn actor(
-    manifest: &Manifest,
-    broker: &Broker,
-    runtime: Option<&Runtime>,
-    cap: u32,
-) -> Result<ActorPlan, Vec<String>> {
+fn actor(manifest: &Manifest, place: Place<'_>, runtime: Option<&Runtime>) -> Result<ActorPlan, Vec<String>> {
     let spec = &manifest.actor.spec;
     let name = ActorName::parse(manifest.name()).map_err(|error| vec![error.to_string()])?;
-    let mut engine = engine(name, broker);
+    let mut engine = engine(name, place.broker);
     engine.timeout = processing(spec);
     if let Some(timeout) = &spec.timeout {
         engine.grace = Duration::from_secs(timeout.graceful_shutdown);
@@ -144,24 +177,27 @@ fn actor(
     }
     engine.retry = retry(spec);
     if let Some(kind) = shipped(manifest) {
-        let runs = match (kind, work(kind, manifest)?) {
+        let runs = match (kind, work(kind, manifest, place.gateway)?) {
             (_, Some(work)) => Runs::Shipped(work),
             (Kind::ErrorEnd, None) => Runs::ErrorEnd,
             (_, None) => Runs::HappyEnd,
         };
         let plan = ActorPlan { runs, scale: Scale::fixed(1), engine };
-        return startable(&plan, broker).map(|()| plan);
+        return startable(&plan, place.broker).map(|()| plan);
     }
     let python = python(manifest, runtime)?;
     let is_end = python.environment.get("ASYA_IS_END_ACTOR").map(|text| text.to_lowercase());
     engine.end_actor = matches!(is_end.as_deref(), Some("true" | "1" | "yes" | "on"));
-    Ok(ActorPlan { runs: Runs::Python(python), scale: Scale::of(spec, cap), engine })
+    Ok(ActorPlan { runs: Runs::Python(python), scale: Scale::of(spec, place.cap), engine })
 }
 
-/// What a shipped actor is told by its manifest; `None` for an end actor. Files are meant from the manifest's directory.
-fn work(kind: Kind, manifest: &Manifest) -> Result<Option<Work>, Vec<String>> {
+/// What a shipped actor is told by its manifest, and where this process has a gateway; `None` for an end actor. Files are
+/// meant from the manifest's directory.
+fn work(kind: Kind, manifest: &Manifest, gateway: Option<&Reachable>) -> Result<Option<Work>, Vec<String>> {
     let (directory, environment) = surroundings(manifest)?;
-    let variables = Variables { find: &|name| environment.get(name).cloned(), base: &directory };
+    let gateway = gateway.filter(|_| !environment.contains_key("ASYA_GATEWAY_URL"));
+    let find = |name: &str| environment.get(name).cloned().or_else(|| gateway?.variable(name));
+    let variables = Variables { find: &find, base: &directory };
     let named = |error: String| format!("actor {}: {error}", manifest.name());
     Work::read(kind, &variables).map_err(|errors| errors.into_iter().map(named).collect())
 }

@@ -1,0 +1,99 @@
+use super::*;
+
+const GOOD: &str = "apiVersion: asya.sh/v1alpha1\nkind: AsyncActor\nmetadata: {name: NAME}\nspec:\n  transport: rabbitmq\n  handler: a.b\n";
+
+fn loaded(files: &[(&str, &str)]) -> (Loaded, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    (load(&[directory.path().to_owned()]), directory)
+}
+
+#[test]
+fn an_agent_that_the_operator_would_not_run_is_an_error_with_its_place() {
+    let model = "{provider: ollama, name: m, baseUrl: 'http://o'}";
+    let agent = |tools: &str| {
+        format!(
+            "apiVersion: asya.sh/v1alpha1\nkind: Agent\nmetadata: {{name: ops}}\nspec:\n  transport: t\n  prompt: p\n  model: {model}\n  tools: {tools}\n"
+        )
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ops.yaml");
+    let all = |tools: &str| {
+        std::fs::write(&file, agent(tools)).unwrap();
+        load(&[directory.path().to_owned()])
+    };
+    let good = all("{allow: [k8s_read]}");
+    assert_eq!((good.agents[0].name(), good.findings.len()), ("ops", 0));
+    for (tools, path) in [
+        ("{allow: [k8s_write]}", "spec.tools.allow"),
+        ("{allow: [k8s_raed]}", "spec.tools.allow"),
+        ("{allowed: []}", "spec.tools.allowed"),
+    ] {
+        let bad = all(tools);
+        assert_eq!((bad.findings.len(), bad.agents.len()), (1, 0), "{:?}", bad.findings);
+        assert!(bad.findings[0].is_error() && bad.findings[0].path == path, "{:?}", bad.findings);
+    }
+}
+
+#[test]
+fn texts_for_agents_come_from_config_maps_beside_them() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: prompts}\ndata: {ops: Look first.}\n";
+    let (loaded, _kept) = loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("prompts.yaml", map)]);
+    assert_eq!(loaded.texts[&("prompts".to_owned(), "ops".to_owned())], "Look first.");
+    assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+}
+
+#[test]
+fn several_documents_and_files_are_read_and_others_are_passed_over() {
+    let two = format!("{}---\n{}", GOOD.replace("NAME", "a"), GOOD.replace("NAME", "b"));
+    let three = GOOD.replace("NAME", "c");
+    let (loaded, _kept) =
+        loaded(&[("1.yaml", &two), ("2.yml", &three), ("values.yaml", "x: 1"), ("n.txt", "")]);
+    let names: Vec<_> = loaded.actors.iter().map(Manifest::name).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+}
+
+#[test]
+fn an_analysis_is_checked_where_it_is_asked_for() {
+    let analysis = "apiVersion: core.k8sgpt.ai/v1alpha1\nkind: K8sGPT\nmetadata: {name: sample}\nspec: {version: v0.3.41}\n";
+    let (here, kept) = loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("2.yaml", analysis)]);
+    assert!(here.analyses.is_empty() && here.findings.is_empty(), "{:?}", here.findings);
+    let all = load_all(&[kept.path().to_owned()]);
+    assert_eq!((all.actors.len(), all.analyses), (1, vec!["sample".to_owned()]));
+    assert!(all.findings[0].path == "spec.repository" && !all.findings[0].is_error(), "{:?}", all.findings);
+    let wrong = analysis.replace("{version: v0.3.41}", "{suppress: [{}]}");
+    std::fs::write(kept.path().join("2.yaml"), wrong).unwrap();
+    let all = load_all(&[kept.path().to_owned()]);
+    assert!(all.has_errors() && all.analyses.is_empty(), "{:?}", all.findings);
+}
+
+#[test]
+fn a_problem_is_reported_with_its_line() {
+    let text = format!("{}  scaling:\n    minReplica: 1\n", GOOD.replace("NAME", "a"));
+    let (loaded, _kept) = loaded(&[("1.yaml", &text)]);
+    assert!(loaded.actors.is_empty() && loaded.has_errors());
+    assert_eq!((loaded.findings[0].line, loaded.findings[0].column), (8, 5));
+}
+
+#[test]
+fn a_file_of_a_directory_that_is_no_yaml_is_an_error() {
+    let (loaded, _kept) = loaded(&[("1.yaml", &GOOD.replace("NAME", "a")), ("2.yaml", "kind: x\n foo: [")]);
+    assert_eq!(loaded.actors.len(), 1);
+    assert_eq!(loaded.findings.len(), 1, "{:?}", loaded.findings);
+    assert!(loaded.findings[0].file.ends_with("2.yaml"), "{:?}", loaded.findings);
+    assert!(
+        !loaded.findings[0].message.contains(" at line "),
+        "the place is said once: {:?}",
+        loaded.findings
+    );
+}
+
+#[test]
+fn a_name_that_is_used_twice_is_an_error() {
+    let text = GOOD.replace("NAME", "a");
+    let (loaded, _kept) = loaded(&[("1.yaml", &text), ("2.yaml", &text)]);
+    assert!(loaded.findings[0].message.contains("also the name"), "{:?}", loaded.findings);
+}

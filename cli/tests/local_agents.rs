@@ -1,0 +1,165 @@
+//! Agents in `asya up`, with the real binary: the manifests of a cluster, a server that speaks chat completions, and somebody
+//! at a terminal who approves.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::{Place, text, until};
+
+/// An agent whose prompt is a ConfigMap's, with a tool that looks and one that somebody has to approve.
+const DESK: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: prompts}
+data:
+  desk: You help with orders. A refund over $5 or $(HOME) needs a reason.
+---
+apiVersion: asya.sh/v1alpha1
+kind: Agent
+metadata: {name: desk}
+spec:
+  transport: rabbitmq
+  promptFrom: {name: prompts, key: desk}
+  model: {provider: localai, name: small, baseUrl: 'MODEL'}
+  riskTier: high
+  tools:
+    allow: [order_status, refund]
+    declared:
+      - {name: order_status, description: How far an order is., actor: orders, risk: low}
+      - {name: refund, description: Pays back., actor: refunds, risk: high, approval: true}
+";
+
+const ORDERS: &str = "def handle(payload):\n    return {'order': payload['number'], 'state': 'lost'}\n";
+const REFUNDS: &str = "import json, pathlib\n\n\ndef handle(payload):\n    \
+    pathlib.Path('paid').open('a').write(json.dumps(payload) + '\\n')\n    return {'paid': payload['amount']}\n";
+
+/// A model: says these things in turn, in pieces; and what it was asked.
+fn model(says: Vec<Value>) -> (String, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    thread::spawn(move || {
+        for said in says {
+            let mut stream = listener.accept().unwrap().0;
+            seen.lock().unwrap().push(request(&stream));
+            let delta = json!({"choices": [{"index": 0, "delta": said}]});
+            let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 90, "completion_tokens": 10}});
+            let body = format!("data: {delta}\n\ndata: {end}\n\ndata: [DONE]\n\n");
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n";
+            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (url, asked)
+}
+
+fn request(stream: &TcpStream) -> Value {
+    let (mut reader, mut length) = (BufReader::new(stream), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let header = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        if let Some((_, value)) = header {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+fn call(name: &str, arguments: &Value) -> Value {
+    let function = json!({"name": name, "arguments": arguments.to_string()});
+    json!({"role": "assistant", "tool_calls": [{"index": 0, "id": name, "type": "function", "function": function}]})
+}
+
+#[test]
+fn an_agent_of_a_cluster_talks_here_and_what_it_changes_is_approved() {
+    let (url, asked) = model(vec![
+        call("order_status", &json!({"number": "O-7"})),
+        call("refund", &json!({"number": "O-7", "amount": 12})),
+        json!({"role": "assistant", "content": "Twelve are on their way back."}),
+    ]);
+    let place = Place::with("orders", ORDERS, "");
+    place.actor("refunds", REFUNDS, "");
+    place.write("desk.yaml", &DESK.replace("MODEL", &url));
+    let mut up = place.up(&["--gateway", "127.0.0.1:0"]);
+    let gateway = up.gateway();
+    let on = |arguments: &[&str]| place.json(&[arguments, &["--gateway", &gateway]].concat());
+    until("the agent", || place.run(&["queues", "desk"]).status.success());
+    let events = on(&["chat", "--agent", "desk", "--message", "Where is O-7? Pay it back if it is lost."]);
+    assert!(events.iter().any(|event| event.to_string().contains("lost")), "{events:?}");
+    let waiting = on(&["approvals"]);
+    let operation = waiting[0]["id"].as_str().unwrap_or_else(|| panic!("{waiting:?}"));
+    assert!(!place.path().join("paid").exists(), "nothing is paid before somebody approved it");
+    on(&["approvals", "approve", operation]);
+    until("the refund", || place.path().join("paid").exists());
+    until("the answer", || {
+        let sessions = on(&["sessions"]);
+        sessions.iter().any(|session| session["state"] == "idle")
+    });
+    let first = asked.lock().unwrap()[0].to_string();
+    assert!(first.contains("over $5 or $(HOME) needs"), "the prompt is what the ConfigMap says: {first}");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+    let paid = std::fs::read_to_string(place.path().join("paid")).unwrap();
+    assert_eq!(paid.lines().count(), 1, "{paid}");
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn what_an_agent_lacks_here_is_said_before_anything_starts() {
+    let place = Place::with("desk", ORDERS, "");
+    let agent = DESK.replace("MODEL", "http://localhost:1/v1");
+    let refused = |file: &str, arguments: &[&str], why: &str| {
+        place.write("agent.yaml", file);
+        let output = place.run(&[&["up", "."], arguments].concat());
+        let said = text(&output.stderr).clone() + &text(&output.stdout);
+        assert!(!output.status.success() && said.contains(why), "{why}: {said}");
+    };
+    let elsewhere = agent.replace("metadata: {name: desk}", "metadata: {name: other}");
+    refused(&agent, &["--gateway", "127.0.0.1:0"], "agent desk: there is an actor of that name");
+    refused(&elsewhere, &["--gateway", "off"], "agents need the gateway");
+    let (_, alone) = elsewhere.split_once("---\n").unwrap();
+    refused(alone, &["--gateway", "127.0.0.1:0"], "the ConfigMap \"prompts\": add that ConfigMap");
+    refused(
+        &elsewhere.replace("riskTier: high", "riskTier: low"),
+        &["--gateway", "127.0.0.1:0"],
+        "agent.yaml:",
+    );
+}
+
+#[test]
+fn a_shipped_tool_needs_no_manifest_and_an_agent_comes_with_its_file() {
+    let place = Place::with("orders", ORDERS, "");
+    let mut up = place.up(&["--gateway", "127.0.0.1:0", "--reload"]);
+    let gateway = up.gateway();
+    let agents =
+        || text(&place.run(&["chat", "--agent", "nobody", "--message", "x", "--gateway", &gateway]).stderr);
+    until("the first actor", || place.run(&["queues", "orders"]).status.success());
+    assert!(!agents().contains("desk"), "{}", agents());
+    let agent = DESK
+        .replace("MODEL", "http://localhost:1/v1")
+        .replace("[order_status, refund]", "[k8s_*, order_status, refund]");
+    place.write("desk.yaml", &agent);
+    until("the agent at the gateway", || agents().contains("desk"));
+    up.wait_for("no manifest declares the actor refunds");
+    for actor in ["desk", "k8s-read", "k8s-write", "approval"] {
+        until(actor, || place.run(&["queues", actor]).status.success());
+    }
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
