@@ -1,6 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-page test test-fast test-keda lint bench bench-analysis bench-cluster bench-gateway generate images docker-build fuzz clean
+.PHONY: help demo demo-page test test-fast test-keda eval lint bench bench-agents bench-analysis bench-cluster bench-gateway generate images docker-build fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,11 +20,17 @@ test-fast: ## what needs no server
 test-keda: ## scaling by the real KEDA on the test cluster; builds KEDA the first time, which takes minutes
 	@tests/run.sh --keda
 
+eval: ## questions about broken clusters to an agent, judged: recorded answers, or MODEL= or LIVE=1; ARGS=--help explains
+	@evals/run.sh $(if $(MODEL),--model "$(MODEL)") $(if $(LIVE),--live) $(if $(RECORD),--record) $(ARGS)
+
 lint: ## formats, clippy, licences, generated files, ruff, mypy
 	@tests/run.sh --lint
 
 bench: ## speed and memory, as ratios in one run, against a real RabbitMQ
 	@benches/run.sh
+
+bench-agents: ## 200 sessions with an agent at once: what the runtime takes of each turn, memory
+	@benches/agents.sh
 
 bench-analysis: ## 5,000 pods and 2,000 other objects under watch: time, memory and calls of k8s-watch
 	@benches/analysis.sh
@@ -43,7 +49,7 @@ generate: ## everything that is derived: CRD, JSON schema, tables in docs
 	@crds/generate.sh
 	@charts/generate.sh
 
-images: ## the five images, by docker or buildah; REGISTRY= and TAG= name them
+images: ## the six images, by docker or buildah; REGISTRY= and TAG= name them
 	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" ./images.sh
 
 docker-build: ## the operator's image, under the name IMG=
