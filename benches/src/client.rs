@@ -1,9 +1,9 @@
 //! An HTTP client that keeps as many connections as there are calls in hand.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, StatusCode, body::Incoming, header};
 use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::TokioExecutor,
@@ -53,6 +53,17 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(body.to_string()))?;
         self.exchange(request).await
+    }
+
+    /// Gets something whose body is read while it comes.
+    ///
+    /// # Errors
+    /// When nobody answers, or refuses.
+    pub async fn stream(&self, path: &str) -> Result<Incoming> {
+        let request = Request::get(format!("{}{path}", self.base)).body(Full::default())?;
+        let answer = self.pool.request(request).await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Ok(answer.into_body())
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {

@@ -3,6 +3,7 @@
 //! A figure of one machine says little; each benchmark runs its variants in turn, several rounds, and prints the median
 //! of the ratios between variants of the same round.
 
+pub mod agents;
 pub mod broker;
 pub mod client;
 pub mod load;

@@ -28,6 +28,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the repository").to_owned()
 }
 
+/// `BENCH_DIR`, else the temporary directory: what it is on decides what a commit costs.
+pub fn place() -> PathBuf {
+    std::env::var_os("BENCH_DIR").map_or_else(|| Path::new("/tmp").to_owned(), PathBuf::from)
+}
+
 /// Starts the Python runtime on a handler of `benches/handlers.py`.
 ///
 /// # Errors
@@ -76,8 +81,11 @@ pub fn own(name: &str, args: &[&str]) -> Result<Running> {
     start(command, name)
 }
 
+/// A test is one directory below what it tests.
 fn beside(name: &str) -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
+    let own = std::env::current_exe()?;
+    let folder = own.parent().filter(|folder| !folder.ends_with("deps")).or(own.ancestors().nth(2));
+    let path = folder.context("a program is in a directory")?.join(name);
     anyhow::ensure!(path.exists(), "{} is not built: cargo build --release --workspace", path.display());
     Ok(path)
 }

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -48,7 +48,7 @@ impl World {
     /// # Errors
     /// When something is not built or does not start.
     pub async fn start(with_gateway: bool) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("asya-bench").tempdir_in(place())?;
+        let folder = tempfile::Builder::new().prefix("asya-bench").tempdir_in(process::place())?;
         let path = folder.path();
         let local = Local::open(&path.join("queue.db"), LocalOptions::default())?;
         for actor in [ACTOR, OUT, "happy-end", "error-end"] {
@@ -148,9 +148,4 @@ impl World {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-}
-
-/// `BENCH_DIR`, else the temporary directory: what it is on decides what a commit costs.
-fn place() -> PathBuf {
-    std::env::var_os("BENCH_DIR").map_or_else(|| Path::new("/tmp").to_owned(), PathBuf::from)
 }
