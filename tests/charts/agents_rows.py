@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from operator_rows import DIGEST, Check, Row
-from rendering import Object, Rendered
+from rendering import Object, Rendered, merged
 
 WRITES: Object = {
     "k8s-write": {"enabled": True, "namespaces": ["shop"]},
     "people": {"user": "{sub}"},
     "rbac": {"role": {"resources": [{"name": "deployments", "apiGroup": "apps"}]}},
 }
+INSTALLS: Object = {
+    "helm": {
+        "enabled": True,
+        "namespaces": ["shop"],
+        "repositories": [{"name": "own", "url": "https://charts.example"}],
+    },
+    "people": {"user": "{sub}"},
+}
 FETCHES: Object = {"http-get": {"enabled": True, "allow": ["api.example.com"]}}
 AGENT: Object = {"agent": {"enabled": True}}
 POLICY: Object = {"networkPolicy": {"enabled": True}}
+HELM = "asya-system-asya-operator-helm"
 WRITE = "asya-system-asya-operator-k8s-write"
 EGRESS = {"ports": [{"protocol": "TCP", "port": 7777}]}
 
@@ -67,6 +76,9 @@ ROWS: dict[str, Row] = {
     "serviceAccount.annotations": Row(
         {"a": "b"}, lambda r: all(it["metadata"]["annotations"] == {"a": "b"} for it in r.kind("ServiceAccount"))
     ),
+    "people.groups": Row(
+        "oidc:{group}", env("k8s-read", "ASYA_KUBE_GROUP_CLAIM", "oidc:{group}"), {"people": {"user": "{sub}"}}
+    ),
     "people.user": Row("{sub}", env("k8s-read", "ASYA_KUBE_USER_CLAIM", "{sub}")),
     "k8s-read.enabled": Row(False, lambda r: not r.has("AsyncActor", "k8s-read")),
     "k8s-read.namespaces": Row(
@@ -87,6 +99,37 @@ ROWS: dict[str, Row] = {
         ["rbac.authorization.k8s.io/Role"],
         env("k8s-write", "ASYA_KUBE_WRITE_KINDS", "rbac.authorization.k8s.io/Role"),
         WRITES,
+    ),
+    "helm.enabled": Row(
+        True,
+        lambda r: r.has("AsyncActor", "helm") and pod(r, "helm")["volumes"][0]["emptyDir"]["sizeLimit"] == "256Mi",
+        {**INSTALLS, "helm": {**INSTALLS["helm"], "enabled": False}},
+    ),
+    "helm.namespaces": Row(["a", "b"], env("helm", "ASYA_HELM_NAMESPACES", "a,b"), INSTALLS),
+    "helm.repositories": Row(
+        [{"name": "x", "url": "oci://r.example/x", "charts": ["redis"]}],
+        env("helm", "ASYA_HELM_REPOSITORIES", '[{"charts":["redis"],"name":"x","url":"oci://r.example/x"}]'),
+        INSTALLS,
+    ),
+    "helm.kinds": Row(["batch/*"], env("helm", "ASYA_HELM_KINDS", "batch/*"), INSTALLS),
+    "helm.role.resources": Row(
+        [{"name": "services", "apiGroup": ""}],
+        lambda r: r.one("Role", HELM)["rules"][0]["resources"] == ["services"],
+        INSTALLS,
+    ),
+    "helm.role.verbs": Row(
+        ["get"],
+        lambda r: r.one("Role", HELM)["rules"][0]["verbs"] == ["get"],
+        merged(INSTALLS, {"helm": {"role": {"resources": [{"name": "services", "apiGroup": ""}]}}}),
+    ),
+    "helm.timeout": Row("1m", env("helm", "ASYA_HELM_TIMEOUT", "1m"), INSTALLS),
+    "helm.image.repository": Row("x/h", lambda r: container(r, "helm")["image"] == "x/h:latest", INSTALLS),
+    "helm.image.tag": Row("dev", lambda r: container(r, "helm")["image"] == "asya-crew-helm:dev", INSTALLS),
+    "helm.image.digest": Row(DIGEST, lambda r: container(r, "helm")["image"] == f"asya-crew-helm@{DIGEST}", INSTALLS),
+    "helm.resources": Row(
+        {"limits": {"memory": "1Gi"}},
+        lambda r: container(r, "helm")["resources"]["limits"]["memory"] == "1Gi",
+        INSTALLS,
     ),
     "http-get.enabled": Row(True, lambda r: r.has("AsyncActor", "http-get"), {"http-get": {"allow": ["a.example"]}}),
     "http-get.allow": Row(

@@ -71,6 +71,12 @@ AGENTS: Object = {
     "imagePullSecrets": ["pull"],
     "agent": {"enabled": True},
     "k8s-write": {"enabled": True, "namespaces": ["shop"], "kinds": ["/Secret"]},
+    "helm": {
+        "enabled": True,
+        "namespaces": ["shop"],
+        "repositories": [{"name": "own", "url": "https://charts.example", "charts": ["redis"]}],
+        "role": {"resources": [{"name": "services", "apiGroup": ""}]},
+    },
     "http-get": {"enabled": True, "allow": ["api.example.com"]},
     "people": {"user": "{sub}"},
     "rbac": {

@@ -122,10 +122,10 @@ def install(cluster: Cluster, helm: str, *arguments: str, hooks: Hooks, chart: s
     assert done.returncode == 0, done.stdout + done.stderr + "\n".join(hooks.done)
 
 
-def await_(what: str, condition: Any) -> None:
-    end = time.monotonic() + LIMIT
+def await_(what: str, condition: Any, limit: float = LIMIT) -> None:
+    end = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < end, f"not within {LIMIT} s: {what}"
+        assert time.monotonic() < end, f"not within {limit} s: {what}"
         time.sleep(0.2)
 
 
@@ -181,12 +181,12 @@ class Kubelet:
     def __init__(
         self, cluster: Cluster, namespace: str, folder: Path, path: Path | None = None, **programs: str
     ) -> None:
-        """`programs` are by the names of their containers; without any it is the sidecar. `path`: where those are that
-        images have on their path."""
+        """`programs` are by the names of their containers, of this workspace or paths; without any it is the sidecar.
+        `path`: where those are that images have on their path."""
         env = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else None
         self.log = folder / "kubelet.log"
         named = programs or {"asya-sidecar": "asya-sidecar"}
-        commands = [f"--command={name}={OPERATOR.with_name(program)}" for name, program in named.items()]
+        commands = [f"--command={name}={OPERATOR.parent / program}" for name, program in named.items()]
         self.process = subprocess.Popen(
             [
                 *(OPERATOR.with_name("minikubelet"), "--kubeconfig", cluster.kubeconfig, "--namespace", namespace),

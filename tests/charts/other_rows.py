@@ -338,6 +338,7 @@ GATEWAY: dict[str, Row] = {
     "auth.tokensSecretRef.key": Row("k", env("ASYA_GATEWAY_TOKENS_FILE", "/var/run/secrets/asya.sh/tokens/k"), CLOSED),
     "auth.oidc.issuer": Row("https://i", env("ASYA_GATEWAY_OIDC_ISSUER", "https://i"), OIDC),
     "auth.oidc.audience": Row("b", env("ASYA_GATEWAY_OIDC_AUDIENCE", "b"), OIDC),
+    "auth.oidc.groupsClaim": Row("c", env("ASYA_GATEWAY_OIDC_GROUPS_CLAIM", "c"), OIDC),
     "auth.oidc.rolesClaim": Row("c", env("ASYA_GATEWAY_OIDC_ROLES_CLAIM", "c"), OIDC),
     "auth.oidc.roles": Row("ops=admin", env("ASYA_GATEWAY_OIDC_ROLES", "ops=admin"), OIDC),
     "auth.callbacks.mode": Row("legacy", env("ASYA_GATEWAY_CALLBACK_AUTH", "legacy"), CLOSED),

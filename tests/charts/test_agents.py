@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from agents_rows import AGENT, WRITES
+from agents_rows import AGENT, INSTALLS, WRITES
 from rendering import Object, Rendered, RenderError, merged, notes, render
 
 CHART = "asya-agents"
@@ -53,13 +53,49 @@ def test_by_default_nothing_can_be_changed_and_no_secret_read() -> None:
         assert it["spec"]["workload"]["template"]["spec"]["automountServiceAccountToken"] is talks
 
 
+def test_helm_keeps_releases_where_it_may_and_nowhere_else() -> None:
+    rendered = render(CHART, merged(AGENT, INSTALLS))
+    role = rendered.one("Role", "asya-system-asya-operator-helm")
+    assert role["metadata"]["namespace"] == "shop"
+    assert [rule["resources"] for rule in role["rules"]] == [["secrets"]]
+    wide = rendered.one("ClusterRole", "asya-system-asya-operator-helm")["rules"]
+    assert [rule["resources"] for rule in wide] == [["subjectaccessreviews"]]
+    actor = rendered.one("AsyncActor", "helm")["spec"]
+    assert actor["routes"]["allow"] == ["approval", "helm"]
+    container = actor["workload"]["template"]["spec"]["containers"][0]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["volumeMounts"] == [{"name": "work", "mountPath": "/work"}]
+    assert rendered.one("Agent")["spec"]["tools"]["allow"] == ["k8s_read", "analyze", "helm"]
+    assert rendered.one("Agent")["spec"]["riskTier"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"helm": {"namespaces": []}}, "list namespaces in helm.namespaces"),
+        ({"helm": {"repositories": []}}, "list repositories in helm.repositories"),
+        ({"helm": {"repositories": [{"name": "a", "url": "file:///etc"}]}}, "url"),
+        ({"helm": {"repositories": [{"name": "a", "url": "https://u:p@a.example"}]}}, "url"),
+        ({"people": {"user": ""}}, "say in people.user"),
+        ({"approval": {"enabled": False}}, "set approval.enabled"),
+        ({"helm": {"namespaces": ["*"]}}, "namespaces"),
+        ({"helm": {"role": {"verbs": ["*"]}}}, "verbs"),
+    ],
+)
+def test_what_helm_is_not_told_is_asked_for(values: Object, sentence: str) -> None:
+    with pytest.raises(RenderError, match=sentence):
+        render(CHART, merged(INSTALLS, values))
+
+
 def test_each_tool_has_an_account_of_its_own() -> None:
-    rendered = render(CHART, WRITES)
+    rendered = render(CHART, merged(WRITES, AGENT))
     accounts = {
         name: it["spec"]["workload"]["template"]["spec"].get("serviceAccountName") for name, it in named(rendered)
     }
-    assert accounts.pop("approval") is None
-    assert len(set(accounts.values())) == len(accounts) == 3
+    accounts["agent"] = rendered.one("Agent")["spec"]["pod"]["serviceAccountName"]
+    # The gateway takes an account for a tool's by its end.
+    assert all(account.endswith(f"-{name}") for name, account in accounts.items()), accounts
+    assert {it["metadata"]["name"] for it in rendered.kind("ServiceAccount")} == set(accounts.values())
     for binding in rendered.kind("RoleBinding") + rendered.kind("ClusterRoleBinding"):
         (subject,) = binding["subjects"]
         assert rendered.has("ServiceAccount", subject["name"])
@@ -75,6 +111,10 @@ def named(rendered: Rendered) -> list[tuple[str, Object]]:
     [
         ({"k8s-write": {"namespaces": []}}, "list namespaces in k8s-write.namespaces"),
         ({"people": {"user": ""}}, "say in people.user"),
+        (
+            {"people": {"user": "", "groups": "{group}"}, "k8s-write": {"enabled": False}},
+            "say in people.user who they are",
+        ),
         ({"approval": {"enabled": False}}, "set approval.enabled"),
         ({"http-get": {"enabled": True}}, "list servers in http-get.allow"),
         ({"transport": ""}, "set transport"),
@@ -112,6 +152,8 @@ def test_a_key_is_decoded_only_where_it_was_encoded(key: str) -> None:
 def test_the_notes_say_what_can_be_changed() -> None:
     assert "Nothing is changed by agents" in notes(CHART)
     assert "in: shop" in notes(CHART, WRITES)
+    assert "releases as somebody approved it, in: shop" in notes(CHART, INSTALLS)
+    assert "Nothing is changed" not in notes(CHART, INSTALLS)
     without = merged(WRITES, {"rbac": {"role": {"resources": []}}})
     assert "WARNING: it has no right yet" in notes(CHART, without)
     assert "asya chat --agent ops" in notes(CHART, AGENT)

@@ -30,11 +30,16 @@ QUEUE = "asya-asya-test-actor"
 
 def commands(page: str, heading: str) -> list[str]:
     """The shell blocks below a heading, up to the next one."""
+    return blocks(page, heading, "sh")
+
+
+def blocks(page: str, heading: str, language: str) -> list[str]:
+    """All blocks of a language there."""
     text = (ROOT / "docs" / page).read_text()
     section = re.split(r"^#+ ", text, flags=re.MULTILINE)
     found = [it for it in section if it.partition("\n")[0] == heading]
     assert len(found) == 1, f"{page} has no heading {heading!r}"
-    return re.findall(r"```sh\n(.*?)```", found[0], flags=re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", found[0], flags=re.DOTALL)
 
 
 class Broker:
@@ -94,13 +99,20 @@ class Stranger:
 
     def __init__(self, cluster: Cluster, broker: Broker) -> None:
         self.cluster, self.broker = cluster, broker
+        # What stands in the pages -> what it is on this machine.
+        self.words: dict[str, str] = {}
+        # What was exported so far.
+        self.exported: dict[str, str] = {}
 
     def runs(self, page: str, heading: str, only: int | None = None) -> str:
         """Runs a section's commands, with this broker's address and password."""
         blocks = commands(page, heading)
         said = ""
         for block in blocks if only is None else [blocks[only]]:
-            mine = block.replace("'…'", "guest").replace("config.username=asya", "config.username=guest")
+            mine = block
+            for word, here in self.words.items():
+                mine = mine.replace(word, here)
+            mine = mine.replace("'…'", "guest").replace("config.username=asya", "config.username=guest")
             api = r"http://rabbitmq\.messaging\.svc\.cluster\.local:15672"
             mine = re.sub(api, self.broker.base, mine)
             host = f"{self.broker.host} --set transports.rabbitmq.config.port={self.broker.port}"
@@ -109,13 +121,14 @@ class Stranger:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", mine],
                 cwd=ROOT,
-                env=self.cluster.env,
+                env={**self.cluster.env, **self.exported},
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=3 * LIMIT,
             )
             assert done.returncode == 0, f"{page}, {heading}:\n{mine}\n{done.stdout}{done.stderr}"
-            said += done.stdout
+            said += done.stdout + done.stderr
         return said
 
 

@@ -22,6 +22,7 @@ use crate::logs::Logs;
 use crate::objects::Objects;
 use crate::paths;
 use crate::pod::{Ground, Runner};
+use crate::serving;
 
 /// What the command line decides.
 pub(crate) struct Kubelet {
@@ -46,7 +47,8 @@ impl Kubelet {
     /// # Errors
     /// When the node cannot be registered.
     pub(crate) async fn run(&self) -> Result<()> {
-        let (port, serving) = self.logs.serve(&self.folder).await.context("serving logs")?;
+        let serving = serving::serve(&self.folder, self.logs.clone(), self.client.clone());
+        let (port, serving) = serving.await.context("serving the API server")?;
         self.register(port).await.context("registering the node")?;
         tokio::select! {
             result = self.follow() => result,

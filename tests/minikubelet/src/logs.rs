@@ -1,22 +1,15 @@
-//! What containers print, and the one thing of the kubelet's own API that is served: reading it (`kubectl logs`).
+//! What containers print, and reading it (`kubectl logs`).
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
-use tracing::debug;
 
 /// Between two looks at a file that is followed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -69,32 +62,11 @@ impl Logs {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves until it is dropped; returns the port at once.
+    /// Answers one request for a log.
     ///
     /// # Errors
-    /// When there is no `openssl` to make a certificate, which the API server does not check.
-    pub(crate) async fn serve(&self, folder: &Path) -> Result<(u16, impl Future<Output = ()> + use<>)> {
-        let acceptor = TlsAcceptor::from(Arc::new(certificate(folder).await?));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let port = listener.local_addr()?.port();
-        let logs = self.clone();
-        let serving = async move {
-            loop {
-                let Ok((stream, _)) = listener.accept().await else { continue };
-                let (acceptor, logs) = (acceptor.clone(), logs.clone());
-                tokio::spawn(async move {
-                    let answered = async { logs.answer(acceptor.accept(stream).await?).await };
-                    if let Err(error) = answered.await {
-                        debug!("not answered: {error:#}");
-                    }
-                });
-            }
-        };
-        Ok((port, serving))
-    }
-
-    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
-        let mut stream = BufReader::new(stream);
+    /// When the connection breaks.
+    pub(crate) async fn answer(&self, mut stream: impl AsyncBufRead + AsyncWrite + Unpin) -> Result<()> {
         let mut line = String::new();
         stream.read_line(&mut line).await?;
         let request = self.parse(&line);
@@ -155,29 +127,6 @@ fn skip_to(file: &mut File, lines: usize) -> Result<()> {
     let start = if lines == 0 { text.len() } else { start };
     file.seek(SeekFrom::Start(start as u64))?;
     Ok(())
-}
-
-async fn certificate(folder: &Path) -> Result<ServerConfig> {
-    let (key, certificate) = (folder.join("kubelet.key"), folder.join("kubelet.pem"));
-    let mut openssl = Command::new("openssl");
-    openssl.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "3650",
-    ]);
-    openssl.args(["-subj", "/CN=minikubelet", "-keyout"]).arg(&key).arg("-out").arg(&certificate);
-    let made = openssl.output().await.context("starting openssl")?;
-    anyhow::ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
-    let chain = vec![CertificateDer::from_pem_file(&certificate)?];
-    Ok(ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::from_pem_file(&key)?)?)
 }
 
 #[cfg(test)]

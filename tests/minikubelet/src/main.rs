@@ -3,7 +3,8 @@
 //! What it does as the kubelet does: native sidecars first, each until it has started; probes; restarts with back-off;
 //! on deletion all preStop hooks at once, SIGTERM to the main containers, then to the sidecars, SIGKILL after
 //! `terminationGracePeriodSeconds`; phase, conditions and container states; Secrets and ConfigMaps as files that follow
-//! their objects; the deletion of the pod's object in the end. `kubectl logs` works, `kubectl exec` does not.
+//! their objects; tokens of the pod's account for the audience that a volume names; the deletion of the pod's object in the
+//! end. `kubectl logs` and `asya forward` work, `kubectl exec` and `kubectl port-forward` do not.
 //!
 //! What differs, because there are no images, no mounts and no network of its own:
 //! - A container runs its own `command`, or the program that `--command NAME=…` gives for it; one with neither waits with
@@ -17,12 +18,14 @@
 mod action;
 mod container;
 mod environment;
+mod forward;
 mod kubelet;
 mod logs;
 mod objects;
 mod paths;
 mod pod;
 mod probes;
+mod serving;
 mod state;
 mod status;
 mod volumes;

@@ -1,10 +1,12 @@
-//! The Secrets and ConfigMaps of one namespace.
+//! The Secrets and ConfigMaps of one namespace, and tokens of its service accounts.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount, ServiceAccountTokenProjection};
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
 
 /// Keys and their contents.
 pub(crate) type Entries = BTreeMap<String, Vec<u8>>;
@@ -21,13 +23,15 @@ pub(crate) enum Kind {
 pub(crate) struct Objects {
     secrets: Api<Secret>,
     config_maps: Api<ConfigMap>,
+    accounts: Api<ServiceAccount>,
 }
 
 impl Objects {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), namespace),
-            config_maps: Api::namespaced(client, namespace),
+            config_maps: Api::namespaced(client.clone(), namespace),
+            accounts: Api::namespaced(client, namespace),
         }
     }
 
@@ -41,6 +45,19 @@ impl Objects {
             return Err(anyhow!("{word} \"{name}\" not found"));
         }
         Ok(entries)
+    }
+
+    /// A token of the pod's account for the projection's audience. It ends with the pod.
+    pub(crate) async fn token(&self, pod: &Pod, wanted: &ServiceAccountTokenProjection) -> Result<String> {
+        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
+        let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name_any(), "uid": pod.uid()});
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
+            "audiences": wanted.audience.iter().collect::<Vec<_>>(), "boundObjectRef": bound,
+            "expirationSeconds": wanted.expiration_seconds}});
+        let (account, parameters) = (account.unwrap_or("default"), PostParams::default());
+        let made: Value = self.accounts.create_subresource("token", account, &parameters, &request).await?;
+        let token = made.pointer("/status/token").and_then(Value::as_str);
+        token.map(str::to_owned).ok_or_else(|| anyhow!("no token for service account \"{account}\""))
     }
 
     /// One entry as text; `None` when it is not there and optional.

@@ -2,15 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use k8s_openapi::api::core::v1::{Container, KeyToPath, Pod, Volume};
+use k8s_openapi::api::core::v1::{Container, KeyToPath, Pod, ServiceAccountTokenProjection, Volume};
 
 use crate::objects::{Entries, Kind, Objects};
 use crate::paths::Paths;
 
 /// Kubernetes' default mode of a projected file.
 const DEFAULT_MODE: i32 = 0o644;
+/// Of a token that names no time, in seconds.
+const DEFAULT_EXPIRATION: i64 = 3600;
 
 /// Makes or refreshes the folder of every volume of the pod. Files of Secrets and ConfigMaps are replaced in one step,
 /// so a reader never sees half of one.
@@ -22,7 +25,7 @@ pub(crate) async fn materialise(pod: &Pod, root: &Path, claims: &Path, objects: 
     tokio::fs::create_dir_all(root).await?;
     for volume in volumes(pod) {
         let folder = folder(volume, root, claims);
-        fill(volume, &folder, objects)
+        fill(volume, &folder, pod, objects)
             .await
             .with_context(|| format!("MountVolume.SetUp failed for volume \"{}\"", volume.name))?;
     }
@@ -54,7 +57,7 @@ fn folder(volume: &Volume, root: &Path, claims: &Path) -> PathBuf {
     }
 }
 
-async fn fill(volume: &Volume, folder: &Path, objects: &Objects) -> Result<()> {
+async fn fill(volume: &Volume, folder: &Path, pod: &Pod, objects: &Objects) -> Result<()> {
     if volume.host_path.is_some() {
         return Ok(());
     }
@@ -69,7 +72,7 @@ async fn fill(volume: &Volume, folder: &Path, objects: &Objects) -> Result<()> {
         return write(folder, entries, map.items.as_deref(), map.default_mode).await;
     }
     if let Some(projected) = &volume.projected {
-        // What else can be projected (a token for the API server, the downward API) no pod of ours reads.
+        // What else can be projected (the downward API) no pod of ours reads.
         for source in projected.sources.iter().flatten() {
             if let Some(secret) = &source.secret {
                 let entries =
@@ -79,6 +82,13 @@ async fn fill(volume: &Volume, folder: &Path, objects: &Objects) -> Result<()> {
                 let entries =
                     objects.read(Kind::ConfigMap, &map.name, map.optional.unwrap_or_default()).await?;
                 write(folder, entries, map.items.as_deref(), projected.default_mode).await?;
+            } else if let Some(token) = &source.service_account_token {
+                // Without an audience it is the API server's: programs look for it at a path that is built in.
+                if token.audience.is_some() && due(&folder.join(&token.path), token).await {
+                    let content = objects.token(pod, token).await?;
+                    let mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
+                    replace(&folder.join(&token.path), content.as_bytes(), mode).await?;
+                }
             }
         }
         return Ok(());
@@ -92,6 +102,14 @@ async fn fill(volume: &Volume, folder: &Path, objects: &Objects) -> Result<()> {
         bail!("a volume of this kind is not known here");
     }
     Ok(())
+}
+
+/// Whether the token is missing, or has lived four fifths of its life.
+async fn due(path: &Path, token: &ServiceAccountTokenProjection) -> bool {
+    let life = token.expiration_seconds.unwrap_or(DEFAULT_EXPIRATION).try_into().unwrap_or_default();
+    let written = tokio::fs::metadata(path).await.and_then(|file| file.modified());
+    let age = written.ok().and_then(|written| written.elapsed().ok());
+    age.is_none_or(|age| age > Duration::from_secs(life) * 4 / 5)
 }
 
 async fn write(
