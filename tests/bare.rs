@@ -3,7 +3,7 @@
 //!
 //! What controllers would have made is not there: a namespace has no ServiceAccount `default` until somebody makes it.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{os::unix::process::CommandExt as _, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result};
 use asya_analysis::GroupKind;
@@ -51,7 +51,14 @@ impl Bare {
             return Ok(None);
         };
         let state = tempfile::Builder::new().prefix("asya-bare").tempdir_in("/tmp")?;
-        let said = control(&script, &state, &["start"]).await?;
+        let said = match control(&script, &state, &["start"]).await {
+            Ok(said) => said,
+            Err(error) => {
+                // What has started of it before.
+                control(&script, &state, &["stop"]).await?;
+                return Err(error);
+            }
+        };
         let of = |name: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.map(str::to_owned).with_context(|| format!("{name} is not in {said}"))
@@ -263,7 +270,7 @@ impl Bare {
 impl Drop for Bare {
     fn drop(&mut self) {
         let mut command = std::process::Command::new(&self.script);
-        command.arg("stop").env("ASYA_TEST_STATE", self.state.path());
+        command.arg("stop").env("ASYA_TEST_STATE", self.state.path()).process_group(0);
         if let Err(error) = command.stdout(Stdio::null()).status() {
             eprintln!("the API server of this test was not stopped: {error}");
         }
@@ -310,7 +317,9 @@ async fn control(script: &PathBuf, state: &TempDir, arguments: &[&str]) -> Resul
     let mut command = Command::new(script);
     command.args(arguments).env("ASYA_TEST_STATE", state.path()).env("ASYA_TEST_KUBERNETES_BARE", "1");
     // Its own ports, not those of the server that other tests share.
-    let done = command.env_remove("ASYA_TEST_KUBERNETES_PORTS").output().await?;
+    command.env_remove("ASYA_TEST_KUBERNETES_PORTS");
+    // Ctrl-C is for whoever waits for it, and ends what was started; not for a script in the middle of starting it.
+    let done = command.process_group(0).output().await?;
     let said = String::from_utf8_lossy(&done.stderr);
     anyhow::ensure!(done.status.success(), "kubernetes.sh {arguments:?}: {said}");
     Ok(String::from_utf8(done.stdout)?.trim().to_owned())

@@ -8,15 +8,18 @@ pub mod cluster;
 pub mod faulty;
 pub mod former;
 pub mod inbox;
+pub mod installed;
 pub mod kubernetes;
 pub mod manifests;
 pub mod model;
 pub mod operator;
+pub mod people;
 pub mod pods;
 pub mod process;
 pub mod results;
 pub mod script;
 pub mod situation;
+pub mod socket;
 
 /// The value of a variable that tests/servers sets, or a loud word that the test does not run; a failure where
 /// `CI=true`, because a machine must have its servers.

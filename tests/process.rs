@@ -12,13 +12,16 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is in the repository").to_owned()
 }
 
-/// A program of the workspace, built in the same profile as this test.
+/// A program of the workspace, built in the same profile as this one.
 ///
 /// # Errors
 /// When it is not built.
 pub fn program(name: &str) -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let path = test.parent().and_then(Path::parent).context("a test is in target/PROFILE/deps")?.join(name);
+    let this = std::env::current_exe()?;
+    let folder = this.parent().context("a program is in a folder")?;
+    // Tests are in target/PROFILE/deps.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let path = folder.join(name);
     anyhow::ensure!(path.exists(), "{} is not built: cargo build --workspace", path.display());
     Ok(path)
 }

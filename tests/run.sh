@@ -65,13 +65,23 @@ lint() {
 
 rust() {
     step "cargo build, cargo test"
-    cargo build --workspace --quiet
+    # With tests: their features of dependencies are others, and without them all would be built twice.
+    cargo build --workspace --all-targets --quiet
     cargo test --workspace --quiet --no-fail-fast -- --skip "$CONFORMANCE"
 }
 
 charts() {
     step "charts"
     tests/charts.sh
+}
+
+evaluation() {
+    step "evaluation of agents: recorded answers"
+    if [ -n "${ASYA_TEST_KUBERNETES_CTL:-}" ]; then
+        target/debug/asya-eval
+    else
+        echo "NOT RUN: no Kubernetes API server; tests/servers/all.sh has said why" >&2
+    fi
 }
 
 conformance() {
@@ -96,7 +106,7 @@ cluster() {
     if [ -n "${ASYA_TEST_KUBECONFIG:-}" ]; then
         tests/cluster/smoke.sh
         # The operator, the sidecar and what stands in for the kubelet. Of the whole workspace, as later steps build it.
-        cargo build --workspace --quiet
+        cargo build --workspace --all-targets --quiet
         tests/charts.sh -m cluster
     else
         echo "NOT RUN: no Kubernetes API server; tests/servers/all.sh has said why" >&2
@@ -136,6 +146,7 @@ case "${1:-}" in
     --connected)
         cluster
         rust
+        evaluation
         conformance
         python
         bridge

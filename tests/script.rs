@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use axum::{
     Json, Router,
     extract::State,
@@ -15,28 +15,39 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use crate::cluster::LIMIT;
 
 /// What the model says.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Words {
     /// The text.
     pub text: String,
     /// Calls: name and arguments.
     pub calls: Vec<(String, Value)>,
+    /// Tokens that it says it has read and written; none: it says nothing of that.
+    pub usage: Option<(u64, u64)>,
 }
+
+/// Of words that say nothing else.
+const USAGE: Option<(u64, u64)> = Some((10, 5));
 
 impl Words {
     /// Only a text.
     #[must_use]
     pub fn text(text: &str) -> Self {
-        Self { text: text.to_owned(), calls: Vec::new() }
+        Self { text: text.to_owned(), calls: Vec::new(), usage: USAGE }
     }
 
     /// One call.
     #[must_use]
     pub fn call(name: &str, arguments: Value) -> Self {
-        Self { text: String::new(), calls: vec![(name.to_owned(), arguments)] }
+        Self { text: String::new(), calls: vec![(name.to_owned(), arguments)], usage: USAGE }
     }
 }
 
@@ -55,6 +66,19 @@ impl Heard {
     pub fn asked(&self) -> &str {
         let last = self.messages.iter().rev().find(|message| message["role"] == "user");
         last.and_then(|message| message["content"].as_str()).unwrap_or_default()
+    }
+
+    /// Answers of the model so far.
+    #[must_use]
+    pub fn said(&self) -> usize {
+        self.messages.iter().filter(|message| message["role"] == "assistant").count()
+    }
+
+    /// Answers of the model since then.
+    #[must_use]
+    pub fn answers(&self) -> usize {
+        let asked = self.messages.iter().rposition(|message| message["role"] == "user").unwrap_or(0);
+        self.messages[asked..].iter().filter(|message| message["role"] == "assistant").count()
     }
 
     /// Results of tools since then.
@@ -77,8 +101,11 @@ pub struct Script {
 
 struct Shared {
     play: Box<Play>,
-    heard: Mutex<Vec<Heard>>,
+    heard: watch::Sender<Vec<Heard>>,
+    answered: Mutex<Vec<Heard>>,
     pace: Duration,
+    /// Answers of a conversation that may be given; none: all.
+    open: Option<watch::Sender<usize>>,
 }
 
 impl Script {
@@ -98,7 +125,24 @@ impl Script {
         pace: Duration,
         play: impl Fn(&Heard) -> Words + Send + Sync + 'static,
     ) -> Result<Self> {
-        let state = Arc::new(Shared { play: Box::new(play), heard: Mutex::default(), pace });
+        Self::serve(play, pace, None).await
+    }
+
+    /// One for one conversation, that keeps each answer back until it is [released](Self::release).
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn held_back(play: impl Fn(&Heard) -> Words + Send + Sync + 'static) -> Result<Self> {
+        Self::serve(play, Duration::ZERO, Some(watch::Sender::new(0))).await
+    }
+
+    async fn serve(
+        play: impl Fn(&Heard) -> Words + Send + Sync + 'static,
+        pace: Duration,
+        open: Option<watch::Sender<usize>>,
+    ) -> Result<Self> {
+        let (play, heard, answered) = (Box::new(play), watch::Sender::default(), Mutex::default());
+        let state = Arc::new(Shared { play, heard, answered, pace, open });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v1", listener.local_addr()?);
         let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(Arc::clone(&state));
@@ -109,7 +153,39 @@ impl Script {
     /// Everything that it was sent.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
-        self.state.heard.lock().expect("no panic in it").clone()
+        self.state.heard.borrow().clone()
+    }
+
+    /// What it has begun to answer.
+    #[must_use]
+    pub fn answered(&self) -> Vec<Heard> {
+        self.state.answered.lock().expect("no panic in it").clone()
+    }
+
+    /// Lets the next answer go, as often as it is asked for.
+    pub fn release(&self) {
+        if let Some(open) = &self.state.open {
+            open.send_modify(|answers| *answers += 1);
+        }
+    }
+
+    /// How often it was asked for the answer after so many.
+    #[must_use]
+    pub fn asked(&self, after: usize) -> usize {
+        self.state.heard.borrow().iter().filter(|heard| heard.said() == after).count()
+    }
+
+    /// Waits until it has been asked for the answer after so many, so often.
+    ///
+    /// # Errors
+    /// It is not, in time.
+    pub async fn until_asked(&self, after: usize, times: usize) -> Result<()> {
+        let mut heard = self.state.heard.subscribe();
+        let enough = heard.wait_for(|all| all.iter().filter(|heard| heard.said() == after).count() >= times);
+        let asked = timeout(LIMIT, enough).await.map(drop);
+        asked.with_context(|| {
+            format!("after {after} answers it was asked {} times, not {times}", self.asked(after))
+        })
     }
 }
 
@@ -118,9 +194,14 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
     let tools = request["tools"].as_array().into_iter().flatten();
     let tools = tools.filter_map(|tool| tool["function"]["name"].as_str().map(str::to_owned)).collect();
     let heard = Heard { messages, tools };
+    shared.heard.send_modify(|all| all.push(heard.clone()));
+    if let Some(open) = &shared.open {
+        let mut open = open.subscribe();
+        let _ = open.wait_for(|answers| heard.said() < *answers).await;
+    }
     let words = (shared.play)(&heard);
     let nth = {
-        let mut all = shared.heard.lock().expect("no panic in it");
+        let mut all = shared.answered.lock().expect("no panic in it");
         all.push(heard);
         all.len()
     };
@@ -134,7 +215,8 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -
         })
         .collect();
     let reason = if calls.is_empty() { "stop" } else { "tool_calls" };
-    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5});
+    let usage =
+        words.usage.map(|(input, output)| json!({"prompt_tokens": input, "completion_tokens": output}));
     if request["stream"] != true {
         let message = json!({"role": "assistant", "content": words.text, "tool_calls": calls});
         return Json(

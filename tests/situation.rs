@@ -48,6 +48,31 @@ impl Situation {
         serde_saphyr::from_str(&text).with_context(|| format!("reading {file}"))
     }
 
+    /// The one of this name, of whichever file.
+    ///
+    /// # Errors
+    /// There is none, or a file is no list of situations.
+    pub fn named(name: &str) -> Result<Self> {
+        for entry in std::fs::read_dir(root().join("tests/situations"))? {
+            let file = entry?.file_name().to_string_lossy().into_owned();
+            // Definitions, no situations.
+            if file == "kinds.yaml" {
+                continue;
+            }
+            if let Some(found) = Self::all(&file)?.into_iter().find(|situation| situation.name == name) {
+                return Ok(found);
+            }
+        }
+        anyhow::bail!("no situation is called {name:?}")
+    }
+
+    /// One that these steps make, and nothing mends.
+    #[must_use]
+    pub fn of(name: &str, given: Vec<Value>) -> Self {
+        let (breaks, finds, heals) = (Vec::new(), Vec::new(), Vec::new());
+        Self { name: name.to_owned(), given, breaks, finds, heals }
+    }
+
     /// The same in a namespace.
     ///
     /// # Errors

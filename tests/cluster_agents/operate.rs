@@ -41,7 +41,7 @@ pub(crate) fn changes(call: Value) -> impl Fn(&Heard) -> Words + Send + Sync + '
     move |heard| match heard.results().as_slice() {
         [] => Words::call(
             "k8s_read",
-            json!({"verb": "get", "kind": "Deployment", "name": "web", "namespace": "shop"}),
+            json!({"verb": "get", "kind": "Deployment", "name": call["name"], "namespace": call["namespace"]}),
         ),
         [_] => Words::call("k8s_write", call.clone()),
         [.., last] if ["not done", "refused", "may not"].iter().any(|word| last.contains(word)) => {
@@ -60,7 +60,7 @@ pub(crate) async fn replicas(bare: &Bare) -> Result<Value> {
 }
 
 /// Kinds of the entries, with names of tools.
-fn outline(entries: &[Value]) -> Vec<String> {
+pub(crate) fn outline(entries: &[Value]) -> Vec<String> {
     let said = |entry: &Value| match entry["kind"].as_str() {
         Some("assistant") if entry["calls"].as_array().is_some_and(|calls| !calls.is_empty()) => {
             format!("calls {}", entry["calls"][0]["name"].as_str().unwrap_or_default())
@@ -71,7 +71,7 @@ fn outline(entries: &[Value]) -> Vec<String> {
     entries.iter().map(said).collect()
 }
 
-const SCALED: [&str; 6] =
+pub(crate) const SCALED: [&str; 6] =
     ["user", "calls k8s_read", "tool k8s_read", "calls k8s_write", "tool k8s_write", "assistant"];
 
 #[tokio::test(flavor = "multi_thread")]
