@@ -24,7 +24,7 @@ fn the_crd_and_the_schema_are_printed() {
 }
 
 #[test]
-fn the_examples_of_agents_are_valid_and_up_says_that_they_are_for_a_cluster() {
+fn the_examples_of_agents_are_valid_and_up_asks_for_the_key_of_their_model() {
     let place = Place::with("ocr", HANDLER, "");
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/agents");
     let checked = place.json(&["validate", examples]);
@@ -32,7 +32,8 @@ fn the_examples_of_agents_are_valid_and_up_says_that_they_are_for_a_cluster() {
     assert_eq!(checked.len(), 1, "nothing is said of them: {checked:?}");
     let up = place.run(&["up", &format!("{examples}/ops.yaml")]);
     assert!(!up.status.success());
-    assert!(text(&up.stderr).contains("asya_crew.agent"), "{}", text(&up.stderr));
+    let said = text(&up.stderr);
+    assert!(said.contains("add a line ASYA_LLM_API_KEY=") && said.contains("agents/.env"), "{said}");
 }
 
 #[test]
