@@ -1,5 +1,6 @@
 # The few commands people type. `make` alone lists them.
 .DEFAULT_GOAL := help
+EXAMPLES = "$${CARGO_TARGET_DIR:-target}/debug/examples"
 .PHONY: help demo demo-page test test-fast test-keda eval lint bench bench-agents bench-analysis bench-cluster bench-gateway generate images docker-build fuzz clean
 
 help: ## list the commands
@@ -42,10 +43,11 @@ bench-gateway: ## 10,000 tool calls through gateway and one actor, with and with
 	@benches/gateway.sh
 
 generate: ## everything that is derived: CRD, JSON schema, tables in docs
-	@cargo run -q -p asya-telemetry --example metrics-table > docs/metrics.md
-	@cargo run -q -p asya-operator --example status-tables
-	@cargo run -q -p asya-gateway --example openapi > docs/reference/openapi.json
-	@cargo run -q -p asya-analysis --example watch-rules > charts/asya-analysis/files/watch-rules.yaml
+	@cargo build -q --workspace --examples
+	@$(EXAMPLES)/metrics-table > docs/metrics.md
+	@$(EXAMPLES)/status-tables
+	@$(EXAMPLES)/openapi > docs/reference/openapi.json
+	@$(EXAMPLES)/watch-rules > charts/asya-analysis/files/watch-rules.yaml
 	@crds/generate.sh
 	@charts/generate.sh
 

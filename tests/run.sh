@@ -34,6 +34,10 @@ lint() {
     step "rustfmt, clippy"
     cargo fmt --all --check
     cargo clippy --quiet --workspace --all-targets -- -D warnings
+    # Built as the tests build it, by one choice of features for all: what a package alone would be built with are others, and
+    # with each of them most of its dependencies are built again.
+    step "cargo build"
+    cargo build --workspace --all-targets --quiet
     step "generated files"
     local before after
     before=$(git status --porcelain -- docs crds charts)
@@ -65,7 +69,6 @@ lint() {
 
 rust() {
     step "cargo build, cargo test"
-    # With tests: their features of dependencies are others, and without them all would be built twice.
     cargo build --workspace --all-targets --quiet
     cargo test --workspace --quiet --no-fail-fast -- --skip "$CONFORMANCE"
 }
@@ -86,7 +89,7 @@ evaluation() {
 
 conformance() {
     step "conformance: one table, every transport"
-    cargo test --quiet -p asya-transport --all-features --test conformance -- --nocapture 2>target/conformance.log ||
+    cargo test --quiet --workspace --test conformance -- --nocapture 2>target/conformance.log ||
         { cat target/conformance.log >&2; exit 1; }
 }
 
@@ -105,7 +108,7 @@ cluster() {
     step "test cluster"
     if [ -n "${ASYA_TEST_KUBECONFIG:-}" ]; then
         tests/cluster/smoke.sh
-        # The operator, the sidecar and what stands in for the kubelet. Of the whole workspace, as later steps build it.
+        # The operator, the sidecar and what stands in for the kubelet.
         cargo build --workspace --all-targets --quiet
         tests/charts.sh -m cluster
     else
