@@ -8,8 +8,10 @@ mod support;
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -88,6 +90,51 @@ fn call(name: &str, arguments: &Value) -> Value {
     json!({"role": "assistant", "tool_calls": [{"index": 0, "id": name, "type": "function", "function": function}]})
 }
 
+/// The program at a terminal of its own.
+struct Terminal {
+    script: Child,
+    keys: ChildStdin,
+    screen: ChildStdout,
+    shown: String,
+}
+
+impl Terminal {
+    fn start(place: &Place, arguments: &str) -> Self {
+        let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_asya"));
+        // Of util-linux, which is everywhere: a terminal around a program.
+        let mut script = Command::new("script");
+        script.args(["-qfec", &command, "/dev/null"]).current_dir(place.path()).env_remove("ASYA_GATEWAY");
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (keys, screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        Self { script, keys, screen, shown: String::new() }
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.keys, "{line}").unwrap();
+    }
+
+    /// Waits until this is shown, behind what was waited for before.
+    fn shows(&mut self, what: &str) {
+        loop {
+            if let Some(at) = self.shown.find(what) {
+                self.shown.drain(..at + what.len());
+                return;
+            }
+            let mut piece = [0; 4096];
+            let length = self.screen.read(&mut piece).unwrap();
+            assert!(length > 0, "{what:?} is never shown; the last was {:?}", self.shown);
+            self.shown += &String::from_utf8_lossy(&piece[..length]);
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.script.kill());
+        drop(self.script.wait());
+    }
+}
+
 #[test]
 fn an_agent_of_a_cluster_talks_here_and_what_it_changes_is_approved() {
     let (url, asked) = model(vec![
@@ -118,6 +165,35 @@ fn an_agent_of_a_cluster_talks_here_and_what_it_changes_is_approved() {
     assert_eq!(asked.lock().unwrap().len(), 3);
     let paid = std::fs::read_to_string(place.path().join("paid")).unwrap();
     assert_eq!(paid.lines().count(), 1, "{paid}");
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn somebody_at_a_terminal_approves_what_they_have_read_and_nothing_before() {
+    let (url, _) = model(vec![
+        call("refund", &json!({"number": "O-7", "amount": 12})),
+        json!({"role": "assistant", "content": "Twelve are on their way back."}),
+    ]);
+    let place = Place::with("orders", ORDERS, "");
+    place.actor("refunds", REFUNDS, "");
+    place.write("desk.yaml", &DESK.replace("MODEL", &url));
+    let mut up = place.up(&["--gateway", "127.0.0.1:0"]);
+    let gateway = up.gateway();
+    until("the agent", || place.run(&["queues", "desk"]).status.success());
+    let mut terminal = Terminal::start(&place, &format!("chat --agent desk --gateway {gateway}"));
+    terminal.shows("listens");
+    terminal.types("Pay O-7 back.");
+    terminal.shows("approve? ");
+    // Faster than anybody reads.
+    terminal.types("yes");
+    terminal.shows("nothing is approved");
+    assert!(!place.path().join("paid").exists());
+    thread::sleep(Duration::from_secs(1));
+    terminal.types("yes");
+    terminal.shows("on their way back");
+    assert!(place.path().join("paid").exists());
+    terminal.types("/quit");
+    terminal.shows("goes on with this conversation");
     assert_eq!(up.end_by(Signal::TERM), Some(0));
 }
 

@@ -1,6 +1,9 @@
 //! What is typed, what comes, and in which order.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use asya_session::{Operation, Phase, Session, State, Verdict, desk::Delta};
 use http::StatusCode;
@@ -9,7 +12,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Place, said, typed, view::View};
+use super::{
+    Place, said,
+    typed::{self, Line},
+    view::View,
+};
 use crate::{
     commands::approvals::decide,
     events::Event,
@@ -17,6 +24,22 @@ use crate::{
     gateway::{Client, Fed, Feed, GatewayError, client::segment},
     output::{Output, note, print, safe},
 };
+
+/// What is typed so soon after a change was shown was meant for something else: nobody has read it by then.
+const READING: Duration = Duration::from_secs(1);
+
+/// An operation that waits for whoever sits here, and since when they see it.
+struct Asked {
+    operation: Operation,
+    shown: Instant,
+}
+
+impl Asked {
+    /// Whether nobody can have read it by then.
+    fn is_unread(&self, at: Instant) -> bool {
+        at < self.shown + READING
+    }
+}
 
 /// A conversation under way.
 pub(super) struct Talk {
@@ -26,8 +49,7 @@ pub(super) struct Talk {
     output: Output,
     view: View,
     feed: Option<Feed>,
-    /// An operation that waits for whoever sits here.
-    asked: Option<Operation>,
+    asked: Option<Asked>,
     /// Operations that were told, and how far they were.
     told: HashMap<String, Phase>,
     /// How the conversation is, as far as it was told.
@@ -82,7 +104,7 @@ impl Talk {
         loop {
             self.next().await?;
             if self.state == State::InputRequired
-                && let Some(operation) = self.asked.take()
+                && let Some(Asked { operation, .. }) = self.asked.take()
             {
                 let (id, again) = (&operation.proposal.id, self.client.again());
                 note(self.output, &format!("`asya approvals approve {id}{again}` lets it go on"));
@@ -103,11 +125,11 @@ impl Talk {
         self.prompt();
         loop {
             match self.either(&mut lines).await? {
-                Some(line) => match line.trim() {
+                Some(Line { text, at }) => match text.trim() {
                     "/quit" | "/exit" => return Ok(exit::OK),
                     "/cancel" => self.cancel().await?,
                     "" => self.prompt(),
-                    line if self.asked.is_some() => self.answer(line).await?,
+                    line if self.asked.is_some() => self.answer(line, at).await?,
                     line => {
                         if let Err(error) = self.say(line).await {
                             eprintln!("error: {error:#}");
@@ -122,7 +144,7 @@ impl Talk {
     }
 
     /// The next line that is typed, or `None` after something was shown or the input has ended.
-    async fn either(&mut self, lines: &mut mpsc::Receiver<String>) -> anyhow::Result<Option<String>> {
+    async fn either(&mut self, lines: &mut mpsc::Receiver<Line>) -> anyhow::Result<Option<Line>> {
         let Some(feed) = &mut self.feed else { return Ok(lines.recv().await) };
         let fed = tokio::select! {
             biased;
@@ -180,9 +202,9 @@ impl Talk {
                     return Ok(());
                 }
                 self.view.operation(&operation);
-                let is_asked = |asked: &Operation| asked.proposal.id == operation.proposal.id;
+                let is_asked = |asked: &Asked| asked.operation.proposal.id == operation.proposal.id;
                 match operation.phase {
-                    Phase::Waiting => self.asked = Some(operation),
+                    Phase::Waiting => self.asked = Some(Asked { operation, shown: Instant::now() }),
                     _ if self.asked.as_ref().is_some_and(is_asked) => self.asked = None,
                     _ => {}
                 }
@@ -228,31 +250,34 @@ impl Talk {
         }
     }
 
-    /// What was typed at a question for approval.
-    async fn answer(&mut self, line: &str) -> anyhow::Result<()> {
-        let Some(operation) = self.asked.take() else { return Ok(()) };
+    /// What was typed at a question for approval, and when.
+    async fn answer(&mut self, line: &str, at: Instant) -> anyhow::Result<()> {
+        let Some(asked) = self.asked.take() else { return Ok(()) };
+        let proposal = &asked.operation.proposal;
         let verdict = match line.to_ascii_lowercase().as_str() {
-            "y" | "yes" | "approve" => Verdict::Approve,
-            "n" | "no" | "reject" => Verdict::Reject,
+            "y" | "yes" | "approve" if asked.is_unread(at) => {
+                eprintln!("nothing is approved: that was typed before this could be read");
+                None
+            }
+            "y" | "yes" | "approve" => Some(Verdict::Approve),
+            "n" | "no" | "reject" => Some(Verdict::Reject),
             "l" | "later" => {
-                let (id, again) = (&operation.proposal.id, self.client.again());
-                eprintln!(
-                    "it waits until {}: `asya approvals approve {id}{again}`",
-                    operation.proposal.expires
-                );
+                let (id, again) = (&proposal.id, self.client.again());
+                eprintln!("it waits until {}: `asya approvals approve {id}{again}`", proposal.expires);
                 return Ok(());
             }
-            _ => {
-                self.asked = Some(operation);
-                self.prompt();
-                return Ok(());
-            }
+            _ => None,
         };
-        if let Err(error) = decide(&self.client, &operation.proposal, verdict, "").await {
+        let Some(verdict) = verdict else {
+            self.asked = Some(asked);
+            self.prompt();
+            return Ok(());
+        };
+        if let Err(error) = decide(&self.client, proposal, verdict, "").await {
             eprintln!("error: {error}");
             // Somebody else decides, or has.
             let over = matches!(error.status(), Some(StatusCode::CONFLICT | StatusCode::FORBIDDEN));
-            self.asked = (!over).then_some(operation);
+            self.asked = (!over).then_some(asked);
             self.prompt();
         }
         Ok(())
