@@ -77,10 +77,12 @@ async fn accounts_that_may_not_act_for_agents_are_refused_with_any_name() {
     // Of its own namespace those of agents and their tools may, and nobody else.
     for (account, may) in [
         ("helper", true),
+        ("asya-helper", true),
         ("k8s-write", true),
         ("asya-approval", true),
         ("default", false),
         ("ocr", false),
+        ("asya-ocr", false),
         ("noapproval", false),
         ("approval-ocr", false),
         ("", false),
