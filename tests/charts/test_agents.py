@@ -92,6 +92,8 @@ def test_each_tool_has_an_account_of_its_own() -> None:
     accounts = {
         name: it["spec"]["workload"]["template"]["spec"].get("serviceAccountName") for name, it in named(rendered)
     }
+    # Where the broker is reached by a role it is that of the account.
+    assert all(it["spec"]["workload"]["shareCloudIdentity"] for name, it in named(rendered) if accounts[name])
     accounts["agent"] = rendered.one("Agent")["spec"]["pod"]["serviceAccountName"]
     # The gateway takes an account for a tool's by its end.
     assert all(account.endswith(f"-{name}") for name, account in accounts.items()), accounts

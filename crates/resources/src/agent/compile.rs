@@ -182,6 +182,10 @@ fn actor(agent: &Agent, around: &Around<'_>, granted: &[Granted<'_>], env: &[Env
     let (sessions, most) = replicas(agent, &scaling);
     let mut workload =
         json!({ "kind": "Deployment", "template": pod.template(around.image, around.pull_policy) });
+    if pod.service_account_name.is_some() {
+        // The only container is the one that asks the broker, too: its account is what the broker knows it by.
+        workload["shareCloudIdentity"] = json!(true);
+    }
     let mut actor = json!({
         "transport": spec.transport,
         "handler": HANDLER,

@@ -174,6 +174,7 @@ fn an_actor_is_one_that_the_operator_takes() {
     );
     let pod = &spec["workload"]["template"]["spec"];
     assert_eq!(pod["serviceAccountName"], "bedrock");
+    assert_eq!(spec["workload"]["shareCloudIdentity"], true);
     assert_eq!(pod["containers"][0]["image"], "asya-crew:test");
     assert_eq!(
         full.actor["metadata"],
