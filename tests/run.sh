@@ -165,8 +165,10 @@ case "${1:-}" in
         tests/servers/all.sh run "$0" --connected
         ;;
     --keda)
-        cargo build --workspace --quiet
-        ASYA_TEST_SERVERS="rabbitmq rabbitmq4 kubernetes keda" tests/servers/all.sh run "$0" --connected-keda
+        # As the tests build it.
+        cargo build --workspace --all-targets --quiet
+        export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
+        ASYA_TEST_SERVERS="rabbitmq rabbitmq4 kubernetes postgres keda" tests/servers/all.sh run "$0" --connected-keda
         ;;
     --connected-keda)
         tests/cluster/smoke_keda.sh
@@ -174,6 +176,7 @@ case "${1:-}" in
         cargo test --quiet --workspace --test keda_pods -- --nocapture
         cargo test --quiet --workspace --test keda_actor -- --nocapture --test-threads 1
         cargo test --quiet --workspace --test scaler_load -- --nocapture --ignored
+        tests/charts.sh -m cluster -k pages_agents
         ;;
     *)
         echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2
