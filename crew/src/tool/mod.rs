@@ -10,6 +10,7 @@ mod http_get;
 mod k8s_read;
 #[cfg(feature = "k8s-write")]
 pub mod k8s_write;
+mod notify;
 
 use asya_session::Risk;
 use serde_json::Value;
@@ -39,6 +40,7 @@ pub fn builtin(name: &str) -> Option<ToolSpec> {
         "k8s-write" => Some(k8s_write::spec()),
         "k8s-read" => Some(k8s_read::spec()),
         "analyze" => Some(analyze::spec()),
+        "notify" => Some(notify::spec()),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! notify on a real store and with real servers: what is told once, to whom, and what becomes of it when they are away.
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod messages;
 mod support;
 
 use std::sync::Arc;

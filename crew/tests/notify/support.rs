@@ -173,13 +173,13 @@ impl World {
         let local = Local::open(&folder.path().join("queues.db"), LocalOptions::default()).unwrap();
         let store = store.unwrap_or_else(|| local.store());
         let metrics = Metrics::new("asya_actor");
-        let (notify, senders) = actor(&store, sinks, hook, &metrics);
+        let (notify, senders) = actor(&store, sinks, hook, &metrics, None);
         Self { _folder: folder, store, notify, senders, metrics, now: Timestamp::now(), number: 0 }
     }
 
     /// Another process in the place of this one, when its claims have run out.
     pub(crate) async fn restart(&mut self, sinks: &str, hook: &Server) {
-        (self.notify, self.senders) = actor(&self.store, sinks, hook, &self.metrics);
+        (self.notify, self.senders) = actor(&self.store, sinks, hook, &self.metrics, None);
         for record in self.store.list("analysis_sinks", "", 10).await.unwrap() {
             let (table, expect) = ("analysis_sinks", asya_store::Expect::Anything);
             let gone = asya_store::Write { table, key: record.key, value: None, expect };
@@ -189,22 +189,44 @@ impl World {
 
     /// Another process beside this one.
     pub(crate) fn another(&self, sinks: &str, hook: &Server) -> Senders {
-        actor(&self.store, sinks, hook, &self.metrics).1
+        actor(&self.store, sinks, hook, &self.metrics, None).1
+    }
+
+    /// The same with the keys of who asks, in this file.
+    pub(crate) fn keyed(mut self, sinks: &str, hook: &Server, keys: &Path) -> Self {
+        (self.notify, self.senders) = actor(&self.store, sinks, hook, &self.metrics, Some(keys));
+        self
     }
 
     pub(crate) async fn take(&mut self, told: &Told) {
         self.number += 1;
         let envelope = Envelope::new(format!("n-{}", self.number), Route::new(["notify"]), Raw::of(told));
-        let request = Request {
-            body: envelope.encode(),
-            envelope,
-            actor: "notify".to_owned(),
-            attempt: 1,
-            timeout: LIMIT,
-        };
-        let end = self.notify.handle(request).recv().await;
-        let Some(Reply::End(End::Platform { envelopes, writes, .. })) = end else { panic!("{end:?}") };
+        let end = self.end(envelope).await;
+        let End::Platform { envelopes, writes, .. } = end else { panic!("{end:?}") };
         assert!(writes.is_empty() && envelopes.len() == 1);
+    }
+
+    /// What is answered to a call of this id and place.
+    pub(crate) async fn call(&self, id: &str, place: usize, arguments: &Value) -> Value {
+        self.answer(called(id, place, arguments)).await
+    }
+
+    /// What goes on.
+    pub(crate) async fn answer(&self, envelope: Envelope) -> Value {
+        let route = envelope.route.advanced();
+        let end = self.end(envelope).await;
+        let End::Platform { envelopes, .. } = end else { panic!("{end:?}") };
+        assert_eq!(envelopes[0].route, route);
+        serde_json::from_slice(envelopes[0].payload.as_bytes()).unwrap()
+    }
+
+    /// What becomes of an envelope.
+    pub(crate) async fn end(&self, envelope: Envelope) -> End {
+        let (body, actor) = (envelope.encode(), "notify".to_owned());
+        let request = Request { body, envelope, actor, attempt: 1, timeout: LIMIT };
+        let end = self.notify.handle(request).recv().await;
+        let Some(Reply::End(end)) = end else { panic!("{end:?}") };
+        end
     }
 
     pub(crate) async fn turn(&mut self) {
@@ -255,18 +277,27 @@ fn actor(
     sinks: &str,
     hook: &Server,
     metrics: &Metrics,
+    keys: Option<&Path>,
 ) -> (Box<dyn Handler>, Senders) {
-    let hook = hook.url("/services/hidden-hook");
+    let (hook, keys) = (hook.url("/services/hidden-hook"), keys.map(|file| file.display().to_string()));
     let find = |name: &str| match name {
         "ASYA_NOTIFY_SINKS" => Some(sinks.to_owned()),
         "HOOK" => Some(hook.clone()),
         "TOKEN" => Some("pass-word-1".to_owned()),
+        "ASYA_SUBJECT_KEYS_FILE" => keys.clone(),
         _ => None,
     };
     let settings = Settings::read(&Variables { find: &find, base: Path::new("/") }).unwrap();
     let (notify, mut senders) = Notify::new(store.clone(), settings).unwrap();
     senders.count_by(Some(metrics.actor("notify", "local")));
     (Box::new(Committed::new(store.clone(), notify, 16)), senders)
+}
+
+/// The call of an agent, whose turn has come to this place of its route.
+pub(crate) fn called(id: &str, place: usize, arguments: &Value) -> Envelope {
+    let mut route = Route::new((0..=place + 1).map(|at| if at == place { "notify" } else { "ops" }));
+    route.current = place;
+    Envelope::new(id, route, Raw::of(arguments))
 }
 
 /// What is wrong with this pod.

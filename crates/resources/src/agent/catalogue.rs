@@ -19,12 +19,13 @@ pub struct Shipped {
 }
 
 /// Every shipped tool.
-pub const SHIPPED: [Shipped; 5] = [
+pub const SHIPPED: [Shipped; 6] = [
     Shipped { name: "k8s_read", actor: "k8s-read", risk: Risk::Low, asks: false },
     Shipped { name: "k8s_write", actor: "k8s-write", risk: Risk::High, asks: true },
     Shipped { name: "helm", actor: "helm", risk: Risk::High, asks: true },
     Shipped { name: "http_get", actor: "http-get", risk: Risk::Low, asks: false },
     Shipped { name: "analyze", actor: "analyze", risk: Risk::Low, asks: false },
+    Shipped { name: "notify", actor: "notify", risk: Risk::Medium, asks: false },
 ];
 
 /// A tool that an agent may call.

@@ -60,8 +60,18 @@ fn a_route_may_hold_what_is_granted_and_nothing_else() {
         (with(json!(["*"]), json!(["*"])), &[], &["ops"]),
         (
             with(json!(["*"]), json!([])),
-            &["k8s_read", "k8s_write", "helm", "http_get", "analyze", "orders"],
-            &["analyze", "approval", "helm", "http-get", "k8s-read", "k8s-write", "ops", "orders-api"],
+            &["k8s_read", "k8s_write", "helm", "http_get", "analyze", "notify", "orders"],
+            &[
+                "analyze",
+                "approval",
+                "helm",
+                "http-get",
+                "k8s-read",
+                "k8s-write",
+                "notify",
+                "ops",
+                "orders-api",
+            ],
         ),
     ];
     for (fields, tools, route) in cases {

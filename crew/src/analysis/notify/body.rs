@@ -1,4 +1,4 @@
-//! What is sent to a sink: a body, and headers that say what it is.
+//! What is sent to a sink: a body, and headers that say what it is. Of changes of findings; messages are in `spoken`.
 
 use asya_analysis::message::Told;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Letters of a summary that PagerDuty takes.
-const SUMMARY: usize = 1024;
+pub(super) const SUMMARY: usize = 1024;
 
 /// What is sent.
 #[derive(Debug)]
@@ -21,13 +21,27 @@ pub(super) struct Body {
 }
 
 impl Body {
-    fn of(content_type: &str, text: String) -> Result<Self, String> {
+    pub(super) fn of(content_type: &str, text: String) -> Result<Self, String> {
         let kind = HeaderValue::from_str(content_type).map_err(|error| error.to_string())?;
         Ok(Self { headers: vec![(header::CONTENT_TYPE, kind)], text })
     }
 
-    fn json(value: &Value) -> Result<Self, String> {
+    pub(super) fn json(value: &Value) -> Result<Self, String> {
         Self::of("application/json", value.to_string())
+    }
+
+    /// One event of the standard, with its attributes in the body.
+    pub(super) fn event(event: &Value) -> Result<Self, String> {
+        Self::of("application/cloudevents+json; charset=utf-8", event.to_string())
+    }
+
+    /// What Mattermost takes.
+    pub(super) fn posted(text: &str, channel: Option<&str>) -> Result<Self, String> {
+        let mut body = json!({"text": text});
+        if let Some(channel) = channel {
+            body["channel"] = Value::from(channel);
+        }
+        Self::json(&body)
     }
 
     /// The message of these entries, of which there is at least one, and not more than the sink takes at once.
@@ -39,25 +53,24 @@ impl Body {
         match &sink.format {
             Format::Slack => Self::json(&json!({"text": text::message(entries, Markup::Slack)})),
             Format::Mattermost { channel } => {
-                let mut body = json!({"text": text::message(entries, Markup::Markdown)});
-                if let Some(channel) = channel {
-                    body["channel"] = Value::from(channel.as_str());
-                }
-                Self::json(&body)
+                Self::posted(&text::message(entries, Markup::Markdown), channel.as_deref())
             }
-            Format::Teams => Self::json(&card(entries)),
+            Format::Teams => {
+                let text = text::message(entries, Markup::Markdown);
+                Self::json(&card(text.split("\n\n")))
+            }
             Format::PagerDuty { key, source } => {
                 let key = key.read()?;
                 Self::json(&page(first, key.trim(), source.as_deref()))
             }
-            Format::CloudEvents { mode: Mode::Binary, source } => event_in_headers(first, source.as_deref()),
+            Format::CloudEvents { mode: Mode::Binary, source } => {
+                event_in_headers(attributes(first, source.as_deref()), &data(first))
+            }
             Format::CloudEvents { mode: Mode::Structured, source } => {
-                let mut events: Vec<_> =
-                    entries.iter().map(|entry| event(entry, source.as_deref())).collect();
+                let event = |entry| event(attributes(entry, source.as_deref()), data(entry));
+                let mut events: Vec<_> = entries.iter().map(event).collect();
                 match (events.len(), events.pop()) {
-                    (1, Some(event)) => {
-                        Self::of("application/cloudevents+json; charset=utf-8", event.to_string())
-                    }
+                    (1, Some(event)) => Self::event(&event),
                     (_, last) => {
                         events.extend(last);
                         let kind = "application/cloudevents-batch+json; charset=utf-8";
@@ -108,11 +121,10 @@ fn codes(entry: &Entry) -> String {
     failures.iter().map(|failure| failure.code.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// An adaptive card, as workflows of Teams take it.
-fn card(entries: &[Entry]) -> Value {
-    let text = text::message(entries, Markup::Markdown);
-    let blocks: Vec<_> =
-        text.split("\n\n").map(|part| json!({"type": "TextBlock", "text": part, "wrap": true})).collect();
+/// An adaptive card, as workflows of Teams take it, of a block for each of these.
+pub(super) fn card<T: AsRef<str>>(parts: impl IntoIterator<Item = T>) -> Value {
+    let block = |part: T| json!({"type": "TextBlock", "text": part.as_ref(), "wrap": true});
+    let blocks: Vec<_> = parts.into_iter().map(block).collect();
     json!({"type": "message", "attachments": [{
         "contentType": "application/vnd.microsoft.card.adaptive",
         "content": {"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard",
@@ -165,17 +177,22 @@ fn attributes(entry: &Entry, source: Option<&str>) -> Vec<(&'static str, String)
     ]
 }
 
-fn event(entry: &Entry, source: Option<&str>) -> Value {
+/// An event with these attributes.
+pub(super) fn event(attributes: Vec<(&'static str, String)>, data: Value) -> Value {
     let mut event: serde_json::Map<_, _> =
-        attributes(entry, source).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     event.insert("datacontenttype".to_owned(), "application/json".into());
-    event.insert("data".to_owned(), data(entry));
+    event.insert("data".to_owned(), data);
     Value::Object(event)
 }
 
-fn event_in_headers(entry: &Entry, source: Option<&str>) -> Result<Body, String> {
-    let mut body = Body::json(&data(entry))?;
-    for (name, value) in attributes(entry, source) {
+/// The same with its attributes in headers.
+pub(super) fn event_in_headers(
+    attributes: Vec<(&'static str, String)>,
+    data: &Value,
+) -> Result<Body, String> {
+    let mut body = Body::json(data)?;
+    for (name, value) in attributes {
         let name = HeaderName::try_from(format!("ce-{name}")).map_err(|error| error.to_string())?;
         let value = HeaderValue::from_str(&in_header(&value)).map_err(|error| error.to_string())?;
         body.headers.push((name, value));
@@ -190,7 +207,7 @@ fn in_header(value: &str) -> String {
 }
 
 /// A name as part of a path.
-fn uri(name: &str) -> String {
+pub(super) fn uri(name: &str) -> String {
     encoded(name, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! One record per sink and finding says what the sink was told last; of changes that come again, late or out of order only
 //! those that say something new become entries. Entries of a sink are in the order of time. Who sends for a sink has
-//! claimed it, so that two processes do not send the same.
+//! claimed it, so that two processes do not send the same. A message of somebody stands in the same order, and that it was
+//! taken is remembered in the same way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,11 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::sink::Sink;
+use super::{
+    batch::{Batch, Waiting},
+    message::Message,
+    sink::Sink,
+};
 use crate::{
     actor::ActError,
     analysis::key,
@@ -24,13 +29,14 @@ use crate::{
 const OUTBOX: &str = "analysis_outbox";
 /// What of it cannot be read, under the same keys.
 const UNREADABLE: &str = "analysis_outbox_unreadable";
-/// What was told last, by sink and finding.
+/// What was told last, by sink and finding; and which messages were taken, by sink, nothing and id.
 const TOLD: &str = "analysis_told";
 /// When it is forgotten that something is well.
 pub(super) const FORGET: &str = "analysis_told_due";
 /// Who sends for a sink.
 const CLAIMS: &str = "analysis_sinks";
-/// How long it is remembered that a sink was told that something is well: an older change must not break it again.
+/// How long it is remembered that a sink was told that something is well: an older change must not break it again. And that
+/// a message was taken, whose delivery may come again.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much longer than one try a sink is claimed.
 const CLAIM: Duration = Duration::from_secs(10);
@@ -158,19 +164,59 @@ pub(super) async fn enter(
     Ok(writes)
 }
 
-/// The oldest entries of a sink. One that cannot be read is set aside: it must not hold up those behind it for ever.
-pub(super) async fn oldest(store: &dyn Store, sink: &str, most: usize) -> Result<Vec<Entry>, ActError> {
-    let mut entries = Vec::new();
+/// A message in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    /// Its key.
+    #[serde(skip)]
+    pub(super) key: String,
+    /// What it says.
+    pub(super) message: Message,
+}
+
+/// That a message was taken.
+#[derive(Serialize)]
+struct Taken {
+    at: Timestamp,
+}
+
+/// The writes by which a sink will be told this; none if it was taken before.
+pub(super) async fn enter_message(
+    store: &dyn Store,
+    sink: &Sink,
+    message: Message,
+) -> Result<Vec<Write>, ActError> {
+    let (name, at) = (&sink.name, message.at);
+    // No cluster has an empty name: no finding has such a key.
+    let place = format!("{name}//{}", message.id);
+    if store.get(TOLD, &place).await?.is_some() {
+        return Ok(Vec::new());
+    }
+    let key = format!("{name}/{:013}//{}", at.as_millisecond().max(0), message.id);
+    Ok(vec![
+        put(TOLD, &place, &Taken { at }, Expect::Absent)?,
+        Due::enter(FORGET, later(at, KEEP).into(), &place),
+        put(OUTBOX, &key, &Note { key: key.clone(), message }, Expect::Anything)?,
+    ])
+}
+
+/// What is told next of the oldest entries of a sink. One that cannot be read is set aside: it must not hold up those
+/// behind it for ever.
+pub(super) async fn oldest(store: &dyn Store, sink: &str, most: usize) -> Result<Option<Batch>, ActError> {
+    let mut waiting = Vec::new();
     for record in store.list(OUTBOX, &format!("{sink}/"), most).await? {
         match serde_json::from_slice::<Entry>(&record.value) {
-            Ok(entry) => entries.push(Entry { key: record.key, ..entry }),
-            Err(error) => {
-                tracing::error!(sink, key = record.key, %error, "never told: it cannot be read, and is kept in {UNREADABLE}");
-                set_aside(store, record).await?;
-            }
+            Ok(entry) => waiting.push(Waiting::Change(Box::new(Entry { key: record.key, ..entry }))),
+            Err(error) => match serde_json::from_slice::<Note>(&record.value) {
+                Ok(note) => waiting.push(Waiting::Message(Box::new(Note { key: record.key, ..note }))),
+                Err(_) => {
+                    tracing::error!(sink, key = record.key, %error, "never told: it cannot be read, and is kept in {UNREADABLE}");
+                    set_aside(store, record).await?;
+                }
+            },
         }
     }
-    Ok(entries)
+    Ok(Batch::of(waiting, most))
 }
 
 async fn set_aside(store: &dyn Store, record: Record) -> Result<(), ActError> {
@@ -184,19 +230,14 @@ async fn set_aside(store: &dyn Store, record: Record) -> Result<(), ActError> {
     }
 }
 
-/// Takes entries out that were told, or cannot be; `release` is given back, where nothing more waits.
+/// Takes the entries of these keys out that were told, or cannot be; `release` is given back, where nothing more waits.
 pub(super) async fn remove(
     store: &dyn Store,
-    entries: &[Entry],
+    keys: Vec<String>,
     release: Option<Claimed<'_>>,
 ) -> Result<(), ActError> {
-    let gone = |entry: &Entry| Write {
-        table: OUTBOX,
-        key: entry.key.clone(),
-        value: None,
-        expect: Expect::Anything,
-    };
-    let told: Vec<_> = entries.iter().map(gone).collect();
+    let gone = |key| Write { table: OUTBOX, key, value: None, expect: Expect::Anything };
+    let told: Vec<_> = keys.into_iter().map(gone).collect();
     let Some(Claimed { sink, version }) = release else { return Ok(store.commit(told).await?) };
     let (table, key, expect) = (CLAIMS, sink.to_owned(), Expect::Version(version));
     let released = told.iter().cloned().chain([Write { table, key, value: None, expect }]);
@@ -257,7 +298,7 @@ fn put(table: &'static str, key: &str, value: &impl Serialize, expect: Expect) -
     Ok(Write { table, key: key.to_owned(), value: Some(Bytes::from(value)), expect })
 }
 
-/// Forgets what has been well for long enough.
+/// Forgets what has been well for long enough, and messages.
 pub(super) struct Forget(pub(super) Arc<dyn Store>);
 
 impl Ending for Forget {
@@ -269,6 +310,7 @@ impl Ending for Forget {
                 // Broken again: it is entered anew when it is well.
                 Some(last) if last.open => Ok(Step::End(Vec::new())),
                 Some(last) if later(last.at, KEEP) > now => Ok(Step::Taken(later(last.at, KEEP))),
+                // A message is taken once, and its time is up.
                 _ => {
                     let (key, expect) = (due.key.clone(), Expect::Version(record.version));
                     Ok(Step::End(vec![Write { table: TOLD, key, value: None, expect }]))

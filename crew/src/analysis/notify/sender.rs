@@ -7,13 +7,15 @@ use std::{
 
 use asya_store::Store;
 use asya_telemetry::ActorMetrics;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
+    batch::Told,
     body::Body,
     delivery::{Delivery, Sent},
-    outbox::{self, Entry},
+    outbox,
     sink::Sink,
+    spoken,
 };
 use crate::actor::ActError;
 
@@ -76,27 +78,32 @@ impl Sender {
             return Ok(wait.min(EVERY));
         }
         let most = if self.singles > 0 { 1 } else { self.sink.most };
-        let entries = outbox::oldest(&*self.store, &self.sink.name, most).await?;
-        let Some(first) = entries.first() else { return Ok(EVERY) };
+        let Some(batch) = outbox::oldest(&*self.store, &self.sink.name, most).await? else {
+            return Ok(EVERY);
+        };
         // Waits for more of them, unless it is late already.
-        let age = Duration::try_from(now.duration_since(first.at)).unwrap_or_default();
         let window = if self.failed > 0 || self.singles > 0 { Duration::ZERO } else { self.sink.window };
-        if entries.len() < most && age < window {
-            return Ok((window - age).min(EVERY));
+        if let Some(open) = batch.open(window, now) {
+            return Ok(open.min(EVERY));
         }
         let Some(claimed) = outbox::claim(&*self.store, &self.sink, self.by).await? else {
             return Ok(EVERY);
         };
-        let sent = match Body::new(&self.sink, &entries) {
+        let told = batch.told;
+        let body = match &told {
+            Told::Changes(entries) => Body::new(&self.sink, entries),
+            Told::Message(note) => spoken::body(&self.sink, &note.message),
+        };
+        let sent = match body {
             Ok(body) => self.delivery.send(&body).await,
             Err(why) => Sent::Later { after: None, why },
         };
         match sent {
             Sent::Done => {
                 // Fewer than there may be: nothing more waits.
-                let release = (entries.len() < most).then_some(claimed);
-                outbox::remove(&*self.store, &entries, release).await?;
-                self.singles = self.singles.saturating_sub(entries.len());
+                let release = (!batch.full).then_some(claimed);
+                outbox::remove(&*self.store, told.keys(), release).await?;
+                self.singles = self.singles.saturating_sub(told.len());
                 if self.failed > 0 {
                     tracing::info!(sink = self.sink.name, "the sink is told again");
                 }
@@ -105,20 +112,20 @@ impl Sender {
                 self.pause(self.sink.pace);
                 Ok(self.sink.pace.min(EVERY))
             }
-            Sent::Refused(why) if entries.len() > 1 => {
+            Sent::Refused(why) if told.len() > 1 => {
                 tracing::warn!(
                     sink = self.sink.name,
                     why,
                     "the sink refuses a message; its findings are told one by one"
                 );
                 self.count("retried");
-                self.singles = entries.len();
+                self.singles = told.len();
                 self.pause(self.sink.pace);
                 Ok(self.sink.pace.min(EVERY))
             }
             Sent::Refused(why) => {
                 self.singles = self.singles.saturating_sub(1);
-                self.dead(&entries, &why).await?;
+                self.dead(&told, &why).await?;
                 Ok(Duration::ZERO)
             }
             Sent::Later { after, why } => {
@@ -135,10 +142,7 @@ impl Sender {
                     "not told, trying again"
                 );
                 self.pause(pause);
-                let give_up = SignedDuration::try_from(self.sink.give_up).unwrap_or(SignedDuration::MAX);
-                let old = |entry: &Entry| now.duration_since(entry.at) > give_up;
-                let dead: Vec<_> = entries.into_iter().filter(old).collect();
-                if !dead.is_empty() {
+                if let Some(dead) = told.older_than(self.sink.give_up, now) {
                     self.dead(&dead, &why).await?;
                 }
                 Ok(pause.min(EVERY))
@@ -147,19 +151,24 @@ impl Sender {
     }
 
     /// Gives up.
-    async fn dead(&self, entries: &[Entry], why: &str) -> Result<(), ActError> {
-        for entry in entries {
-            self.count("dead");
-            tracing::error!(
-                sink = self.sink.name,
-                object = %entry.told.transition.finding.object,
-                change = entry.news.as_str(),
-                written = %entry.at,
-                why,
-                "never told: the sink does not take it"
-            );
+    async fn dead(&self, told: &Told, why: &str) -> Result<(), ActError> {
+        const NEVER: &str = "never told: the sink does not take it";
+        let sink = &self.sink.name;
+        match told {
+            Told::Changes(entries) => {
+                for entry in entries {
+                    self.count("dead");
+                    let object = &entry.told.transition.finding.object;
+                    tracing::error!(sink, %object, change = entry.news.as_str(), written = %entry.at, why, "{NEVER}");
+                }
+            }
+            Told::Message(note) => {
+                self.count("dead");
+                let (from, at) = (note.message.whose(), note.message.at);
+                tracing::error!(sink, id = note.message.id, from, written = %at, why, "{NEVER}");
+            }
         }
-        outbox::remove(&*self.store, entries, None).await
+        outbox::remove(&*self.store, told.keys(), None).await
     }
 
     fn pause(&mut self, pause: Duration) {

@@ -12,7 +12,7 @@ use super::{
     sink::{Format, Header, Mode, Sink, Target},
     template::Template,
 };
-use crate::shipped::Variables;
+use crate::{asked::Source, shipped::Variables};
 
 /// The address that PagerDuty takes events at.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -38,6 +38,8 @@ const NAME: usize = 40;
 pub struct Settings {
     /// Whom it tells.
     pub(super) sinks: Vec<Sink>,
+    /// Where the keys are by which it is known who asked for a message; none: nobody is named.
+    pub(super) subjects: Option<Source>,
 }
 
 /// A sink as it is written.
@@ -64,6 +66,8 @@ struct Written {
     resolved: Option<bool>,
     #[serde(default)]
     late: bool,
+    #[serde(default)]
+    messages: bool,
     batch: Option<Batch>,
     pace: Option<String>,
     timeout: Option<String>,
@@ -107,7 +111,8 @@ struct Batch {
 }
 
 impl Settings {
-    /// Reads `ASYA_NOTIFY_SINKS`, or the file that `ASYA_NOTIFY_SINKS_FILE` names.
+    /// Reads `ASYA_NOTIFY_SINKS`, or the file that `ASYA_NOTIFY_SINKS_FILE` names; and where some of them take messages,
+    /// the keys of who asks, if they are said to be anywhere.
     ///
     /// # Errors
     /// All that is wrong, one sentence each. No secret is in them.
@@ -151,7 +156,11 @@ impl Settings {
         if sinks.is_empty() && errors.is_empty() {
             errors.push(format!("{name}: names no sink"));
         }
-        if errors.is_empty() { Ok(Self { sinks }) } else { Err(errors) }
+        let said =
+            ["ASYA_SUBJECT_KEYS_FILE", "ASYA_GATEWAY_URL"].iter().any(|name| variables.get(name).is_some());
+        let subjects = (said && sinks.iter().any(|sink| sink.messages)).then(|| Source::read(variables));
+        let subjects = subjects.transpose().map_err(|more| errors.extend(more)).unwrap_or_default();
+        if errors.is_empty() { Ok(Self { sinks, subjects }) } else { Err(errors) }
     }
 }
 
@@ -289,6 +298,7 @@ fn sink(written: Written, variables: &Variables<'_>) -> Result<Sink, Vec<String>
                 namespaces: written.namespaces,
                 resolved: written.resolved.unwrap_or(true),
                 late: written.late,
+                messages: written.messages,
                 window,
                 most,
                 pace,

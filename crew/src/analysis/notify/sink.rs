@@ -27,6 +27,8 @@ pub(super) struct Sink {
     pub(super) resolved: bool,
     /// Whether it is told explanations that come after their change.
     pub(super) late: bool,
+    /// Whether agents and pipelines may send it messages.
+    pub(super) messages: bool,
     /// How long findings are collected for one message.
     pub(super) window: Duration,
     /// Findings of one message.

@@ -2,7 +2,10 @@
 
 use asya_analysis::{Finding, Severity, message::Told};
 
-use super::outbox::{Entry, News};
+use super::{
+    message::Message,
+    outbox::{Entry, News},
+};
 
 /// Letters of a chat's message: all of them take as many.
 const MOST: usize = 12_000;
@@ -32,6 +35,18 @@ impl Markup {
             Self::Slack => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
             // A space without width: nobody is called by what a pod logs.
             Self::Markdown => text.replace('@', "@\u{200b}").replace("](", "]\u{200b}("),
+        }
+    }
+
+    /// The same for words that somebody may have made for it: what Mattermost reads as Slack does (`<!channel>`,
+    /// `<address|words>`), and links that say elsewhere where they lead.
+    fn guarded(self, text: &str) -> String {
+        let text = self.escaped(text);
+        match self {
+            Self::Slack => text,
+            Self::Markdown => {
+                text.replace('<', "<\u{200b}").replace("][", "]\u{200b}[").replace("]:", "]\u{200b}:")
+            }
         }
     }
 }
@@ -70,6 +85,21 @@ pub(super) fn summary(entry: &Entry) -> String {
         News::Explained => "explained".to_owned(),
     };
     format!("[{what}] {} ({})", finding.object, finding.cluster)
+}
+
+/// A message in one line: whose it is, and what it is about.
+pub(super) fn line(message: &Message) -> String {
+    let about = message.title.as_deref().or(message.text.lines().next());
+    format!("[message from {}] {}", message.whose(), about.unwrap_or_default())
+}
+
+/// A message as a chat shows it: a line that says whose it is, and its words as a quotation, so that no line of them can
+/// pass for one of ours.
+pub(super) fn spoken(message: &Message, markup: Markup) -> [String; 2] {
+    let whose = markup.bold(&markup.guarded(&format!("[message from {}]", message.whose())));
+    let title = message.title.as_ref().map(|title| format!(" {}", markup.guarded(title)));
+    let quoted: Vec<_> = message.text.lines().map(|line| format!("> {}", markup.guarded(line))).collect();
+    [format!("{whose}{}", title.unwrap_or_default()), quoted.join("\n")]
 }
 
 /// What is wrong, a line each.
