@@ -14,6 +14,7 @@
 //! | `agent` | has a model talk with somebody, and calls tools for it |
 //! | `desk`, `asked`, `tool` | what agents and their tools share: the gateway's sessions, who asked, what tools are |
 //! | `approval` | has somebody decide whether an envelope goes on |
+//! | `hide` | takes what looks like a secret out of what a model is to read |
 //! | `kube` | the tools of agents that work with a cluster |
 //! | `helm` | the one of them that installs charts |
 //! | [`shipped`] | those that are told what to do by settings of their own, from their settings |
@@ -40,6 +41,8 @@ pub mod fan_in;
 pub mod gap;
 #[cfg(feature = "helm")]
 pub mod helm;
+#[cfg(feature = "agents")]
+mod hide;
 #[cfg(feature = "http-call")]
 pub mod http_call;
 #[cfg(feature = "http-call")]

@@ -1,9 +1,10 @@
 //! What a tool returned, as an entry: within bounds, and without what looks like a secret.
 
 use asya_envelope::Raw;
-use asya_llm::mask::redact;
 use asya_session::{Body, Call};
 use serde_json::Value;
+
+use crate::hide;
 
 /// Longest text of a result that is kept, in bytes: about 10,000 tokens, more than a model reads with care.
 pub(super) const KEPT: usize = 32 * 1024;
@@ -31,7 +32,7 @@ pub(super) fn failed(call: &Call, why: &str) -> Body {
 
 fn answer(call: &Call, text: &str, failed: bool) -> Body {
     let seen = upto(text, KEPT + SLACK);
-    let clean = redact(seen);
+    let clean = hide::text(seen);
     let is_whole = seen.len() == text.len() && clean.len() <= KEPT;
     let text = if is_whole { clean } else { noted(upto(&clean, KEPT), text.len()) };
     Body::Tool { call: call.id.clone(), name: call.name.clone(), text, failed }
@@ -109,6 +110,19 @@ mod tests {
         let secret = "password=hunter2hunter2";
         let (text, _) = read(&json!(format!("{} {secret}{}", "a ".repeat(KEPT / 2 - 6), " b".repeat(KEPT))));
         assert!(!text.contains("hunter") && text.contains("password="), "{}", &text[KEPT - 40..]);
+    }
+
+    #[test]
+    fn a_secret_is_hidden_and_the_lines_around_it_stay() {
+        let yaml = "automountServiceAccountToken: true\nsecretName: tls\ntokenExpirationSeconds: 3600\n";
+        let payload = json!({"text": format!("{yaml}POST /login password=hunter2\nfailed\n")});
+        let (text, _) = read(&payload);
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["text"], format!("{yaml}POST /login password=***\nfailed\n"));
+        let (text, _) = read(
+            &json!({"object": {"password": "hunter2", "env": [{"name": "A_TOKEN", "value": "hunter2"}]}}),
+        );
+        assert_eq!(text, r#"{"object":{"env":[{"name":"A_TOKEN","value":"***"}],"password":"***"}}"#);
     }
 
     proptest::proptest! {
