@@ -168,6 +168,79 @@ fn an_agent_of_a_cluster_talks_here_and_what_it_changes_is_approved() {
     assert_eq!(up.end_by(Signal::TERM), Some(0));
 }
 
+/// An agent that may tell somebody something, and the actor that tells it.
+const HERALD: &str = "\
+apiVersion: asya.sh/v1alpha1
+kind: Agent
+metadata: {name: herald}
+spec:
+  transport: rabbitmq
+  prompt: You tell people what you are asked to.
+  model: {provider: localai, name: small, baseUrl: 'MODEL'}
+  riskTier: medium
+  tools: {allow: [notify]}
+---
+apiVersion: asya.sh/v1alpha1
+kind: AsyncActor
+metadata: {name: notify}
+spec:
+  transport: rabbitmq
+  embedded: true
+  handler: asya_crew.notify
+  env:
+    - name: ASYA_NOTIFY_SINKS
+      value: '[{\"name\": \"ops\", \"type\": \"webhook\", \"url\": \"INBOX\", \"messages\": true}]'
+  workload:
+    template: {spec: {containers: [{name: asya-runtime, image: asya-crew}]}}
+";
+
+/// A server that takes what it is sent.
+fn sink() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&taken);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            seen.lock().unwrap().push(request(&stream));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+        }
+    });
+    (url, taken)
+}
+
+#[test]
+fn an_agent_tells_somebody_something_in_the_name_of_who_asked() {
+    let words = |sink: &str, text: &str| call("notify", &json!({"sink": sink, "text": text}));
+    let (url, asked) = model(vec![
+        words("prod", "It is done."),
+        words("ops", "It is done."),
+        words("ops", "It really is."),
+        json!({"role": "assistant", "content": "They know."}),
+    ]);
+    let (inbox, taken) = sink();
+    let place = Place::with("orders", ORDERS, "");
+    place.write("herald.yaml", &HERALD.replace("MODEL", &url).replace("INBOX", &inbox));
+    let mut up = place.up(&["--gateway", "127.0.0.1:0"]);
+    let gateway = up.gateway();
+    let on = |arguments: &[&str]| place.json(&[arguments, &["--gateway", &gateway]].concat());
+    until("the agent", || place.run(&["queues", "herald"]).status.success());
+    let events = on(&["chat", "--agent", "herald", "--message", "Say that it is done."]);
+    assert!(events.iter().any(|event| event.to_string().contains("They know.")), "{events:?}");
+    until("both messages", || taken.lock().unwrap().len() == 2);
+    let asked: Vec<String> = asked.lock().unwrap().iter().map(Value::to_string).collect();
+    assert!(asked[1].contains("sinks that take messages: ops"), "{}", asked[1]);
+    assert!(asked[2].contains("written"), "{}", asked[2]);
+    let session = on(&["sessions"])[0]["id"].clone();
+    for (message, text) in taken.lock().unwrap().iter().zip(["It is done.", "It really is."]) {
+        let message = &message["message"];
+        assert_eq!((&message["from"], &message["text"]), (&json!("herald"), &json!(text)), "{message}");
+        assert_eq!(message["asked"]["session"], session, "{message}");
+    }
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+}
+
 #[test]
 fn somebody_at_a_terminal_approves_what_they_have_read_and_nothing_before() {
     let (url, _) = model(vec![
