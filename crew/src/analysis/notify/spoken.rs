@@ -25,7 +25,7 @@ pub(super) fn body(sink: &Sink, message: &Message) -> Result<Body, String> {
         Format::Mattermost { channel } => {
             Body::posted(&text::spoken(message, Markup::Markdown).join("\n"), channel.as_deref())
         }
-        Format::Teams => Body::json(&body::card(&text::spoken(message, Markup::Markdown))),
+        Format::Teams => Body::json(&body::card(text::spoken(message, Markup::Markdown))),
         Format::PagerDuty { key, source } => {
             Body::json(&page(message, key.read()?.trim(), source.as_deref()))
         }
