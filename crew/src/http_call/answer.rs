@@ -54,7 +54,7 @@ pub(super) fn within(payload: &Raw, field: &str, answer: &Raw) -> Result<Raw, St
 }
 
 /// The beginning of an answer's body, for a person.
-pub(super) fn excerpt(body: &[u8]) -> String {
+pub(crate) fn excerpt(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(EXCERPT)]).trim().to_owned()
 }
 

@@ -110,8 +110,14 @@ impl Client {
         Self { cuts: true, ..self }
     }
 
-    /// Asks, and follows where the answers lead. Cancel safe: dropped, it ends the connection.
+    /// Asks, and follows where the answers lead; reads the last one. Cancel safe: dropped, it ends the connection.
     pub(crate) async fn exchange(&self, call: Call) -> Result<Answer, Broken> {
+        let answer = self.open(call).await?;
+        self.read(answer).await
+    }
+
+    /// The same without the reading, for what reads while it comes; the bound of an answer is the reader's then.
+    pub(crate) async fn open(&self, call: Call) -> Result<Response<Incoming>, Broken> {
         let origin = call.url.origin();
         let Call { mut method, mut url, mut headers, mut body } = call;
         let mut left = self.redirects;
@@ -132,7 +138,7 @@ impl Client {
             request.headers_mut().clone_from(&headers);
             let answer = connections.request(request).await.map_err(|error| broken(&error))?;
             let Some(next) = self.redirects.checked_sub(1).and_then(|_| target(&answer, &url)) else {
-                return self.read(answer).await;
+                return Ok(answer);
             };
             let next = next?;
             let host = next.host_str().unwrap_or_default();

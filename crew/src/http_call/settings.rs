@@ -72,11 +72,11 @@ pub enum Body {
 
 /// A header of each request.
 #[derive(Clone, PartialEq)]
-pub(super) struct Header {
-    pub(super) name: HeaderName,
-    pub(super) value: Template,
+pub(crate) struct Header {
+    pub(crate) name: HeaderName,
+    pub(crate) value: Template,
     /// Not for other servers than that of the URL.
-    pub(super) secret: bool,
+    pub(crate) secret: bool,
 }
 
 /// What http-call does, completely.
@@ -254,7 +254,8 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
     Ok(name)
 }
 
-fn headers(text: &str, variables: &Variables<'_>) -> Result<Vec<Header>, String> {
+/// The headers of a JSON object.
+pub(crate) fn headers(text: &str, variables: &Variables<'_>) -> Result<Vec<Header>, String> {
     let written: BTreeMap<String, String> =
         serde_json::from_str(text).map_err(|error| format!("must be a JSON object of texts: {error}"))?;
     let header = |(name, value): (String, String)| {

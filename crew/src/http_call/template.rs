@@ -166,18 +166,33 @@ impl Template {
         self.0.iter().any(|piece| matches!(piece, Piece::File(_)))
     }
 
+    /// True if part of it is a value of the envelope.
+    pub fn has_places(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Place(_)))
+    }
+
     /// The text with its places filled, each value of the envelope changed by `change`.
     ///
     /// # Errors
     /// [`Unfilled`].
     pub fn fill(&self, envelope: &Envelope, change: impl Fn(&str) -> String) -> Result<String, Unfilled> {
+        self.filled(|place| place.text(envelope).map(|text| change(&text)))
+    }
+
+    /// The text where there is no envelope: one with a place for a value of it has none.
+    ///
+    /// # Errors
+    /// [`Unfilled`].
+    pub fn fixed(&self) -> Result<String, Unfilled> {
+        self.filled(|place| Err(format!("there is no envelope with {}", place.name())))
+    }
+
+    fn filled(&self, value: impl Fn(&Place) -> Result<String, String>) -> Result<String, Unfilled> {
         let mut filled = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => filled.push_str(text),
-                Piece::Place(place) => {
-                    filled.push_str(&change(&place.text(envelope).map_err(Unfilled::Lacking)?));
-                }
+                Piece::Place(place) => filled.push_str(&value(place).map_err(Unfilled::Lacking)?),
                 Piece::File(file) => {
                     let read = std::fs::read_to_string(file);
                     let content =
@@ -248,6 +263,14 @@ mod tests {
     }
 
     #[test]
+    fn without_an_envelope_there_is_nothing_for_its_places() {
+        let fixed = |text: &str| Template::parse(text, Path::new("/")).unwrap().fixed();
+        assert_eq!(fixed("a {{b}}").unwrap(), "a {b}");
+        let Err(Unfilled::Lacking(reason)) = fixed("a {payload.order}") else { panic!("no envelope") };
+        assert!(reason.contains("payload.order"), "{reason}");
+    }
+
+    #[test]
     fn a_file_is_read_each_time_and_without_its_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let template = Template::parse("Bearer {file:token}", folder.path()).unwrap();
@@ -255,6 +278,7 @@ mod tests {
         for token in ["old", "new"] {
             std::fs::write(folder.path().join("token"), format!("{token}\n")).unwrap();
             assert_eq!(template.fill(&envelope(), str::to_owned).unwrap(), format!("Bearer {token}"));
+            assert_eq!(template.fixed().unwrap(), format!("Bearer {token}"));
         }
     }
 }
