@@ -48,11 +48,13 @@ pub enum Kind {
     K8sRead,
     /// Looks for what is broken in a cluster, for a model.
     Analyze,
+    /// Calls tools of an MCP server.
+    Mcp,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::HappyEnd,
         Self::ErrorEnd,
         Self::FanIn,
@@ -74,6 +76,7 @@ impl Kind {
         Self::Agent,
         Self::K8sRead,
         Self::Analyze,
+        Self::Mcp,
     ];
 
     /// Its name on the command line, and that of its actor unless another is given.
@@ -100,6 +103,7 @@ impl Kind {
             Self::Agent => "agent",
             Self::K8sRead => "k8s-read",
             Self::Analyze => "analyze",
+            Self::Mcp => "mcp-call",
         }
     }
 

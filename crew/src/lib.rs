@@ -10,6 +10,7 @@
 //! | `schedule`, [`park`] | sends and holds envelopes by time; keeps them until an event |
 //! | `http_call` | calls an HTTP endpoint per envelope |
 //! | `http_get` | gets pages for a model |
+//! | `mcp_call` | calls tools of an MCP server |
 //! | `analysis` | the steps of the cluster analysis |
 //! | `agent` | has a model talk with somebody, and calls tools for it |
 //! | `desk`, `asked`, `tool` | what agents and their tools share: the gateway's sessions, who asked, what tools are |
@@ -51,6 +52,8 @@ pub mod kind;
 #[cfg(feature = "kube-tools")]
 pub mod kube;
 pub mod letter;
+#[cfg(feature = "mcp-call")]
+pub mod mcp_call;
 #[cfg(feature = "objects")]
 pub mod objects;
 pub mod park;

@@ -36,6 +36,8 @@ use crate::http_get::{self, HttpGet};
 use crate::kube::write;
 #[cfg(feature = "kube-tools")]
 use crate::kube::{analyze::AnalyzeCluster, looker, read::K8sRead};
+#[cfg(feature = "mcp-call")]
+use crate::mcp_call::{self, McpCall};
 #[cfg(feature = "schedule")]
 use crate::schedule::{Clock, Delay, Plan};
 use crate::{
@@ -164,6 +166,9 @@ pub enum Work {
     /// Looks for what is broken in a cluster, for a model.
     #[cfg(feature = "kube-tools")]
     Analyze(looker::Settings),
+    /// Calls tools of an MCP server.
+    #[cfg(feature = "mcp-call")]
+    Mcp(Box<mcp_call::Settings>),
 }
 
 /// Where an actor's state is.
@@ -270,6 +275,10 @@ impl Work {
             Kind::K8sRead => looker::Settings::read(variables).map(|settings| Some(Self::K8sRead(settings))),
             #[cfg(feature = "kube-tools")]
             Kind::Analyze => looker::Settings::read(variables).map(|settings| Some(Self::Analyze(settings))),
+            #[cfg(feature = "mcp-call")]
+            Kind::Mcp => {
+                mcp_call::Settings::read(variables).map(|settings| Some(Self::Mcp(Box::new(settings))))
+            }
             #[cfg(not(all(
                 feature = "schedule",
                 feature = "http-call",
@@ -282,7 +291,8 @@ impl Work {
                 feature = "agents",
                 feature = "kube-tools",
                 feature = "k8s-write",
-                feature = "helm"
+                feature = "helm",
+                feature = "mcp-call"
             )))]
             kind => Err(vec![format!("this program was built without {}", kind.as_str())]),
         }
@@ -325,6 +335,8 @@ impl Work {
             Self::Helm(_) => None,
             #[cfg(feature = "kube-tools")]
             Self::K8sRead(_) | Self::Analyze(_) => None,
+            #[cfg(feature = "mcp-call")]
+            Self::Mcp(_) => None,
         }
     }
 
@@ -485,6 +497,8 @@ impl Work {
             Self::K8sRead(settings) => Ok((Arc::new(K8sRead::new(&settings)?), None)),
             #[cfg(feature = "kube-tools")]
             Self::Analyze(settings) => Ok((Arc::new(AnalyzeCluster::new(&settings)?), None)),
+            #[cfg(feature = "mcp-call")]
+            Self::Mcp(settings) => Ok((Arc::new(McpCall::new(*settings)?), None)),
         }
     }
 }

@@ -210,7 +210,8 @@ fn as_end(kind: Kind, mut sidecar: Sidecar) -> Sidecar {
         | Kind::Helm
         | Kind::Agent
         | Kind::K8sRead
-        | Kind::Analyze => {}
+        | Kind::Analyze
+        | Kind::Mcp => {}
     }
     sidecar
 }

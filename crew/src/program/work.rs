@@ -79,6 +79,39 @@ pub struct Args {
     /// http-call, http-get: requests at the same time.
     #[arg(long, env = "ASYA_HTTP_CONCURRENCY", value_name = "N", help_heading = "HTTP calls")]
     pub http_concurrency: Option<String>,
+    /// mcp-call: the server's address (streamable HTTP).
+    #[arg(long, env = "ASYA_MCP_URL", value_name = "URL", help_heading = "MCP servers")]
+    pub mcp_url: Option<String>,
+    /// mcp-call: the server as a program that speaks on its standard input and output, as a JSON list of words.
+    #[arg(long, env = "ASYA_MCP_COMMAND", value_name = "JSON", help_heading = "MCP servers")]
+    pub mcp_command: Option<String>,
+    /// mcp-call: names and globs of the server's tools that may be called.
+    #[arg(long, env = "ASYA_MCP_TOOLS", value_name = "NAMES", help_heading = "MCP servers")]
+    pub mcp_tools: Option<String>,
+    /// mcp-call: headers, as a JSON object; values may have {file:PATH} for secrets.
+    #[arg(
+        long,
+        env = "ASYA_MCP_HEADERS",
+        value_name = "JSON",
+        help_heading = "MCP servers",
+        hide_env_values = true
+    )]
+    pub mcp_headers: Option<String>,
+    /// mcp-call: variables that the program gets besides PATH, HOME, LANG and TMPDIR.
+    #[arg(long, env = "ASYA_MCP_PASS", value_name = "NAMES", help_heading = "MCP servers")]
+    pub mcp_pass: Option<String>,
+    /// mcp-call: how long the beginning of a session may take, and then a call.
+    #[arg(long, env = "ASYA_MCP_TIMEOUT", value_name = "DURATION", help_heading = "MCP servers")]
+    pub mcp_timeout: Option<String>,
+    /// mcp-call: longest text of an answer.
+    #[arg(long, env = "ASYA_MCP_MAX_ANSWER", value_name = "BYTES", help_heading = "MCP servers")]
+    pub mcp_max_answer: Option<String>,
+    /// mcp-call: PEM file of the authorities to trust instead of the system's.
+    #[arg(long, env = "ASYA_MCP_CA_FILE", value_name = "FILE", help_heading = "MCP servers")]
+    pub mcp_ca_file: Option<String>,
+    /// mcp-call: calls at the same time.
+    #[arg(long, env = "ASYA_MCP_CONCURRENCY", value_name = "N", help_heading = "MCP servers")]
+    pub mcp_concurrency: Option<String>,
 }
 
 impl Args {
@@ -108,6 +141,15 @@ impl Args {
             "ASYA_HTTP_ANSWER_FIELD" => &self.http_answer_field,
             "ASYA_HTTP_CA_FILE" => &self.http_ca_file,
             "ASYA_HTTP_CONCURRENCY" => &self.http_concurrency,
+            "ASYA_MCP_URL" => &self.mcp_url,
+            "ASYA_MCP_COMMAND" => &self.mcp_command,
+            "ASYA_MCP_TOOLS" => &self.mcp_tools,
+            "ASYA_MCP_HEADERS" => &self.mcp_headers,
+            "ASYA_MCP_PASS" => &self.mcp_pass,
+            "ASYA_MCP_TIMEOUT" => &self.mcp_timeout,
+            "ASYA_MCP_MAX_ANSWER" => &self.mcp_max_answer,
+            "ASYA_MCP_CA_FILE" => &self.mcp_ca_file,
+            "ASYA_MCP_CONCURRENCY" => &self.mcp_concurrency,
             // Those of the analysis are no options of the command line: they are many, and lists and JSON among them.
             name => return std::env::var(name).ok(),
         };

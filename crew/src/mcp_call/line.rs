@@ -1,0 +1,245 @@
+//! The one session with the server: begun at the first call, and made anew when it is gone.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use rmcp::{
+    RoleClient, ServiceExt as _,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ClientConfig,
+        ClientRequest, Implementation, JsonObject, PaginatedRequestParams, PingRequest, Tool,
+    },
+    service::{Peer, RunningService, ServiceError},
+    transport::{
+        StreamableHttpClientTransport, async_rw::AsyncRwTransport,
+        common::client_side_sse::ExponentialBackoff,
+        streamable_http_client::StreamableHttpClientTransportConfig,
+    },
+};
+use serde_json::Value;
+use tokio::{sync::Mutex, time::timeout};
+
+use super::{
+    endpoint::{Endpoint, MOST_READ},
+    hidden::Hidden,
+    program::Program,
+    settings::{Server, Settings},
+    trouble::Trouble,
+};
+use crate::http_call::client::Client;
+
+/// Most pages of a list of tools that are read: a server may have no end of them.
+const MOST_PAGES: usize = 64;
+/// How often an answer that broke off is asked for again, at the place where it did.
+const RESUMES: usize = 3;
+/// How long a server that has not answered a call may take to say that it is there.
+const PING: Duration = Duration::from_secs(2);
+/// How long the end of a session may take.
+const END: Duration = Duration::from_secs(5);
+
+/// The way to a server.
+pub(super) struct Line {
+    way: Way,
+    timeout: Duration,
+    hidden: Hidden,
+    /// Held while a session begins, so that many calls at once begin one.
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+enum Way {
+    Address { endpoint: Endpoint, url: String },
+    Program(super::settings::Start),
+}
+
+/// A session. Dropped, it ends, and the program with it.
+struct Session {
+    service: RunningService<RoleClient, ClientConfig>,
+    /// Tools of which the server says that a repeat does no harm.
+    harmless: BTreeSet<String>,
+    program: Option<Program>,
+}
+
+impl Line {
+    /// # Errors
+    /// A sentence, if the certificates that it is to trust are not there.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        let hidden = Hidden::default();
+        let way = match &settings.server {
+            Server::Address(address) => {
+                let tls = address.url.scheme() == "https";
+                let authorities = address.authorities.as_deref();
+                // A redirect would lead a call to another server.
+                let client = Client::new(address.allow(), 0, MOST_READ, authorities, tls)?;
+                for (_, value) in address.url.query_pairs() {
+                    hidden.hide(&value);
+                }
+                let endpoint = Endpoint::new(client, address.headers.clone(), hidden.clone());
+                Way::Address { endpoint, url: address.url.to_string() }
+            }
+            Server::Program(start) => {
+                let passed = start.environment.iter().filter(|(name, _)| start.passed.contains(name));
+                passed.for_each(|(_, value)| hidden.hide(value));
+                Way::Program(start.clone())
+            }
+        };
+        Ok(Self { way, timeout: settings.timeout, hidden, session: Mutex::default() })
+    }
+
+    /// What nobody is shown.
+    pub(super) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// The result of a call. Dropped, it tells the server that nobody waits.
+    ///
+    /// # Errors
+    /// What went wrong, and whether the server says of the tool that a repeat does no harm.
+    pub(super) async fn call(
+        &self,
+        tool: &str,
+        arguments: &JsonObject,
+    ) -> Result<CallToolResult, (Trouble, bool)> {
+        let session = self.session().await.map_err(|trouble| (trouble, false))?;
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
+        let trouble = match timeout(self.timeout, session.service.call_tool_once(params)).await {
+            Ok(Ok(CallToolResponse::Complete(result))) => return Ok(result),
+            Ok(Ok(_)) => Trouble::Said(
+                "the server wants to be asked again for the result, which is not done here".to_owned(),
+            ),
+            Ok(Err(error)) => Trouble::of_call(error),
+            Err(_) => Trouble::Late(self.timeout),
+        };
+        let is_gone = match &trouble {
+            Trouble::Gone(_) => true,
+            Trouble::Late(_) => !answers(&session.service).await,
+            _ => false,
+        };
+        if is_gone {
+            // Calls that run in it keep it until they have ended.
+            self.session.lock().await.take_if(|known| Arc::ptr_eq(known, &session));
+        }
+        Err((trouble, session.harmless.contains(tool)))
+    }
+
+    /// All tools of the server.
+    async fn tools(&self) -> Result<Vec<Tool>, Trouble> {
+        let session = self.session().await?;
+        let read = timeout(self.timeout, tools(&session.service)).await;
+        read.map_err(|_| Trouble::Late(self.timeout))?.map_err(Trouble::of_call)
+    }
+
+    /// Ends the session.
+    pub(super) async fn close(&self) {
+        let Some(session) = self.session.lock().await.take() else { return };
+        // Where calls still run, the last of them ends it.
+        let Some(Session { mut service, program, .. }) = Arc::into_inner(session) else { return };
+        let _ = service.close_with_timeout(END).await;
+        if let Some(program) = program {
+            program.end().await;
+        }
+    }
+
+    async fn session(&self) -> Result<Arc<Session>, Trouble> {
+        let mut known = self.session.lock().await;
+        if let Some(session) = known.as_ref().filter(|session| !session.service.is_transport_closed()) {
+            return Ok(Arc::clone(session));
+        }
+        *known = None;
+        let begun = timeout(self.timeout, self.begin()).await;
+        let session = begun.unwrap_or(Err(Trouble::Late(self.timeout))).map_err(Trouble::before_any_call)?;
+        Ok(Arc::clone(known.insert(Arc::new(session))))
+    }
+
+    async fn begin(&self) -> Result<Session, Trouble> {
+        let name = Implementation::new("asya-mcp-call", env!("CARGO_PKG_VERSION"));
+        // No capabilities: a server gets no model, no files and no person to ask.
+        let client = ClientConfig::new(ClientCapabilities::default(), name);
+        let (service, program) = match &self.way {
+            Way::Address { endpoint, url } => {
+                let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
+                // Here it is known which call is repeated.
+                config.reinit_on_expired_session = false;
+                let mut resumes = ExponentialBackoff::default();
+                resumes.max_times = Some(RESUMES);
+                config.retry_config = Arc::new(resumes);
+                let transport = StreamableHttpClientTransport::with_client(endpoint.clone(), config);
+                (client.serve(transport).await, None)
+            }
+            Way::Program(start) => {
+                let (program, (out, into)) = Program::start(start, &self.hidden).map_err(Trouble::Said)?;
+                let transport = AsyncRwTransport::new_client(out, into).with_max_line_length(MOST_READ);
+                (client.serve(transport).await, Some(program))
+            }
+        };
+        let service = service.map_err(Trouble::of_beginning)?;
+        let harmless = match tools(&service).await {
+            Ok(tools) => {
+                tools.iter().filter(|tool| is_harmless(tool)).map(|tool| tool.name.to_string()).collect()
+            }
+            Err(error @ (ServiceError::TransportSend(_) | ServiceError::TransportClosed)) => {
+                return Err(Trouble::of_call(error));
+            }
+            // It can be called without; only, nothing is repeated then.
+            Err(error) => {
+                let error = self.hidden.clean(&error.to_string());
+                tracing::warn!(error, "the MCP server does not list its tools");
+                BTreeSet::new()
+            }
+        };
+        Ok(Session { service, harmless, program })
+    }
+}
+
+/// Whether a server says that it is there.
+async fn answers(server: &Peer<RoleClient>) -> bool {
+    let ping = server.send_request(ClientRequest::PingRequest(PingRequest::default()));
+    timeout(PING, ping).await.is_ok_and(|answer| answer.is_ok())
+}
+
+async fn tools(server: &Peer<RoleClient>) -> Result<Vec<Tool>, ServiceError> {
+    let (mut tools, mut cursor) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let page = server.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
+        tools.extend(page.tools);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(tools)
+}
+
+fn is_harmless(tool: &Tool) -> bool {
+    tool.annotations
+        .as_ref()
+        .is_some_and(|says| says.read_only_hint == Some(true) || says.idempotent_hint == Some(true))
+}
+
+/// A tool as a server tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// Its name there.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub schema: Value,
+    /// The server says that it changes nothing.
+    pub reads_only: bool,
+}
+
+/// The tools of a server.
+///
+/// # Errors
+/// A sentence, without credentials.
+pub async fn list(settings: &Settings) -> Result<Vec<Listed>, String> {
+    let line = Line::new(settings)?;
+    let tools = line.tools().await.map_err(|trouble| line.hidden.clean(&trouble.to_string()));
+    line.close().await;
+    let listed = |tool: Tool| Listed {
+        reads_only: tool.annotations.as_ref().is_some_and(|says| says.read_only_hint == Some(true)),
+        description: tool.description.or(tool.title.map(Into::into)).unwrap_or_default().into_owned(),
+        schema: Value::Object(tool.input_schema.as_ref().clone()),
+        name: tool.name.into_owned(),
+    };
+    Ok(tools?.into_iter().map(listed).collect())
+}
