@@ -23,6 +23,7 @@ pub(super) fn rules() -> Rules {
         actor: format!("{name}-actor"),
         risk: Risk::Low,
         approval,
+        mcp_tool: None,
     };
     Rules {
         actor: AGENT.to_owned(),

@@ -194,7 +194,7 @@ impl Agent {
                         Err(error) => self.unanswered(request, &error),
                     }
                 }
-                Step::Send { arguments, route } => Err(sent(arguments, Some(route), &talk, &here, envelope)),
+                Step::Send { payload, route } => Err(sent(payload, Some(route), &talk, &here, envelope)),
                 Step::End { payload } => Err(sent(payload, None, &talk, &here, envelope)),
                 Step::Drop(reason) => Err(End::Drop { reason: reason.to_owned() }),
             };

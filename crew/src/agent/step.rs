@@ -62,8 +62,8 @@ pub(super) enum Step {
     Compact(Compaction),
     /// A call goes to its tool.
     Send {
-        /// The arguments: the whole payload.
-        arguments: Raw,
+        /// The arguments, as its actor gets them: the whole payload.
+        payload: Raw,
         /// The way there and back, and on.
         route: Route,
     },
@@ -127,7 +127,7 @@ impl Rules {
             Ok(tool) => {
                 let approval = tool.approval.then_some(&self.approval);
                 let way = approval.into_iter().chain([&tool.actor, &self.actor]).cloned();
-                Step::Send { arguments: Raw::of(&call.arguments), route: inserted(route, way) }
+                Step::Send { payload: tool.payload(&call.arguments), route: inserted(route, way) }
             }
         }
     }

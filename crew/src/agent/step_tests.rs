@@ -26,9 +26,9 @@ fn text_of(step: &Step) -> Value {
 
 fn way(step: &Step) -> (Vec<String>, usize, Value) {
     match step {
-        Step::Send { arguments, route } => {
-            let arguments = serde_json::from_slice(arguments.as_bytes()).unwrap();
-            (route.actors.clone(), route.current, arguments)
+        Step::Send { payload, route } => {
+            let payload = serde_json::from_slice(payload.as_bytes()).unwrap();
+            (route.actors.clone(), route.current, payload)
         }
         step => panic!("{step:?}"),
     }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use asya_envelope::ActorName;
+use asya_envelope::{ActorName, Raw};
 use asya_session::{Call, Risk};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::tool;
 
@@ -31,6 +31,8 @@ pub struct Tool {
     pub risk: Risk,
     /// Whether somebody is asked before each call.
     pub approval: bool,
+    /// Its name on an MCP server, where the actor is one that calls tools of it.
+    pub mcp_tool: Option<String>,
 }
 
 /// One element of `ASYA_AGENT_TOOLS`. What is not set of a shipped tool is as it is shipped.
@@ -45,6 +47,8 @@ struct Given {
     actor: Option<String>,
     risk: Option<Risk>,
     approval: Option<bool>,
+    #[serde(rename = "mcpTool")]
+    mcp_tool: Option<String>,
     /// For the compiler of an `Agent`, which writes grants from it.
     #[serde(default, rename = "allow")]
     _allow: Vec<String>,
@@ -81,7 +85,7 @@ impl Tool {
     }
 
     fn of(given: Given) -> Result<Self, String> {
-        let Given { shipped, name, description, parameters, actor, risk, approval, _allow } = given;
+        let Given { shipped, name, description, parameters, actor, risk, approval, mcp_tool, _allow } = given;
         let spec = match &shipped {
             Some(shipped) => {
                 Some(tool::builtin(shipped).ok_or_else(|| format!("{shipped:?} is no shipped tool"))?)
@@ -104,6 +108,9 @@ impl Tool {
         jsonschema::draft202012::new(&parameters).map_err(|error| format!("parameters: {error}"))?;
         let actor = actor.or(shipped).ok_or_else(|| missing("actor"))?;
         ActorName::parse(&actor).map_err(|error| error.to_string())?;
+        if mcp_tool.as_ref().is_some_and(String::is_empty) {
+            return Err("mcpTool is empty: name the tool on the server, or leave it out".to_owned());
+        }
         Ok(Self {
             name,
             description: description.ok_or_else(|| missing("description"))?,
@@ -112,7 +119,17 @@ impl Tool {
             risk: risk.or(spec.map(|spec| spec.risk)).unwrap_or_default(),
             // Who asks by itself knows better what it is about to do.
             approval: approval.unwrap_or(false) && !spec.is_some_and(|spec| spec.asks),
+            mcp_tool,
         })
+    }
+
+    /// The payload of a call with these arguments. The name on an MCP server is part of it, so that it is part of what
+    /// somebody approves.
+    pub(super) fn payload(&self, arguments: &Value) -> Raw {
+        match &self.mcp_tool {
+            Some(tool) => Raw::of(&json!({"tool": tool, "arguments": arguments})),
+            None => Raw::of(arguments),
+        }
     }
 }
 
@@ -172,8 +189,6 @@ impl Toolbox {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -183,6 +198,22 @@ mod tests {
         let tools = Tool::parse(&json!([{"use": "http-get", "actor": "pages"}, own]).to_string()).unwrap();
         assert_eq!((tools[0].name.as_str(), tools[0].actor.as_str()), ("http_get", "pages"));
         assert_eq!((tools[1].risk, tools[1].approval), (Risk::Low, true));
+        assert_eq!(tools[1].payload(&json!({"n": 1})).as_str(), r#"{"n":1}"#);
+    }
+
+    #[test]
+    fn a_tool_of_an_mcp_server_is_called_by_its_name_there() {
+        let tool = json!({"name": "create_issue", "description": "", "actor": "tracker", "parameters": {"type": "object"},
+            "mcpTool": "issues.create"});
+        let tools = Tool::parse(&json!([tool]).to_string()).unwrap();
+        // What the model writes cannot name another.
+        let payload = tools[0].payload(&json!({"tool": "issues.delete", "arguments": {"n": 1}}));
+        let payload: Value = serde_json::from_str(payload.as_str()).unwrap();
+        let arguments = json!({"tool": "issues.delete", "arguments": {"n": 1}});
+        assert_eq!(payload, json!({"tool": "issues.create", "arguments": arguments}));
+        let mut empty = tool;
+        empty["mcpTool"] = "".into();
+        assert!(Tool::parse(&json!([empty]).to_string()).unwrap_err()[0].contains("mcpTool is empty"));
     }
 
     #[test]

@@ -74,14 +74,20 @@ impl<'a> Granted<'a> {
     pub(super) fn told(&self) -> Value {
         match self {
             Self::Shipped(tool) => json!({ "use": tool.actor, "actor": tool.actor }),
-            Self::Declared(tool) => json!({
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.parameters.clone().unwrap_or_else(|| json!({ "type": "object", "properties": {} })),
-                "actor": tool.actor,
-                "risk": tool.risk,
-                "approval": tool.approval,
-            }),
+            Self::Declared(tool) => {
+                let mut told = json!({
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters.clone().unwrap_or_else(|| json!({ "type": "object", "properties": {} })),
+                    "actor": tool.actor,
+                    "risk": tool.risk,
+                    "approval": tool.approval,
+                });
+                if let Some(name) = &tool.mcp_tool {
+                    told["mcpTool"] = json!(name);
+                }
+                told
+            }
         }
     }
 

@@ -154,6 +154,18 @@ fn what_is_wrong_is_found_at_once_and_named() {
 }
 
 #[test]
+fn an_agent_is_told_the_name_of_a_tool_on_its_server() {
+    let mut tool = orders("low", false);
+    tool["mcpTool"] = "orders.look-up".into();
+    let tools = json!({ "tools": { "allow": ["orders"], "declared": [tool] } });
+    let told: Value = serde_json::from_str(variable(&compiled(&tools), "ASYA_AGENT_TOOLS").unwrap()).unwrap();
+    assert_eq!(told[0]["mcpTool"], "orders.look-up");
+    let plain = json!({ "tools": { "allow": ["orders"], "declared": [orders("low", false)] } });
+    let told: Value = serde_json::from_str(variable(&compiled(&plain), "ASYA_AGENT_TOOLS").unwrap()).unwrap();
+    assert!(told[0].get("mcpTool").is_none());
+}
+
+#[test]
 fn an_actor_is_one_that_the_operator_takes() {
     let full = compiled(&json!({
         "description": "Looks after the shop.",

@@ -66,6 +66,10 @@ pub struct Declared {
     /// Whether somebody must approve each call.
     #[serde(default)]
     pub approval: bool,
+    /// The name of the tool on an MCP server, where the actor is one of mcp-call: it gets {"tool", "arguments"} as its payload.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_MCP_NAME)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_tool: Option<String>,
 }
 
 /// How bad it can get.
@@ -105,6 +109,9 @@ pub const GLOB_PATTERN: &str = "^[A-Za-z0-9_*-]+$";
 /// Longest name of a tool: what every provider takes.
 #[cfg(feature = "schema")]
 const MAX_TOOL_NAME: u32 = 64;
+/// Longest name of a tool on an MCP server.
+#[cfg(feature = "schema")]
+const MAX_MCP_NAME: u32 = 128;
 /// Most patterns of one list.
 #[cfg(feature = "schema")]
 const MAX_PATTERNS: u32 = 128;
