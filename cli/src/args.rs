@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Sessions(commands::sessions::Sessions),
     /// Decide what agents want to change
     Approvals(commands::approvals::Approvals),
+    /// Make tools of an agent from the tools of an MCP server
+    AgentTools(Box<commands::agent_tools::AgentTools>),
     /// Speak the Model Context Protocol on standard input and output
     Mcp(commands::mcp::Mcp),
     /// Look after dead letters: messages that nobody could handle
@@ -163,6 +165,7 @@ impl Cli {
             Command::Chat(chat) => chat.run(common).await,
             Command::Sessions(sessions) => commands::interruptible(sessions.run(common)).await,
             Command::Approvals(approvals) => commands::interruptible(approvals.run(common)).await,
+            Command::AgentTools(tools) => commands::interruptible(tools.run(common)).await,
             Command::Mcp(mcp) => commands::interruptible(mcp.run(common)).await,
             Command::Dlq(dlq) => commands::interruptible(dlq.run(common)).await,
             Command::Validate(validate) => Ok(validate.run(&common)),

@@ -6,9 +6,8 @@
 mod support;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    io::Write as _,
+    net::TcpListener,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -16,7 +15,12 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Place, text, until};
+use support::{
+    Place,
+    model::{call, model, request},
+    terminal::Terminal,
+    text, until,
+};
 
 /// An agent whose prompt is a ConfigMap's, with a tool that looks and one that somebody has to approve.
 const DESK: &str = "\
@@ -44,96 +48,6 @@ spec:
 const ORDERS: &str = "def handle(payload):\n    return {'order': payload['number'], 'state': 'lost'}\n";
 const REFUNDS: &str = "import json, pathlib\n\n\ndef handle(payload):\n    \
     pathlib.Path('paid').open('a').write(json.dumps(payload) + '\\n')\n    return {'paid': payload['amount']}\n";
-
-/// A model: says these things in turn, in pieces; and what it was asked.
-fn model(says: Vec<Value>) -> (String, Arc<Mutex<Vec<Value>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&asked);
-    thread::spawn(move || {
-        for said in says {
-            let mut stream = listener.accept().unwrap().0;
-            seen.lock().unwrap().push(request(&stream));
-            let delta = json!({"choices": [{"index": 0, "delta": said}]});
-            let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 90, "completion_tokens": 10}});
-            let body = format!("data: {delta}\n\ndata: {end}\n\ndata: [DONE]\n\n");
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n";
-            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-            stream.write_all(answer.as_bytes()).unwrap();
-        }
-    });
-    (url, asked)
-}
-
-fn request(stream: &TcpStream) -> Value {
-    let (mut reader, mut length) = (BufReader::new(stream), 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let header = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        if let Some((_, value)) = header {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    serde_json::from_slice(&body).unwrap()
-}
-
-fn call(name: &str, arguments: &Value) -> Value {
-    let function = json!({"name": name, "arguments": arguments.to_string()});
-    json!({"role": "assistant", "tool_calls": [{"index": 0, "id": name, "type": "function", "function": function}]})
-}
-
-/// The program at a terminal of its own.
-struct Terminal {
-    script: Child,
-    keys: ChildStdin,
-    screen: ChildStdout,
-    shown: String,
-}
-
-impl Terminal {
-    fn start(place: &Place, arguments: &str) -> Self {
-        let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_asya"));
-        // Of util-linux, which is everywhere: a terminal around a program.
-        let mut script = Command::new("script");
-        script.args(["-qfec", &command, "/dev/null"]).current_dir(place.path()).env_remove("ASYA_GATEWAY");
-        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (keys, screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-        Self { script, keys, screen, shown: String::new() }
-    }
-
-    fn types(&mut self, line: &str) {
-        writeln!(self.keys, "{line}").unwrap();
-    }
-
-    /// Waits until this is shown, behind what was waited for before.
-    fn shows(&mut self, what: &str) {
-        loop {
-            if let Some(at) = self.shown.find(what) {
-                self.shown.drain(..at + what.len());
-                return;
-            }
-            let mut piece = [0; 4096];
-            let length = self.screen.read(&mut piece).unwrap();
-            assert!(length > 0, "{what:?} is never shown; the last was {:?}", self.shown);
-            self.shown += &String::from_utf8_lossy(&piece[..length]);
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        drop(self.script.kill());
-        drop(self.script.wait());
-    }
-}
 
 #[test]
 fn an_agent_of_a_cluster_talks_here_and_what_it_changes_is_approved() {

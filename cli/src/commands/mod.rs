@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod agent_tools;
 pub(crate) mod analyze;
 pub(crate) mod approvals;
 pub(crate) mod call;

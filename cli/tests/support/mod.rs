@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod model;
+pub(crate) mod terminal;
+
 use std::{
     io::Read as _,
     path::Path,
