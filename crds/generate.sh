@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The crate reads the schema, so its program is built before any file changes, and a failure leaves all of them alone.
-cargo build -q --workspace --examples
+# The crate reads the schema, so the program is built before any file changes, and a failure leaves all of them alone.
+cargo build -q -p asya-resources --features schema --example crd
 program=${CARGO_TARGET_DIR:-target}/debug/examples/crd
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
