@@ -242,7 +242,9 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        let cases: [(&[(&str, &str)], &[&str]); 6] = [
+        /// Variables, and what is said of them.
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        let cases: [Case<'_>; 6] = [
             (&[], &["ASYA_MCP_URL: is required", "ASYA_MCP_TOOLS: is required"]),
             (
                 &[("ASYA_MCP_URL", "http://a/"), ("ASYA_MCP_COMMAND", "[\"a\"]"), ("ASYA_MCP_TOOLS", ",")],
