@@ -80,10 +80,22 @@ pub struct Args {
     #[arg(long, env = "ASYA_HTTP_CONCURRENCY", value_name = "N", help_heading = "HTTP calls")]
     pub http_concurrency: Option<String>,
     /// mcp-call: the server's address (streamable HTTP).
-    #[arg(long, env = "ASYA_MCP_URL", value_name = "URL", help_heading = "MCP servers")]
+    #[arg(
+        long,
+        env = "ASYA_MCP_URL",
+        value_name = "URL",
+        help_heading = "MCP servers",
+        hide_env_values = true
+    )]
     pub mcp_url: Option<String>,
     /// mcp-call: the server as a program that speaks on its standard input and output, as a JSON list of words.
-    #[arg(long, env = "ASYA_MCP_COMMAND", value_name = "JSON", help_heading = "MCP servers")]
+    #[arg(
+        long,
+        env = "ASYA_MCP_COMMAND",
+        value_name = "JSON",
+        help_heading = "MCP servers",
+        hide_env_values = true
+    )]
     pub mcp_command: Option<String>,
     /// mcp-call: names and globs of the server's tools that may be called.
     #[arg(long, env = "ASYA_MCP_TOOLS", value_name = "NAMES", help_heading = "MCP servers")]
