@@ -1,7 +1,8 @@
 //! A server at an address: the requests of the protocol over the HTTP client of this program.
 //!
 //! What is read is bounded by bytes, not by time: whoever waits for a call says how long. No connection is kept open for
-//! what a server says unasked; the only GET is the one by which an answer goes on that broke off.
+//! what a server says unasked, and an answer that broke off is not asked for again: each piece would be as large as the whole
+//! may be. What a server says is cleaned here: the library logs errors as they are.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use rmcp::{
-    model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage},
+    model::{ClientJsonRpcMessage, JsonRpcError, JsonRpcMessage, ServerJsonRpcMessage},
     transport::streamable_http_client::{
         SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse as Posted,
     },
@@ -36,7 +37,6 @@ pub(super) const MOST_READ: usize = 8 * 1024 * 1024;
 /// Most that is read of a refusal.
 const MOST_REFUSAL: usize = 64 * 1024;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const BOTH: &str = "application/json, text/event-stream";
@@ -70,6 +70,9 @@ pub(super) enum Failed {
     /// The answer is none that can be taken.
     #[error("{0}")]
     Unusable(String),
+    /// It does not know the session.
+    #[error("{0}")]
+    Forgotten(String),
     /// It says no.
     #[error("the server answers {status}{}{said}", if .said.is_empty() { "" } else { ": " })]
     Status {
@@ -133,6 +136,65 @@ impl Endpoint {
         }
         Ok(self.0.client.open(Call { method, url, headers, body }).await?)
     }
+
+    /// What a server says beside a success.
+    async fn refusal(&self, answer: Response<Incoming>) -> (Failed, Bytes) {
+        let (status, after) = (answer.status(), retry_after(answer.headers(), std::time::SystemTime::now()));
+        // Of a refusal the status says enough.
+        let body = read(answer, MOST_REFUSAL).await.unwrap_or_default();
+        // Whole, and then its beginning: half a secret would not be known.
+        let said = excerpt(self.0.hidden.clean(&String::from_utf8_lossy(&body)).as_bytes());
+        (Failed::Status { status, after, said }, body)
+    }
+
+    /// An answer that cannot be taken, for this reason.
+    fn unusable(&self, reason: &str) -> Failed {
+        Failed::Unusable(self.0.hidden.clean(reason))
+    }
+}
+
+/// What a refused message comes to.
+fn refused(
+    failed: Failed,
+    body: &[u8],
+    json: bool,
+    session: bool,
+    message: &ClientJsonRpcMessage,
+) -> Result<Posted, Failed> {
+    let Failed::Status { status, .. } = &failed else { return Err(failed) };
+    let error = serde_json::from_slice::<ServerJsonRpcMessage>(body).ok().filter(|_| json);
+    let error =
+        error.and_then(|error| if let JsonRpcMessage::Error(error) = error { Some(error) } else { None });
+    if *status == StatusCode::BAD_REQUEST && session {
+        // Of a session that they forgot some servers say so instead of 404. An error of the call itself has its id.
+        let own = match (&error, message) {
+            (Some(error), ClientJsonRpcMessage::Request(request)) => error.id.as_ref() == Some(&request.id),
+            _ => false,
+        };
+        return match error {
+            Some(error) if own => Ok(Posted::Json(JsonRpcMessage::Error(error), None)),
+            error if forgets(error.as_ref(), body) => Err(Failed::Forgotten(failed.to_string())),
+            _ => Err(failed),
+        };
+    }
+    // An error of the protocol counts as one, but not where the status says more.
+    let plain = status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 429);
+    match error {
+        Some(error) if plain => Ok(Posted::Json(JsonRpcMessage::Error(error), None)),
+        _ => Err(failed),
+    }
+}
+
+/// Whether a refusal speaks of the session: in an error for nothing else, or in plain words.
+fn forgets(error: Option<&JsonRpcError>, body: &[u8]) -> bool {
+    let said = match error {
+        Some(error) if matches!(error.error.code.0, -32000 | -32001 | -32600) => {
+            error.error.message.to_string()
+        }
+        Some(_) => return false,
+        None => String::from_utf8_lossy(body).into_owned(),
+    };
+    said.to_ascii_lowercase().contains("session")
 }
 
 /// The headers that the protocol says.
@@ -144,14 +206,6 @@ fn spoken(session: Option<&str>, more: HashMap<HeaderName, HeaderValue>) -> Resu
         headers.insert(SESSION, HeaderValue::from_str(session).map_err(wrong)?);
     }
     Ok(headers)
-}
-
-/// What a server says beside a success.
-async fn refusal(answer: Response<Incoming>) -> (Failed, Bytes) {
-    let (status, after) = (answer.status(), retry_after(answer.headers(), std::time::SystemTime::now()));
-    // Of a refusal the status says enough.
-    let body = read(answer, MOST_REFUSAL).await.unwrap_or_default();
-    (Failed::Status { status, after, said: excerpt(&body) }, body)
 }
 
 async fn read(answer: Response<Incoming>, most: usize) -> Result<Bytes, Failed> {
@@ -204,15 +258,8 @@ impl StreamableHttpClient for Endpoint {
         }
         let json = text(&answer, &header::CONTENT_TYPE).is_some_and(is_json);
         if !status.is_success() {
-            let (failed, body) = refusal(answer).await;
-            // An error of the protocol counts as one, but not where the status says more.
-            let plain = status.is_client_error()
-                && !matches!(status.as_u16(), 401 | 403 | 429)
-                && !(status == StatusCode::BAD_REQUEST && session.is_some());
-            return match serde_json::from_slice(&body) {
-                Ok(error @ JsonRpcMessage::Error(_)) if plain && json => Ok(Posted::Json(error, None)),
-                _ => Err(failed.into()),
-            };
+            let (failed, body) = self.refusal(answer).await;
+            return refused(failed, &body, json, session.is_some(), &message).map_err(Error::from);
         }
         let session = text(&answer, &SESSION).map(str::to_owned);
         if has_events(&answer) {
@@ -225,13 +272,11 @@ impl StreamableHttpClient for Endpoint {
             return Ok(Posted::Accepted);
         }
         if !json {
-            return Err(Failed::Unusable(format!(
-                "the server answers {kind:?}, which is not of the protocol"
-            ))
-            .into());
+            let reason = format!("the server answers {kind:?}, which is not of the protocol");
+            return Err(self.unusable(&reason).into());
         }
         let read = serde_json::from_slice::<ServerJsonRpcMessage>(&body);
-        let wrong = |error| Failed::Unusable(format!("the answer is not of the protocol: {error}"));
+        let wrong = |error| self.unusable(&format!("the answer is not of the protocol: {error}"));
         Ok(Posted::Json(read.map_err(wrong)?, session))
     }
 
@@ -252,20 +297,12 @@ impl StreamableHttpClient for Endpoint {
 
     async fn get_stream(
         &self,
-        uri: Arc<str>,
-        session: Option<Arc<str>>,
-        last: Option<String>,
+        _: Arc<str>,
+        _: Option<Arc<str>>,
         _: Option<String>,
-        more: HashMap<HeaderName, HeaderValue>,
+        _: Option<String>,
+        _: HashMap<HeaderName, HeaderValue>,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Error> {
-        let Some(last) = last else { return Err(Error::ServerDoesNotSupportSse) };
-        let mut headers = spoken(session.as_deref(), more)?;
-        let wrong = |_| Failed::Unusable("the event's id is none that a header may have".to_owned());
-        headers.insert(LAST_EVENT, HeaderValue::from_str(&last).map_err(wrong)?);
-        let answer = self.open(Method::GET, &uri, headers, Bytes::new()).await?;
-        if !answer.status().is_success() || !has_events(&answer) {
-            return Err(Error::ServerDoesNotSupportSse);
-        }
-        Ok(events(answer))
+        Err(Error::ServerDoesNotSupportSse)
     }
 }

@@ -1,6 +1,13 @@
 //! The one session with the server: begun at the first call, and made anew when it is gone.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rmcp::{
     RoleClient, ServiceExt as _,
@@ -10,13 +17,15 @@ use rmcp::{
     },
     service::{Peer, RunningService, ServiceError},
     transport::{
-        StreamableHttpClientTransport, async_rw::AsyncRwTransport,
-        common::client_side_sse::ExponentialBackoff,
+        StreamableHttpClientTransport, async_rw::AsyncRwTransport, common::client_side_sse::NeverRetry,
         streamable_http_client::StreamableHttpClientTransportConfig,
     },
 };
 use serde_json::Value;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use super::{
     endpoint::{Endpoint, MOST_READ},
@@ -29,8 +38,10 @@ use crate::http_call::client::Client;
 
 /// Most pages of a list of tools that are read: a server may have no end of them.
 const MOST_PAGES: usize = 64;
-/// How often an answer that broke off is asked for again, at the place where it did.
-const RESUMES: usize = 3;
+/// Most tools of it.
+const MOST_TOOLS: usize = 1000;
+/// Longest name, in bytes, that is remembered of a tool.
+const NAME: usize = 512;
 /// How long a server that has not answered a call may take to say that it is there.
 const PING: Duration = Duration::from_secs(2);
 /// How long the end of a session may take.
@@ -40,9 +51,25 @@ const END: Duration = Duration::from_secs(5);
 pub(super) struct Line {
     way: Way,
     timeout: Duration,
+    concurrency: usize,
     hidden: Hidden,
     /// Held while a session begins, so that many calls at once begin one.
-    session: Mutex<Option<Arc<Session>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    /// When and why the last one did not begin.
+    failed: Option<(Instant, Trouble)>,
+}
+
+impl State {
+    /// Tells also those who wait.
+    fn fail(&mut self, trouble: Trouble) -> Trouble {
+        self.failed = Some((Instant::now(), trouble.clone()));
+        trouble
+    }
 }
 
 enum Way {
@@ -56,6 +83,14 @@ struct Session {
     /// Tools of which the server says that a repeat does no harm.
     harmless: BTreeSet<String>,
     program: Option<Program>,
+    /// Whether the server does not answer in it any more.
+    gone: AtomicBool,
+}
+
+impl Session {
+    fn is_usable(&self) -> bool {
+        !self.gone.load(Ordering::Acquire) && !self.service.is_transport_closed()
+    }
 }
 
 impl Line {
@@ -81,7 +116,8 @@ impl Line {
                 Way::Program(start.clone())
             }
         };
-        Ok(Self { way, timeout: settings.timeout, hidden, session: Mutex::default() })
+        let (timeout, concurrency) = (settings.timeout, settings.concurrency);
+        Ok(Self { way, timeout, concurrency, hidden, state: Mutex::default() })
     }
 
     /// What nobody is shown.
@@ -102,6 +138,10 @@ impl Line {
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
         let trouble = match timeout(self.timeout, session.service.call_tool_once(params)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => return Ok(result),
+            Ok(Ok(CallToolResponse::Task(_))) => Trouble::Said(format!(
+                "the server goes on with {tool} and tells its result later, which is not waited for here: look what became of \
+                 it before it is called again"
+            )),
             Ok(Ok(_)) => Trouble::Said(
                 "the server wants to be asked again for the result, which is not done here".to_owned(),
             ),
@@ -111,25 +151,32 @@ impl Line {
         let is_gone = match &trouble {
             Trouble::Gone(_) => true,
             Trouble::Late(_) => !answers(&session.service).await,
+            // It may be that the tool speaks of another session: so this call is not made again, in whichever.
+            Trouble::Said(said) if said.to_ascii_lowercase().contains("session") => {
+                !answers(&session.service).await
+            }
             _ => false,
         };
         if is_gone {
-            // Calls that run in it keep it until they have ended.
-            self.session.lock().await.take_if(|known| Arc::ptr_eq(known, &session));
+            session.gone.store(true, Ordering::Release);
+            // Calls that run in it keep it until they have ended. Where a session begins just now, this one is replaced.
+            if let Ok(mut state) = self.state.try_lock() {
+                state.session.take_if(|known| Arc::ptr_eq(known, &session));
+            }
         }
         Err((trouble, session.harmless.contains(tool)))
     }
 
     /// All tools of the server.
-    async fn tools(&self) -> Result<Vec<Tool>, Trouble> {
+    async fn tools(&self) -> Result<Vec<Listed>, Trouble> {
         let session = self.session().await?;
-        let read = timeout(self.timeout, tools(&session.service)).await;
+        let read = timeout(self.timeout, tools(&session.service, |tool| Some(listed(tool)))).await;
         read.map_err(|_| Trouble::Late(self.timeout))?.map_err(Trouble::of_call)
     }
 
     /// Ends the session.
     pub(super) async fn close(&self) {
-        let Some(session) = self.session.lock().await.take() else { return };
+        let Some(session) = self.state.lock().await.session.take() else { return };
         // Where calls still run, the last of them ends it.
         let Some(Session { mut service, program, .. }) = Arc::into_inner(session) else { return };
         let _ = service.close_with_timeout(END).await;
@@ -138,15 +185,24 @@ impl Line {
         }
     }
 
+    /// The session, within the timeout, however many wait for it: where it does not begin, all of them are told why.
     async fn session(&self) -> Result<Arc<Session>, Trouble> {
-        let mut known = self.session.lock().await;
-        if let Some(session) = known.as_ref().filter(|session| !session.service.is_transport_closed()) {
+        let asked = Instant::now();
+        let late = Trouble::Late(self.timeout).before_any_call();
+        let Ok(mut state) = timeout(self.timeout, self.state.lock()).await else { return Err(late) };
+        if let Some(session) = state.session.as_ref().filter(|session| session.is_usable()) {
             return Ok(Arc::clone(session));
         }
-        *known = None;
-        let begun = timeout(self.timeout, self.begin()).await;
-        let session = begun.unwrap_or(Err(Trouble::Late(self.timeout))).map_err(Trouble::before_any_call)?;
-        Ok(Arc::clone(known.insert(Arc::new(session))))
+        state.session = None;
+        if let Some((_, trouble)) = state.failed.as_ref().filter(|(when, _)| *when >= asked) {
+            return Err(trouble.clone());
+        }
+        let left = self.timeout.saturating_sub(asked.elapsed());
+        match timeout(left, self.begin()).await {
+            Ok(Ok(session)) => Ok(Arc::clone(state.session.insert(Arc::new(session)))),
+            Ok(Err(trouble)) => Err(state.fail(trouble.before_any_call())),
+            Err(_) => Err(state.fail(late)),
+        }
     }
 
     async fn begin(&self) -> Result<Session, Trouble> {
@@ -158,9 +214,9 @@ impl Line {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
                 // Here it is known which call is repeated.
                 config.reinit_on_expired_session = false;
-                let mut resumes = ExponentialBackoff::default();
-                resumes.max_times = Some(RESUMES);
-                config.retry_config = Arc::new(resumes);
+                config.retry_config = Arc::new(NeverRetry::default());
+                // One more than there are calls, so that it can be asked whether it is there.
+                config.max_concurrent_requests = self.concurrency.saturating_add(1);
                 let transport = StreamableHttpClientTransport::with_client(endpoint.clone(), config);
                 (client.serve(transport).await, None)
             }
@@ -171,10 +227,8 @@ impl Line {
             }
         };
         let service = service.map_err(Trouble::of_beginning)?;
-        let harmless = match tools(&service).await {
-            Ok(tools) => {
-                tools.iter().filter(|tool| is_harmless(tool)).map(|tool| tool.name.to_string()).collect()
-            }
+        let harmless = match tools(&service, harmless).await {
+            Ok(tools) => tools.into_iter().collect(),
             Err(error @ (ServiceError::TransportSend(_) | ServiceError::TransportClosed)) => {
                 return Err(Trouble::of_call(error));
             }
@@ -185,7 +239,7 @@ impl Line {
                 BTreeSet::new()
             }
         };
-        Ok(Session { service, harmless, program })
+        Ok(Session { service, harmless, program, gone: AtomicBool::new(false) })
     }
 }
 
@@ -195,23 +249,30 @@ async fn answers(server: &Peer<RoleClient>) -> bool {
     timeout(PING, ping).await.is_ok_and(|answer| answer.is_ok())
 }
 
-async fn tools(server: &Peer<RoleClient>) -> Result<Vec<Tool>, ServiceError> {
-    let (mut tools, mut cursor) = (Vec::new(), None);
+/// What is kept of the first tools of a server.
+async fn tools<T>(
+    server: &Peer<RoleClient>,
+    keep: impl Fn(Tool) -> Option<T>,
+) -> Result<Vec<T>, ServiceError> {
+    let (mut kept, mut read, mut cursor) = (Vec::new(), 0, None);
     for _ in 0..MOST_PAGES {
         let page = server.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
-        tools.extend(page.tools);
+        let left = MOST_TOOLS - read;
+        read += page.tools.len().min(left);
+        kept.extend(page.tools.into_iter().take(left).filter_map(&keep));
         cursor = page.next_cursor;
-        if cursor.is_none() {
+        if cursor.is_none() || read == MOST_TOOLS {
             break;
         }
     }
-    Ok(tools)
+    Ok(kept)
 }
 
-fn is_harmless(tool: &Tool) -> bool {
-    tool.annotations
-        .as_ref()
-        .is_some_and(|says| says.read_only_hint == Some(true) || says.idempotent_hint == Some(true))
+/// The name of a tool that may be called again.
+fn harmless(tool: Tool) -> Option<String> {
+    let says = tool.annotations.as_ref()?;
+    let harmless = says.read_only_hint == Some(true) || says.idempotent_hint == Some(true);
+    (harmless && tool.name.len() <= NAME).then(|| tool.name.into_owned())
 }
 
 /// A tool as a server tells of it.
@@ -227,7 +288,16 @@ pub struct Listed {
     pub reads_only: bool,
 }
 
-/// The tools of a server.
+fn listed(tool: Tool) -> Listed {
+    Listed {
+        reads_only: tool.annotations.as_ref().is_some_and(|says| says.read_only_hint == Some(true)),
+        description: tool.description.or(tool.title.map(Into::into)).unwrap_or_default().into_owned(),
+        schema: Value::Object(tool.input_schema.as_ref().clone()),
+        name: tool.name.into_owned(),
+    }
+}
+
+/// The tools of a server, the first thousand.
 ///
 /// # Errors
 /// A sentence, without credentials.
@@ -235,11 +305,5 @@ pub async fn list(settings: &Settings) -> Result<Vec<Listed>, String> {
     let line = Line::new(settings)?;
     let tools = line.tools().await.map_err(|trouble| line.hidden.clean(&trouble.to_string()));
     line.close().await;
-    let listed = |tool: Tool| Listed {
-        reads_only: tool.annotations.as_ref().is_some_and(|says| says.read_only_hint == Some(true)),
-        description: tool.description.or(tool.title.map(Into::into)).unwrap_or_default().into_owned(),
-        schema: Value::Object(tool.input_schema.as_ref().clone()),
-        name: tool.name.into_owned(),
-    };
-    Ok(tools?.into_iter().map(listed).collect())
+    tools
 }

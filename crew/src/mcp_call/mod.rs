@@ -38,12 +38,14 @@ use crate::{
     actor::{Act, ActError},
 };
 pub use line::{Listed, list};
-pub use settings::Settings;
+pub use settings::{Settings, is_secret};
 
 /// Runs of one envelope, the first included, while the server is away: with the pauses between them some minutes.
 const ATTEMPTS: u32 = 5;
 /// Longest of the pauses.
 const MAX_DELAY: Duration = Duration::from_secs(60);
+/// What is told of a call that was lost.
+const MAYBE: &str = "it may have been carried out: look before it is called again";
 
 /// Calls tools of a server.
 pub struct McpCall {
@@ -71,8 +73,8 @@ struct Refused {
 enum Stop {
     /// The model is told.
     Told(String),
-    /// Nothing was carried out, or a repeat does no harm: again, later.
-    Again { reason: String, after: Option<Duration> },
+    /// Nothing was carried out, or it may have been and a repeat does no harm: again, later.
+    Again { reason: String, after: Option<Duration>, maybe: bool },
 }
 
 impl McpCall {
@@ -112,8 +114,8 @@ fn stop(tool: &str, trouble: Trouble, repeatable: bool) -> Stop {
     match trouble {
         Trouble::Said(said) => Stop::Told(said),
         Trouble::Gone(said) => Stop::Told(format!("{said}; nothing was done")),
-        Trouble::Away { reason, after } => Stop::Again { reason, after },
-        Trouble::Lost(reason) if repeatable => Stop::Again { reason, after: None },
+        Trouble::Away { reason, after } => Stop::Again { reason, after, maybe: false },
+        Trouble::Lost(reason) if repeatable => Stop::Again { reason, after: None, maybe: true },
         Trouble::Lost(reason) => Stop::Told(format!(
             "{tool} was called, and its answer was lost: {reason}. It may have been carried out: look before it is called again"
         )),
@@ -131,16 +133,20 @@ impl Act for McpCall {
                 Ok(payload) => return Ok(End::Done(vec![Item::payload(payload)])),
                 Err(Stop::Told(error)) => error,
                 // An approval counts for one run: what is not carried out in it is proposed again.
-                Err(Stop::Again { reason, .. }) if Approved::here(&request.envelope).is_some() => {
-                    format!("{reason}; nothing was done, and it needs a new approval")
+                Err(Stop::Again { reason, maybe, .. }) if Approved::here(&request.envelope).is_some() => {
+                    let what = if maybe { MAYBE } else { "nothing was done" };
+                    format!("{reason}; {what}, and it needs a new approval")
                 }
-                Err(Stop::Again { reason, after }) if request.attempt < self.retry.attempts => {
+                Err(Stop::Again { reason, after, .. }) if request.attempt < self.retry.attempts => {
                     let after = after.unwrap_or_else(|| self.retry.pause(request.attempt, rand::random()));
                     return Ok(End::Retry { after: Some(after), reason: self.line.hidden().clean(&reason) });
                 }
-                Err(Stop::Again { reason, .. }) => format!("{reason} ({} runs)", request.attempt),
+                Err(Stop::Again { reason, maybe, .. }) => {
+                    let what = if maybe { format!("; {MAYBE}") } else { String::new() };
+                    format!("{reason} ({} runs){what}", request.attempt)
+                }
             };
-            let error = result::cut(&self.line.hidden().clean(&error), result::SENTENCE).to_owned();
+            let error = hidden::cut(&self.line.hidden().clean(&error), result::SENTENCE).to_owned();
             Ok(End::Done(vec![Item::payload(Raw::of(&Refused { error }))]))
         })
     }

@@ -14,6 +14,8 @@ use super::{hidden::Hidden, settings::Start};
 const GRACE: Duration = Duration::from_secs(2);
 /// Longest line of its standard error that is logged, in bytes.
 const LINE: usize = 1024;
+/// Most that is kept of one until it is logged: more than can hide a secret at the cut.
+const READ: usize = 8 * LINE;
 
 /// A program that runs. Dropped, it is killed with its whole process group.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ async fn told(errors: impl AsyncRead + Unpin, hidden: Hidden) {
     let (mut errors, mut line) = (BufReader::new(errors), Vec::new());
     let log = |line: &mut Vec<u8>| {
         if !line.is_empty() {
-            let text = hidden.clean(&String::from_utf8_lossy(line));
+            let (text, _) = hidden.beginning(&String::from_utf8_lossy(line), LINE);
             tracing::info!(text = text.trim_end(), "the MCP server's program says");
             line.clear();
         }
@@ -87,7 +89,7 @@ async fn told(errors: impl AsyncRead + Unpin, hidden: Hidden) {
     while let Ok(byte) = errors.read_u8().await {
         match byte {
             b'\n' => log(&mut line),
-            byte if line.len() < LINE => line.push(byte),
+            byte if line.len() < READ => line.push(byte),
             _ => {}
         }
     }

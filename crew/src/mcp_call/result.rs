@@ -10,9 +10,7 @@ use super::hidden::Hidden;
 
 /// Longest sentence of an error, in bytes.
 pub(super) const SENTENCE: usize = 4 * 1024;
-/// What is looked at for secrets beyond what is answered: one that the end cuts in two would not look like one.
-const BEYOND: usize = 4 * 1024;
-/// Longest name or type that is told of what is no text, in characters.
+/// Longest name or type that is told of what is no text, in bytes.
 const NAME: usize = 200;
 
 /// What goes on.
@@ -31,30 +29,21 @@ struct Error<'a> {
 
 /// The payload that a result becomes: its text, at most `most` bytes.
 pub(super) fn payload(result: &CallToolResult, most: usize, hidden: &Hidden) -> Raw {
-    let text = text(result);
+    let text = text(result, hidden);
     let failed = result.is_error == Some(true);
     let most = if failed { most.min(SENTENCE) } else { most };
-    let seen = cut(&text, most.saturating_add(BEYOND));
-    let clean = hidden.clean(seen);
-    let shown = cut(&clean, most);
-    match (failed, shown) {
+    let (shown, all) = hidden.beginning(&text, most);
+    match (failed, shown.as_str()) {
         (true, "") => Raw::of(&Error { error: "the tool failed and does not say why" }),
         (true, shown) => Raw::of(&Error { error: shown }),
-        (false, shown) => {
-            let truncated = seen.len() < text.len() || shown.len() < clean.len();
-            Raw::of(&Text { text: shown, truncated })
-        }
+        (false, text) => Raw::of(&Text { text, truncated: !all }),
     }
 }
 
-/// The longest beginning of at most `most` bytes that cuts no letter.
-pub(super) fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
-}
-
 /// The blocks on lines of their own; the structured form where no block has text, for it says the same.
-fn text(result: &CallToolResult) -> String {
-    let blocks: Vec<_> = result.content.iter().map(block).collect();
+fn text(result: &CallToolResult, hidden: &Hidden) -> String {
+    let short = |text: &str| hidden.beginning(text, NAME).0;
+    let blocks: Vec<_> = result.content.iter().map(|one| block(one, &short)).collect();
     let mut text = String::new();
     if let Some(value) = &result.structured_content
         && blocks.iter().all(|(readable, _)| !readable)
@@ -70,7 +59,12 @@ fn text(result: &CallToolResult) -> String {
 }
 
 /// A block as text, and whether it is one that can be read.
-fn block(block: &ContentBlock) -> (bool, String) {
+fn block(block: &ContentBlock, short: &dyn Fn(&str) -> String) -> (bool, String) {
+    // What is no text, by its type and about its size: base64 has four letters for three bytes.
+    let named = |what: &str, kind: Option<&str>, base64: &str| {
+        let kind = short(kind.unwrap_or("unknown type"));
+        format!("[{what}, {kind}, {} bytes; not shown]", base64.len() / 4 * 3)
+    };
     match block {
         ContentBlock::Text(text) => (true, text.text.clone()),
         ContentBlock::Image(image) => (false, named("image", Some(&image.mime_type), &image.data)),
@@ -89,15 +83,6 @@ fn block(block: &ContentBlock) -> (bool, String) {
         }
         _ => (false, "[something of a kind that is not known here]".to_owned()),
     }
-}
-
-/// What is no text, by its type and about its size: base64 has four letters for three bytes.
-fn named(what: &str, kind: Option<&str>, base64: &str) -> String {
-    format!("[{what}, {}, {} bytes; not shown]", short(kind.unwrap_or("unknown type")), base64.len() / 4 * 3)
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(NAME).collect()
 }
 
 #[cfg(test)]

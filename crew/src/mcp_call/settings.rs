@@ -146,8 +146,9 @@ fn address(read: &mut Reader, variables: &Variables<'_>, text: &str) -> Option<S
         read.wrong("ASYA_MCP_PASS", "is for a program (ASYA_MCP_COMMAND)");
     }
     let headers = read.or("ASYA_MCP_HEADERS", variables.get("ASYA_MCP_HEADERS"), Vec::new(), |text| {
-        let headers = headers(text, variables)?;
-        for Header { name, value, .. } in &headers {
+        let mut headers = headers(text, variables)?;
+        for Header { name, value, secret } in &mut headers {
+            *secret |= is_secret(name.as_str());
             if OWN.contains(&name.as_str()) {
                 return Err(format!("the header {name} is the protocol's own"));
             }
@@ -162,6 +163,12 @@ fn address(read: &mut Reader, variables: &Variables<'_>, text: &str) -> Option<S
     let url = read.required("ASYA_MCP_URL", Some(text.to_owned()), url)?;
     let authorities = variables.get("ASYA_MCP_CA_FILE").map(|file| variables.base.join(file));
     Some(Server::Address(Box::new(Address { url, headers, authorities })))
+}
+
+/// Whether a header's name tells that its value is a credential.
+pub fn is_secret(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    ["auth", "cookie", "key", "token", "secret", "password"].iter().any(|part| header.contains(part))
 }
 
 fn url(text: &str) -> Result<Url, String> {

@@ -106,12 +106,11 @@ fn of_http(failed: &Failed) -> Trouble {
         Failed::NotAllowed(_) => Trouble::Said(reason),
         Failed::Credentials(_) | Failed::Unreachable(_) => Trouble::Away { reason, after: None },
         Failed::Lost(_) | Failed::Unusable(_) => Trouble::Lost(reason),
+        Failed::Forgotten(_) => Trouble::Gone(reason),
         Failed::Status { status, after, .. } => match *status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Trouble::Away { reason, after: *after }
-            }
-            // Servers that do not know a session any more say it so, too.
-            StatusCode::BAD_REQUEST => Trouble::Gone(reason),
+            StatusCode::TOO_MANY_REQUESTS => Trouble::Away { reason, after: *after },
+            // Whoever says when to come again has not begun; without that, a gateway may have lost the server over the call.
+            StatusCode::SERVICE_UNAVAILABLE if after.is_some() => Trouble::Away { reason, after: *after },
             // A gateway between may have passed it on.
             status if status.is_server_error() => Trouble::Lost(reason),
             _ => Trouble::Said(reason),
@@ -140,11 +139,17 @@ mod tests {
         {
             assert!(matches!(of_http(&failed), Trouble::Lost(_)), "{failed}");
         }
-        for failed in [Failed::NotAllowed("x".into()), status(307), status(401), status(403), status(413)] {
+        for failed in
+            [Failed::NotAllowed("x".into()), status(307), status(400), status(401), status(403), status(413)]
+        {
             assert!(matches!(of_http(&failed), Trouble::Said(_)), "{failed}");
         }
-        assert!(matches!(of_http(&status(400)), Trouble::Gone(_)));
+        assert!(matches!(of_http(&Failed::Forgotten("x".into())), Trouble::Gone(_)));
         assert!(matches!(of_http(&status(503)), Trouble::Away { after: Some(_), .. }));
+        let unsaid = StatusCode::SERVICE_UNAVAILABLE;
+        let unsaid = of_http(&Failed::Status { status: unsaid, after: None, said: String::new() });
+        assert!(matches!(unsaid, Trouble::Lost(_)));
+        assert!(matches!(unsaid.before_any_call(), Trouble::Away { .. }));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::support::{actor, again, answer, call, error, run};
+use super::support::{Logs, actor, again, answer, approved, call, ended, error, run, until};
 
 /// How often each tool was called, and each method.
 #[derive(Clone, Default)]
@@ -51,6 +51,10 @@ async fn answered(State(seen): State<Seen>, asked: Asked) -> Response {
     }
     let body: Value = serde_json::from_slice(&to_bytes(body, 1 << 20).await.unwrap()).unwrap();
     let (id, method) = (&body["id"], body["method"].as_str().unwrap_or_default());
+    if let Some(before) = parts.uri.path().strip_prefix("/echo/") {
+        let said = "x".repeat(before.parse().unwrap()) + parts.headers["authorization"].to_str().unwrap();
+        return (StatusCode::UNAUTHORIZED, said).into_response();
+    }
     let result =
         |result: Value| axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response();
     match method {
@@ -61,6 +65,8 @@ async fn answered(State(seen): State<Seen>, asked: Asked) -> Response {
                 "serverInfo": {"name": "hostile", "version": "1"}});
             ([("mcp-session-id", session)], result(server)).into_response()
         }
+        "ping" if seen.times("forgets_itself") == 1 => StatusCode::BAD_REQUEST.into_response(),
+        "ping" => result(json!({})),
         "tools/list" => {
             seen.note("pages");
             let harmless = |name: &str, hint: &str| json!({"name": name, "inputSchema": {"type": "object"}, "annotations": {hint: true}});
@@ -99,6 +105,18 @@ async fn called(
         "large" => result(text(&"x".repeat(9 * 1024 * 1024))),
         "busy" => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "7")], "later").into_response(),
         "gateway" => StatusCode::BAD_GATEWAY.into_response(),
+        "overloaded" => (StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream").into_response(),
+        "wrong" => {
+            let error = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32602, "message": "no session in arguments"}});
+            (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
+        }
+        "wrong_itself" | "forgets_itself" => {
+            let error = json!({"jsonrpc": "2.0", "id": body["id"], "error": {"code": -32000, "message": "the session of the shop"}});
+            (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
+        }
+        "wrong_plainly" => (StatusCode::BAD_REQUEST, "the backend says no").into_response(),
+        "task" => result(json!({"resultType": "task", "taskId": "t1", "status": "working",
+            "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttlMs": null})),
         "refused" => {
             let said = format!("{} is not valid", header("authorization"));
             (StatusCode::UNAUTHORIZED, said).into_response()
@@ -117,6 +135,7 @@ async fn called(
             axum::Json(error).into_response()
         }
         "hang" => std::future::pending().await,
+        "key" => result(text(&format!("you sent {}", header("x-api-key")))),
         "session" => result(text(header("mcp-session-id"))),
         "asks" => {
             let asks = json!({"jsonrpc": "2.0", "id": 77, "method": "sampling/createMessage",
@@ -142,7 +161,7 @@ fn asking(tool: &str) -> Value {
 #[tokio::test]
 async fn a_call_whose_answer_is_lost_is_made_once_unless_a_repeat_does_no_harm() {
     let (actor, _, seen) = at(&[]).await;
-    for tool in ["lost", "ended", "gateway", "page", "garbage"] {
+    for tool in ["lost", "ended", "gateway", "overloaded", "page", "garbage"] {
         let told = call(&actor, tool, json!({})).await;
         assert!(error(&told).contains("It may have been carried out"), "{tool}: {told}");
         assert_eq!(seen.times(tool), 1, "{tool}");
@@ -151,8 +170,21 @@ async fn a_call_whose_answer_is_lost_is_made_once_unless_a_repeat_does_no_harm()
         let (_, reason) = again(run(&actor, &asking(tool), 1).await);
         assert!(reason.contains("the connection"), "{tool}: {reason}");
         let told = answer(run(&actor, &asking(tool), 5).await);
-        assert!(error(&told).contains("5 runs"), "{told}");
+        assert!(
+            error(&told).contains("5 runs") && error(&told).contains("may have been carried out"),
+            "{told}"
+        );
+        let told = answer(ended(&actor, approved(&asking(tool))).await);
+        assert!(error(&told).contains("may have been carried out"), "{told}");
+        assert!(error(&told).ends_with("it needs a new approval"), "{told}");
     }
+    for tool in ["wrong", "wrong_itself", "wrong_plainly"] {
+        let told = call(&actor, tool, json!({})).await;
+        assert!(!error(&told).contains("nothing was done"), "{told}");
+        assert_eq!(seen.times(tool), 1, "{tool}");
+    }
+    let told = call(&actor, "task", json!({})).await;
+    assert!(error(&told).contains("look what became of it"), "{told}");
     // One session for all of it, which still is good.
     assert_eq!((seen.times("sessions"), call(&actor, "fine", json!({})).await), (1, json!({"text": "ok"})));
 }
@@ -190,6 +222,10 @@ async fn a_session_that_the_server_forgot_is_made_anew_and_the_call_is_made_in_i
     assert_eq!(call(&actor, "forgotten_otherwise", json!({})).await, json!({"text": "ok"}));
     assert_eq!(call(&actor, "session", json!({})).await, json!({"text": "session-3"}));
     assert_eq!((seen.times("forgotten"), seen.times("forgotten_otherwise")), (2, 2));
+    // Where it is not sure that the call was not carried out only the session is made anew.
+    assert!(error(&call(&actor, "forgets_itself", json!({})).await).contains("session"));
+    assert_eq!(call(&actor, "session", json!({})).await, json!({"text": "session-4"}));
+    assert_eq!(seen.times("forgets_itself"), 1);
     // Once more, and not for ever.
     let told = call(&actor, "unknown", json!({})).await;
     assert!(
@@ -214,6 +250,49 @@ async fn credentials_are_sent_to_the_server_and_told_to_nobody() {
     }
     let told = call(&actor, "error", json!({})).await;
     assert!(error(&told).contains("-32602") && !error(&told).contains("hunter2"), "{told}");
+}
+
+#[tokio::test]
+async fn what_a_server_echoes_of_its_credentials_is_in_no_answer_and_no_log_also_at_the_cut() {
+    let (address, _) = server().await;
+    let logs = Logs::start();
+    // A name that tells of a secret is enough.
+    let headers = json!({"Authorization": "Bearer plain-words-only", "X-Api-Key": "other-plain-words"});
+    let headers = headers.to_string();
+    for before in [0, 270, 280, 288, 295] {
+        let url = format!("http://{address}/echo/{before}");
+        let actor = actor(&[("ASYA_MCP_URL", &url), ("ASYA_MCP_HEADERS", &headers)]);
+        let told = call(&actor, "fine", json!({})).await;
+        assert!(error(&told).contains("401") && !error(&told).contains("pl"), "{told}");
+    }
+    assert!(logs.text().contains("401") && !logs.text().contains("plain"), "{}", logs.text());
+    let (actor, ..) = at(&[("ASYA_MCP_HEADERS", &headers)]).await;
+    assert_eq!(call(&actor, "key", json!({})).await, json!({"text": "you sent ***"}));
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_session_that_does_not_begin_wait_once() {
+    let (address, _) = server().await;
+    let url = format!("http://{address}/silent");
+    let silent = actor(&[("ASYA_MCP_URL", &url), ("ASYA_MCP_TIMEOUT", "3s")]);
+    let begun = std::time::Instant::now();
+    let payload = asking("fine");
+    let runs = (0..8).map(|_| run(&silent, &payload, 1));
+    for end in futures::future::join_all(runs).await {
+        assert!(again(end).1.contains("no session within 3s"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn as_many_calls_run_at_once_as_the_settings_say() {
+    let (actor, _, seen) = at(&[("ASYA_MCP_CONCURRENCY", "24"), ("ASYA_MCP_TIMEOUT", "30s")]).await;
+    let payload = asking("hang");
+    let calls = futures::future::join_all((0..24).map(|_| run(&actor, &payload, 1)));
+    tokio::select! {
+        _ = calls => panic!("none is answered"),
+        () = until("all were called", async || seen.times("hang") == 24) => {}
+    }
 }
 
 #[tokio::test]

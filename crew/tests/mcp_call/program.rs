@@ -2,12 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use asya_envelope::{Approved, Envelope, Raw, Route, headers};
-use asya_handler::{Handler as _, Request};
+use asya_handler::Handler as _;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
 
-use super::support::{LIMIT, actor, again, answer, call, command, ended, error, python, run, until};
+use super::support::{actor, again, answer, approved, call, command, ended, error, python, run, until};
 
 fn lives(process: &Value) -> bool {
     let id = Pid::from_raw(i32::try_from(process.as_i64().unwrap()).unwrap()).unwrap();
@@ -110,11 +109,6 @@ async fn a_program_that_is_none_or_says_nothing_begins_no_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_call_that_cannot_be_made_is_answered_for_an_approval_counts_once() {
     let actor = actor(&[("ASYA_MCP_COMMAND", r#"["false"]"#)]);
-    let mut envelope = Envelope::new("job", Route::new(["mcp", "agent"]), Raw::of(&json!({"tool": "add"})));
-    let approved = Approved { operation: "op-1".to_owned(), hop: 0 };
-    envelope.headers.set(headers::APPROVED, approved.to_raw());
-    let body = envelope.encode();
-    let request = Request { envelope, body, actor: "mcp".to_owned(), attempt: 1, timeout: LIMIT };
-    let told = answer(ended(&actor, request).await);
+    let told = answer(ended(&actor, approved(&json!({"tool": "add"}))).await);
     assert!(error(&told).ends_with("nothing was done, and it needs a new approval"), "{told}");
 }

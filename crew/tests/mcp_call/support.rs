@@ -1,9 +1,11 @@
 //! The actor, and servers of the official SDK that it calls.
 
 use std::{
+    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -11,7 +13,7 @@ use asya_crew::{
     mcp_call::{McpCall, Settings},
     shipped::Variables,
 };
-use asya_envelope::{Envelope, Raw, Route};
+use asya_envelope::{Approved, Envelope, Raw, Route, headers};
 use asya_handler::{End, Handler, Reply, Request};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -93,6 +95,15 @@ pub(crate) async fn ended(actor: &dyn Handler, request: Request) -> End {
     }
 }
 
+/// A call that somebody approved.
+pub(crate) fn approved(payload: &Value) -> Request {
+    let mut envelope = Envelope::new("job", Route::new(["mcp", "agent"]), Raw::of(payload));
+    let approved = Approved { operation: "op-1".to_owned(), hop: 0 };
+    envelope.headers.set(headers::APPROVED, approved.to_raw());
+    let body = envelope.encode();
+    Request { envelope, body, actor: "mcp".to_owned(), attempt: 1, timeout: LIMIT }
+}
+
 /// What is answered.
 pub(crate) fn answer(end: End) -> Value {
     let End::Done(items) = end else { panic!("{end:?}") };
@@ -125,4 +136,40 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
         }
     };
     tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("it never came true that {what}"));
+}
+
+/// What is logged by this thread.
+pub(crate) struct Logs {
+    text: Arc<Mutex<Vec<u8>>>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Logs {
+    pub(crate) fn start() -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let writer = text.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(move || Writer(writer.clone()))
+            .finish();
+        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
+    }
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
