@@ -162,6 +162,7 @@ fn tools_are_chosen_and_graded_and_where_all_are_approved_the_actor_is_told_so()
         &["http://127.0.0.1:1/mcp", "--header", "Authorization: Bearer s3cret"],
         "would stand in the manifest",
     );
+    refused(&["http://127.0.0.1:1/mcp", "--header", "X-Api-Key: s3cret"], "would stand in the manifest");
     refused(&["http://user:pass@127.0.0.1:1/mcp"], "must hold no user");
     refused(&["http://127.0.0.1:1/mcp", "--actor", "No Name"], "No Name");
     refused(&[&["--allow", "nothing", "--"], &words[..]].concat(), "no tool that is taken");

@@ -109,18 +109,40 @@ impl Tools {
 /// Why a tool cannot be one of an agent.
 fn refusal(tool: &Listed) -> Option<String> {
     let name = &tool.name;
-    if name.is_empty()
-        || name.chars().count() > 128
-        || name.contains([',', '*', '?'])
-        || *name != visible(name)
-    {
+    if name.is_empty() || name.chars().count() > 128 || name.contains([',', '*', '?']) || !is_plain(name) {
         return Some(format!(
             "the tool {name:?} cannot be named: a name has 1 to 128 visible characters, and no comma, * or ?"
+        ));
+    }
+    if let Some(key) = hidden_key(&tool.schema) {
+        return Some(format!(
+            "the schema of the tool {name:?} has a name with hidden or control characters, {key:?}, which would not be the server's \
+             without them: leave it out by --allow"
         ));
     }
     (tool.schema.get("type") != Some(&Value::from("object"))).then(|| {
         format!("the arguments of the tool {name:?} are not described as an object (\"type\": \"object\"): leave it out by --allow")
     })
+}
+
+/// Whether all characters of a name are seen.
+fn is_plain(name: &str) -> bool {
+    name.trim() == name && !name.chars().any(|c| c.is_control() || is_hidden(c))
+}
+
+/// A key within a schema, as the name of an argument, that has characters which nobody sees.
+fn hidden_key(value: &Value) -> Option<&str> {
+    match value {
+        Value::Array(list) => list.iter().find_map(hidden_key),
+        Value::Object(object) => object.iter().find_map(|(key, value)| {
+            if key.chars().any(|c| c.is_control() || is_hidden(c)) {
+                Some(key.as_str())
+            } else {
+                hidden_key(value)
+            }
+        }),
+        _ => None,
+    }
 }
 
 /// A name that models take, and that no other tool has.
@@ -230,6 +252,15 @@ mod tests {
             "a text"
         );
         assert_eq!(tools.changed, ["sly"]);
+        for key in ["q\u{200b}", "a\nb", "\u{1b}[8m"] {
+            let mut sly = tool("sly", true);
+            sly.schema["properties"]["q"] = json!({"anyOf": [{"properties": {key: {"type": "string"}}}]});
+            let error = Tools::of(&[sly], "x", &HINTS).unwrap_err();
+            assert!(error.contains("hidden or control") && !error.contains(key), "{error}");
+        }
+        for name in ["a\nb", "a\tb", "a\u{1b}b", " a", "a\u{202e}b"] {
+            assert!(Tools::of(&[tool(name, true)], "x", &HINTS).is_err(), "{name:?}");
+        }
         let mut wordy = tool("wordy", true);
         wordy.description = "é".repeat(DESCRIPTION + 1);
         let tools = Tools::of(&[wordy], "x", &HINTS).unwrap();

@@ -22,7 +22,7 @@ use self::declared::{Grading, Tools};
 use crate::{
     args::Common,
     exit::{self, misconfigured},
-    output::{Output, note, print, yaml},
+    output::{Output, note, print, safe, yaml},
 };
 
 /// Image of a manifest unless another is named: that of this version.
@@ -94,7 +94,7 @@ impl AgentTools {
             anyhow::bail!("the server has no tool that is taken: see --allow");
         }
         let grading = Grading { risk: self.risk, approval: self.approval };
-        let tools = Tools::of(&listed, &self.actor, &grading).map_err(anyhow::Error::msg)?;
+        let tools = Tools::of(&listed, &self.actor, &grading).map_err(theirs)?;
         let actor = self.manifest(&told, &tools);
         let block = json!({"tools": tools.block()});
         if common.output == Output::Json {
@@ -163,7 +163,12 @@ async fn list(told: &BTreeMap<&'static str, String>) -> anyhow::Result<Vec<Liste
     };
     let settings = mcp_call::Settings::read(&Variables { find: &find, base: Path::new("") })
         .map_err(|errors| misconfigured(errors.join("\n")))?;
-    mcp_call::list(&settings).await.map_err(anyhow::Error::msg)
+    mcp_call::list(&settings).await.map_err(theirs)
+}
+
+/// An error in which are words of the server.
+fn theirs(error: String) -> anyhow::Error {
+    anyhow::Error::msg(safe(&error).into_owned())
 }
 
 /// The name and value of a header. One that is a credential is read from a file: it would stand in the manifest.
@@ -172,8 +177,7 @@ fn header(text: &str) -> anyhow::Result<(String, String)> {
         return Err(misconfigured(format!("--header {text:?} must be 'NAME: VALUE'")));
     };
     let (name, value) = (name.trim(), value.trim());
-    let is_secret = ["authorization", "cookie"].iter().any(|known| name.eq_ignore_ascii_case(known));
-    if is_secret && !value.contains("{file:") {
+    if mcp_call::is_secret(name) && !value.contains("{file:") {
         return Err(misconfigured(format!(
             "--header {name}: its value would stand in the manifest; write '{name}: … {{file:PATH}}' with the file that holds it"
         )));
