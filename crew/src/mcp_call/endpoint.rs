@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use asya_sidecar::web::retry_after;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     body::Incoming,
@@ -210,7 +210,7 @@ fn spoken(session: Option<&str>, more: HashMap<HeaderName, HeaderValue>) -> Resu
 
 async fn read(answer: Response<Incoming>, most: usize) -> Result<Bytes, Failed> {
     let read = Limited::new(answer.into_body(), most).collect().await;
-    read.map(|body| body.to_bytes())
+    read.map(Collected::to_bytes)
         .map_err(|error| Failed::Unusable(format!("the answer cannot be read: {error}")))
 }
 
