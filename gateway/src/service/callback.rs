@@ -143,16 +143,16 @@ impl Service {
         self.active(id).await
     }
 
-    /// Refuses sidecars of namespaces that may not report.
+    /// Refuses sidecars of namespaces that may not report: what is asked takes no account that may act for agents.
     ///
     /// # Errors
     /// [`Error::Forbidden`].
-    pub(super) fn may_begin(&self, from: &Reporter) -> Result<(), Error> {
+    pub(super) fn may_ask(&self, from: &Reporter) -> Result<(), Error> {
         if self.reports_on(from, None) {
             return Ok(());
         }
         let own = from.namespace.as_deref().unwrap_or_default();
-        Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not begin what was approved here")))
+        Err(Error::Forbidden(format!("sidecars of namespace {own:?} may not ask here")))
     }
 
     /// Refuses who may not act for agents: accounts of namespaces that may not report, and those that no setting names.

@@ -69,7 +69,7 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`]: a namespace that may not report, and as [`Service::acting`].
     pub fn beginning(&self, from: &Reporter, token: Option<&str>) -> Result<Acting, Error> {
-        self.may_begin(from)?;
+        self.may_ask(from)?;
         self.acting_at(from, token, Timestamp::now())
     }
 
@@ -84,12 +84,13 @@ impl Service {
         Ok(Acting { account, token: token.to_owned(), claims })
     }
 
-    /// The keys that subjects are checked with, as a JWK Set.
+    /// The keys that subjects are checked with, as a JWK Set. They are public: who only wants to know who asked needs no
+    /// account that may act for agents.
     ///
     /// # Errors
-    /// [`Error::Forbidden`]: an account that may not act for agents.
+    /// [`Error::Forbidden`]: a namespace that may not report.
     pub fn subject_keys(&self, from: &Reporter) -> Result<Value, Error> {
-        self.may_act(from)?;
+        self.may_ask(from)?;
         Ok(self.chat()?.subjects.keys())
     }
 

@@ -74,12 +74,13 @@ async fn accounts_that_may_not_act_for_agents_are_refused_with_any_name() {
     for path in [format!("/sessions/{id}"), "/subject-keys".to_owned()] {
         assert_eq!(actor.ask(Method::GET, &path, &Value::Null).await.status, StatusCode::FORBIDDEN, "{path}");
     }
-    // Of its own namespace those of agents and their tools may, and nobody else.
+    // Of its own namespace those of agents and their tools may, and nobody else; the keys, which are public, are for all.
     for (account, may) in [
         ("helper", true),
         ("asya-helper", true),
         ("k8s-write", true),
         ("asya-approval", true),
+        ("notify", false),
         ("default", false),
         ("ocr", false),
         ("asya-ocr", false),
@@ -92,6 +93,8 @@ async fn accounts_that_may_not_act_for_agents_are_refused_with_any_name() {
         let answer = actor.ask(Method::GET, &format!("/sessions/{id}"), &Value::Null).await;
         let expected = if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
         assert_eq!(answer.status, expected, "{account}: {}", answer.text);
+        let keys = actor.ask_as("", Method::GET, "/subject-keys", &Value::Null).await;
+        assert_eq!(keys.status, StatusCode::OK, "{account}: {}", keys.text);
     }
     // Nobody at all is one step earlier.
     actor.app = routes;
