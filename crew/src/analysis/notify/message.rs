@@ -103,7 +103,7 @@ impl Message {
                 return Err(format!("{name}: is longer than {most} characters; nothing was written"));
             }
         }
-        let title = title.map(|title| plain(&title).split_whitespace().collect::<Vec<_>>().join(" "));
+        let title = title.map(|title| line(&title));
         let text = redact(plain(&text).trim());
         if text.is_empty() {
             return Err("text: is empty; nothing was written".to_owned());
@@ -112,10 +112,8 @@ impl Message {
             id: id(envelope),
             at: now,
             from: caller(envelope),
-            asked: asked.map(|Asked { claims, .. }| Person {
-                by: plain(&claims.sub),
-                session: claims.session.clone(),
-            }),
+            asked: asked
+                .map(|Asked { claims, .. }| Person { by: line(&claims.sub), session: line(&claims.session) }),
             title: title.map(|title| redact(&title)).filter(|title| !title.is_empty()),
             text,
         })
@@ -141,7 +139,7 @@ fn id(envelope: &Envelope) -> String {
 fn caller(envelope: &Envelope) -> Option<String> {
     let back = if Approved::here(envelope).is_some() { 2 } else { 1 };
     let at = envelope.route.current.checked_sub(back)?;
-    envelope.route.actors.get(at).map(|actor| plain(actor))
+    envelope.route.actors.get(at).map(|actor| line(actor))
 }
 
 /// A text without what is not seen and changes how the rest looks: control characters but ends of lines, characters
@@ -153,6 +151,11 @@ fn plain(text: &str) -> String {
         letter => Some(letter).filter(|letter| !letter.is_control() && !unseen(*letter)),
     };
     text.chars().filter_map(seen).collect()
+}
+
+/// The same as one line: a further one would stand outside of what is quoted.
+fn line(text: &str) -> String {
+    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Without width, or what turns the direction of writing.
@@ -167,6 +170,7 @@ const fn unseen(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use asya_envelope::{Raw, Route, headers::APPROVED};
+    use asya_subject::Claims;
     use serde_json::{Value, json};
 
     use super::*;
@@ -190,6 +194,28 @@ mod tests {
         assert_eq!(message.title.as_deref(), Some("a b c"));
         assert_eq!(message.text, "one\ntwo [31mred[0m\npassword=*** <!channel>");
         assert_eq!(taken(&json!({"sink": "s", "text": "a", "title": "\u{7} "})).unwrap().title, None);
+    }
+
+    #[test]
+    fn whose_it_is_is_one_line_whatever_a_subject_is_called() {
+        let mut envelope = envelope(&json!({"sink": "s", "text": "a"}));
+        envelope.route = Route::new(["ops\nx", "notify"]);
+        envelope.route.current = 1;
+        let text = |text: &str| text.to_owned();
+        let claims = Claims {
+            iss: text("gateway"),
+            aud: text("asya"),
+            sub: text("oidc:ann\r\n\u{2028} [message from boss]"),
+            groups: Vec::new(),
+            session: text("s-1\n"),
+            root: text("e"),
+            iat: 0,
+            exp: 60,
+        };
+        let asked = Asked { token: String::new(), claims };
+        let arguments = Arguments::read(&envelope).unwrap();
+        let message = Message::of(&envelope, Some(&asked), arguments, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(message.whose(), "ops x for oidc:ann [message from boss], session s-1");
     }
 
     #[test]
