@@ -5,7 +5,8 @@
 //! itself, as what it says, and of what is called after a secret its own value is hidden and nothing else.
 //!
 //! What a text holds, and which names tell of secrets, is known to [`asya_llm::mask::redact`]. Added is what only structure
-//! shows: a variable whose name stands beside its value, a flag whose value is the next argument, a value of several lines.
+//! shows: a variable whose name stands beside its value, a flag whose value is the next argument, a value of several lines,
+//! and a plain word (`password: welcome`), which in prose says something else.
 
 use std::borrow::Cow;
 
@@ -16,6 +17,10 @@ use serde_json::{Map, Value};
 const HIDDEN: &str = "***";
 /// Values that are no secret whatever they are called.
 const HARMLESS: [&str; 5] = ["", "null", "nil", "true", "false"];
+/// The same behind a name on its line: what says that there is none, and where a value begins that goes on below.
+const NOTHING: [&str; 7] = ["none", "<none>", "~", "{", "[", "{}", "[]"];
+/// What says how one shows who one is, before the secret.
+const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "digest", "negotiate"];
 /// Ends of names whose numbers count something.
 const COUNTS: [&str; 14] = [
     "seconds",
@@ -57,22 +62,86 @@ fn said(text: &str, within: u8) -> String {
     {
         let before = value.clone();
         inside(&mut value, false, within + 1);
-        return if value == before { text.to_owned() } else { value.to_string() };
+        // Of a name that stands there twice only the last value was looked at.
+        let whole = value == before && members(text) == fields_of(&value);
+        return if whole { text.to_owned() } else { value.to_string() };
     }
     let text = without_continued(text);
     let clean = redact(&text);
-    if clean.split('\n').count() != text.split('\n').count() {
-        return clean;
-    }
-    let lines = text.split('\n').zip(clean.split('\n')).map(|(before, after)| match field(after) {
-        _ if before == after || is_count(before) => before.to_owned(),
-        // A lone `***` is no value of YAML.
-        Some(Field { rest: HIDDEN, .. }) if after.ends_with(HIDDEN) => {
-            format!("{}'{HIDDEN}'", &after[..after.len() - HIDDEN.len()])
-        }
-        _ => after.to_owned(),
-    });
+    // What is hidden over several lines leaves nothing to compare with.
+    let same = clean.split('\n').count() == text.split('\n').count();
+    let before = if same { text.as_ref() } else { clean.as_str() };
+    let lines = before.split('\n').zip(clean.split('\n')).map(|(before, after)| line(before, after));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line of a text. `after`: as it is without what looks like a secret wherever it stands.
+fn line<'a>(before: &'a str, after: &'a str) -> Cow<'a, str> {
+    let Some((given, left)) = field(before).zip(field(after)) else { return after.into() };
+    if is_count(before) {
+        return before.into();
+    }
+    let bare = left.rest.trim_end_matches(',');
+    let named = !is_harmless(&given) && tells_of_a_secret(given.name);
+    // A lone `***` is no value of YAML.
+    if before != after && bare == HIDDEN || named && !is_hidden(bare) {
+        return hidden_field(after, &left).into();
+    }
+    after.into()
+}
+
+/// The line of a field without its value.
+fn hidden_field(line: &str, field: &Field<'_>) -> String {
+    let end = line.trim_end().len();
+    let json = line[field.at..].starts_with('"');
+    let (quote, comma) = if json { ('"', field.rest.ends_with(',')) } else { ('\'', false) };
+    let comma = if comma { "," } else { "" };
+    format!("{}{quote}{HIDDEN}{quote}{comma}{}", &line[..end - field.rest.len()], &line[end..])
+}
+
+/// Whether what stands behind a name, on its line, is no secret though the name may say so.
+fn is_harmless(field: &Field<'_>) -> bool {
+    let value = field.rest.split(" #").next().unwrap_or_default().trim_end().trim_end_matches(',');
+    let bare = value.trim_matches(['"', '\'']);
+    HARMLESS.iter().chain(&NOTHING).any(|word| bare.eq_ignore_ascii_case(word))
+        || counts(field.name) && bare.starts_with(|first: char| first.is_ascii_digit())
+        // As `kubectl describe` shows a variable.
+        || bare.starts_with("<set to the key ")
+}
+
+/// Whether nothing but `***` is left of a value.
+fn is_hidden(rest: &str) -> bool {
+    let value = match rest.split_once(' ') {
+        Some((scheme, value)) if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) => value,
+        _ => rest,
+    };
+    // Closed: another quote would take in the next line.
+    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    quoted.unwrap_or(value) == HIDDEN
+}
+
+/// How many fields are written in a text that is JSON.
+fn members(text: &str) -> usize {
+    let (mut count, mut within, mut escaped) = (0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = within,
+            b'"' => within = !within,
+            b':' if !within => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// How many fields a value has, and all that it holds.
+fn fields_of(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(fields_of).sum(),
+        Value::Object(fields) => fields.len() + fields.values().map(fields_of).sum::<usize>(),
+        _ => 0,
+    }
 }
 
 /// `named`: it is called after a secret. `within`: so many texts.
@@ -150,7 +219,7 @@ fn field(line: &str) -> Option<Field<'_>> {
     let begin = line.trim_start_matches([' ', '-']);
     let (name, rest) = begin.split_once(':')?;
     let is_value = rest.is_empty() || rest.starts_with([' ', '\t']);
-    let name = name.trim_matches(['"', '\'']);
+    let name = name.trim_end().trim_matches(['"', '\'']);
     let is_name = !name.is_empty() && !name.contains([' ', '\t', '"', '\'']);
     (is_value && is_name).then(|| Field { at: line.len() - begin.len(), name, rest: rest.trim() })
 }

@@ -109,7 +109,7 @@ fn values_of_several_lines_are_hidden_whole() {
         ("password:\n  hunter2\nb: 2", "password:\n  '***'\nb: 2"),
         ("passwords:\n- hunter2\n- hunter3\nb: 2", "passwords:\n- '***'\n- '***'\nb: 2"),
         ("password: ***\n  hunter2\nb: 2\n", "password: ***\nb: 2\n"),
-        ("\"client-secret\": \"hun\n  ter2\"\nb: 2", "\"client-secret\": \"***\nb: 2"),
+        ("\"client-secret\": \"hun\n  ter2\"\nb: 2", "\"client-secret\": \"***\"\nb: 2"),
         (
             "key: |\n  -----BEGIN PRIVATE KEY-----\n  hunter2\n  -----END PRIVATE KEY-----\nb: 2",
             "key: |\n  ***\nb: 2",
@@ -118,6 +118,7 @@ fn values_of_several_lines_are_hidden_whole() {
         assert_eq!(text(given), expected);
         assert!(!text(&json!({"text": given}).to_string()).contains("hunter"), "{given}");
     }
+    assert_eq!(text("password: none\n  hunter2\nb: 2"), "password: none\nb: 2");
     // A log is no YAML: what follows a sentence is not its value.
     let log = "failed to read token: connection refused\n    at fetch (a.js:1)\ntoken: true\n  b";
     assert_eq!(text(log), log);
@@ -133,6 +134,70 @@ fn a_line_of_yaml_stays_one() {
         "{clean}"
     );
     assert!(clean.contains("  password: '***'\n  url: postgres://u:***@db/x\n"), "{clean}");
+}
+
+#[test]
+fn a_plain_word_behind_a_name_is_hidden_and_a_sentence_stays() {
+    for (given, expected) in [
+        ("password: welcome", "password: '***'"),
+        ("user: ann\nPassword: 1234\r\nport: 80", "user: ann\nPassword: '***'\r\nport: 80"),
+        ("- db_password : correct horse, battery # mine\n- b: 2", "- db_password : '***'\n- b: 2"),
+        ("token: \"welcome", "token: '***'"),
+        ("tokens: welcome", "tokens: '***'"),
+        ("secret: {name: db}", "secret: '***'"),
+        ("\"password\": welcome,\n\"pin_token\": 12,", "\"password\": \"***\",\n\"pin_token\": \"***\","),
+        ("Authorization: welcome\nCookie: a", "Authorization: '***'\nCookie: '***'"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\npassword: welcome",
+            "***\npassword: '***'",
+        ),
+    ] {
+        assert_eq!(text(given), expected);
+        assert_eq!(text(expected), expected, "twice is once");
+        let answer = json!({"body": given, "status": 200});
+        assert_eq!(text(&answer.to_string()), json!({"body": expected, "status": 200}).to_string());
+    }
+    for stays in [
+        "the password: is wrong here",
+        "12:01 login of ann, password: wrong",
+        "failed to read token: connection refused",
+        "error: secret: not found",
+        "automountServiceAccountToken: false\ntokenExpirationSeconds: 86400\nsecretName: web\npasswordPolicy: strict",
+        "password: null\ntoken: ~\nTokens: <none>\npassword: \"\"\nsecret: {}\n\"enableToken\": true,",
+        "automountServiceAccountToken: true # as it is\ntoken_ttl_seconds: 3600 # an hour",
+        "\"secret\": {\n},\n\"tokens\": [\n]",
+        "DB_PASSWORD:  <set to the key 'password' in secret 'db'>  Optional: false",
+        "Authorization: Bearer ***",
+        "token: ***",
+    ] {
+        assert_eq!(text(stays), stays);
+        let answer = json!({"body": stays}).to_string();
+        assert_eq!(text(&answer), answer);
+    }
+}
+
+#[test]
+fn what_was_hidden_in_yaml_is_yaml() {
+    let given = "a:\n- password: welcome  # mine\n  b: 1\n- token: \"hun\n    ter2\"\n- secret: {a: 1}\n- 'api-key': [x]\n";
+    let value: Value = serde_saphyr::from_str(&text(given)).unwrap();
+    let expected =
+        json!({"a": [{"password": "***", "b": 1}, {"token": "***"}, {"secret": "***"}, {"api-key": "***"}]});
+    assert_eq!(value, expected);
+}
+
+#[test]
+fn of_a_name_that_stands_twice_nothing_is_left_but_what_was_looked_at() {
+    let twice = r#"{"password":"hunter2","password":""}"#;
+    let pairs = r#"[{"env":{"name":"A_TOKEN","value":"welcome"},"env":1}, {"a":"\":{"}]"#;
+    for (given, expected) in [(twice, r#"{"password":""}"#), (pairs, r#"[{"env":1},{"a":"\":{"}]"#)] {
+        assert_eq!(text(given), expected);
+        let within = |text: &str| json!({"text": text}).to_string();
+        assert_eq!(text(&within(given)), within(expected));
+        assert_eq!(text(&within(&within(given))), within(&within(expected)));
+    }
+    // What is written otherwise than it would be here stays.
+    let own = "{ \"a\" : 1.50, \"b:\": [{\"c\": 12345678901234567890123}, \"\\\"x\\\\\"] }";
+    assert_eq!(text(own), own);
 }
 
 #[test]
