@@ -24,6 +24,8 @@ CRD = "asyncactors.asya.sh"
 CRDS = (CRD, "agents.asya.sh")
 # Long enough for a machine that builds something else at the same time.
 LIMIT = 60.0
+# Seconds for a CRD to go: its objects are looked for first, and after a look that failed the API server waits.
+GONE = 180.0
 
 
 class Cluster:

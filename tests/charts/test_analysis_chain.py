@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from live import LIMIT, OPERATOR, Cluster, Hooks, Kubelet, Operator, await_, install
+from live import GONE, LIMIT, OPERATOR, Cluster, Hooks, Kubelet, Operator, await_, install
 from rendering import CHARTS
 from test_analysis_cluster import CHART, CRDS, SAMPLE, SPACE, sample
 from test_gateway import DATABASE, database  # noqa: F401 (a fixture)
@@ -184,7 +184,7 @@ def analysis(
             operator.stop()
         cluster.kubectl("delete", "namespace", SPACE, SHOP, f"--timeout={LIMIT}s")
         cluster.run("kubectl", "delete", "clusterrolebinding", "-l", "analysis.asya.sh/k8sgpt", check=False)
-        cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found", f"--timeout={LIMIT}s")
+        cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found", f"--timeout={GONE}s")
         queues = (broker.call("GET", "queues/%2F") or []) if broker else []
         broker.remove(*(it["name"] for it in queues if it["name"].startswith(f"asya-{SPACE}-")))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from live import LIMIT, Cluster, Hooks, Operator, await_, install
+from live import GONE, LIMIT, Cluster, Hooks, Operator, await_, install
 from rendering import ROOT
 from test_analysis import PAGE
 
@@ -44,7 +44,7 @@ def space(cluster: Cluster, hooks: Hooks) -> Iterator[str]:
         cluster.run("kubectl", "patch", "k8sgpt", *name, *free, check=False)
     cluster.kubectl("delete", "namespace", SPACE, f"--timeout={LIMIT}s")
     cluster.run("kubectl", "delete", "clusterrolebinding", "-l", "analysis.asya.sh/k8sgpt", check=False)
-    cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found", f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found", f"--timeout={GONE}s")
 
 
 def names(cluster: Cluster, *arguments: str) -> set[str]:
@@ -91,7 +91,7 @@ def test_the_sample_becomes_actors_and_leaves_nothing(
     for kind in ("deployments", "serviceaccounts", "roles", "rolebindings", "services", "jobs"):
         assert not names(cluster, kind, "-n", "asya-system", *part), kind
     assert all(cluster.get("crd", it) for it in CRDS), "CRDs stay until somebody deletes them"
-    cluster.kubectl("delete", "crd", *CRDS, f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", *CRDS, f"--timeout={GONE}s")
 
 
 def test_changes_are_made_with_the_rights_of_the_chart_and_approved_by_people(

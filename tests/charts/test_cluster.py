@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cases import CASES
-from live import CRD, CRDS, LIMIT, Cluster, Hooks, Operator, await_, install
+from live import CRD, CRDS, GONE, LIMIT, Cluster, Hooks, Operator, await_, install
 from rendering import CHARTS, OPTIONAL_APIS, ROOT, Object, Rendered, render
 
 pytestmark = pytest.mark.cluster
@@ -73,7 +73,7 @@ def test_uninstalling_lets_actors_go(cluster: Cluster, each_helm: str, hooks: Ho
         *("patch", "asyncactor", actor["metadata"]["name"], "-n", "asya", "--type=merge"),
         *("-p", '{"metadata": {"finalizers": null}}'),
     )
-    cluster.kubectl("delete", "crd", CRD, f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", CRD, f"--timeout={GONE}s")
 
 
 def test_scaler_certificates_survive_upgrades(cluster: Cluster, each_helm: str, hooks: Hooks) -> None:
@@ -173,7 +173,7 @@ def test_operator_has_the_rights_that_it_needs(
     assert "forbidden" not in said.lower(), said
     # The other order of docs/uninstall.md: actors, operator, CRD.
     cluster.run("helm", "uninstall", "asya-operator", "-n", "asya-system", f"--timeout={LIMIT}s")
-    cluster.kubectl("delete", "crd", CRD, f"--timeout={LIMIT}s")
+    cluster.kubectl("delete", "crd", CRD, f"--timeout={GONE}s")
 
 
 def actors(cluster: Cluster) -> list[Object]:
