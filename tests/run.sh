@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The gate: `make test` (everything), `make test-fast` (no servers), `make lint`. CI runs the first. `--connected` is its
-# second half, which finds the servers in its environment. `make test-keda` stands beside it: its build takes minutes.
+# The gate: `make test` (everything), `make test-fast` (no servers), `make lint`. CI runs the first. Behind the builds it has
+# two halves, `--cargo` and `--others`, which run beside each other, and `--examples`; they find servers in their environment.
+# `make test-keda` stands beside it: its build takes minutes.
 #
 # What it needs and does not find it installs: Python tools into target/venv, cargo-deny into target/tools, test
 # servers as tests/servers says. With CI=true a server that cannot be had is a failure; without, it is said loudly and
@@ -15,7 +16,9 @@ CARGO_DENY_VERSION=0.20.2
 CONFORMANCE=every_transport_keeps_every_promise
 export PATH="$TOOLS/bin:$PATH"
 
-step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+export ASYA_GATE_BEGAN=${ASYA_GATE_BEGAN:-$(date +%s)}
+
+step() { printf '\n== %s (%ss)\n' "$1" "$(($(date +%s) - ASYA_GATE_BEGAN))"; }
 
 python_tools() {
     step "python tools"
@@ -75,7 +78,7 @@ rust() {
 
 charts() {
     step "charts"
-    tests/charts.sh
+    tests/charts.sh -m "not cluster"
 }
 
 evaluation() {
@@ -108,8 +111,6 @@ cluster() {
     step "test cluster"
     if [ -n "${ASYA_TEST_KUBECONFIG:-}" ]; then
         tests/cluster/smoke.sh
-        # The operator, the sidecar and what stands in for the kubelet.
-        cargo build --workspace --all-targets --quiet
         tests/charts.sh -m cluster
     else
         echo "NOT RUN: no Kubernetes API server; tests/servers/all.sh has said why" >&2
@@ -137,6 +138,26 @@ examples() {
     tests/publish.sh
 }
 
+# Both wait more than they compute, so they run beside each other, each with servers of its own: some tests kill theirs. The
+# others are behind, in a process group of their own, and what they say is shown when they have ended.
+halves() {
+    local state=$1 log=$PWD/target/others.log failed=()
+    set -m
+    ASYA_TEST_STATE=$state-others tests/servers/all.sh run "$0" --others >"$log" 2>&1 </dev/null &
+    local others=$!
+    set +m
+    # A group that is left alone would go on, and its servers with it.
+    trap 'kill -- "-$others" 2>/dev/null || true; wait "$others" || true' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    ASYA_TEST_STATE=$state tests/servers/all.sh run "$0" --cargo || failed+=(--cargo)
+    step "the others, which say what they do in $log"
+    wait "$others" || failed+=(--others)
+    trap - EXIT INT TERM
+    cat "$log"
+    [ "${#failed[@]}" = 0 ] || { echo "FAILED: ${failed[*]}" >&2; exit 1; }
+}
+
 mkdir -p target
 python_tools
 case "${1:-}" in
@@ -146,23 +167,28 @@ case "${1:-}" in
         CI='' rust
         CI='' python
         ;;
-    --connected)
-        cluster
+    --cargo)
         rust
-        evaluation
         conformance
+        ;;
+    --others)
+        charts
+        cluster
+        evaluation
         python
         bridge
         api
         mcp
         dashboard
-        examples
         ;;
+    --examples) examples ;;
     "")
         lint
-        charts
+        STATE=${ASYA_TEST_STATE:-$PWD/target/test-servers}
         export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
-        tests/servers/all.sh run "$0" --connected
+        halves "$STATE"
+        # Last and alone: it builds the programs as a user does, which are others than those that tests run.
+        ASYA_TEST_STATE=$STATE tests/servers/all.sh run "$0" --examples
         ;;
     --keda)
         # As the tests build it.
@@ -179,7 +205,7 @@ case "${1:-}" in
         tests/charts.sh -m cluster -k pages_agents
         ;;
     *)
-        echo "usage: tests/run.sh [--fast|--lint|--connected|--keda]" >&2
+        echo "usage: tests/run.sh [--fast|--lint|--cargo|--others|--examples|--keda]" >&2
         exit 64
         ;;
 esac
