@@ -1,7 +1,7 @@
 //! What the binary `asya-sidecar` is told, as it is written: each option is an environment variable, as in the Go
 //! system, and a flag. Reading them into types is the work of [`crate::settings`].
 
-use clap::Parser;
+use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _, Parser};
 
 /// Moves envelopes between an actor's queue, its runtime and the next queues.
 ///
@@ -244,6 +244,26 @@ pub struct Args {
     /// Where spans are sent by OTLP/HTTP.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", help_heading = "Observation")]
     pub otlp_endpoint: Option<String>,
+}
+
+impl Args {
+    /// What these variables say and nothing else: neither flags nor the environment of this process.
+    pub fn of(find: impl Fn(&str) -> Option<String>) -> Self {
+        let known = Self::command();
+        let options =
+            || known.get_arguments().filter_map(|option| Some((option.get_id(), option.get_env()?)));
+        let words = options().filter_map(|(id, name)| Some(format!("--{id}={}", find(name.to_str()?)?)));
+        // The same options without their variables, which would be looked for in this process.
+        let bare = Command::new("asya-sidecar").no_binary_name(true).disable_help_flag(true);
+        let bare = bare.args(options().map(|(id, _)| Arg::new(id).long(id.clone())));
+        let found = bare.try_get_matches_from(words).expect("every word is a known option with its value");
+        Self::from_arg_matches(&found).expect("every option is a text that may be missing")
+    }
+
+    /// Whether a sidecar reads this variable.
+    pub fn reads(name: &str) -> bool {
+        Self::command().get_arguments().any(|option| option.get_env().is_some_and(|known| known == name))
+    }
 }
 
 const EXAMPLES: &str = "\

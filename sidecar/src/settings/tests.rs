@@ -172,3 +172,20 @@ fn every_variable_is_documented() {
         }
     }
 }
+
+#[test]
+fn arguments_of_variables_are_those_of_the_program() {
+    let find = |name: &str| match name {
+        "ASYA_ACTOR_NAME" => some("ocr"),
+        "ASYA_ROUTES_ALLOW" => some(""),
+        "ASYA_RABBITMQ_PASSWORD" => some("--a=b, c\n"),
+        _ => None,
+    };
+    let args = Args::of(find);
+    assert_eq!((args.actor_name, args.rabbitmq_password), (some("ocr"), some("--a=b, c\n")));
+    assert_eq!((args.routes_allow, args.transport), (some(""), None));
+    // Nothing of this process counts, and every option can be given.
+    let everything = Args::of(some);
+    assert_eq!(everything.otlp_endpoint, some("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    assert!(Args::reads("ASYA_APPROVED_ONLY") && !Args::reads("ASYA_APROVED_ONLY") && !Args::reads("PATH"));
+}
