@@ -1,5 +1,6 @@
 //! Reading manifests: files, directories, several documents in one file, and what is wrong with them, with lines.
 
+mod sidecar;
 pub(crate) mod yaml;
 
 use std::{
@@ -236,6 +237,9 @@ fn read_document(file: &Path, node: &Node, kinds: Kinds, loaded: &mut Loaded) {
     }
     match AsyncActor::read(&value) {
         Ok(actor) => {
+            if tell(file, node, sidecar::check(&actor), loaded) {
+                return;
+            }
             let manifest = Manifest { actor, file: file.to_owned() };
             if let Some(first) = loaded.actors.iter().find(|first| first.name() == manifest.name()) {
                 let message = format!(

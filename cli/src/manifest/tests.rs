@@ -97,3 +97,28 @@ fn a_name_that_is_used_twice_is_an_error() {
     let (loaded, _kept) = loaded(&[("1.yaml", &text), ("2.yaml", &text)]);
     assert!(loaded.findings[0].message.contains("also the name"), "{:?}", loaded.findings);
 }
+
+#[test]
+fn what_a_sidecar_would_refuse_or_not_know_is_found_with_its_place() {
+    let env = |list: &str| format!("{}  sidecar: {{env: [{list}]}}\n", GOOD.replace("NAME", "a"));
+    let of = |list: &str| loaded(&[("1.yaml", &env(list))]).0;
+    let bad = of("{name: X, value: '1'}, {name: ASYA_APPROVED_ONLY, value: maybe}");
+    let [finding] = &bad.findings[..] else { panic!("{:?}", bad.findings) };
+    assert!(finding.is_error() && finding.line == 7 && bad.actors.is_empty(), "{finding:?}");
+    assert_eq!(finding.path, "spec.sidecar.env[1].value");
+    assert_eq!(finding.message, "ASYA_APPROVED_ONLY: \"maybe\" must be true or false");
+    let odd = of("{name: ASYA_APROVED_ONLY, value: 'true'}");
+    let [finding] = &odd.findings[..] else { panic!("{:?}", odd.findings) };
+    assert!(!finding.is_error() && odd.actors.len() == 1, "{finding:?}");
+    assert_eq!(finding.message, "no sidecar reads ASYA_APROVED_ONLY: it is passed over");
+    for good in [
+        "{name: ASYA_APPROVED_ONLY, value: maybe}, {name: ASYA_APPROVED_ONLY, value: 'true'}",
+        "{name: ASYA_GRACE, value: $(GRACE)}",
+        "{name: ASYA_GRACE, valueFrom: {configMapKeyRef: {name: c, key: k}}}",
+        "{name: ASYA_RUNTIME, value: http}, {name: ASYA_TRANSPORT, value: local}",
+        "{name: ASYA_SQS_SECRET_ACCESS_KEY_FILE, value: /f}, {name: ASYA_HANDLER_MODE, value: envelope}",
+        "{name: ASYA_PAYLOAD_STORE, value: 'file:///proc/no'}, {name: OTHER, value: ''}",
+    ] {
+        assert!(of(good).findings.is_empty(), "{good}");
+    }
+}
