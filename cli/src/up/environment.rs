@@ -1,12 +1,36 @@
 //! The environment of a handler on this machine: values of the manifest, and `.env` where a cluster has Secrets and
 //! ConfigMaps.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use asya_resources::{EnvSource, EnvVar};
 
+use crate::manifest::Manifest;
+
+/// The manifest's directory, absolute.
+pub(crate) fn directory(manifest: &Manifest) -> Result<PathBuf, Vec<String>> {
+    std::path::absolute(manifest.directory()).map_err(|error| vec![error.to_string()])
+}
+
+/// The values that variables of a manifest have here.
+///
+/// # Errors
+/// Every one that cannot be found, or why `.env` cannot be read.
+pub(crate) fn of(manifest: &Manifest, variables: &[EnvVar]) -> Result<BTreeMap<String, String>, Vec<String>> {
+    let file = directory(manifest)?.join(".env");
+    let values = match std::fs::read_to_string(&file) {
+        Ok(text) => dotenv(&text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => return Err(vec![format!("{}: {error}", file.display())]),
+    };
+    resolve(manifest.name(), variables, &file, &values)
+}
+
 /// Reads `NAME=value` lines: comments, `export`, and quotes as shells have them; no substitution.
-pub(crate) fn dotenv(text: &str) -> BTreeMap<String, String> {
+fn dotenv(text: &str) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         let line = line.strip_prefix("export ").unwrap_or(line);
@@ -25,7 +49,7 @@ pub(crate) fn dotenv(text: &str) -> BTreeMap<String, String> {
 
 /// The values of all variables, later ones winning; or every one that cannot be found, as sentences. `$(NAME)` of a variable
 /// before and `$$` are what they are on a cluster.
-pub(crate) fn resolve(
+fn resolve(
     actor: &str,
     variables: &[EnvVar],
     file: &Path,

@@ -149,6 +149,7 @@ impl Host {
         let reports = Reports::new(&url, token_file.clone()).map_err(anyhow::Error::msg)?;
         let mut observers = Observers::default();
         reports.follow(None, &mut observers);
+        observers.approvals = Some(Arc::clone(&reports));
         let reporter = Reporter { observers, ends: Some(reports) };
         let reachable = Reachable { url, token: token_file };
         Ok(Some(Self { gateway, stop, reporter, reachable, agents, _token: token }))

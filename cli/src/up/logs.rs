@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 /// Lines that may wait to be printed; handlers that print more are held back.
 const BUFFERED: usize = 4_096;
@@ -76,16 +76,10 @@ impl Logs {
         self.lost.swap(0, Relaxed)
     }
 
-    /// Sends what engines and transports log here too.
-    pub(crate) fn subscribe(&self, verbose: bool) {
-        let level = if verbose { "info" } else { "warn" };
-        // Clients of brokers report what the transport looks for and does not find as errors; what is one the transport
-        // says itself.
-        let filter = std::env::var("RUST_LOG")
-            .unwrap_or_else(|_| format!("{level},lapin=off,aws_config=warn,hyper_util=warn,rmcp=warn"));
-        let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
+    /// Sends what engines and transports log here too; of actors with a level of their own also what that lets through.
+    pub(crate) fn subscribe(&self, verbose: bool, levels: &[(&str, LevelFilter)]) {
         let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+            .with_env_filter(filter(std::env::var("RUST_LOG").ok(), verbose, levels))
             .with_writer(self.clone())
             .with_ansi(false)
             .with_target(false)
@@ -94,6 +88,20 @@ impl Logs {
             self.note(None, "logging was set up twice");
         }
     }
+}
+
+/// What is seen: as `said`, or few lines, and more of actors that say so.
+fn filter(said: Option<String>, verbose: bool, levels: &[(&str, LevelFilter)]) -> EnvFilter {
+    let level = if verbose { "info" } else { "warn" };
+    // Clients of brokers report what the transport looks for and does not find as errors; what is one the transport
+    // says itself.
+    let usual = || format!("{level},lapin=off,aws_config=warn,hyper_util=warn,rmcp=warn");
+    let filter = said.unwrap_or_else(usual);
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(level));
+    levels.iter().fold(filter, |filter, (actor, level)| {
+        let inside = format!("[actor{{name={actor}}}]={level}");
+        filter.add_directive(inside.parse().expect("names of actors are those of Kubernetes"))
+    })
 }
 
 impl<'a> MakeWriter<'a> for Logs {
@@ -158,5 +166,29 @@ mod tests {
             (Some("ocr"), "WARN next queue not found queue=asya-x")
         );
         assert_eq!(split_span("WARN plain").0, None);
+    }
+
+    #[test]
+    fn more_is_seen_of_an_actor_with_a_level_of_its_own_and_never_less() {
+        let (logs, mut lines) = Logs::new();
+        let levels = [("ocr-2", LevelFilter::DEBUG), ("quiet", LevelFilter::ERROR)];
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter(None, false, &levels))
+            .with_writer(logs)
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for name in ["ocr", "ocr-2", "ocr-22", "quiet"] {
+                let _inside = tracing::error_span!("actor", %name).entered();
+                tracing::trace!("nobody sees this");
+                tracing::debug!("detail");
+                tracing::warn!("trouble");
+            }
+        });
+        let of = |line: Line| (line.actor.unwrap().to_string(), line.text.contains("detail"));
+        let seen: Vec<_> = std::iter::from_fn(|| lines.try_recv().ok()).map(of).collect();
+        let expected =
+            [("ocr", false), ("ocr-2", true), ("ocr-2", false), ("ocr-22", false), ("quiet", false)];
+        assert_eq!(seen, expected.map(|(actor, detail)| (actor.to_owned(), detail)));
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `plan`, `agents` | from manifests to what is to run |
 //! | `environment`, `runtime` | the handler's environment, interpreter and runtime |
+//! | `sidecar`, `unheard` | what is said to sidecars of a cluster, and what of a manifest has no effect here |
 //! | `fleet` | all actors, kept at the number of replicas that `scaler` decides |
 //! | `replica`, `process` | one engine, and the process behind it |
 //! | `host` | the gateway in this process |
@@ -23,10 +24,12 @@ mod reload;
 mod replica;
 pub(crate) mod runtime;
 mod scaler;
+mod sidecar;
 mod table;
+mod unheard;
 mod view;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use asya_crew::Recorder;
@@ -38,6 +41,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     args::Common,
@@ -85,7 +89,7 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     let broker = Broker::open(&common, true).await?;
 
     let (logs, lines) = Logs::new();
-    logs.subscribe(verbose);
+    logs.subscribe(verbose, &levels(&loaded));
     for finding in &loaded.findings {
         logs.note(None, finding.to_string());
     }
@@ -96,7 +100,8 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     let host = Host::start(&up, &broker, seen.clone(), &known, &logs).await?;
     let gateway = host.as_ref().map(|host| &host.reachable);
     let plan = Plan::of(&loaded, Place { broker: &broker, gateway, cap })?;
-    adopt_agents(&plan, host.as_ref(), &logs)?;
+    let said = RefCell::default();
+    adopt(&plan, host.as_ref(), &logs, &said)?;
     let kill = CancellationToken::new();
     let ground = Arc::new(Ground {
         recorder: match &broker.local {
@@ -120,7 +125,7 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     let replan = |touched: &Path| {
         logs.note(None, format!("{} changed", touched.display()));
         let plan = Plan::of(&manifest::load(paths), Place { broker: &ground.broker, gateway, cap })?;
-        adopt_agents(&plan, host.as_ref(), &logs)?;
+        adopt(&plan, host.as_ref(), &logs, &said)?;
         Ok(plan)
     };
     let stop = work(&mut fleet, &ground, &rows, &mut signals, watch.as_mut(), replan, until_idle).await;
@@ -138,12 +143,25 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// Tells the gateway which agents there are, and whoever looks what they lack.
-fn adopt_agents(plan: &Plan, host: Option<&Host>, logs: &Logs) -> anyhow::Result<()> {
+/// Tells the gateway which agents there are, and whoever looks what has no effect or is missing, each of it once.
+fn adopt(
+    plan: &Plan,
+    host: Option<&Host>,
+    logs: &Logs,
+    said: &RefCell<HashSet<String>>,
+) -> anyhow::Result<()> {
     for note in &plan.notes {
-        logs.note(None, note.clone());
+        if said.borrow_mut().insert(note.clone()) {
+            logs.note(None, note.clone());
+        }
     }
     host.map_or(Ok(()), |host| host.tell(&plan.agents)).context("telling the gateway of agents")
+}
+
+/// Which lines of engines are to be seen, where manifests say so. What is wrong there is said with the plan.
+fn levels(loaded: &Loaded) -> Vec<(&str, LevelFilter)> {
+    let level = |manifest| sidecar::Told::of(manifest).ok()?.level();
+    loaded.actors.iter().filter_map(|manifest| Some((manifest.name(), level(manifest)?))).collect()
 }
 
 /// The loop: look, scale, show.

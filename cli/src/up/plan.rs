@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -21,6 +21,8 @@ use super::{
     host::Reachable,
     runtime::{Runtime, interpreter},
     scaler::Scale,
+    sidecar::{self, Told},
+    unheard,
 };
 use crate::{
     broker::Broker,
@@ -54,6 +56,8 @@ pub(crate) struct ActorPlan {
     pub(crate) runs: Runs,
     pub(crate) scale: Scale,
     pub(crate) engine: EngineConfig,
+    /// What its engine was told beyond the fields of the manifest.
+    pub(crate) told: Told,
 }
 
 impl ActorPlan {
@@ -76,6 +80,7 @@ impl ActorPlan {
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.runs == other.runs
             && self.scale == other.scale
+            && self.told == other.told
             && self.engine.timeout == other.engine.timeout
             && self.engine.grace == other.engine.grace
             && self.engine.retry == other.engine.retry
@@ -142,10 +147,23 @@ impl Plan {
         for (name, runs) in [("happy-end", Runs::HappyEnd), ("error-end", Runs::ErrorEnd)] {
             if !actors.iter().any(|plan| plan.name() == name) {
                 let name = ActorName::parse(name).expect("the names of the end actors are valid");
-                actors.push(ActorPlan { runs, scale: Scale::fixed(1), engine: engine(name, place.broker) });
+                let (scale, engine) = (Scale::fixed(1), engine(name, place.broker));
+                actors.push(ActorPlan { runs, scale, engine, told: Told::default() });
             }
         }
-        Ok(Self { actors, agents: agents.entries, notes: agents.notes })
+        let mut notes = agents.notes;
+        notes.extend(loaded.actors.iter().filter_map(unheard::of));
+        if place.gateway.is_none() {
+            let guarded = actors.iter().filter(|plan| plan.engine.approved_only);
+            notes.extend(guarded.map(|plan| {
+                format!(
+                    "warning: actor {} handles only what was approved, and without a gateway nobody can be asked: what an \
+                     envelope says of it counts",
+                    plan.name()
+                )
+            }));
+        }
+        Ok(Self { actors, agents: agents.entries, notes })
     }
 
     /// Names of the fan-in actors.
@@ -176,19 +194,19 @@ fn actor(manifest: &Manifest, place: Place<'_>, runtime: Option<&Runtime>) -> Re
         engine.allowed_routes.clone_from(&routes.allow);
     }
     engine.retry = retry(spec);
+    let told = Told::of(manifest)?;
+    told.tell(manifest, &mut engine)?;
     if let Some(kind) = shipped(manifest) {
         let runs = match (kind, work(kind, manifest, place.gateway)?) {
             (_, Some(work)) => Runs::Shipped(work),
             (Kind::ErrorEnd, None) => Runs::ErrorEnd,
             (_, None) => Runs::HappyEnd,
         };
-        let plan = ActorPlan { runs, scale: Scale::fixed(1), engine };
+        let plan = ActorPlan { runs, scale: Scale::fixed(1), engine, told };
         return startable(&plan, place.broker).map(|()| plan);
     }
     let python = python(manifest, runtime)?;
-    let is_end = python.environment.get("ASYA_IS_END_ACTOR").map(|text| text.to_lowercase());
-    engine.end_actor = matches!(is_end.as_deref(), Some("true" | "1" | "yes" | "on"));
-    Ok(ActorPlan { runs: Runs::Python(python), scale: Scale::of(spec, place.cap), engine })
+    Ok(ActorPlan { runs: Runs::Python(python), scale: Scale::of(spec, place.cap), engine, told })
 }
 
 /// What a shipped actor is told by its manifest, and where this process has a gateway; `None` for an end actor. Files are
@@ -240,19 +258,9 @@ fn python(manifest: &Manifest, runtime: Option<&Runtime>) -> Result<Python, Vec<
 
 /// The manifest's directory, absolute, and the environment that the actor's handler has.
 fn surroundings(manifest: &Manifest) -> Result<(PathBuf, BTreeMap<String, String>), Vec<String>> {
-    let directory = std::path::absolute(manifest.directory()).map_err(|error| vec![error.to_string()])?;
-    let file = directory.join(".env");
-    let values = read_values(&file).map_err(|error| vec![error])?;
-    let environment = environment::resolve(manifest.name(), &manifest.actor.runtime_env(), &file, &values)?;
-    Ok((directory, environment))
-}
-
-fn read_values(file: &Path) -> Result<BTreeMap<String, String>, String> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(environment::dotenv(&text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(format!("{}: {error}", file.display())),
-    }
+    let mut variables = manifest.actor.runtime_env();
+    variables.extend(sidecar::embedded(manifest).cloned());
+    Ok((environment::directory(manifest)?, environment::of(manifest, &variables)?))
 }
 
 fn engine(name: ActorName, broker: &Broker) -> EngineConfig {

@@ -7,7 +7,7 @@ use std::{
 
 use asya_crew::{ErrorEnd, Failures, HappyEnd, Recorder};
 use asya_handler::{
-    Handler, Readiness,
+    Budget, Handler, Readiness,
     socket::{SocketConfig, SocketHandler},
 };
 use asya_sidecar::{Engine, Stats, wiring::Beside};
@@ -73,7 +73,11 @@ impl Replica {
             },
             Runs::Python(python) => {
                 let directory = ground.sockets.join(number.to_string());
-                let handler = SocketHandler::new(SocketConfig::new(&directory, &*actor));
+                let handler = SocketHandler::new(SocketConfig {
+                    max_reply: plan.engine.limits.max_reply,
+                    budget: Some(Budget::new(plan.engine.memory_budget / 2)),
+                    ..SocketConfig::new(&directory, &*actor)
+                });
                 let process = Process {
                     actor: actor.clone(),
                     python: python.clone(),
