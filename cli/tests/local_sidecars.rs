@@ -150,6 +150,25 @@ fn limits_of_the_sidecar_are_those_of_the_engine_here() {
 }
 
 #[test]
+fn an_end_actor_under_another_name_is_one_here_too() {
+    let double = "def handle(n):\n    return n * 2\n";
+    let place = Place::with("double", double, &sidecar("{name: ASYA_ACTOR_HAPPY_END, value: archive}"));
+    place.actor("archive", "", "");
+    let manifest = fs::read_to_string(place.path().join("archive.yaml")).unwrap();
+    let shipped = "embedded: true\n  handler: asya_crew.happy_end\n  \
+        workload: {template: {spec: {containers: [{name: asya-runtime, image: asya-crew}]}}}";
+    place.write("archive.yaml", &manifest.replace("handler: archive.handle", shipped));
+    place.run(&["send", "double", "21", "--create", "--id", "d1"]);
+    let mut up = place.up(&["--until-idle"]);
+    assert_eq!(up.end(), Some(0));
+    assert_eq!(ended(&place, "d1")["payload"], 42);
+    let done = |line: &Value| {
+        line["actors"].as_array()?.iter().find(|row| row["actor"] == "archive")?["succeeded"].as_u64()
+    };
+    assert_eq!(lines(up.log().as_bytes()).iter().filter_map(done).max(), Some(1), "{}", up.log());
+}
+
+#[test]
 fn a_wrong_value_is_found_before_anything_starts() {
     let place = Place::with("refunds", REFUNDS, &sidecar("{name: ASYA_APPROVED_ONLY, value: maybe}"));
     let wrong = "refunds.yaml:7:46: error: spec.sidecar.env[0].value: ASYA_APPROVED_ONLY: \"maybe\" must be true or false";
@@ -218,4 +237,30 @@ fn an_actor_shows_as_much_as_its_manifest_says() {
         |line: &Value| line["text"].as_str().is_some_and(|text| text.contains("dropped by the handler"));
     let seen: Vec<_> = lines(up.log().as_bytes()).into_iter().filter(shown).collect();
     assert!(seen.len() == 1 && seen[0]["actor"] == "chatty", "{seen:?}");
+}
+
+#[test]
+fn a_paused_actor_does_not_run() {
+    let place = Place::with("refunds", REFUNDS, "  paused: true\n  scaling: {enabled: true}");
+    assert_eq!(place.up(&["--until-idle"]).end(), Some(0));
+    place.run(&["send", "refunds", r#"{"amount": 1}"#]);
+    let mut up = place.up(&["--until-idle"]);
+    assert_eq!(up.end(), Some(1));
+    assert!(up.log().contains("spec.paused"), "{}", up.log());
+    assert_eq!((paid(&place), &place.json(&["queues", "refunds"])[0]["ready"]), (0, &json!(1)));
+}
+
+#[test]
+fn a_workload_of_a_cluster_does_not_run_here() {
+    let place = Place::with("refunds", REFUNDS, "");
+    let manifest = fs::read_to_string(place.path().join("refunds.yaml")).unwrap();
+    let bound = "workloadRef: {apiVersion: apps/v1, kind: Deployment, name: models, http: {port: 8000}}";
+    place.write("refunds.yaml", &manifest.replace("handler: refunds.handle", bound));
+    let output = place.run(&["up", "."]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(
+        text(&output.stderr).contains("the Deployment \"models\" of spec.workloadRef"),
+        "{}",
+        text(&output.stderr)
+    );
 }

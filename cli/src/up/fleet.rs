@@ -221,6 +221,10 @@ impl Fleet {
     /// The first actor that has work and does not come up, and why.
     pub(crate) fn stuck(&self) -> Option<(String, String)> {
         self.actors.iter().find_map(|actor| {
+            if actor.plan.scale.max == 0 && actor.depth.ready > 0 {
+                let reason = "its manifest wants no replica (spec.paused, or spec.workload.replicas: 0)";
+                return Some((actor.plan.name().to_owned(), reason.to_owned()));
+            }
             let failing = actor.replicas.iter().find_map(Replica::failing)?;
             let none_ready = !actor.replicas.iter().any(Replica::is_ready);
             (none_ready && actor.depth.ready > 0).then(|| (actor.plan.name().to_owned(), failing))

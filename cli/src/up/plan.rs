@@ -197,12 +197,21 @@ fn actor(manifest: &Manifest, place: Place<'_>, runtime: Option<&Runtime>) -> Re
     let told = Told::of(manifest)?;
     told.tell(manifest, &mut engine)?;
     if let Some(kind) = shipped(manifest) {
+        // An end actor under another name is one all the same.
+        let name = || manifest.name().to_owned();
         let runs = match (kind, work(kind, manifest, place.gateway)?) {
             (_, Some(work)) => Runs::Shipped(work),
-            (Kind::ErrorEnd, None) => Runs::ErrorEnd,
-            (_, None) => Runs::HappyEnd,
+            (Kind::ErrorEnd, None) => {
+                engine.error_end = name();
+                Runs::ErrorEnd
+            }
+            (_, None) => {
+                engine.happy_end = name();
+                Runs::HappyEnd
+            }
         };
-        let plan = ActorPlan { runs, scale: Scale::fixed(1), engine, told };
+        let scale = Scale::fixed(u32::from(!spec.paused));
+        let plan = ActorPlan { runs, scale, engine, told };
         return startable(&plan, place.broker).map(|()| plan);
     }
     let python = python(manifest, runtime)?;
@@ -243,6 +252,12 @@ pub(crate) fn state(broker: &Broker) -> State {
 
 fn python(manifest: &Manifest, runtime: Option<&Runtime>) -> Result<Python, Vec<String>> {
     let name = manifest.name();
+    if let Some(workload) = &manifest.actor.spec.workload_ref {
+        let (kind, bound, file) = (&workload.kind, &workload.name, manifest.file.display());
+        return Err(vec![format!(
+            "actor {name}: the {kind} {bound:?} of spec.workloadRef is a cluster's, and does not run here: leave {file} out"
+        )]);
+    }
     if manifest.actor.handler().is_none_or(|handler| handler.is_empty()) {
         let file = manifest.file.display();
         return Err(vec![format!("actor {name}: no handler: set ASYA_HANDLER or spec.handler in {file}")]);

@@ -20,6 +20,9 @@ pub(crate) struct Scale {
 impl Scale {
     /// As the manifest says, with at most `cap` replicas of what scales.
     pub(crate) fn of(spec: &AsyncActorSpec, cap: u32) -> Self {
+        if spec.paused {
+            return Self::fixed(0);
+        }
         let Some(scaling) = spec.scaling.as_ref().filter(|scaling| scaling.enabled) else {
             return Self::fixed(spec.workload.replicas.unwrap_or(1));
         };
