@@ -122,3 +122,50 @@ fn abroad(wanted: &Wanted<'_>, part: &str, name: Option<&str>, role: &str, names
         "subjects": [subject(wanted, part)],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{ai, find, made, names},
+        *,
+    };
+    use crate::{
+        actor::{Actor, Stored},
+        cluster::Cluster,
+        desired::{Context, features::Features, objects},
+        settings::{Raw, Settings},
+    };
+
+    const ROLE: &str = r#"{"transports": {"sqs": {"enabled": true, "config": {"region": "eu-west-1",
+        "accountId": "123456789012", "actorRoleArn": "arn:aws:iam::123456789012:role/asya-actor"}}}}"#;
+
+    #[test]
+    fn accounts_of_their_own_are_taken_where_the_broker_is_reached_by_a_role() {
+        let raw = Raw { transport_config: Some(ROLE.to_owned()), ..Raw::default() };
+        let settings = Settings::read(raw).unwrap();
+        let model =
+            json!({"backend": "localai", "baseUrl": "http://l/v1", "autoRemediation": {"enabled": true}});
+        let made = made(ai(model), &Watched::Here);
+        let accounts = names(&made, "ServiceAccount");
+        assert_eq!(accounts, ["gpt-watch", "gpt-results", "gpt-explain", "gpt-remedy"]);
+        for name in names(&made, "AsyncActor") {
+            let mut stored = find(&made, "AsyncActor", &name).clone();
+            stored["spec"]["transport"] = json!("sqs");
+            let actor = Actor::read(&serde_json::from_value::<Stored>(stored).unwrap()).unwrap();
+            let context = Context {
+                settings: &settings,
+                transport: &settings.transports["sqs"],
+                queue: &settings.template.queue(&actor.namespace, &actor.name),
+                cluster: &Cluster::default(),
+                runtime: "asya-runtime",
+                features: Features::OURS,
+            };
+            let desired = objects(&actor, &context);
+            assert_eq!(desired.refused, [], "{name}");
+            let own = accounts.contains(&name);
+            let account = if own { name.clone() } else { format!("asya-{name}") };
+            assert_eq!(desired.template["spec"]["serviceAccountName"], account);
+            assert_eq!(desired.before.len(), usize::from(!own), "{name}: the account is there already");
+        }
+    }
+}

@@ -160,6 +160,8 @@ fn actor(wanted: &Wanted<'_>, part: Part) -> Value {
             }
         }
     }
+    // The only container is the one that asks the broker, too: its account is what the broker knows it by.
+    let shares = part.account.is_some();
     let account = part.account.map(|account| (subject.object(part.name), account));
     let template = pod::template(wanted, part.name, &part.mounts, account, part.env);
     let mut spec = json!({
@@ -168,6 +170,9 @@ fn actor(wanted: &Wanted<'_>, part: Part) -> Value {
         "embedded": true,
         "workload": {"kind": "Deployment", "template": template},
     });
+    if shares {
+        spec["workload"]["shareCloudIdentity"] = json!(true);
+    }
     if part.scales {
         spec["scaling"] = json!({
             "enabled": true, "minReplicas": 0, "maxReplicas": MOST_ANALYZE, "queueLength": ANALYZE_QUEUE,
