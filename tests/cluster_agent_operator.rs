@@ -12,7 +12,7 @@ use asya_tests::{
     operator::{Operator, Settings},
     process::root,
 };
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// How long nothing may be written for it to count as rest: longer than anything is collected for, and than agents that are
@@ -114,7 +114,12 @@ async fn the_example_becomes_an_actor_and_an_entry_and_goes_without_a_trace() ->
     })
     .await?;
     // It is an actor like any other: the operator gives it a queue and a workload.
-    cluster.until("Deployment", "ops", "is made", |_| true).await?;
+    let deployment = cluster.until("Deployment", "ops", "is made", |_| true).await?;
+    assert_eq!(deployment["spec"]["template"]["spec"]["serviceAccountName"], "asya-ops");
+    let account = cluster.get("ServiceAccount", "asya-ops").await?.unwrap();
+    assert_eq!(account["metadata"]["ownerReferences"][0]["uid"], actor["metadata"]["uid"]);
+    assert_eq!(account["automountServiceAccountToken"], false);
+    until_entry(&cluster, "ops", |entry| entry.is_some_and(|it| it["account"] == "asya-ops")).await?;
 
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai"}, "stringData": {"token": "sk-x"}});
     cluster.apply(&secret).await?;
@@ -135,6 +140,87 @@ async fn the_example_becomes_an_actor_and_an_entry_and_goes_without_a_trace() ->
     cluster.until_gone("Agent", "ops").await?;
     until_entry(&cluster, "ops", |entry| entry.is_none()).await?;
     cluster.until_gone("AsyncActor", "ops").await?;
+    cluster.until_gone("ServiceAccount", "asya-ops").await?;
+    operator.stop().await?;
+    Ok(())
+}
+
+/// The pods that run as an account.
+async fn pods_of(cluster: &Cluster, account: &str) -> Result<Vec<Value>> {
+    let pods = cluster.api("Pod").list(&ListParams::default()).await?.items;
+    let pods = pods.into_iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    Ok(pods.into_iter().filter(|pod| pod["spec"]["serviceAccountName"] == account).collect())
+}
+
+async fn until_pod_of(cluster: &Cluster, account: &str) -> Result<String> {
+    eventually(&format!("a pod runs as {account}"), async || {
+        let pods = pods_of(cluster, account).await?;
+        Ok(pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_agent_moves_to_its_own_account_and_gateways_hear_of_it_when_its_last_pod_has() -> Result<()> {
+    let cluster = cluster!("agent-moves");
+    let operator = started(&cluster).await?;
+    // As agents without an account ran before.
+    let before = json!({"pod": {"serviceAccountName": "default"}, "scaling": {"minReplicas": 1}});
+    cluster.apply(&agent("ops", &before)).await?;
+    let old = until_pod_of(&cluster, "default").await?;
+    until_entry(&cluster, "ops", |entry| entry.is_some_and(|it| it["account"] == "default")).await?;
+    assert!(cluster.get("ServiceAccount", "asya-ops").await?.is_none());
+
+    // No kubelet is there: the test says when the pod is ready, and when the old one has stopped.
+    cluster.edit("Pod", &old, &json!({"metadata": {"finalizers": ["asya.sh/test"]}})).await?;
+    let knows = |turns: u64, account: &'static str| {
+        move |entry: Option<&Value>| {
+            entry.is_some_and(|it| it["budget"]["turns"] == turns && it["account"] == account)
+        }
+    };
+    cluster.edit("Agent", "ops", &json!({"spec": {"pod": null, "budgets": {"turns": 7}}})).await?;
+    let new = until_pod_of(&cluster, "asya-ops").await?;
+    until_entry(&cluster, "ops", knows(7, "default")).await?;
+    let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    cluster.api("Pod").patch_status(&new, &PatchParams::default(), &Patch::Merge(&ready)).await?;
+    cluster
+        .until("Pod", &old, "is being stopped", |pod| !pod["metadata"]["deletionTimestamp"].is_null())
+        .await?;
+    cluster.edit("Agent", "ops", &json!({"spec": {"description": "Moves."}})).await?;
+    until_entry(&cluster, "ops", |entry| {
+        entry.is_some_and(|it| it["description"] == "Moves." && it["account"] == "default")
+    })
+    .await?;
+    cluster.edit("Pod", &old, &json!({"metadata": {"finalizers": null}})).await?;
+    until_entry(&cluster, "ops", knows(7, "asya-ops")).await?;
+    assert_eq!(pods_of(&cluster, "default").await?, Vec::<Value>::new());
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_of_its_name_that_is_somebody_elses_is_not_taken() -> Result<()> {
+    let cluster = cluster!("agent-account");
+    let operator = started(&cluster).await?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "asya-ops"}});
+    cluster.apply(&account).await?;
+    let theirs = cluster.get("ServiceAccount", "asya-ops").await?.unwrap();
+    cluster.apply(&agent("ops", &json!({}))).await?;
+    let agent = until_says(&cluster, "ops", "WorkloadReady", "False", "ActorNotReady").await?;
+    let sentence = condition(&agent, "WorkloadReady").unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(sentence.contains("asya-ops") && sentence.contains("serviceAccountName"), "{sentence}");
+    assert!(cluster.get("Deployment", "ops").await?.is_none());
+    // What runs as it must not act for the agent.
+    operator.rests(REST).await?;
+    assert_eq!(entry(&cluster, "ops").await?, None);
+
+    // Named it is taken as it is.
+    let named = json!({"spec": {"pod": {"serviceAccountName": "asya-ops"}}});
+    cluster.edit("Agent", "ops", &named).await?;
+    until_entry(&cluster, "ops", |entry| entry.is_some_and(|it| it["account"] == "asya-ops")).await?;
+    cluster.until("Deployment", "ops", "is made", |_| true).await?;
+    assert_eq!(cluster.get("ServiceAccount", "asya-ops").await?, Some(theirs));
     operator.stop().await?;
     Ok(())
 }

@@ -61,6 +61,11 @@ def operator_rules(r: Rendered) -> list[Object]:
     return r.one("ClusterRole", "asya-system-asya-operator")["rules"]
 
 
+def writes_accounts(r: Rendered) -> list[list[str]]:
+    """What the operator may do to ServiceAccounts besides looking at them."""
+    return [it["verbs"] for it in operator_rules(r) if it["resources"] == ["serviceaccounts"]]
+
+
 def subject(r: Rendered) -> str:
     return r.one("ClusterRoleBinding", "asya-system-asya-operator")["subjects"][0]["name"]
 
@@ -217,6 +222,7 @@ ROWS: dict[str, Row] = {
         lambda r: (
             r.env("ASYA_AGENTS") == "true"
             and ["create", "delete"] in [it["verbs"] for it in operator_rules(r) if it["resources"] == ["asyncactors"]]
+            and writes_accounts(r) == [["create", "patch"]]
         ),
     ),
     "agents.image": Row("r.io/crew:1", env("ASYA_AGENT_IMAGE", "r.io/crew:1"), AGENTS),
@@ -265,7 +271,7 @@ ROWS: dict[str, Row] = {
     "transports.sqs.config.actorRoleArn": Row(
         "arn:aws:iam::1:role/asya-actor",
         lambda r: config("sqs", "actorRoleArn", "arn:aws:iam::1:role/asya-actor")(r)
-        and any("serviceaccounts" in it["resources"] for it in operator_rules(r)),
+        and writes_accounts(r) == [["create", "update", "patch", "delete"]],
         SQS,
     ),
     "transports.sqs.config.accountId": Row(123456789012, config("sqs", "accountId", "123456789012")),

@@ -81,6 +81,12 @@ def test_operator_has_no_right_on_secrets_unless_credentials_are_projected() -> 
     assert not any("secrets" in rule["resources"] for _, rule in rules(render("asya-operator")))
 
 
+def test_operator_makes_no_account_unless_it_is_told_to() -> None:
+    for values, written in (({}, False), ({"agents": {"enabled": True}}, True)):
+        found = [rule for _, rule in rules(render("asya-operator", values)) if "serviceaccounts" in rule["resources"]]
+        assert any("create" in rule["verbs"] for rule in found) is written, values
+
+
 def test_projection_is_limited_to_named_secrets_of_listed_namespaces() -> None:
     rendered = render("asya-operator", EVERYTHING, apis=OPTIONAL_APIS)
     found = [rule for _, rule in rules(rendered) if "secrets" in rule["resources"]]

@@ -37,7 +37,8 @@ of brokers are mounted, and other namespaces get them only by transports.*.proje
   verbs: [create, update, patch, delete]
 {{- end }}
 {{- if .Values.agents.enabled }}
-# agents: what they become is an AsyncActor and a key of a ConfigMap
+# agents: what they become is an AsyncActor and a key of a ConfigMap; those that name no account run as one of their own, which
+# goes with its actor
 - apiGroups: [asya.sh]
   resources: [agents]
   verbs: [get, list, watch]
@@ -47,6 +48,9 @@ of brokers are mounted, and other namespaces get them only by transports.*.proje
 - apiGroups: [asya.sh]
   resources: [asyncactors]
   verbs: [create, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [create, patch]
 {{- with .Values.agents.secrets }}
 # agents.secrets: whether these exist is told in SecretsReady
 - apiGroups: [""]

@@ -64,3 +64,12 @@ pub const JSON_SCHEMA: &str = include_str!("../../../crds/asyncactor.schema.json
 pub const RUNTIME_CONTAINER: &str = "asya-runtime";
 /// Name of the container that the operator adds.
 pub const SIDECAR_CONTAINER: &str = "asya-sidecar";
+/// What the operator begins the names of accounts with that it makes for actors.
+pub const ACCOUNT_PREFIX: &str = "asya-";
+/// Annotation of an actor: "true" has the operator make the account of its pods, where they run as [`account_name`].
+pub const OWN_ACCOUNT: &str = "asya.sh/own-account";
+
+/// Name of the account that the operator makes for an actor. None is cut short, so no two actors have the same.
+pub fn account_name(actor: &str) -> String {
+    format!("{ACCOUNT_PREFIX}{actor}")
+}

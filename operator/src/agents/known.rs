@@ -77,12 +77,18 @@ impl Known {
             return false;
         }
         let before = state.verdicts.get(key);
-        let keeps = verdict == Verdict::Keep && matches!(before, Some(Verdict::Entry(_)));
+        let keeps =
+            verdict == Verdict::Keep && matches!(before, Some(Verdict::Entry(_) | Verdict::Moving(_)));
         if keeps || before == Some(&verdict) {
             return false;
         }
         state.verdicts.insert(key.clone(), verdict);
         true
+    }
+
+    /// Whether an agent's entry was found to name this account.
+    pub fn tells_account(&self, key: &Key, account: &str) -> bool {
+        self.read().verdicts.get(key).is_some_and(|verdict| verdict.tells_account(account))
     }
 
     /// What the entries of a namespace have to be, by agent; `None` while one of its agents was not looked at yet, or the

@@ -45,7 +45,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     let verdict = match prepare(context, &subject, &mut observed).await? {
         Ok(compiled) => {
             run(context, &subject, &compiled, &mut observed).await?;
-            Verdict::Entry(compiled.entry.to_string())
+            tell(context, key, &compiled).await?
         }
         Err(objections) => {
             let forbidden = objections.iter().any(|objection| objection.about() == About::Policy);
@@ -59,11 +59,26 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
             }
         }
     };
+    let moving = matches!(verdict, Verdict::Moving(_));
     judge(context, key, verdict);
     let status = status::status(&subject, &observed, Timestamp::now());
-    let settled = status.condition(READY).is_some_and(Condition::is_true);
+    let settled = status.condition(READY).is_some_and(Condition::is_true) && !moving;
     report::status(context, &subject, status).await?;
     Ok(Some(if settled { AGAIN } else { SOON }))
+}
+
+/// Its entry. The account that is made for it is told once all of its pods run as that: those of an earlier one would be
+/// refused, and what they work on with them; and one of its name that is somebody else's must not act for it.
+async fn tell(context: &Context, key: &Key, compiled: &Compiled) -> kube::Result<Verdict> {
+    let entry = compiled.entry.to_string();
+    let told = match &compiled.own_account {
+        None => true,
+        Some(account) => {
+            context.known.tells_account(key, account)
+                || sources::runs_as(&context.client, key, account).await?
+        }
+    };
+    Ok(if told { Verdict::Entry(entry) } else { Verdict::Moving(entry) })
 }
 
 /// Keeps what its entry has to be, and has gateways told if that is news.

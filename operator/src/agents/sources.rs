@@ -1,11 +1,21 @@
-//! The ConfigMaps, Secrets and actors of tools that agents name. Nobody tells of them, so they are read at every look.
+//! The ConfigMaps, Secrets and actors of tools that agents name, and what runs of an agent. Nobody tells of them, so they are
+//! read at a look.
 
 use asya_resources::agent::{Objection, SecretKey};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client, api::DynamicObject};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod, Secret},
+};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, ListParams},
+};
 use serde_json::Value;
 
-use crate::controllers::{apply::timely, live::Kind};
+use crate::{
+    actor::ACTOR_LABEL,
+    controllers::{apply::timely, live::Kind, work::Key},
+};
 
 /// What makes a sidecar refuse what nobody approved.
 const APPROVED_ONLY: &str = "ASYA_APPROVED_ONLY";
@@ -99,6 +109,39 @@ pub async fn secrets(client: &Client, namespace: &str, keys: &[SecretKey]) -> ku
     })
 }
 
+/// Whether everything that runs of an actor runs as this account, and what is started next will: a pod of another that is
+/// being stopped may still be at work.
+///
+/// # Errors
+/// What the API server said.
+pub async fn runs_as(client: &Client, (namespace, name): &Key, account: &str) -> kube::Result<bool> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let Some(deployment) = timely(deployments.get_opt(name)).await? else { return Ok(false) };
+    if !starts_as(&deployment, account) {
+        return Ok(false);
+    }
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pods = timely(pods.list(&ListParams::default().labels(&format!("{ACTOR_LABEL}={name}")))).await?;
+    Ok(pods.items.iter().all(|pod| has_ended(pod) || is_of(pod, account)))
+}
+
+/// Whether a Deployment starts pods as this account, and its controller knows that.
+fn starts_as(deployment: &Deployment, account: &str) -> bool {
+    let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let seen = deployment.status.as_ref().and_then(|status| status.observed_generation);
+    pod.and_then(|pod| pod.service_account_name.as_deref()) == Some(account)
+        && seen >= deployment.metadata.generation
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn is_of(pod: &Pod, account: &str) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()) == Some(account)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -114,5 +157,20 @@ mod tests {
         for open in [json!({"spec": {}}), actor(json!([])), actor(json!([set("")]))] {
             assert!(!is_guarded(&open), "{open}");
         }
+    }
+
+    #[test]
+    fn pods_are_started_as_an_account_once_the_controller_knows() {
+        let deployment = |account: Value, seen: i64| -> Deployment {
+            let pod = json!({"serviceAccountName": account, "containers": []});
+            let spec = json!({"selector": {}, "template": {"spec": pod}});
+            let status = json!({"observedGeneration": seen});
+            serde_json::from_value(json!({"metadata": {"generation": 2}, "spec": spec, "status": status}))
+                .unwrap()
+        };
+        assert!(starts_as(&deployment(json!("asya-ops"), 2), "asya-ops"));
+        assert!(!starts_as(&deployment(json!("asya-ops"), 1), "asya-ops"), "pods of the one before may come");
+        assert!(!starts_as(&deployment(json!("default"), 2), "asya-ops"));
+        assert!(!starts_as(&deployment(Value::Null, 2), "asya-ops"));
     }
 }

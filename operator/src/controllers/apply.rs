@@ -394,7 +394,11 @@ fn check_owner(kind: Kind, key: &Key, live: &Live, owner: Option<Owner<'_>>) -> 
     let whose =
         live.metadata.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
     let whose = whose.map_or_else(|| "nobody".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
-    Err(Refusal::Foreign(format!("{kind} {} exists and belongs to {whose}: rename one of the two", key.1)))
+    let remedy = match kind {
+        Kind::ServiceAccount => "delete it, or name an account of yours in serviceAccountName",
+        _ => "rename one of the two",
+    };
+    Err(Refusal::Foreign(format!("{kind} {} exists and belongs to {whose}: {remedy}", key.1)))
 }
 
 /// Whether what the previous operator wrote has to become ours before an apply. A cache that is behind does not know.

@@ -1,5 +1,6 @@
-//! Cloud identity: who a pod is, and which of its containers may say so.
+//! Accounts: who a pod is for the cluster and the cloud, and which of its containers may say so.
 
+use asya_resources::OWN_ACCOUNT;
 use serde_json::{Value, json};
 
 use super::{
@@ -27,22 +28,33 @@ pub fn role<'a>(context: &Context<'a>) -> Option<&'a str> {
 
 /// Name of the account that the operator makes for an actor.
 pub fn account_name(actor: &Actor) -> String {
-    format!("asya-{}", actor.name)
+    asya_resources::account_name(&actor.name)
 }
 
-/// The account.
-pub fn account(actor: &Actor, role: &str) -> Value {
-    json!({
+/// The account, for an actor whose pods assume a role, or that is to have one of its own.
+pub fn account(actor: &Actor, context: &Context<'_>) -> Option<Value> {
+    let (role, own) = (role(context), actor.annotations.get(OWN_ACCOUNT).is_some_and(|own| own == "true"));
+    if role.is_none() && !own {
+        return None;
+    }
+    let mut account = json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {
             "name": account_name(actor),
             "namespace": actor.namespace,
             "labels": {"app": actor.name, ACTOR_LABEL: actor.name, MANAGED_BY_LABEL: MANAGER},
-            "annotations": {ROLE: role},
             "ownerReferences": [actor.owner_reference()],
         },
-    })
+    });
+    if let Some(role) = role {
+        account["metadata"]["annotations"] = json!({ROLE: role});
+    }
+    if own {
+        // It shows gateways who asks, by a token that is made for them; the API server has nothing for it.
+        account["automountServiceAccountToken"] = json!(false);
+    }
+    Some(account)
 }
 
 /// All containers of a pod that do not speak to the broker.

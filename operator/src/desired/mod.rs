@@ -85,9 +85,8 @@ pub fn objects(actor: &Actor, context: &Context<'_>) -> Desired {
 
 fn owned(actor: &Actor, context: &Context<'_>) -> Desired {
     let pod::Pod { template, warnings, refused } = pod::pod(actor, context);
-    let account = accounts::role(context)
-        .filter(|_| template["spec"]["serviceAccountName"] == accounts::account_name(actor))
-        .map(|role| accounts::account(actor, role));
+    let account = accounts::account(actor, context)
+        .filter(|account| template["spec"]["serviceAccountName"] == account["metadata"]["name"]);
     Desired {
         before: account.into_iter().chain(workload::service(actor)).collect(),
         workload: workload::workload(actor, &template),

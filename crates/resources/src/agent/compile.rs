@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Agent, AgentScaling, Granted, LABEL, LogPrompts, Model, Objection, SecretKey, limits::seconds};
+use super::{
+    Agent, AgentPod, AgentScaling, Granted, LABEL, LogPrompts, Model, Objection, SecretKey, limits::seconds,
+};
 use crate::{
-    API_VERSION, EnvSource, EnvVar, KeySelector, Severity, check, check::path_text, k8sgpt::Backend,
+    API_VERSION, EnvSource, EnvVar, KeySelector, OWN_ACCOUNT, Severity, account_name, check,
+    check::path_text, k8sgpt::Backend,
 };
 
 /// What answers in the agent's actor.
@@ -53,6 +56,8 @@ pub struct Compiled {
     pub approved: Vec<String>,
     /// Keys of Secrets that its pods need.
     pub secrets: Vec<SecretKey>,
+    /// The account that the operator makes for its pods; `None` where it names one.
+    pub own_account: Option<String>,
 }
 
 /// Compiles an agent in which [`check`](super::rules::check) finds nothing, and whose texts are in their place.
@@ -95,6 +100,7 @@ pub fn compile(agent: &Agent, around: &Around<'_>) -> Result<Compiled, Vec<Objec
             .map(|tool| tool.actor().to_owned())
             .collect(),
         secrets: secrets(&env),
+        own_account: named_account(agent).is_none().then(|| account_name(&agent.metadata.name)),
     })
 }
 
@@ -180,12 +186,12 @@ fn actor(agent: &Agent, around: &Around<'_>, granted: &[Granted<'_>], env: &[Env
     let pod = spec.pod.clone().unwrap_or_default();
     let scaling = spec.scaling.clone().unwrap_or_default();
     let (sessions, most) = replicas(agent, &scaling);
-    let mut workload =
-        json!({ "kind": "Deployment", "template": pod.template(around.image, around.pull_policy) });
-    if pod.service_account_name.is_some() {
+    let mut workload = json!({
+        "kind": "Deployment",
         // The only container is the one that asks the broker, too: its account is what the broker knows it by.
-        workload["shareCloudIdentity"] = json!(true);
-    }
+        "shareCloudIdentity": true,
+        "template": pod.template(&account(agent), around.image, around.pull_policy),
+    });
     let mut actor = json!({
         "transport": spec.transport,
         "handler": HANDLER,
@@ -210,10 +216,24 @@ fn actor(agent: &Agent, around: &Around<'_>, granted: &[Granted<'_>], env: &[Env
     }
     actor["workload"] = workload;
     let mut metadata = json!({ "name": name, "labels": { LABEL: name } });
+    if named_account(agent).is_none() {
+        metadata["annotations"] = json!({ OWN_ACCOUNT: "true" });
+    }
     if let Some(namespace) = &agent.metadata.namespace {
         metadata["namespace"] = json!(namespace);
     }
     json!({ "apiVersion": API_VERSION, "kind": crate::KIND, "metadata": metadata, "spec": actor })
+}
+
+/// The account that it names.
+fn named_account(agent: &Agent) -> Option<&str> {
+    agent.spec.pod.as_ref().and_then(AgentPod::account)
+}
+
+/// The account that its pods run as. `default` is that of others in the namespace, too, and gateways let act for an agent
+/// whatever has its account.
+fn account(agent: &Agent) -> String {
+    named_account(agent).map_or_else(|| account_name(&agent.metadata.name), str::to_owned)
 }
 
 /// Where its envelopes may go: to the tools that it is granted, back to itself, and to who asks for approval where it has to
@@ -260,7 +280,7 @@ fn entry(agent: &Agent, model: &Model, granted: &[Granted<'_>]) -> Value {
         "models": models,
         "budget": budget,
         "tools": granted.iter().map(Granted::entry).collect::<Vec<_>>(),
-        "account": spec.pod.as_ref().and_then(|pod| pod.service_account_name.as_deref()).unwrap_or("default"),
+        "account": account(agent),
     });
     if let Some(approval) = &spec.approval {
         let mut limits = json!({ "fourEyes": approval.four_eyes });

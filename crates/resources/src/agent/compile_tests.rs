@@ -240,6 +240,34 @@ fn an_actor_is_one_that_the_operator_takes() {
 }
 
 #[test]
+fn an_agent_that_names_no_account_has_one_of_its_own() {
+    let longest = "a".repeat(63);
+    let empty = json!({ "pod": { "serviceAccountName": "" } });
+    for (name, fields) in
+        [("ops", json!({})), ("ops", json!({ "pod": {} })), ("ops", empty), (&longest, json!({}))]
+    {
+        let mut agent = agent(&fields);
+        name.clone_into(&mut agent.metadata.name);
+        let made = compile(&agent, &AROUND).unwrap();
+        let own = format!("asya-{name}");
+        let workload = &made.actor["spec"]["workload"];
+        assert_eq!(workload["template"]["spec"]["serviceAccountName"], own);
+        assert_eq!(workload["shareCloudIdentity"], true);
+        assert_eq!(made.actor["metadata"]["annotations"], json!({ OWN_ACCOUNT: "true" }));
+        assert_eq!((&made.entry["account"], made.own_account), (&json!(own), Some(own.clone())));
+    }
+    // One that is named is somebody else's to make, whatever its name.
+    for name in ["bedrock", "default", "asya-ops"] {
+        let made = compiled(&json!({ "pod": { "serviceAccountName": name } }));
+        let workload = &made.actor["spec"]["workload"];
+        assert_eq!(workload["template"]["spec"]["serviceAccountName"], name);
+        assert_eq!(workload["shareCloudIdentity"], true);
+        assert_eq!(made.actor["metadata"].get("annotations"), None);
+        assert_eq!((&made.entry["account"], made.own_account), (&json!(name), None));
+    }
+}
+
+#[test]
 fn kubernetes_puts_no_variable_into_a_prompt() {
     let prompt = "Costs $5. Never say $(ASYA_LLM_API_KEY) or $$.";
     let compiled = compiled(&json!({ "prompt": prompt }));

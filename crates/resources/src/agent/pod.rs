@@ -26,7 +26,8 @@ pub struct AgentPod {
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::resources"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Value>,
-    /// ServiceAccount, for a provider that is reached by the cloud's identity. The agent itself needs no right in the cluster.
+    /// ServiceAccount, for a provider that is reached by the cloud's identity; absent means asya-NAME, which the operator makes.
+    /// The agent itself needs no right in the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// Labels of the pods.
@@ -47,8 +48,13 @@ pub struct AgentPod {
 }
 
 impl AgentPod {
+    /// The account that it names.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.service_account_name.as_deref().filter(|name| !name.is_empty())
+    }
+
     /// The pod template of the agent's actor; `image` where it names none.
-    pub(super) fn template(&self, image: &str, pull_policy: Option<&str>) -> Value {
+    pub(super) fn template(&self, account: &str, image: &str, pull_policy: Option<&str>) -> Value {
         let mut container = json!({
             "name": RUNTIME_CONTAINER,
             "image": self.image.as_deref().unwrap_or(image),
@@ -56,8 +62,11 @@ impl AgentPod {
             "securityContext": restricted(),
         });
         put(&mut container, "imagePullPolicy", json!(pull_policy));
-        let mut pod = json!({ "automountServiceAccountToken": false, "containers": [container] });
-        put(&mut pod, "serviceAccountName", json!(self.service_account_name));
+        let mut pod = json!({
+            "serviceAccountName": account,
+            "automountServiceAccountToken": false,
+            "containers": [container],
+        });
         put(&mut pod, "imagePullSecrets", json!(self.image_pull_secrets));
         put(&mut pod, "nodeSelector", json!(self.node_selector));
         put(&mut pod, "tolerations", json!(self.tolerations));

@@ -38,9 +38,6 @@ use crate::{
     subjects::Subjects,
 };
 
-/// What the operator begins the names of accounts with that it makes for actors.
-const ACCOUNT_PREFIX: &str = "asya-";
-
 /// What conversations need besides the store.
 #[derive(Debug)]
 pub struct Chat {
@@ -86,11 +83,10 @@ impl Service {
         self.chat.as_ref().is_some_and(|chat| chat.people.stays(who, jiff::Timestamp::now()))
     }
 
-    /// Whether an agent runs as a service account of this name: that of its file, or the one that the operator makes for an
-    /// actor whose broker is reached by the cloud's identity.
+    /// Whether an agent runs as a service account of this name: that of its file, or the one that the operator makes for it.
     pub(super) fn runs_agents(&self, account: &str) -> bool {
         let Some(chat) = &self.chat else { return false };
-        let made_for = account.strip_prefix(ACCOUNT_PREFIX);
+        let made_for = account.strip_prefix(asya_resources::ACCOUNT_PREFIX);
         chat.agents.borrow().values().any(|agent| agent.account == account || Some(&*agent.name) == made_for)
     }
 
