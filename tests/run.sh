@@ -143,14 +143,14 @@ examples() {
 halves() {
     local state=$1 log=$PWD/target/others.log failed=()
     set -m
-    ASYA_TEST_STATE=$state-others tests/servers/all.sh run "$0" --others >"$log" 2>&1 </dev/null &
+    ASYA_TEST_STATE=$state-others tests/servers/all.sh run tests/run.sh --others >"$log" 2>&1 </dev/null &
     local others=$!
     set +m
     # A group that is left alone would go on, and its servers with it.
     trap 'kill -- "-$others" 2>/dev/null || true; wait "$others" || true' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    ASYA_TEST_STATE=$state tests/servers/all.sh run "$0" --cargo || failed+=(--cargo)
+    ASYA_TEST_STATE=$state tests/servers/all.sh run tests/run.sh --cargo || failed+=(--cargo)
     step "the others, which say what they do in $log"
     wait "$others" || failed+=(--others)
     trap - EXIT INT TERM
@@ -188,13 +188,13 @@ case "${1:-}" in
         export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
         halves "$STATE"
         # Last and alone: it builds the programs as a user does, which are others than those that tests run.
-        ASYA_TEST_STATE=$STATE tests/servers/all.sh run "$0" --examples
+        ASYA_TEST_STATE=$STATE tests/servers/all.sh run tests/run.sh --examples
         ;;
     --keda)
         # As the tests build it.
         cargo build --workspace --all-targets --quiet
         export ASYA_TEST_RABBITMQ_CTL=$PWD/tests/servers/rabbitmq.sh
-        ASYA_TEST_SERVERS="rabbitmq rabbitmq4 kubernetes postgres keda" tests/servers/all.sh run "$0" --connected-keda
+        ASYA_TEST_SERVERS="rabbitmq rabbitmq4 kubernetes postgres keda" tests/servers/all.sh run tests/run.sh --connected-keda
         ;;
     --connected-keda)
         tests/cluster/smoke_keda.sh
