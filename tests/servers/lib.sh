@@ -70,19 +70,35 @@ once() {
     ) 7>"$CACHE_ROOT/$1.lock"
 }
 
-# free_ports COUNT: ports below the ephemeral range, so that no outgoing connection takes one while its server is down.
+# free_ports COUNT: ports below the ephemeral range, so that no outgoing connection takes one while its server is down, and
+# none that was given to another server within five minutes, which may not have opened it yet.
 free_ports() {
-    python3 - "$1" <<'PY'
-import random, socket, sys
-held = []
-while len(held) < int(sys.argv[1]):
-    s = socket.socket()
-    try:
-        s.bind(("127.0.0.1", random.randint(20000, 32000)))
-        held.append(s)
-    except OSError:
-        s.close()
-print(*(s.getsockname()[1] for s in held))
+    mkdir -p "$CACHE_ROOT"
+    python3 - "$1" "$CACHE_ROOT/ports" <<'PY'
+import fcntl, random, socket, sys, time
+count, now = int(sys.argv[1]), int(time.time())
+with open(sys.argv[2], "a+") as given:
+    fcntl.flock(given, fcntl.LOCK_EX)
+    given.seek(0)
+    # A line that was cut short is none.
+    entries = [words for line in given if len(words := line.split()) == 2 and all(word.isdigit() for word in words)]
+    kept = {int(port): int(when) for port, when in entries if now - 300 < int(when) <= now}
+    found = []
+    while len(found) < count:
+        port = random.randint(20000, 32000)
+        if port in kept:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        kept[port] = now
+        found.append(port)
+    given.seek(0)
+    given.truncate()
+    given.writelines(f"{port} {when}\n" for port, when in kept.items())
+print(*found)
 PY
 }
 
