@@ -13,14 +13,16 @@ for what in crd schema reference agent-crd agent-schema agent-reference k8sgpt-c
     "$program" $what >"$new/$what"
     case $what in *crd) sed -i "1i $made" "$new/$what" ;; esac
 done
-cp "$new/crd" crds/asya.sh_asyncactors.yaml
-cp "$new/schema" crds/asyncactor.schema.json
-cp "$new/reference" docs/reference/asyncactor.md
-cp "$new/agent-crd" crds/asya.sh_agents.yaml
-cp "$new/agent-schema" crds/agent.schema.json
-cp "$new/agent-reference" docs/reference/agent.md
+# What stays as it was keeps its time: crates include these files, and all that is built of them would be built again.
+put() { cmp -s "$1" "$2" || cp "$1" "$2"; }
+put "$new/crd" crds/asya.sh_asyncactors.yaml
+put "$new/schema" crds/asyncactor.schema.json
+put "$new/reference" docs/reference/asyncactor.md
+put "$new/agent-crd" crds/asya.sh_agents.yaml
+put "$new/agent-schema" crds/agent.schema.json
+put "$new/agent-reference" docs/reference/agent.md
 for kind in k8sgpt result mutation; do
-    cp "$new/$kind-crd" "crds/core.k8sgpt.ai_${kind}s.yaml"
+    put "$new/$kind-crd" "crds/core.k8sgpt.ai_${kind}s.yaml"
 done
-cp "$new/k8sgpt-schema" crds/k8sgpt.schema.json
-cp "$new/k8sgpt-reference" docs/reference/k8sgpt.md
+put "$new/k8sgpt-schema" crds/k8sgpt.schema.json
+put "$new/k8sgpt-reference" docs/reference/k8sgpt.md
