@@ -6,15 +6,17 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `known` | what a text holds, and which names tell of secrets |
+//! | `known` | what a text holds, and which names tell of secrets: one look at its letters before the patterns |
+//! | `lines` | YAML line by line |
+//! | `flow` | YAML in flow style within a text, and JSON that is cut |
 //!
 //! What a text holds, and which names tell of secrets, is known to [`asya_llm::mask::redact`]. Added is what only structure
 //! shows: a variable whose name stands beside its value, a flag whose value is the next argument, a value of several lines,
-//! and a plain word (`password: welcome`), which in prose says something else.
+//! and a plain word (`password: welcome`), which in prose says something else. What cannot be read surely is rather hidden.
 
+mod flow;
 mod known;
-
-use std::borrow::Cow;
+mod lines;
 
 use serde_json::{Map, Value};
 
@@ -45,6 +47,8 @@ const COUNTS: [&str; 14] = [
     "generation",
     "version",
 ];
+/// Fields that name the variable whose value stands beside them.
+const NAMES: [&str; 2] = ["name", "key"];
 /// Digits of what is taken for a count.
 const DIGITS: usize = 12;
 
@@ -52,7 +56,7 @@ const DIGITS: usize = 12;
 const NESTED: u8 = 3;
 
 /// Hides what looks like a secret in a value and all that it holds, names of fields included.
-#[cfg(feature = "kube-tools")]
+#[cfg(any(test, feature = "kube-tools"))]
 pub(crate) fn hide(value: &mut Value) {
     inside(value, false, 0);
 }
@@ -73,47 +77,13 @@ fn said(text: &str, within: u8) -> String {
         let whole = value == before && members(text) == fields_of(&value);
         return if whole { text.to_owned() } else { value.to_string() };
     }
-    let text = without_continued(text);
-    let clean = clean(&text);
-    // What is hidden over several lines leaves nothing to compare with.
-    let same = clean.split('\n').count() == text.split('\n').count();
-    let before = if same { text.as_ref() } else { clean.as_ref() };
-    let lines = before.split('\n').zip(clean.split('\n')).map(|(before, after)| line(before, after));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// A line of a text. `after`: as it is without what looks like a secret wherever it stands.
-fn line<'a>(before: &'a str, after: &'a str) -> Cow<'a, str> {
-    let Some((given, left)) = field(before).zip(field(after)) else { return after.into() };
-    if is_count(before) {
-        return before.into();
+    if within >= NESTED || !text.contains(['{', '[']) {
+        return lines::hide(text);
     }
-    let bare = left.rest.trim_end_matches(',');
-    let named = !is_harmless(&given) && tells_of_a_secret(given.name);
-    // A lone `***` is no value of YAML.
-    if before != after && bare == HIDDEN || named && !is_hidden(bare) {
-        return hidden_field(after, &left).into();
-    }
-    after.into()
-}
-
-/// The line of a field without its value.
-fn hidden_field(line: &str, field: &Field<'_>) -> String {
-    let end = line.trim_end().len();
-    let json = line[field.at..].starts_with('"');
-    let (quote, comma) = if json { ('"', field.rest.ends_with(',')) } else { ('\'', false) };
-    let comma = if comma { "," } else { "" };
-    format!("{}{quote}{HIDDEN}{quote}{comma}{}", &line[..end - field.rest.len()], &line[end..])
-}
-
-/// Whether what stands behind a name, on its line, is no secret though the name may say so.
-fn is_harmless(field: &Field<'_>) -> bool {
-    let value = field.rest.split(" #").next().unwrap_or_default().trim_end().trim_end_matches(',');
-    let bare = value.trim_matches(['"', '\'']);
-    HARMLESS.iter().chain(&NOTHING).any(|word| bare.eq_ignore_ascii_case(word))
-        || counts(field.name) && bare.starts_with(|first: char| first.is_ascii_digit())
-        // As `kubectl describe` shows a variable.
-        || bare.starts_with("<set to the key ")
+    // A key may reach over what seems to be the end of a value.
+    let known = if text.contains("PRIVATE KEY") { clean(text) } else { text.into() };
+    let (rest, flows) = flow::taken_out(&known, within + 1);
+    flow::put_back(&lines::hide(&rest), &flows)
 }
 
 /// Whether nothing but `***` is left of a value.
@@ -168,8 +138,8 @@ fn inside(value: &mut Value, named: bool, within: u8) {
 }
 
 fn object(fields: &mut Map<String, Value>, within: u8) {
-    let called = |name: &str| fields.get(name).and_then(Value::as_str).is_some_and(tells_of_a_secret);
-    let variable = called("name") || called("key");
+    let called = |name: &&str| fields.get(*name).and_then(Value::as_str).is_some_and(tells_of_a_secret);
+    let variable = NAMES.iter().any(called);
     for (name, mut field) in std::mem::take(fields) {
         let named = tells_of_a_secret(&name) && !(field.is_number() && counts(&name));
         inside(&mut field, named || variable && name == "value", within);
@@ -195,74 +165,6 @@ fn list(items: &mut [Value], named: bool, within: u8) {
 fn counts(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     COUNTS.iter().any(|end| lower.ends_with(end))
-}
-
-/// `tokenExpirationSeconds: 86400`
-fn is_count(line: &str) -> bool {
-    field(line).is_some_and(|Field { name, rest, .. }| {
-        counts(name)
-            && rest.len() <= DIGITS
-            && !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
-/// A field of YAML on its line.
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    /// Where its name begins.
-    at: usize,
-    name: &'a str,
-    rest: &'a str,
-}
-
-fn field(line: &str) -> Option<Field<'_>> {
-    let begin = line.trim_start_matches([' ', '-']);
-    let (name, rest) = begin.split_once(':')?;
-    let is_value = rest.is_empty() || rest.starts_with([' ', '\t']);
-    let name = name.trim_end().trim_matches(['"', '\'']);
-    let is_name = !name.is_empty() && !name.contains([' ', '\t', '"', '\'']);
-    (is_value && is_name).then(|| Field { at: line.len() - begin.len(), name, rest: rest.trim() })
-}
-
-/// Without the further lines of a value that is called after a secret: those of a block (`password: |`), and those that go
-/// on deeper than its name stands.
-fn without_continued(text: &str) -> Cow<'_, str> {
-    let is_secret = |field: &Field<'_>| !HARMLESS[1..].contains(&field.rest) && tells_of_a_secret(field.name);
-    if !text.lines().any(|line| field(line).is_some_and(|field| is_secret(&field))) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    // The name whose value may go on: where it stands, and whether its value has begun on its line.
-    let mut open: Option<(usize, bool)> = None;
-    for line in text.split_inclusive('\n') {
-        let words = line.trim();
-        if words.is_empty() {
-            out.push_str(line);
-            continue;
-        }
-        let depth = line.len() - line.trim_start_matches(' ').len();
-        let item = words.starts_with("- ");
-        let here = field(line.trim_end());
-        match open.filter(|(at, begun)| depth > *at || depth == *at && item && !begun) {
-            Some((_, true)) => {}
-            Some(_) if here.is_none() => {
-                let end = &line[line.trim_end().len()..];
-                let item = if item { "- " } else { "" };
-                out.push_str(&format!("{}{item}'{HIDDEN}'{end}", &line[..depth]));
-            }
-            _ => {
-                let secret = here.filter(is_secret);
-                open = secret.map(|field| (field.at, !field.rest.is_empty()));
-                match secret.filter(|field| field.rest.starts_with(['|', '>'])) {
-                    // The head of a block.
-                    Some(Field { rest, .. }) => out.push_str(&line.replacen(rest, &format!("'{HIDDEN}'"), 1)),
-                    None => out.push_str(line),
-                }
-            }
-        }
-    }
-    Cow::Owned(out)
 }
 
 #[cfg(test)]
