@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use asya_handler::{Capacity, Code, End, Failure, Fault, Handler, Readiness, Replies, Reply, Request};
+use asya_handler::{
+    Capacity, Code, End, Failure, Fault, Handler, Progress, Readiness, Replies, Reply, ReplySender, Request,
+};
 use asya_store::StoreError;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -15,9 +17,30 @@ pub trait Act: Send + Sync + 'static {
     /// [`ActError`], which says whether a later try can help.
     fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>>;
 
+    /// The same for an actor that can say how far it is.
+    ///
+    /// # Errors
+    /// As [`Act::act`].
+    fn act_telling(&self, request: Request, _: Teller) -> BoxFuture<'_, Result<End, ActError>> {
+        self.act(request)
+    }
+
     /// Ends what the actor does beside that. Nothing, unless it says otherwise.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
+    }
+}
+
+/// Says how far a run is, if anybody listens. Nobody waits for it: what finds no room is left out.
+#[derive(Clone, Debug, Default)]
+pub struct Teller(Option<ReplySender>);
+
+impl Teller {
+    /// `fraction` is from 0 to 1; the words are for a person.
+    pub(crate) fn tell(&self, fraction: f64, message: String) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.try_send(Reply::Progress(Progress { fraction, message }));
+        }
     }
 }
 
@@ -93,10 +116,11 @@ impl<A: Act> Handler for InProcess<A> {
         let (sender, replies) = Replies::channel();
         let act = self.act.clone();
         let timeout = request.timeout;
+        let teller = Teller(Some(sender.clone()));
         tokio::spawn(async move {
             let end = tokio::select! {
                 () = sender.cancelled() => return,
-                done = tokio::time::timeout(timeout, act.act(request)) => match done {
+                done = tokio::time::timeout(timeout, act.act_telling(request, teller)) => match done {
                     Ok(Ok(end)) => end,
                     Ok(Err(error)) => End::Failed(failure(&error)),
                     Err(_) => End::Failed(Failure::new(

@@ -31,10 +31,11 @@ use super::{
     endpoint::{Endpoint, MOST_READ},
     hidden::Hidden,
     program::Program,
+    progress::{Calls, Listener},
     settings::{Server, Settings},
     trouble::Trouble,
 };
-use crate::http_call::client::Client;
+use crate::{actor::Teller, http_call::client::Client};
 
 /// Most pages of a list of tools that are read: a server may have no end of them.
 const MOST_PAGES: usize = 64;
@@ -79,7 +80,8 @@ enum Way {
 
 /// A session. Dropped, it ends, and the program with it.
 struct Session {
-    service: RunningService<RoleClient, ClientConfig>,
+    service: RunningService<RoleClient, Listener>,
+    calls: Calls,
     /// Tools of which the server says that a repeat does no harm.
     harmless: BTreeSet<String>,
     program: Option<Program>,
@@ -125,7 +127,7 @@ impl Line {
         &self.hidden
     }
 
-    /// The result of a call. Dropped, it tells the server that nobody waits.
+    /// The result of a call, of which `teller` is told how far it is. Dropped, it tells the server that nobody waits.
     ///
     /// # Errors
     /// What went wrong, and whether the server says of the tool that a repeat does no harm.
@@ -133,10 +135,12 @@ impl Line {
         &self,
         tool: &str,
         arguments: &JsonObject,
+        teller: &Teller,
     ) -> Result<CallToolResult, (Trouble, bool)> {
         let session = self.session().await.map_err(|trouble| (trouble, false))?;
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
-        let trouble = match timeout(self.timeout, session.service.call_tool_once(params)).await {
+        let called = session.calls.call(&session.service, params, teller.clone());
+        let trouble = match timeout(self.timeout, called).await {
             Ok(Ok(CallToolResponse::Complete(result))) => return Ok(result),
             Ok(Ok(CallToolResponse::Task(_))) => Trouble::Said(format!(
                 "the server goes on with {tool} and tells its result later, which is not waited for here: look what became of \
@@ -208,7 +212,9 @@ impl Line {
     async fn begin(&self) -> Result<Session, Trouble> {
         let name = Implementation::new("asya-mcp-call", env!("CARGO_PKG_VERSION"));
         // No capabilities: a server gets no model, no files and no person to ask.
-        let client = ClientConfig::new(ClientCapabilities::default(), name);
+        let config = ClientConfig::new(ClientCapabilities::default(), name);
+        let calls = Calls::default();
+        let client = Listener { config, calls: calls.clone(), hidden: self.hidden.clone() };
         let (service, program) = match &self.way {
             Way::Address { endpoint, url } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
@@ -239,7 +245,7 @@ impl Line {
                 BTreeSet::new()
             }
         };
-        Ok(Session { service, harmless, program, gone: AtomicBool::new(false) })
+        Ok(Session { service, calls, harmless, program, gone: AtomicBool::new(false) })
     }
 }
 

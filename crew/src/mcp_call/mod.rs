@@ -5,6 +5,7 @@
 //! | `settings` | which server, and which of its tools |
 //! | `line` | [`Line`]: the one session, made anew when it is gone |
 //! | `endpoint` | a server at an address: its requests over the HTTP client of this program |
+//! | `progress` | how far calls are, told on |
 //! | `program` | a server that is a program: started, spoken to, ended |
 //! | `trouble` | what went wrong, and whether the call may have been carried out |
 //! | `result` | from a result to what a model reads |
@@ -19,6 +20,7 @@ mod endpoint;
 mod hidden;
 mod line;
 mod program;
+mod progress;
 mod result;
 mod settings;
 mod trouble;
@@ -35,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use self::{line::Line, trouble::Trouble};
 use crate::{
     InProcess,
-    actor::{Act, ActError},
+    actor::{Act, ActError, Teller},
 };
 pub use line::{Listed, list};
 pub use settings::{Settings, is_secret};
@@ -90,16 +92,16 @@ impl McpCall {
         Ok(InProcess::new(Self { settings, line, retry }, running))
     }
 
-    async fn call(&self, payload: &Raw) -> Result<Raw, Stop> {
+    async fn call(&self, payload: &Raw, teller: &Teller) -> Result<Raw, Stop> {
         let Asked { tool, arguments } = serde_json::from_slice(payload.as_bytes()).map_err(|error| {
             Stop::Told(format!("the payload must be {{\"tool\": …, \"arguments\": {{…}}}}: {error}"))
         })?;
         if !self.settings.tools.iter().any(|pattern| glob::matches(pattern, &tool)) {
             return Err(Stop::Told(format!("the tool {tool:?} may not be called here; nothing was done")));
         }
-        let called = match self.line.call(&tool, &arguments).await {
+        let called = match self.line.call(&tool, &arguments, teller).await {
             // The session is gone, and nothing was carried out in it.
-            Err((Trouble::Gone(_), _)) => self.line.call(&tool, &arguments).await,
+            Err((Trouble::Gone(_), _)) => self.line.call(&tool, &arguments, teller).await,
             called => called,
         };
         match called {
@@ -128,8 +130,12 @@ fn stop(tool: &str, trouble: Trouble, repeatable: bool) -> Stop {
 
 impl Act for McpCall {
     fn act(&self, request: Request) -> BoxFuture<'_, Result<End, ActError>> {
+        self.act_telling(request, Teller::default())
+    }
+
+    fn act_telling(&self, request: Request, teller: Teller) -> BoxFuture<'_, Result<End, ActError>> {
         Box::pin(async move {
-            let error = match self.call(&request.envelope.payload).await {
+            let error = match self.call(&request.envelope.payload, &teller).await {
                 Ok(payload) => return Ok(End::Done(vec![Item::payload(payload)])),
                 Err(Stop::Told(error)) => error,
                 // An approval counts for one run: what is not carried out in it is proposed again.

@@ -8,10 +8,12 @@ mod support;
 use std::path::Path;
 
 use asya_crew::mcp_call::list;
-use asya_handler::Handler;
+use asya_handler::{Handler, Progress};
 use serde_json::json;
 
-use support::{Server, actor, again, answer, call, command, error, free_port, python, run, settings, until};
+use support::{
+    Server, actor, again, answer, call, command, error, free_port, python, run, settings, told, until,
+};
 
 /// Everything that is the same for a server at an address and for a program.
 async fn speaks(actor: &dyn Handler) {
@@ -63,6 +65,30 @@ async fn many_calls_share_a_session_and_their_answers_stay_apart() {
         for (n, sum) in futures::future::join_all(calls).await {
             assert_eq!(sum, json!({"text": (n + 1000).to_string()}));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_call_is_is_told_seldom_in_short_and_without_secrets() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&python).await;
+    let (name, value) = command(&python);
+    let passed = [("ASYA_MCP_PASS", "TOKEN"), ("TOKEN", "plain-words-only")];
+    for actor in
+        [actor(&[("ASYA_MCP_URL", &server.url)]), actor(&[&[(name, value.as_str())], &passed[..]].concat())]
+    {
+        let (progress, answer) = told(&actor, "steps", json!({"count": 3, "pause": 1.3})).await;
+        assert_eq!(answer, json!({"text": "done"}));
+        let fractions: Vec<_> = progress.iter().map(|progress| (progress.fraction * 3.0).round()).collect();
+        assert_eq!(fractions, [1.0, 2.0, 3.0], "{progress:?}");
+        for (step, Progress { message, .. }) in progress.iter().enumerate() {
+            assert!(message.starts_with(&format!("step {} of 3; token=*** ", step + 1)), "{message}");
+            assert!(message.len() <= 200 && !message.contains("plain"), "{message}");
+        }
+        let (progress, answer) = told(&actor, "steps", json!({"count": 500, "pause": 0})).await;
+        assert_eq!(answer, json!({"text": "done"}));
+        // One in a second, however long it takes.
+        assert!((1..30).contains(&progress.len()), "{}", progress.len());
     }
 }
 

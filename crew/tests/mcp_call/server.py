@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.types import (
     BlobResourceContents,
     CallToolResult,
@@ -75,6 +75,16 @@ async def slow(path: str) -> str:
     except asyncio.CancelledError:
         pathlib.Path(path).write_text("cancelled")
         raise
+    return "done"
+
+
+@server.tool()
+async def steps(context: Context, count: int, pause: float) -> str:
+    """Says how far it is."""
+    for step in range(1, count + 1):
+        words = f"step {step}\nof {count}; token=hunter2hunter2 {os.environ.get('TOKEN')} " + "x" * 500
+        await context.report_progress(step, count, words)
+        await asyncio.sleep(pause)
     return "done"
 
 

@@ -14,7 +14,7 @@ use asya_crew::{
     shipped::Variables,
 };
 use asya_envelope::{Approved, Envelope, Raw, Route, headers};
-use asya_handler::{End, Handler, Reply, Request};
+use asya_handler::{End, Handler, Progress, Reply, Request};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -86,6 +86,25 @@ pub(crate) async fn run(actor: &dyn Handler, payload: &Value, attempt: u32) -> E
     let envelope = Envelope::new("job", Route::new(["mcp", "agent"]), Raw::of(payload));
     let body = envelope.encode();
     ended(actor, Request { envelope, body, actor: "mcp".to_owned(), attempt, timeout: LIMIT }).await
+}
+
+/// The answer to a call, and what was told before it of how far it is.
+pub(crate) async fn told(actor: &dyn Handler, tool: &str, arguments: Value) -> (Vec<Progress>, Value) {
+    let envelope = Envelope::new(
+        "job",
+        Route::new(["mcp", "agent"]),
+        Raw::of(&json!({"tool": tool, "arguments": arguments})),
+    );
+    let body = envelope.encode();
+    let request = Request { envelope, body, actor: "mcp".to_owned(), attempt: 1, timeout: LIMIT };
+    let (mut replies, mut told) = (actor.handle(request), Vec::new());
+    loop {
+        match replies.recv().await {
+            Some(Reply::Progress(progress)) => told.push(progress),
+            Some(Reply::End(end)) => return (told, answer(end)),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 pub(crate) async fn ended(actor: &dyn Handler, request: Request) -> End {
