@@ -126,6 +126,21 @@ fn what_is_printed_is_valid_and_an_agent_calls_the_tools_with_approval() {
 }
 
 #[test]
+fn what_looks_like_a_secret_in_a_command_is_not_printed() {
+    let Some(python) = python() else { return };
+    let place = Place::with("note", "def handle(payload):\n    return payload\n", "");
+    let server = [server(&place, &python), vec!["--api-key".into(), "plain-words-only".into()]].concat();
+    let words: Vec<_> = server.iter().map(String::as_str).collect();
+    for more in [&[][..], &["--output", "json"]] {
+        let output = place.run(&[&["agent-tools"], more, &["--"], &words].concat());
+        let (out, errors) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{errors}");
+        assert!(out.contains("--api-key") && out.contains("***") && !out.contains("plain-words"), "{out}");
+        assert!(errors.contains("--pass") && !errors.contains("plain-words"), "{errors}");
+    }
+}
+
+#[test]
 fn tools_are_chosen_and_graded_and_where_all_are_approved_the_actor_is_told_so() {
     let Some(python) = python() else { return };
     let place = Place::with("note", "def handle(payload):\n    return payload\n", "");

@@ -42,7 +42,7 @@ pub mod fan_in;
 pub mod gap;
 #[cfg(feature = "helm")]
 pub mod helm;
-#[cfg(feature = "agents")]
+#[cfg(any(feature = "agents", feature = "mcp-call"))]
 mod hide;
 #[cfg(feature = "http-call")]
 pub mod http_call;

@@ -61,7 +61,16 @@ pub(crate) fn hide(value: &mut Value) {
     inside(value, false, 0);
 }
 
+/// The words of a command with `***` for what looks like a secret, which may follow a flag.
+#[cfg(feature = "mcp-call")]
+pub(crate) fn words(words: &[String]) -> Vec<String> {
+    let mut list: Vec<Value> = words.iter().map(|word| Value::from(word.as_str())).collect();
+    self::list(&mut list, false, 0);
+    list.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect()
+}
+
 /// A text with `***` for what looks like a secret. JSON stays JSON, and what stands on a line of YAML a value.
+#[cfg(any(test, feature = "agents"))]
 pub(crate) fn text(text: &str) -> String {
     said(text, 0)
 }

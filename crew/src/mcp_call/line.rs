@@ -115,6 +115,7 @@ impl Line {
             Server::Program(start) => {
                 let passed = start.environment.iter().filter(|(name, _)| start.passed.contains(name));
                 passed.for_each(|(_, value)| hidden.hide(value));
+                start.secrets().iter().for_each(|secret| hidden.hide(secret));
                 Way::Program(start.clone())
             }
         };

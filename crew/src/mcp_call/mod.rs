@@ -40,7 +40,7 @@ use crate::{
     actor::{Act, ActError, Teller},
 };
 pub use line::{Listed, list};
-pub use settings::{Settings, is_secret};
+pub use settings::{Settings, is_secret, shown};
 
 /// Runs of one envelope, the first included, while the server is away: with the pauses between them some minutes.
 const ATTEMPTS: u32 = 5;

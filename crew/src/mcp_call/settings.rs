@@ -6,6 +6,7 @@ use asya_settings::{Errors, Reader, list, number, positive_duration, units};
 use url::Url;
 
 use crate::{
+    hide,
     http_call::{
         allow::Allow,
         settings::{DEFAULT_CONCURRENCY, Header, headers},
@@ -82,6 +83,28 @@ impl fmt::Debug for Start {
             .field("program", &self.program)
             .field("environment", &names)
             .finish_non_exhaustive()
+    }
+}
+
+/// What stands for a secret where a command is shown.
+const MASK: &str = "***";
+
+/// The words of a command, with `***` for what looks like a secret in them or follows a flag that tells of one.
+pub fn shown(words: &[String]) -> Vec<String> {
+    hide::words(words)
+}
+
+impl Start {
+    /// What looks like a secret in its arguments.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let shown = shown(&self.arguments);
+        let differ = self.arguments.iter().zip(&shown).filter(|(word, shown)| word != shown);
+        let parts = differ.filter_map(|(word, shown)| {
+            let (before, _) = shown.split_once(MASK)?;
+            let (_, after) = shown.rsplit_once(MASK)?;
+            word.strip_prefix(before)?.strip_suffix(after).map(str::to_owned)
+        });
+        parts.collect()
     }
 }
 
@@ -189,9 +212,16 @@ fn program(read: &mut Reader, variables: &Variables<'_>, text: &str) -> Option<S
         }
     }
     let command = read.required("ASYA_MCP_COMMAND", Some(text.to_owned()), |text| {
+        // What it is instead is not shown: it may hold a secret.
         let words: Vec<String> = serde_json::from_str(text).map_err(|error| {
-            format!("must be a JSON list of words, as [\"program\", \"argument\"]: {error}")
+            let column = error.column();
+            format!("must be a JSON list of words, as [\"program\", \"argument\"]; column {column} is none of it")
         })?;
+        if words.iter().any(|word| word.contains(MASK)) {
+            return Err(format!(
+                "{MASK} stands for a secret that was not printed: give it to the program by a variable (ASYA_MCP_PASS)"
+            ));
+        }
         match words.first() {
             Some(program) if !program.is_empty() => Ok(words),
             _ => Err("names no program".to_owned()),
@@ -245,6 +275,38 @@ mod tests {
         let names = |(name, _): &(String, String)| INHERITED.contains(&name.as_str()) || name == "TOKEN";
         assert!(start.environment.iter().all(names), "{start:?}");
         assert!(!format!("{start:?}").contains("s3cret-word"));
+    }
+
+    #[test]
+    fn of_a_command_nobody_is_shown_its_secrets() {
+        let words = [
+            "mcp-sql",
+            "--api-key",
+            "plain-words",
+            "--token=other-words",
+            "postgres://u:p4ss-word@db/x",
+            "-v",
+        ];
+        let command = serde_json::json!(words).to_string();
+        let Server::Program(start) =
+            read(&[("ASYA_MCP_COMMAND", &command), ("ASYA_MCP_TOOLS", "*")]).unwrap().server
+        else {
+            panic!("a program")
+        };
+        assert_eq!(start.secrets(), ["plain-words", "other-words", "p4ss-word"]);
+        let words: Vec<_> = words.map(str::to_owned).into();
+        let clean = shown(&words);
+        assert_eq!(clean, ["mcp-sql", "--api-key", "***", "--token=***", "postgres://u:***@db/x", "-v"]);
+        for wrong in
+            [serde_json::json!(clean).to_string(), "\"--token other-words\"".into(), "[\"--token\", ".into()]
+        {
+            let errors = read(&[("ASYA_MCP_COMMAND", &wrong), ("ASYA_MCP_TOOLS", "*")]).unwrap_err();
+            assert!(errors.len() == 1 && !errors[0].contains("words\""), "{errors:?}");
+            assert!(
+                errors[0].starts_with("ASYA_MCP_COMMAND: ") && !errors[0].contains("other"),
+                "{errors:?}"
+            );
+        }
     }
 
     #[test]

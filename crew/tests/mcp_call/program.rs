@@ -6,7 +6,7 @@ use asya_handler::Handler as _;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
 
-use super::support::{actor, again, answer, approved, call, command, ended, error, python, run, until};
+use super::support::{Logs, actor, again, answer, approved, call, command, ended, error, python, run, until};
 
 fn lives(process: &Value) -> bool {
     let id = Pid::from_raw(i32::try_from(process.as_i64().unwrap()).unwrap()).unwrap();
@@ -35,6 +35,21 @@ async fn a_program_gets_the_variables_that_are_named_and_no_credential_of_it_is_
     assert_eq!(told["TOKEN"], "***");
     let echoed = call(&actor, "fail", json!({"words": format!("{token} is not valid")})).await;
     assert_eq!(error(&echoed), "*** is not valid");
+}
+
+#[tokio::test]
+async fn what_looks_like_a_secret_in_its_arguments_is_in_no_answer_and_no_log() {
+    let Some(python) = python() else { return };
+    let logs = Logs::start();
+    let (name, value) = command(&python);
+    let mut words: Vec<String> = serde_json::from_str(&value).unwrap();
+    words.extend(["--api-key", "plain-words-only", "--dsn=postgres://u:other-words@db/x"].map(str::to_owned));
+    let actor = actor(&[(name, &json!(words).to_string())]);
+    let said = call(&actor, "fail", json!({"words": "plain-words-only, other-words are no good"})).await;
+    assert_eq!(error(&said), "***, *** are no good");
+    until("its errors are logged", async || logs.text().contains("arguments that are not")).await;
+    assert!(logs.text().contains("--api-key"), "{}", logs.text());
+    assert!(!logs.text().contains("plain-words") && !logs.text().contains("other-words"), "{}", logs.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,8 +103,9 @@ def processes() -> str:
     return json.dumps([os.getpid(), child.pid])
 
 
+print("arguments that are not to be logged:", sys.argv[1:], file=sys.stderr)
 print("a token that is not to be logged:", os.environ.get("TOKEN"), file=sys.stderr)
-if len(sys.argv) > 1:
+if sys.argv[1:] and sys.argv[1].isdigit():
     server.run("streamable-http", port=int(sys.argv[1]))
 else:
     server.run()

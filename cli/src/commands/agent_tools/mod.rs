@@ -107,6 +107,13 @@ impl AgentTools {
         for words in tools.notes() {
             note(common.output, &words);
         }
+        if mcp_call::shown(&self.command) != self.command {
+            note(
+                common.output,
+                "what looks like a secret in the command is *** in the manifest, and is refused there: give it to the program by a \
+                 variable (--pass)",
+            );
+        }
         Ok(exit::OK)
     }
 
@@ -131,8 +138,13 @@ impl AgentTools {
     }
 
     fn manifest(&self, told: &BTreeMap<&'static str, String>, tools: &Tools) -> Value {
-        let mut env: Vec<_> =
-            told.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let shown = |(name, value): (&&str, &String)| match *name {
+            "ASYA_MCP_COMMAND" => {
+                json!({"name": name, "value": json!(mcp_call::shown(&self.command)).to_string()})
+            }
+            name => json!({"name": name, "value": value}),
+        };
+        let mut env: Vec<_> = told.iter().map(shown).collect();
         env.push(json!({"name": "ASYA_MCP_TOOLS", "value": tools.names().join(",")}));
         // As on a cluster, a value that is secret comes from a Secret: of the actor's name, under the variable's.
         env.extend(self.pass.iter().map(
