@@ -126,6 +126,47 @@ fn what_is_printed_is_valid_and_an_agent_calls_the_tools_with_approval() {
 }
 
 #[test]
+fn where_tools_are_not_what_is_pinned_is_said() {
+    let Some(python) = python() else { return };
+    let place = Place::with("note", "def handle(payload):\n    return payload\n", "");
+    let server = server(&place, &python);
+    let words: Vec<_> = server.iter().map(String::as_str).collect();
+    let (actor, tools) = printed(&place, &["--actor", "shop"], &server);
+    place.write("desk.yaml", &(DESK.to_owned() + &within(&tools)));
+    // As it is printed it is known, too.
+    place.write("printed.yaml", &format!("{actor}---\n{tools}"));
+    let check = |file: &str, more: &[&str]| {
+        let file = place.path().join(file).display().to_string();
+        let output = place.run(&[&["agent-tools", "--check", &file], more, &["--"], &words].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    for file in ["desk.yaml", "printed.yaml"] {
+        let (code, out, errors) = check(file, &["--actor", "shop"]);
+        assert_eq!((code, out.trim()), (Some(0), "2 tools are as they are pinned"), "{errors}");
+    }
+    let (code, _, errors) = check("desk.yaml", &["--actor", "other"]);
+    assert!(code == Some(64) && errors.contains("\"other\""), "{errors}");
+
+    let other = SHOP
+        .replace("How far an order is.", "Pays whoever asks.")
+        .replace("(number: str) -> str", "(number: int) -> str")
+        .replace("name='orders.refund'", "name='orders.pay'");
+    place.write("server/shop.py", &other);
+    let (code, out, errors) = check("desk.yaml", &["--actor", "shop"]);
+    assert_eq!(code, Some(2), "{out}{errors}");
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "orders_find (orders.find)");
+    assert_eq!(lines[1], "  description: \"How far an order is.\" is now \"Pays whoever asks.\"");
+    assert_eq!(lines[2], "  parameters.properties.number.type: \"string\" is now \"integer\"");
+    assert_eq!(lines[3..], ["orders_refund (orders.refund)", "  the server has it no more"]);
+    assert!(errors.contains("\"orders.pay\""), "{errors}");
+    let (code, out, _) = check("desk.yaml", &["--actor", "shop", "--output", "json"]);
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["unpinned"]), (Some(2), &json!(["orders.pay"])));
+    assert_eq!(said["drifted"][1]["mcpTool"], "orders.refund");
+}
+
+#[test]
 fn what_looks_like_a_secret_in_a_command_is_not_printed() {
     let Some(python) = python() else { return };
     let place = Place::with("note", "def handle(payload):\n    return payload\n", "");

@@ -75,6 +75,11 @@ impl Tools {
         json!({"allow": names, "declared": self.declared})
     }
 
+    /// As an Agent holds them.
+    pub(super) fn into_declared(self) -> Vec<Declared> {
+        self.declared
+    }
+
     /// Their names on the server.
     pub(super) fn names(&self) -> Vec<&str> {
         self.declared.iter().filter_map(|tool| tool.mcp_tool.as_deref()).collect()

@@ -3,10 +3,15 @@
 //! | module | holds |
 //! |---|---|
 //! | `declared` | from what a server says of its tools to what an agent is told of them |
+//! | `drift` | where they are not what an Agent has pinned |
 
 mod declared;
+mod drift;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use asya_crew::{
     Kind,
@@ -14,7 +19,10 @@ use asya_crew::{
     shipped::Variables,
 };
 use asya_envelope::{ActorName, glob};
-use asya_resources::{API_VERSION, agent::Risk};
+use asya_resources::{
+    API_VERSION,
+    agent::{Declared, Risk},
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -74,6 +82,9 @@ pub(crate) struct AgentTools {
     /// Image of the actor
     #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
     image: String,
+    /// Print nothing to apply, but where the tools differ from those that the Agents of this file have of the actor; 2 is the code where they do
+    #[arg(long, value_name = "MANIFEST")]
+    check: Option<PathBuf>,
 }
 
 fn risk(text: &str) -> Result<Risk, String> {
@@ -85,7 +96,11 @@ impl AgentTools {
     pub(crate) async fn run(self, common: Common) -> anyhow::Result<u8> {
         ActorName::parse(&self.actor).map_err(|error| misconfigured(error.to_string()))?;
         let told = self.environment()?;
+        let pinned = self.check.as_ref().map(|file| drift::pinned(file, &self.actor)).transpose()?;
         let listed = list(&told).await?;
+        if let Some(pinned) = pinned {
+            return Ok(check(&pinned, &listed, common.output));
+        }
         let allowed = |tool: &Listed| {
             self.allow.is_empty() || self.allow.iter().any(|pattern| glob::matches(pattern, &tool.name))
         };
@@ -163,6 +178,30 @@ impl AgentTools {
         }
         json!({"apiVersion": API_VERSION, "kind": "AsyncActor", "metadata": {"name": self.actor}, "spec": spec})
     }
+}
+
+/// Says where tools are not what is pinned.
+fn check(pinned: &[Declared], listed: &[Listed], output: Output) -> u8 {
+    let (drifted, unpinned) = (drift::drifted(pinned, listed), drift::unpinned(pinned, listed));
+    if output == Output::Json {
+        output.line(&json!({"drifted": drifted, "unpinned": unpinned}), String::new);
+    } else {
+        for tool in &drifted {
+            print(&safe(&format!("{} ({})", tool.tool, tool.mcp_tool)));
+            tool.differences.iter().for_each(|words| print(&safe(&format!("  {words}"))));
+        }
+        if drifted.is_empty() {
+            print(&format!("{} tools are as they are pinned", pinned.len()));
+        }
+        if !unpinned.is_empty() {
+            let names: Vec<_> = unpinned.iter().map(|name| format!("{name:?}")).collect();
+            note(
+                output,
+                &safe(&format!("not pinned, so that no model is told of them: {}", names.join(", "))),
+            );
+        }
+    }
+    if drifted.is_empty() { exit::OK } else { exit::FOUND }
 }
 
 /// The tools of the server that is meant by these variables.
