@@ -8,7 +8,7 @@ use crate::output::Output;
 pub(crate) const OK: u8 = 0;
 /// Something did not work: a failed envelope, an invalid manifest, a missing queue.
 pub(crate) const FAILED: u8 = 1;
-/// The command did its work, and what it looked for is there: `asya analyze` found problems.
+/// The command did its work, and what it looked for is there: `asya analyze` found problems, `asya agent-tools --check` differences.
 pub(crate) const FOUND: u8 = 2;
 /// The command line, a manifest or the environment is wrong; nothing was done (`EX_USAGE` of sysexits).
 pub(crate) const CONFIGURATION: u8 = 64;
