@@ -102,12 +102,7 @@ impl Host {
         known: &BTreeMap<String, Value>,
         logs: &Logs,
     ) -> anyhow::Result<Option<Self>> {
-        let asked = up.gateway.as_deref();
-        // Who waits for the end of what is there does not call tools meanwhile.
-        if asked == Some(OFF) || (asked.is_none() && up.until_idle) {
-            return Ok(None);
-        }
-        let text = asked.unwrap_or(ADDRESS);
+        let Some(text) = wanted(up) else { return Ok(None) };
         let address: SocketAddr = text.parse().map_err(|_| {
             misconfigured(format!("--gateway {text}: must be an address such as {ADDRESS}, or off"))
         })?;
@@ -134,7 +129,7 @@ impl Host {
         };
         let gateway = match run::start(settings, queues, stop.clone()).await {
             Ok(gateway) => gateway,
-            Err(error) if asked.is_none() && is_taken(&error) => {
+            Err(error) if up.gateway.is_none() && is_taken(&error) => {
                 logs.note(None, format!("no gateway: {ADDRESS} is in use; --gateway ADDRESS names another"));
                 return Ok(None);
             }
@@ -169,6 +164,16 @@ impl Host {
         if let Err(error) = self.gateway.ended().await {
             logs.error(None, format!("the gateway ended: {error:#}"));
         }
+    }
+}
+
+/// Where the gateway is to listen; `None`: there is to be none.
+pub(crate) fn wanted(up: &Up) -> Option<&str> {
+    match up.gateway.as_deref() {
+        Some(OFF) => None,
+        // Who waits for the end of what is there does not call tools meanwhile.
+        None if up.until_idle => None,
+        asked => Some(asked.unwrap_or(ADDRESS)),
     }
 }
 

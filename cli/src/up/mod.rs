@@ -99,7 +99,8 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
     let known = Agents::of(&loaded).unwrap_or_default().entries;
     let host = Host::start(&up, &broker, seen.clone(), &known, &logs).await?;
     let gateway = host.as_ref().map(|host| &host.reachable);
-    let plan = Plan::of(&loaded, Place { broker: &broker, gateway, cap })?;
+    let wanted = host::wanted(&up);
+    let plan = Plan::of(&loaded, Place { broker: &broker, gateway, wanted, cap })?;
     let said = RefCell::default();
     adopt(&plan, host.as_ref(), &logs, &said)?;
     let kill = CancellationToken::new();
@@ -124,7 +125,8 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
 
     let replan = |touched: &Path| {
         logs.note(None, format!("{} changed", touched.display()));
-        let plan = Plan::of(&manifest::load(paths), Place { broker: &ground.broker, gateway, cap })?;
+        let place = Place { broker: &ground.broker, gateway, wanted, cap };
+        let plan = Plan::of(&manifest::load(paths), place)?;
         adopt(&plan, host.as_ref(), &logs, &said)?;
         Ok(plan)
     };

@@ -94,6 +94,8 @@ pub(crate) struct Place<'a> {
     pub(crate) broker: &'a Broker,
     /// The gateway of this process, if there is one.
     pub(crate) gateway: Option<&'a Reachable>,
+    /// Where it was to listen, unless none was to be there.
+    pub(crate) wanted: Option<&'a str>,
     /// Most replicas of one actor.
     pub(crate) cap: u32,
 }
@@ -130,6 +132,9 @@ impl Plan {
                 Err(more) => problems.extend(more),
             }
         }
+        if let (None, Some(address)) = (place.gateway, place.wanted) {
+            problems.extend(guarded(&actors).map(|name| no_room(name, address)));
+        }
         if !problems.is_empty() {
             return Err(misconfigured(problems.join("\n")));
         }
@@ -154,12 +159,10 @@ impl Plan {
         let mut notes = agents.notes;
         notes.extend(loaded.actors.iter().filter_map(unheard::of));
         if place.gateway.is_none() {
-            let guarded = actors.iter().filter(|plan| plan.engine.approved_only);
-            notes.extend(guarded.map(|plan| {
+            notes.extend(guarded(&actors).map(|name| {
                 format!(
-                    "warning: actor {} handles only what was approved, and without a gateway nobody can be asked: what an \
-                     envelope says of it counts",
-                    plan.name()
+                    "warning: actor {name} handles only what was approved, and without a gateway nobody can be asked: what an \
+                     envelope says of it counts"
                 )
             }));
         }
@@ -171,6 +174,19 @@ impl Plan {
         let fan_ins = self.actors.iter().filter(|plan| matches!(plan.runs, Runs::Shipped(Work::FanIn(_))));
         fan_ins.map(|plan| plan.name().to_owned()).collect()
     }
+}
+
+/// Names of the actors that handle only what was approved.
+fn guarded(actors: &[ActorPlan]) -> impl Iterator<Item = &str> {
+    actors.iter().filter(|plan| plan.engine.approved_only).map(ActorPlan::name)
+}
+
+/// Why such an actor does not run where a gateway was to be there, and could not.
+fn no_room(name: &str, address: &str) -> String {
+    format!(
+        "actor {name} handles only what was approved, and asks the gateway, for which {address} is not free: name a free address \
+         by --gateway, or have what an envelope says of it count by --gateway off"
+    )
 }
 
 /// The shipped actor that the manifest names, to be run in this process.
