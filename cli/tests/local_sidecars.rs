@@ -283,6 +283,28 @@ fn a_paused_actor_does_not_run() {
 }
 
 #[test]
+fn what_waits_for_a_paused_actor_keeps_no_other_from_its_work() {
+    let double = "import time\n\n\ndef handle(n):\n    time.sleep(0.05)\n    return n * 2\n";
+    let place = Place::with("refunds", REFUNDS, "  paused: true");
+    place.actor("double", double, "");
+    place.run(&["send", "refunds", r#"{"amount": 1}"#, "--create"]);
+    let input: String = (0..10).map(|n| format!("{n}\n")).collect();
+    place.write("in", &input);
+    // The last of them becomes work for the paused one, too.
+    for route in ["double", "double,refunds"] {
+        let file = fs::File::open(place.path().join("in")).unwrap();
+        let sent = place.command(&["send", route, "-", "--create"]).stdin(file).output().unwrap();
+        assert!(sent.status.success(), "{}", text(&sent.stderr));
+    }
+    let mut up = place.up(&["--until-idle"]);
+    assert_eq!(up.end(), Some(1));
+    assert!(up.log().contains("what is left waits for it: its manifest wants no replica"), "{}", up.log());
+    assert_eq!(place.json(&["status"])[0]["succeeded"], 10);
+    let ready = |actor: &str| place.json(&["queues", actor])[0]["ready"].clone();
+    assert_eq!((ready("double"), ready("refunds"), paid(&place)), (json!(0), json!(11), 0));
+}
+
+#[test]
 fn a_workload_of_a_cluster_does_not_run_here() {
     let place = Place::with("refunds", REFUNDS, "");
     let manifest = fs::read_to_string(place.path().join("refunds.yaml")).unwrap();

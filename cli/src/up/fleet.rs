@@ -208,23 +208,26 @@ impl Fleet {
         self.actors.iter_mut().map(Actor::row).collect()
     }
 
-    /// True when no queue of these actors holds anything and nothing is in hand.
+    /// True when nothing is in hand, and no queue of these actors holds anything but work that waits for paused ones.
     pub(crate) fn is_idle(&self) -> bool {
         self.draining.is_empty()
             && self.actors.iter().all(|actor| {
                 let Depth { ready, in_flight, delayed, .. } = actor.depth;
-                ready + in_flight + delayed == 0
-                    && actor.replicas.iter().all(|replica| replica.stats.in_flight() == 0)
+                actor.is_waited_for()
+                    || (ready + in_flight + delayed == 0
+                        && actor.replicas.iter().all(|replica| replica.stats.in_flight() == 0))
             })
+    }
+
+    /// Names of the actors that have work and are to have no replica.
+    pub(crate) fn waited_for(&self) -> Vec<String> {
+        let actors = self.actors.iter().filter(|actor| actor.is_waited_for());
+        actors.map(|actor| actor.plan.name().to_owned()).collect()
     }
 
     /// The first actor that has work and does not come up, and why.
     pub(crate) fn stuck(&self) -> Option<(String, String)> {
         self.actors.iter().find_map(|actor| {
-            if actor.plan.scale.max == 0 && actor.depth.ready > 0 {
-                let reason = "its manifest wants no replica (spec.paused, or spec.workload.replicas: 0)";
-                return Some((actor.plan.name().to_owned(), reason.to_owned()));
-            }
             let failing = actor.replicas.iter().find_map(Replica::failing)?;
             let none_ready = !actor.replicas.iter().any(Replica::is_ready);
             (none_ready && actor.depth.ready > 0).then(|| (actor.plan.name().to_owned(), failing))
@@ -270,6 +273,10 @@ const REMOTE: Duration = Duration::from_secs(1);
 const RATE_OVER: Duration = Duration::from_secs(1);
 
 impl Actor {
+    fn is_waited_for(&self) -> bool {
+        self.plan.scale.max == 0 && self.depth.ready > 0
+    }
+
     fn row(&mut self) -> Row {
         let mut totals = self.past;
         self.replicas.iter().for_each(|replica| totals.add(&replica.stats));

@@ -71,7 +71,8 @@ const RECORDS: &str = ".asya/records";
 /// Why the fleet is to stop.
 enum Stop {
     Signal,
-    Idle,
+    /// Nothing is left but what waits for these actors, which are to have no replica.
+    Idle(Vec<String>),
     Stuck(String, String),
 }
 
@@ -195,7 +196,7 @@ async fn work(
                 rows.send_replace(fleet.rows());
                 idle = if away.is_none() && fleet.is_idle() { idle + 1 } else { 0 };
                 if until_idle && idle >= IDLE_TURNS {
-                    return Stop::Idle;
+                    return Stop::Idle(fleet.waited_for());
                 }
                 if until_idle && let Some((actor, reason)) = fleet.stuck() {
                     return Stop::Stuck(actor, reason);
@@ -240,7 +241,14 @@ async fn finish(
             ground.logs.note(None, "stopping: running work may finish; Ctrl-C again stops at once");
             exit::OK
         }
-        Stop::Idle => exit::OK,
+        Stop::Idle(waited_for) if waited_for.is_empty() => exit::OK,
+        Stop::Idle(waited_for) => {
+            for actor in waited_for {
+                let why = "what is left waits for it: its manifest wants no replica (spec.paused, or spec.workload.replicas: 0)";
+                ground.logs.error(Some(&actor.into()), why);
+            }
+            exit::FAILED
+        }
         Stop::Stuck(actor, reason) => {
             ground.logs.error(Some(&actor.into()), format!("does not start, and has work: {reason}"));
             exit::FAILED
