@@ -256,6 +256,23 @@ fn what_means_nothing_here_is_named_once_for_each_actor() {
 }
 
 #[test]
+fn a_rule_that_no_sidecar_gets_to_see_is_named() {
+    let place = Place::with("refunds", REFUNDS, "");
+    let mut up = place.up(&["--reload", "--gateway", "off"]);
+    up.wait_for("actors refunds");
+    let lost = "refunds.yaml:7:10: warning: spec.env[0].name: ASYA_APPROVED_ONLY means something in spec.sidecar.env only";
+    assert!(!up.log().contains("ASYA_APPROVED_ONLY"));
+    place.actor("refunds", REFUNDS, "  env: [{name: ASYA_APPROVED_ONLY, value: 'true'}]");
+    up.wait_for(lost);
+    assert_eq!(up.end_by(Signal::TERM), Some(0));
+    let mut up = place.up(&["--until-idle"]);
+    assert_eq!(up.end(), Some(0));
+    assert_eq!(up.log().matches(lost).count(), 1, "{}", up.log());
+    let output = place.run(&["validate", "."]);
+    assert!(output.status.success() && text(&output.stdout).contains(lost), "{}", text(&output.stdout));
+}
+
+#[test]
 fn an_actor_shows_as_much_as_its_manifest_says() {
     let source = "from asya_runtime import Drop\n\n\ndef handle(n):\n    raise Drop('nothing to do')\n";
     let place = Place::with("chatty", source, &sidecar("{name: ASYA_LOG_LEVEL, value: INFO}"));

@@ -122,3 +122,39 @@ fn what_a_sidecar_would_refuse_or_not_know_is_found_with_its_place() {
         assert!(of(good).findings.is_empty(), "{good}");
     }
 }
+
+#[test]
+fn what_only_a_sidecar_reads_is_found_among_the_handlers_variables() {
+    let of = |more: &str| {
+        let loaded = loaded(&[("1.yaml", &format!("{}{more}\n", GOOD.replace("NAME", "a")))]).0;
+        assert!(!loaded.has_errors() && loaded.actors.len() == 1, "{:?}", loaded.findings);
+        loaded
+            .findings
+            .into_iter()
+            .map(|finding| (finding.line, finding.path, finding.message))
+            .collect::<Vec<_>>()
+    };
+    let only =
+        |name: &str| format!("{name} means something in spec.sidecar.env only: no sidecar reads it here");
+    let rule = "{name: ASYA_APPROVED_ONLY, value: 'true'}";
+    let found = of(&format!("  env:\n  - {{name: X, value: '1'}}\n  - {rule}"));
+    assert_eq!(found, [(9, "spec.env[1].name".to_owned(), only("ASYA_APPROVED_ONLY"))]);
+    let container = "{name: asya-runtime, env: [{name: ASYA_IS_END_ACTOR, value: 'true'}]}";
+    let image = container.replace("env:", "image: mine, env:");
+    let other = container.replace("asya-runtime", "beside");
+    let found = of(&format!("  workload: {{template: {{spec: {{containers: [{other}, {container}]}}}}}}"));
+    let place = "spec.workload.template.spec.containers[1].env[0].name".to_owned();
+    assert_eq!(found, [(7, place, only("ASYA_IS_END_ACTOR"))]);
+    for good in [
+        format!(
+            "  embedded: true\n  env: [{rule}]\n  workload: {{template: {{spec: {{containers: [{image}]}}}}}}"
+        ),
+        format!("  env: [{rule}]\n  sidecar: {{env: [{rule}]}}"),
+        "  env: [{name: ASYA_HANDLER_MODE, value: envelope}, {name: ASYA_CONCURRENCY, value: '2'}]"
+            .to_owned(),
+        "  env: [{name: ASYA_LOG_LEVEL, value: DEBUG}, {name: ASYA_GATEWAY_URL, value: 'http://g'}]"
+            .to_owned(),
+    ] {
+        assert_eq!(of(&good), [], "{good}");
+    }
+}

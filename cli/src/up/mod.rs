@@ -24,7 +24,7 @@ mod reload;
 mod replica;
 pub(crate) mod runtime;
 mod scaler;
-mod sidecar;
+pub(crate) mod sidecar;
 mod table;
 mod unheard;
 mod view;
@@ -91,9 +91,6 @@ pub(crate) async fn run(up: Up, common: Common) -> anyhow::Result<u8> {
 
     let (logs, lines) = Logs::new();
     logs.subscribe(verbose, &levels(&loaded));
-    for finding in &loaded.findings {
-        logs.note(None, finding.to_string());
-    }
     let sockets = sockets()?;
     let (rows, seen) = watch::channel(Vec::new());
     // What is wrong with them is said with what else is wrong with the plan.

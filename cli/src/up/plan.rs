@@ -156,7 +156,8 @@ impl Plan {
                 actors.push(ActorPlan { runs, scale, engine, told: Told::default() });
             }
         }
-        let mut notes = agents.notes;
+        let mut notes: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
+        notes.extend(agents.notes);
         notes.extend(loaded.actors.iter().filter_map(unheard::of));
         if place.gateway.is_none() {
             notes.extend(guarded(&actors).map(|name| {

@@ -139,9 +139,13 @@ fn own(manifest: &Manifest) -> &[EnvVar] {
     manifest.actor.spec.sidecar.as_ref().map(|sidecar| &*sidecar.env).unwrap_or_default()
 }
 
+/// Whether an engine is told something by this variable, and nothing else of an actor reads it.
+pub(crate) fn is_engines(name: &str) -> bool {
+    ENGINE.iter().any(|(taken, _)| *taken == name)
+}
+
 fn is_taken(name: &str) -> bool {
-    [THRESHOLD, LARGEST, LIFETIME, LOG_LEVEL].contains(&name)
-        || ENGINE.iter().any(|(taken, _)| *taken == name)
+    [THRESHOLD, LARGEST, LIFETIME, LOG_LEVEL].contains(&name) || is_engines(name)
 }
 
 fn is_handlers(manifest: &Manifest, name: &str) -> bool {
