@@ -104,6 +104,16 @@ def test_each_tool_has_an_account_of_its_own() -> None:
         assert rendered.has(binding["roleRef"]["kind"], binding["roleRef"]["name"])
 
 
+@pytest.mark.parametrize(("name", "account"), [("", "default"), ("ops", "ops")])
+def test_without_accounts_the_agent_runs_as_its_tools_do(name: str, account: str) -> None:
+    """The gateway takes an account that is not called like a tool for what the agent runs as, or not at all."""
+    rendered = render(CHART, merged(WRITES, AGENT, {"serviceAccount": {"create": False, "name": name}}))
+    assert rendered.one("Agent")["spec"]["pod"]["serviceAccountName"] == account
+    for tool in ("approval", "k8s-write"):
+        template = rendered.one("AsyncActor", tool)["spec"]["workload"]["template"]
+        assert template["spec"]["serviceAccountName"] == account
+
+
 def named(rendered: Rendered) -> list[tuple[str, Object]]:
     return [(it["metadata"]["name"], it) for it in rendered.kind("AsyncActor")]
 
