@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{
     actor::ACTOR_LABEL,
     controllers::{apply::timely, live::Kind, work::Key},
+    settings::read::boolean,
 };
 
 /// What makes a sidecar refuse what nobody approved.
@@ -74,7 +75,7 @@ fn is_guarded(actor: &Value) -> bool {
     let env = actor["spec"]["sidecar"]["env"].as_array().map_or(&[][..], Vec::as_slice);
     // Of several the last one counts, as in a container.
     let last = env.iter().rfind(|variable| variable["name"] == APPROVED_ONLY);
-    last.is_some_and(|variable| variable["value"] == "true")
+    last.and_then(|variable| variable["value"].as_str()).is_some_and(|value| boolean(value) == Ok(true))
 }
 
 /// Whether these keys of Secrets are there. Of what they hold nothing is kept.
@@ -152,9 +153,12 @@ mod tests {
     fn an_actor_is_guarded_by_its_sidecars_variable() {
         let actor = |env: Value| json!({"spec": {"sidecar": {"env": env}}});
         let set = |value: &str| json!({"name": "ASYA_APPROVED_ONLY", "value": value});
-        assert!(is_guarded(&actor(json!([{"name": "X", "value": "1"}, set("true")]))));
+        // As the sidecar reads it.
+        for word in ["true", "True", "1", "yes", "on"] {
+            assert!(is_guarded(&actor(json!([{"name": "X", "value": "1"}, set(word)]))), "{word}");
+        }
         assert!(!is_guarded(&actor(json!([set("true"), set("false")]))));
-        for open in [json!({"spec": {}}), actor(json!([])), actor(json!([set("")]))] {
+        for open in [json!({"spec": {}}), actor(json!([])), actor(json!([set("")])), actor(json!([set("si")]))] {
             assert!(!is_guarded(&open), "{open}");
         }
     }

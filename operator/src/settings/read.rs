@@ -383,7 +383,11 @@ fn at_least_one(text: &str) -> Result<u16, String> {
     if value > 0 { Ok(value) } else { Err(format!("{text:?} must be at least 1")) }
 }
 
-fn boolean(text: &str) -> Result<bool, String> {
+/// True or false, in the words of the Go system, which sidecars take, too.
+///
+/// # Errors
+/// A sentence with the value.
+pub fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
