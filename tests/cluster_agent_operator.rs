@@ -321,11 +321,23 @@ async fn changes_are_followed_and_nothing_is_written_at_rest_or_after_a_restart(
 async fn somebody_elses_actor_is_not_touched() -> Result<()> {
     let cluster = cluster!("agent-taken");
     let operator = started(&cluster).await?;
-    let theirs = json!({"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": {"name": "ops"},
-        "spec": {"transport": "rabbitmq", "handler": "handlers.echo"}});
+    // It runs as the agent would: on SQS with a role every actor has such an account.
+    let template = json!({"spec": {"serviceAccountName": "asya-ops",
+        "containers": [{"name": "asya-runtime", "image": "shop:1"}]}});
+    let theirs = json!({"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor",
+        "metadata": {"name": "ops", "annotations": {"asya.sh/own-account": "true"}},
+        "spec": {"transport": "rabbitmq", "handler": "handlers.echo", "scaling": {"enabled": false},
+            "workload": {"kind": "Deployment", "template": template}}});
     cluster.apply(&theirs).await?;
-    cluster.apply(&agent("ops", &json!({}))).await?;
-    until_says(&cluster, "ops", "WorkloadReady", "False", "NameTaken").await?;
+    until_pod_of(&cluster, "asya-ops").await?;
+    for fields in [json!({}), json!({"pod": {"serviceAccountName": "mine"}})] {
+        cluster.apply(&agent("ops", &fields)).await?;
+        until_says(&cluster, "ops", "WorkloadReady", "False", "NameTaken").await?;
+        operator.rests(REST).await?;
+        assert_eq!(entry(&cluster, "ops").await?, None, "turns would go to the other one: {fields}");
+        cluster.delete("Agent", "ops").await?;
+        cluster.until_gone("Agent", "ops").await?;
+    }
     let actor = cluster.get("AsyncActor", "ops").await?.unwrap();
     assert_eq!(actor["spec"]["handler"], "handlers.echo");
     operator.stop().await?;

@@ -1,6 +1,6 @@
 //! One look at one `Agent`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use asya_resources::{
     Condition,
@@ -21,7 +21,8 @@ use super::{
 };
 use crate::controllers::{
     apply::{Owner, Written},
-    live::Kind,
+    live::{Kind, Live},
+    refusal::Refusal,
     work::Key,
 };
 
@@ -43,10 +44,13 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     }
     let mut observed = Observed::default();
     let verdict = match prepare(context, &subject, &mut observed).await? {
-        Ok(compiled) => {
-            run(context, &subject, &compiled, &mut observed).await?;
-            tell(context, key, &compiled).await?
-        }
+        Ok(compiled) => match run(context, &subject, &compiled, &mut observed).await? {
+            Ok(()) => tell(context, &subject, &compiled).await?,
+            Err(refusal) => {
+                observed.refused = Some((refusal.reason(), refusal.to_string()));
+                untold(&refusal)
+            }
+        },
         Err(objections) => {
             let forbidden = objections.iter().any(|objection| objection.about() == About::Policy);
             observed.objections = objections;
@@ -69,16 +73,31 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
 
 /// Its entry. The account that is made for it is told once all of its pods run as that: those of an earlier one would be
 /// refused, and what they work on with them; and one of its name that is somebody else's must not act for it.
-async fn tell(context: &Context, key: &Key, compiled: &Compiled) -> kube::Result<Verdict> {
-    let entry = compiled.entry.to_string();
-    let told = match &compiled.own_account {
-        None => true,
-        Some(account) => {
-            context.known.tells_account(key, account)
-                || sources::runs_as(&context.client, key, account).await?
+async fn tell(context: &Context, subject: &Subject, compiled: &Compiled) -> kube::Result<Verdict> {
+    let (key, entry) = (subject.key(), compiled.entry.to_string());
+    let told = match (&compiled.own_account, actor(context, subject)) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(account), Some(actor)) => {
+            context.known.tells_account(&key, account)
+                || sources::runs_as(&context.client, &actor, account).await?
         }
     };
     Ok(if told { Verdict::Entry(entry) } else { Verdict::Moving(entry) })
+}
+
+/// What is told of an agent whose actor could not be written: turns would go to somebody else's where that is one.
+fn untold(refusal: &Refusal) -> Verdict {
+    match refusal {
+        Refusal::Foreign(_) => Verdict::Without,
+        _ => Verdict::Keep,
+    }
+}
+
+/// Its actor, as far as that is known.
+fn actor(context: &Context, subject: &Subject) -> Option<Arc<Live>> {
+    let actor = context.known.cache.object(Kind::AsyncActor, &subject.key())?;
+    (actor.controller() == Some(&subject.uid)).then_some(actor)
 }
 
 /// Keeps what its entry has to be, and has gateways told if that is news.
@@ -126,13 +145,13 @@ fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Applies its actor, and sees how that is.
+/// Applies its actor, and sees how that is; or why it could not be written.
 async fn run(
     context: &Context,
     subject: &Subject,
     compiled: &Compiled,
     observed: &mut Observed,
-) -> kube::Result<()> {
+) -> kube::Result<Result<(), Refusal>> {
     observed.model = Some(compiled.model.clone());
     observed.tools.clone_from(&compiled.tools);
     observed.unguarded = sources::unguarded(&context.client, &subject.namespace, &compiled.approved).await?;
@@ -145,10 +164,10 @@ async fn run(
                 info!(namespace = subject.namespace, agent = subject.name, "applied its actor");
             }
             observed.runs = runs(context, &subject.key());
+            Ok(Ok(()))
         }
-        Err(refusal) => observed.refused = Some((refusal.reason(), refusal.to_string())),
+        Err(refusal) => Ok(Err(refusal)),
     }
-    Ok(())
 }
 
 /// Takes away the actor of an agent that may not run. Its queue goes if it is empty, as with any actor.

@@ -7,14 +7,17 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Secret},
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{DynamicObject, ListParams},
 };
 use serde_json::Value;
 
 use crate::{
     actor::ACTOR_LABEL,
-    controllers::{apply::timely, live::Kind, work::Key},
+    controllers::{
+        apply::timely,
+        live::{Kind, Live},
+    },
     settings::read::boolean,
 };
 
@@ -115,15 +118,21 @@ pub async fn secrets(client: &Client, namespace: &str, keys: &[SecretKey]) -> ku
 ///
 /// # Errors
 /// What the API server said.
-pub async fn runs_as(client: &Client, (namespace, name): &Key, account: &str) -> kube::Result<bool> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let Some(deployment) = timely(deployments.get_opt(name)).await? else { return Ok(false) };
-    if !starts_as(&deployment, account) {
+pub async fn runs_as(client: &Client, actor: &Live, account: &str) -> kube::Result<bool> {
+    let (namespace, name) = actor.key();
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    let Some(deployment) = timely(deployments.get_opt(&name)).await? else { return Ok(false) };
+    if !belongs(&deployment, actor.uid()) || !starts_as(&deployment, account) {
         return Ok(false);
     }
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let pods = timely(pods.list(&ListParams::default().labels(&format!("{ACTOR_LABEL}={name}")))).await?;
     Ok(pods.items.iter().all(|pod| has_ended(pod) || is_of(pod, account)))
+}
+
+/// Whether an object's controller is this one.
+fn belongs(object: &impl ResourceExt, uid: &str) -> bool {
+    object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
 /// Whether a Deployment starts pods as this account, and its controller knows that.
@@ -158,9 +167,23 @@ mod tests {
             assert!(is_guarded(&actor(json!([{"name": "X", "value": "1"}, set(word)]))), "{word}");
         }
         assert!(!is_guarded(&actor(json!([set("true"), set("false")]))));
-        for open in [json!({"spec": {}}), actor(json!([])), actor(json!([set("")])), actor(json!([set("si")]))] {
+        for open in
+            [json!({"spec": {}}), actor(json!([])), actor(json!([set("")])), actor(json!([set("si")]))]
+        {
             assert!(!is_guarded(&open), "{open}");
         }
+    }
+
+    #[test]
+    fn an_object_belongs_to_its_controller() {
+        let owned = |controller: bool| -> Deployment {
+            let owner =
+                json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": "u", "controller": controller});
+            serde_json::from_value(json!({"metadata": {"ownerReferences": [owner]}})).unwrap()
+        };
+        assert!(belongs(&owned(true), "u"));
+        assert!(!belongs(&owned(true), "v") && !belongs(&owned(false), "u"));
+        assert!(!belongs(&Deployment::default(), "u"));
     }
 
     #[test]
