@@ -38,6 +38,7 @@ fn settings(special: &Value) -> Settings {
         sidecar_resources: json("sidecarResources"),
         sidecar_image_pull_secrets: text("pullSecrets"),
         native_sidecar: text("nativeSidecar"),
+        agents: text("agents"),
         ..Raw::default()
     })
     .unwrap()
@@ -78,6 +79,7 @@ fn build(actor: &Actor, special: &Value) -> Desired {
 /// The documents of a case. The recorded template is checked here and left out: it says everything twice.
 fn documents(mut desired: Desired) -> Vec<Value> {
     let mut documents = desired.before;
+    documents.extend(desired.expected.map(|expected| json!({"expected": expected})));
     if let Some(workload) = &mut desired.workload {
         let annotations = workload["metadata"]["annotations"].as_object_mut().unwrap();
         let recorded = annotations.remove(rollout::TEMPLATE).unwrap();

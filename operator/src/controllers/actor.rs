@@ -41,6 +41,9 @@ use crate::{
 const DEPTH_EVERY: Duration = Duration::from_secs(30);
 /// The same on SQS, where each question is billed.
 const DEPTH_EVERY_SQS: Duration = Duration::from_secs(5 * 60);
+/// What helps where an account is missing that the operator may not make.
+const UNMADE: &str = "it is one for an agent, and agents are not looked after: set agents.enabled of the chart asya-operator, or \
+                      name another account in serviceAccountName";
 /// How soon a reading may be used again by a look for another reason.
 const DEPTH_FRESH: Duration = Duration::from_secs(10);
 /// How soon something that has to happen elsewhere is looked for again, should no watch tell.
@@ -356,6 +359,9 @@ impl Look<'_> {
             }
         };
         let outcome = async {
+            if let Some(account) = &desired.expected {
+                self.context.applier.expect(account, owner, UNMADE).await?;
+            }
             for object in &desired.before {
                 self.context.applier.apply(object, Some(owner)).await?;
             }

@@ -152,6 +152,22 @@ impl Applier {
         self.write(desired, None, Extent::Part).await
     }
 
+    /// Sees that an object is there and its owner's, where it may not be written; `remedy` is for where it is not.
+    ///
+    /// # Errors
+    /// That it is missing or somebody else's, or what the server said.
+    pub async fn expect(&self, desired: &Value, owner: Owner<'_>, remedy: &str) -> Result<(), Refusal> {
+        let (kind, key) = identify(desired)?;
+        let live = match self.cache.object(kind, &key) {
+            Some(live) => Some(live),
+            None => self.look(kind, &key).await?.map(Arc::new),
+        };
+        let Some(live) = live else {
+            return Err(Refusal::Missing(format!("{kind} {} does not exist: {remedy}", key.1)));
+        };
+        check_owner(kind, &key, &live, Some(owner))
+    }
+
     async fn write(
         &self,
         desired: &Value,

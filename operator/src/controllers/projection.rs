@@ -146,7 +146,7 @@ impl Failure {
         let passes = match refusal {
             Refusal::Leaving(_) => true,
             Refusal::Server { code, .. } => matches!(code, 0 | 409 | 429 | 500..),
-            Refusal::Foreign(_) | Refusal::Contested(_) => false,
+            Refusal::Foreign(_) | Refusal::Missing(_) | Refusal::Contested(_) => false,
         };
         Self { sentence: refused(transport, refusal), passes }
     }

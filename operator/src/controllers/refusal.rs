@@ -11,6 +11,9 @@ pub enum Refusal {
     /// It has to go before it can come back.
     #[error("{0}")]
     Leaving(String),
+    /// It is not there, and may not be made.
+    #[error("{0}")]
+    Missing(String),
     /// Another manager reverts what is applied.
     #[error("{0}")]
     Contested(String),
@@ -44,6 +47,7 @@ impl Refusal {
         match self {
             Self::Foreign(_) => "NameTaken",
             Self::Leaving(_) => "BeingDeleted",
+            Self::Missing(_) => "AccountMissing",
             Self::Contested(_) => "Contested",
             Self::Server { code: 403, .. } => "Forbidden",
             Self::Server { .. } => "ReconcileError",

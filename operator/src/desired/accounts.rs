@@ -31,6 +31,11 @@ pub fn account_name(actor: &Actor) -> String {
     asya_resources::account_name(&actor.name)
 }
 
+/// Whether the operator may make accounts: charts/asya-operator gives the right for roles, and for agents.
+pub fn are_made(context: &Context<'_>) -> bool {
+    role(context).is_some() || context.settings.agents.is_some()
+}
+
 /// The account, for an actor whose pods assume a role, or that is to have one of its own.
 pub fn account(actor: &Actor, context: &Context<'_>) -> Option<Value> {
     let (role, own) = (role(context), actor.annotations.get(OWN_ACCOUNT).is_some_and(|own| own == "true"));

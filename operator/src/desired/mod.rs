@@ -62,6 +62,8 @@ pub struct Context<'a> {
 pub struct Desired {
     /// Accounts and services, which the workload needs.
     pub before: Vec<Value>,
+    /// The account that has to be there: one of an agent, where agents are not looked after any more.
+    pub expected: Option<Value>,
     /// The Deployment or StatefulSet without `spec.replicas` while scaling is on; in binding mode the part of the
     /// bound object that is ours; `None` for a Job, whose template lives in the ScaledJob.
     pub workload: Option<Value>,
@@ -87,7 +89,12 @@ fn owned(actor: &Actor, context: &Context<'_>) -> Desired {
     let pod::Pod { template, warnings, refused } = pod::pod(actor, context);
     let account = accounts::account(actor, context)
         .filter(|account| template["spec"]["serviceAccountName"] == account["metadata"]["name"]);
+    let (account, expected) = match accounts::are_made(context) {
+        true => (account, None),
+        false => (None, account),
+    };
     Desired {
+        expected,
         before: account.into_iter().chain(workload::service(actor)).collect(),
         workload: workload::workload(actor, &template),
         template,
