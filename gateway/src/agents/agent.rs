@@ -2,6 +2,7 @@
 //! are left alone.
 
 use asya_envelope::ActorName;
+use asya_resources::ACCOUNT_PREFIX;
 use asya_session::{Options, Proposal, Risk};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -34,10 +35,14 @@ pub struct Agent {
     /// How what it proposes is approved, where that is stricter than the tool's own settings.
     #[serde(default)]
     pub approval: Approval,
-    /// The service account that its actor runs as.
+    /// The service account that its actor runs as, where no list says it.
     #[serde(default = "unnamed", skip_serializing)]
     #[schema(ignore)]
-    pub account: String,
+    account: String,
+    /// Those that its pods may run as: two while it moves from one to another.
+    #[serde(default, skip_serializing)]
+    #[schema(ignore)]
+    accounts: Option<Vec<String>>,
 }
 
 /// The account of pods that name none.
@@ -119,6 +124,15 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Whether it runs as a service account of this name: one that its file lists, or, where that lists none, the one that it
+    /// names and the one that the operator makes for it.
+    pub fn runs_as(&self, account: &str) -> bool {
+        match &self.accounts {
+            Some(accounts) => accounts.iter().any(|listed| listed == account),
+            None => self.account == account || account.strip_prefix(ACCOUNT_PREFIX) == Some(&self.name),
+        }
+    }
+
     /// What is wrong with wishes for a turn.
     pub fn wrong(&self, options: &Options) -> Vec<Wrong> {
         let mut wrong = Vec::new();
@@ -167,6 +181,21 @@ mod tests {
             assert_eq!(fields, ["options.model", "options.max_tokens", "options.temperature"]);
             assert!(wrong[0].reason.contains("x/one, x/two"), "{}", wrong[0].reason);
         }
+    }
+
+    #[test]
+    fn an_agent_runs_as_the_accounts_that_its_file_lists_and_as_no_other() {
+        let runs_as = |file: serde_json::Value| {
+            let agent = Agent::parse("ops", file.to_string().as_bytes()).unwrap();
+            let accounts = ["default", "bedrock", "asya-ops", "asya-other", ""];
+            accounts.into_iter().filter(|account| agent.runs_as(account)).collect::<Vec<_>>()
+        };
+        assert_eq!(runs_as(json!({"name": "ops"})), ["default", "asya-ops"]);
+        assert_eq!(runs_as(json!({"name": "ops", "account": "bedrock"})), ["bedrock", "asya-ops"]);
+        let listed = |accounts| json!({"name": "ops", "account": "default", "accounts": accounts});
+        assert_eq!(runs_as(listed(json!(["bedrock"]))), ["bedrock"]);
+        assert_eq!(runs_as(listed(json!(["default", "asya-ops"]))), ["default", "asya-ops"]);
+        assert_eq!(runs_as(listed(json!([]))), [""; 0]);
     }
 
     #[test]

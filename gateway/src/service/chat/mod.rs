@@ -83,11 +83,10 @@ impl Service {
         self.chat.as_ref().is_some_and(|chat| chat.people.stays(who, jiff::Timestamp::now()))
     }
 
-    /// Whether an agent runs as a service account of this name: that of its file, or the one that the operator makes for it.
+    /// Whether an agent runs as a service account of this name.
     pub(super) fn runs_agents(&self, account: &str) -> bool {
         let Some(chat) = &self.chat else { return false };
-        let made_for = account.strip_prefix(asya_resources::ACCOUNT_PREFIX);
-        chat.agents.borrow().values().any(|agent| agent.account == account || Some(&*agent.name) == made_for)
+        chat.agents.borrow().values().any(|agent| agent.runs_as(account))
     }
 
     /// A token of this gateway, made at a time.
