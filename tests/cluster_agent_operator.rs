@@ -173,14 +173,28 @@ async fn an_agent_moves_to_its_own_account_and_gateways_hear_of_it_when_its_last
 
     // No kubelet is there: the test says when the pod is ready, and when the old one has stopped.
     cluster.edit("Pod", &old, &json!({"metadata": {"finalizers": ["asya.sh/test"]}})).await?;
-    let knows = |turns: u64, account: &'static str| {
+    let knows = |turns: u64, accounts: &'static [&'static str]| {
         move |entry: Option<&Value>| {
-            entry.is_some_and(|it| it["budget"]["turns"] == turns && it["account"] == account)
+            entry.is_some_and(|it| {
+                it["budget"]["turns"] == turns
+                    && it["account"] == accounts[0]
+                    && it["accounts"] == json!(accounts)
+            })
         }
     };
+    let both = &["default", "asya-ops"];
     cluster.edit("Agent", "ops", &json!({"spec": {"pod": null, "budgets": {"turns": 7}}})).await?;
+    // Gateways hear of it first, and have the time to.
+    until_entry(&cluster, "ops", knows(7, both)).await?;
+    let started = std::time::Instant::now();
+    let waits = |it: &Value| {
+        condition(it, "WorkloadReady").is_some_and(|it| it.to_string().contains("before pods run as it"))
+    };
+    cluster.until("Agent", "ops", "waits", waits).await?;
+    assert_eq!(pods_of(&cluster, "asya-ops").await?, Vec::<Value>::new());
+    tokio::time::sleep(Duration::from_secs(80).saturating_sub(started.elapsed())).await;
+    assert_eq!(pods_of(&cluster, "asya-ops").await?, Vec::<Value>::new());
     let new = until_pod_of(&cluster, "asya-ops").await?;
-    until_entry(&cluster, "ops", knows(7, "default")).await?;
     let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True",
         "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
     cluster.api("Pod").patch_status(&new, &PatchParams::default(), &Patch::Merge(&ready)).await?;
@@ -189,11 +203,13 @@ async fn an_agent_moves_to_its_own_account_and_gateways_hear_of_it_when_its_last
         .await?;
     cluster.edit("Agent", "ops", &json!({"spec": {"description": "Moves."}})).await?;
     until_entry(&cluster, "ops", |entry| {
-        entry.is_some_and(|it| it["description"] == "Moves." && it["account"] == "default")
+        entry.is_some_and(|it| it["description"] == "Moves.") && knows(7, both)(entry)
     })
     .await?;
+    let names = |it: &Value| condition(it, "WorkloadReady").is_some_and(|it| it.to_string().contains(&old));
+    cluster.until("Agent", "ops", "names the pod that it waits for", names).await?;
     cluster.edit("Pod", &old, &json!({"metadata": {"finalizers": null}})).await?;
-    until_entry(&cluster, "ops", knows(7, "asya-ops")).await?;
+    until_entry(&cluster, "ops", knows(7, &["asya-ops"])).await?;
     assert_eq!(pods_of(&cluster, "default").await?, Vec::<Value>::new());
     operator.stop().await?;
     Ok(())

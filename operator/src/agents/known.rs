@@ -3,9 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use asya_resources::agent::{AgentStatus, status::READY};
+use tokio::time::Instant;
 
 use super::{registry::Verdict, subject::Subject};
 use crate::controllers::{
@@ -26,6 +28,8 @@ struct State {
     subjects: HashMap<Key, Arc<Subject>>,
     /// What each agent's entry has to be, as its last look found.
     verdicts: BTreeMap<Key, Verdict>,
+    /// The account that each agent is to move to, and since when gateways are told of it.
+    announced: HashMap<Key, (String, Instant)>,
     /// By resource and namespace (empty = all).
     health: BTreeMap<(&'static str, String), Health>,
 }
@@ -59,6 +63,7 @@ impl Known {
     pub fn remove(&self, key: &Key) -> bool {
         let mut state = self.write();
         state.verdicts.remove(key);
+        state.announced.remove(key);
         state.subjects.remove(key).is_some()
     }
 
@@ -78,7 +83,7 @@ impl Known {
         }
         let before = state.verdicts.get(key);
         let keeps =
-            verdict == Verdict::Keep && matches!(before, Some(Verdict::Entry(_) | Verdict::Moving(_)));
+            verdict == Verdict::Keep && matches!(before, Some(Verdict::Entry(_) | Verdict::Moving { .. }));
         if keeps || before == Some(&verdict) {
             return false;
         }
@@ -89,6 +94,22 @@ impl Known {
     /// Whether an agent's entry was found to name this account.
     pub fn tells_account(&self, key: &Key, account: &str) -> bool {
         self.read().verdicts.get(key).is_some_and(|verdict| verdict.tells_account(account))
+    }
+
+    /// For how long gateways have been told of the account that an agent is to move to.
+    pub fn announced(&self, key: &Key, account: &str) -> Duration {
+        let mut state = self.write();
+        let announced =
+            state.announced.entry(key.clone()).or_insert_with(|| (account.to_owned(), Instant::now()));
+        if announced.0 != account {
+            *announced = (account.to_owned(), Instant::now());
+        }
+        announced.1.elapsed()
+    }
+
+    /// Keeps that gateways are not told of the account that an agent is to move to.
+    pub fn withdrawn(&self, key: &Key) {
+        self.write().announced.remove(key);
     }
 
     /// What the entries of a namespace have to be, by agent; `None` while one of its agents was not looked at yet, or the
@@ -109,7 +130,9 @@ impl Known {
 
     /// Forgets what was judged: another replica may have acted since.
     pub fn clear(&self) {
-        self.write().verdicts.clear();
+        let mut state = self.write();
+        state.verdicts.clear();
+        state.announced.clear();
     }
 
     /// How a watch stands; true when that is news.

@@ -1,12 +1,13 @@
 //! One look at one `Agent`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use asya_resources::{
     Condition,
     agent::{About, Agent, Around, Compiled, Objection, compile, policy, status::READY},
 };
 use jiff::Timestamp;
+use kube::api::DynamicObject;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -15,13 +16,13 @@ use super::{
     registry::Verdict,
     report,
     run::{Context, Work},
-    sources,
+    sources::{self, Moved},
     status::{self, Observed, Runs},
     subject::Subject,
 };
 use crate::controllers::{
     apply::{Owner, Written},
-    live::{Kind, Live},
+    live::Kind,
     refusal::Refusal,
     work::Key,
 };
@@ -30,6 +31,8 @@ use crate::controllers::{
 const AGAIN: Duration = Duration::from_secs(60);
 /// The same while something is missing.
 const SOON: Duration = Duration::from_secs(10);
+/// How long gateways get to hear of an account before pods run as it: kubelets look at ConfigMaps once a minute.
+const HEARD: Duration = Duration::from_secs(90);
 
 /// Looks at an agent; when the next look is wanted.
 ///
@@ -44,13 +47,24 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     }
     let mut observed = Observed::default();
     let verdict = match prepare(context, &subject, &mut observed).await? {
-        Ok(compiled) => match run(context, &subject, &compiled, &mut observed).await? {
-            Ok(()) => tell(context, &subject, &compiled).await?,
-            Err(refusal) => {
-                observed.refused = Some((refusal.reason(), refusal.to_string()));
-                untold(&refusal)
+        Ok(compiled) => {
+            let actor = sources::actor(&context.client, key, &subject.uid).await?;
+            let (account, client) = (&compiled.account, &context.client);
+            let its =
+                !compiled.own_account || sources::is_its(client, &key.0, account, actor.as_ref()).await?;
+            if its {
+                observed.moves = waits(context, key, account, actor.as_ref()).await?;
             }
-        },
+            match run(context, &subject, &compiled, &mut observed).await? {
+                Ok(()) if its => tell(context, key, &compiled, actor.as_ref(), &mut observed).await?,
+                // What runs as somebody else's account must not act for the agent.
+                Ok(()) => Verdict::Moving { entry: compiled.entry.to_string(), its },
+                Err(refusal) => {
+                    observed.refused = Some((refusal.reason(), refusal.to_string()));
+                    untold(&refusal)
+                }
+            }
+        }
         Err(objections) => {
             let forbidden = objections.iter().any(|objection| objection.about() == About::Policy);
             observed.objections = objections;
@@ -63,7 +77,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
             }
         }
     };
-    let moving = matches!(verdict, Verdict::Moving(_));
+    let moving = matches!(verdict, Verdict::Moving { .. });
     judge(context, key, verdict);
     let status = status::status(&subject, &observed, Timestamp::now());
     let settled = status.condition(READY).is_some_and(Condition::is_true) && !moving;
@@ -71,19 +85,56 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     Ok(Some(if settled { AGAIN } else { SOON }))
 }
 
-/// Its entry. The account that is made for it is told once all of its pods run as that: those of an earlier one would be
-/// refused, and what they work on with them; and one of its name that is somebody else's must not act for it.
-async fn tell(context: &Context, subject: &Subject, compiled: &Compiled) -> kube::Result<Verdict> {
-    let (key, entry) = (subject.key(), compiled.entry.to_string());
-    let told = match (&compiled.own_account, actor(context, subject)) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(account), Some(actor)) => {
-            context.known.tells_account(&key, account)
-                || sources::runs_as(&context.client, &actor, account).await?
+/// Why its actor has to wait: it is to run as another account than before, and gateways may not have heard of that.
+async fn waits(
+    context: &Context,
+    key: &Key,
+    account: &str,
+    actor: Option<&DynamicObject>,
+) -> kube::Result<Option<String>> {
+    if actor.is_none_or(|actor| sources::account(actor) == Some(account)) {
+        return Ok(None);
+    }
+    let heard = match sources::told(&context.client, key).await? {
+        // Nobody sends it anything.
+        None => true,
+        Some(told) if told.iter().any(|told| told == account) => {
+            context.known.announced(key, account) >= HEARD
+        }
+        Some(_) => {
+            context.known.withdrawn(key);
+            false
         }
     };
-    Ok(if told { Verdict::Entry(entry) } else { Verdict::Moving(entry) })
+    Ok((!heard).then(|| format!("gateways are told of the account {account} before pods run as it")))
+}
+
+/// Its entry, with the accounts of all of its pods: one that is not taken loses what it works on.
+async fn tell(
+    context: &Context,
+    key: &Key,
+    compiled: &Compiled,
+    actor: Option<&DynamicObject>,
+    observed: &mut Observed,
+) -> kube::Result<Verdict> {
+    let (client, account, entry) = (&context.client, &compiled.account, compiled.entry.to_string());
+    let moving = |entry| Verdict::Moving { entry, its: true };
+    if observed.moves.is_some() {
+        return Ok(moving(entry));
+    }
+    if context.known.tells_account(key, account) {
+        return Ok(Verdict::Entry(entry));
+    }
+    Ok(match sources::moved(client, key, actor, account).await? {
+        Moved::Wholly => Verdict::Entry(entry),
+        Moved::Starting => moving(entry),
+        Moved::Behind(pod) => {
+            let sentence =
+                format!("the pod {pod} does not run as {account} yet: gateways still take its account, too");
+            observed.moves = Some(sentence);
+            moving(entry)
+        }
+    })
 }
 
 /// What is told of an agent whose actor could not be written: turns would go to somebody else's where that is one.
@@ -92,12 +143,6 @@ fn untold(refusal: &Refusal) -> Verdict {
         Refusal::Foreign(_) => Verdict::Without,
         _ => Verdict::Keep,
     }
-}
-
-/// Its actor, as far as that is known.
-fn actor(context: &Context, subject: &Subject) -> Option<Arc<Live>> {
-    let actor = context.known.cache.object(Kind::AsyncActor, &subject.key())?;
-    (actor.controller() == Some(&subject.uid)).then_some(actor)
 }
 
 /// Keeps what its entry has to be, and has gateways told if that is news.
@@ -145,7 +190,7 @@ fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Applies its actor, and sees how that is; or why it could not be written.
+/// Applies its actor unless that has to wait, and sees how that is; or why it could not be written.
 async fn run(
     context: &Context,
     subject: &Subject,
@@ -156,6 +201,10 @@ async fn run(
     observed.tools.clone_from(&compiled.tools);
     observed.unguarded = sources::unguarded(&context.client, &subject.namespace, &compiled.approved).await?;
     observed.secrets = sources::secrets(&context.client, &subject.namespace, &compiled.secrets).await?;
+    if observed.moves.is_some() {
+        observed.runs = runs(context, &subject.key());
+        return Ok(Ok(()));
+    }
     let mut actor = compiled.actor.clone();
     actor["metadata"]["ownerReferences"] = Value::Array(vec![subject.owner_reference()]);
     match context.applier.apply(&actor, Some(owner(subject))).await {

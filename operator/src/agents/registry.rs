@@ -24,8 +24,14 @@ const UNNAMED: &str = "default";
 pub enum Verdict {
     /// This.
     Entry(String),
-    /// This, but with the account that gateways know: some of its pods may still run as that. Where they know none, none.
-    Moving(String),
+    /// This, and the accounts that gateways know: some of its pods may still run as those. Not with its own account where
+    /// that is not `its`, nor at all where no account is left.
+    Moving {
+        /// The entry.
+        entry: String,
+        /// Whether nobody else has the account that it names.
+        its: bool,
+    },
     /// As it is: what the agent says cannot be told now.
     Keep,
     /// None: it may not run.
@@ -35,7 +41,7 @@ pub enum Verdict {
 impl Verdict {
     /// Whether it takes what gateways are told now.
     fn needs_stored(&self) -> bool {
-        matches!(self, Self::Keep | Self::Moving(_))
+        matches!(self, Self::Keep | Self::Moving { .. })
     }
 
     /// Whether it is an entry that names this account.
@@ -73,11 +79,28 @@ pub async fn reconcile(context: &Context, namespace: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// An entry with the account that another one names.
-fn with_account_of(entry: &str, other: &str) -> Option<String> {
+/// The accounts that an entry tells gateways, the one before the others first.
+pub fn accounts(entry: &str) -> Vec<String> {
+    let Ok(Value::Object(entry)) = serde_json::from_str(entry) else { return Vec::new() };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match entry.get("accounts").and_then(Value::as_array) {
+        Some(accounts) => accounts.iter().filter_map(text).collect(),
+        None => vec![entry.get("account").and_then(text).unwrap_or_else(|| UNNAMED.to_owned())],
+    }
+}
+
+/// An entry with the accounts of the one before it. Gateways that know no list take the first.
+fn moving(entry: &str, its: bool, before: Option<&String>) -> Option<String> {
     let mut entry: Value = serde_json::from_str(entry).ok()?;
-    let other: Value = serde_json::from_str(other).ok()?;
-    entry["account"] = json!(other["account"].as_str().unwrap_or(UNNAMED));
+    let account = entry["account"].as_str()?;
+    let mut accounts = before.map_or_else(Vec::new, |before| accounts(before));
+    if !its {
+        accounts.retain(|before| before != account);
+    } else if !accounts.iter().any(|before| before == account) {
+        accounts.push(account.to_owned());
+    }
+    entry["account"] = json!(accounts.first()?);
+    entry["accounts"] = json!(accounts);
     Some(entry.to_string())
 }
 
@@ -91,7 +114,7 @@ fn desired(
         let key = format!("{name}.json");
         let entry = match verdict {
             Verdict::Entry(entry) => Some(entry.clone()),
-            Verdict::Moving(entry) => stored.get(&key).and_then(|stored| with_account_of(entry, stored)),
+            Verdict::Moving { entry, its } => moving(entry, *its, stored.get(&key)),
             Verdict::Keep => stored.get(&key).cloned(),
             Verdict::Without => None,
         };
@@ -129,24 +152,33 @@ mod tests {
     }
 
     #[test]
-    fn a_new_account_is_told_when_nothing_runs_as_the_one_before() {
-        let entry = |account: &str| json!({"name": "a", "turns": 2, "account": account}).to_string();
-        let told = |verdict: Verdict, stored: &str| {
-            let verdicts = [("a".to_owned(), verdict)].into();
-            let stored = [("a.json".to_owned(), stored.to_owned())].into();
+    fn both_accounts_are_told_while_pods_run_as_either() {
+        let entry = |accounts: &[&str]| {
+            json!({"name": "a", "turns": 2, "account": accounts[0], "accounts": accounts}).to_string()
+        };
+        let told = |its: bool, stored: Option<&str>| {
+            let verdicts = [("a".to_owned(), Verdict::Moving { entry: entry(&["asya-a"]), its })].into();
+            let stored = stored.map(|stored| ("a.json".to_owned(), stored.to_owned())).into_iter().collect();
             desired("shop", &verdicts, &stored)["data"].clone()
         };
-        let moving = || Verdict::Moving(entry("asya-a"));
+        // Of an operator that listed none.
         let before = json!({"name": "a", "turns": 1, "account": "bedrock"}).to_string();
-        assert_eq!(told(moving(), &before), json!({"a.json": entry("bedrock")}));
-        assert_eq!(told(moving(), r#"{"name": "a"}"#), json!({"a.json": entry("default")}));
-        assert_eq!(told(moving(), &entry("asya-a")), json!({"a.json": entry("asya-a")}));
-        // What cannot be read tells gateways nothing, and what is not there neither.
-        assert_eq!(told(moving(), "not json"), json!({}));
-        let verdicts = [("a".to_owned(), moving())].into();
-        assert_eq!(desired("shop", &verdicts, &BTreeMap::new())["data"], json!({}));
-        assert!(Verdict::Entry(entry("asya-a")).tells_account("asya-a"));
-        assert!(!Verdict::Entry(entry("default")).tells_account("asya-a"));
-        assert!(!moving().tells_account("asya-a"));
+        assert_eq!(told(true, Some(&before)), json!({"a.json": entry(&["bedrock", "asya-a"])}));
+        assert_eq!(told(true, Some(r#"{"name": "a"}"#)), json!({"a.json": entry(&["default", "asya-a"])}));
+        // Of one that moved while it moved; and once more the same.
+        let twice = entry(&["default", "bedrock", "asya-a"]);
+        assert_eq!(told(true, Some(&entry(&["default", "bedrock"]))), json!({"a.json": twice}));
+        assert_eq!(told(true, Some(&twice)), json!({"a.json": twice}));
+        // New ones, and what cannot be read.
+        assert_eq!(told(true, None), json!({"a.json": entry(&["asya-a"])}));
+        assert_eq!(told(true, Some("not json")), json!({"a.json": entry(&["asya-a"])}));
+        // An account that is somebody else's is not told, nor any longer.
+        assert_eq!(told(false, Some(&before)), json!({"a.json": entry(&["bedrock"])}));
+        assert_eq!(told(false, Some(&entry(&["bedrock", "asya-a"]))), json!({"a.json": entry(&["bedrock"])}));
+        assert_eq!(told(false, Some(&entry(&["asya-a"]))), json!({}));
+        assert_eq!(told(false, None), json!({}));
+        assert!(Verdict::Entry(entry(&["asya-a"])).tells_account("asya-a"));
+        assert!(!Verdict::Entry(entry(&["default"])).tells_account("asya-a"));
+        assert!(!Verdict::Moving { entry: entry(&["asya-a"]), its: true }.tells_account("asya-a"));
     }
 }

@@ -1,10 +1,10 @@
 //! The ConfigMaps, Secrets and actors of tools that agents name, and what runs of an agent. Nobody tells of them, so they are
 //! read at a look.
 
-use asya_resources::agent::{Objection, SecretKey};
+use asya_resources::agent::{Objection, REGISTRY, SecretKey};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Pod, Secret},
+    core::v1::{ConfigMap, Pod, Secret, ServiceAccount},
 };
 use kube::{
     Api, Client, ResourceExt,
@@ -12,12 +12,10 @@ use kube::{
 };
 use serde_json::Value;
 
+use super::registry::accounts;
 use crate::{
     actor::ACTOR_LABEL,
-    controllers::{
-        apply::timely,
-        live::{Kind, Live},
-    },
+    controllers::{apply::timely, live::Kind, work::Key},
     settings::read::boolean,
 };
 
@@ -113,21 +111,87 @@ pub async fn secrets(client: &Client, namespace: &str, keys: &[SecretKey]) -> ku
     })
 }
 
-/// Whether everything that runs of an actor runs as this account, and what is started next will: a pod of another that is
-/// being stopped may still be at work.
+/// The actor of an agent, past the cache.
 ///
 /// # Errors
 /// What the API server said.
-pub async fn runs_as(client: &Client, actor: &Live, account: &str) -> kube::Result<bool> {
-    let (namespace, name) = actor.key();
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-    let Some(deployment) = timely(deployments.get_opt(&name)).await? else { return Ok(false) };
-    if !belongs(&deployment, actor.uid()) || !starts_as(&deployment, account) {
-        return Ok(false);
-    }
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+pub async fn actor(
+    client: &Client,
+    (namespace, name): &Key,
+    agent: &str,
+) -> kube::Result<Option<DynamicObject>> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &Kind::AsyncActor.resource());
+    Ok(timely(api.get_opt(name)).await?.filter(|actor| belongs(actor, agent)))
+}
+
+/// The account that an actor's pods are to run as.
+pub fn account(actor: &DynamicObject) -> Option<&str> {
+    actor.data["spec"]["workload"]["template"]["spec"]["serviceAccountName"].as_str()
+}
+
+/// Whether an account is an actor's, or would be: it is not there.
+///
+/// # Errors
+/// What the API server said.
+pub async fn is_its(
+    client: &Client,
+    namespace: &str,
+    account: &str,
+    actor: Option<&DynamicObject>,
+) -> kube::Result<bool> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let uid = actor.and_then(|actor| actor.metadata.uid.as_deref());
+    let live = timely(api.get_opt(account)).await?;
+    Ok(live.is_none_or(|live| uid.is_some_and(|uid| belongs(&live, uid))))
+}
+
+/// The accounts that gateways are told of an agent; `None` where they are told nothing.
+///
+/// # Errors
+/// What the API server said.
+pub async fn told(client: &Client, (namespace, name): &Key) -> kube::Result<Option<Vec<String>>> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let entries = timely(api.get_opt(REGISTRY)).await?.and_then(|map| map.data).unwrap_or_default();
+    Ok(entries.get(&format!("{name}.json")).map(|entry| accounts(entry)))
+}
+
+/// How far an actor has moved to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Everything that runs runs as it, and what is started next will.
+    Wholly,
+    /// Its Deployment is not there, or not through with a change.
+    Starting,
+    /// This pod runs as another.
+    Behind(String),
+}
+
+/// How far an actor has moved to this account: a pod of another that is being stopped may still be at work.
+///
+/// # Errors
+/// What the API server said.
+pub async fn moved(
+    client: &Client,
+    (namespace, name): &Key,
+    actor: Option<&DynamicObject>,
+    account: &str,
+) -> kube::Result<Moved> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    // Before the pods: one of another account is not started after that.
+    let deployment = timely(deployments.get_opt(name)).await?;
+    let uid = actor.and_then(|actor| actor.metadata.uid.as_deref());
+    let starts = deployment.is_some_and(|deployment| {
+        uid.is_some_and(|uid| belongs(&deployment, uid)) && starts_as(&deployment, account)
+    });
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pods = timely(pods.list(&ListParams::default().labels(&format!("{ACTOR_LABEL}={name}")))).await?;
-    Ok(pods.items.iter().all(|pod| has_ended(pod) || is_of(pod, account)))
+    let behind = pods.items.iter().find(|pod| !has_ended(pod) && !is_of(pod, account));
+    Ok(match behind {
+        Some(pod) => Moved::Behind(pod.name_any()),
+        None if starts => Moved::Wholly,
+        None => Moved::Starting,
+    })
 }
 
 /// Whether an object's controller is this one.
@@ -135,12 +199,19 @@ fn belongs(object: &impl ResourceExt, uid: &str) -> bool {
     object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
-/// Whether a Deployment starts pods as this account, and its controller knows that.
+/// Whether a Deployment starts pods as this account alone: its controller knows that, and wants none of those before any
+/// more.
 fn starts_as(deployment: &Deployment, account: &str) -> bool {
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    let seen = deployment.status.as_ref().and_then(|status| status.observed_generation);
+    let status = deployment.status.as_ref();
+    let seen = status.and_then(|status| status.observed_generation);
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let through = conditions
+        .iter()
+        .any(|it| it.type_ == "Progressing" && it.reason.as_deref() == Some("NewReplicaSetAvailable"));
     pod.and_then(|pod| pod.service_account_name.as_deref()) == Some(account)
         && seen >= deployment.metadata.generation
+        && through
 }
 
 fn has_ended(pod: &Pod) -> bool {
@@ -188,14 +259,18 @@ mod tests {
 
     #[test]
     fn pods_are_started_as_an_account_once_the_controller_knows() {
-        let deployment = |account: Value, seen: i64| -> Deployment {
+        let rolled = |account: Value, seen: i64, reason: &str| -> Deployment {
             let pod = json!({"serviceAccountName": account, "containers": []});
             let spec = json!({"selector": {}, "template": {"spec": pod}});
-            let status = json!({"observedGeneration": seen});
+            let progressing = json!({"type": "Progressing", "status": "True", "reason": reason});
+            let status = json!({"observedGeneration": seen, "conditions": [progressing]});
             serde_json::from_value(json!({"metadata": {"generation": 2}, "spec": spec, "status": status}))
                 .unwrap()
         };
+        let deployment = |account, seen| rolled(account, seen, "NewReplicaSetAvailable");
         assert!(starts_as(&deployment(json!("asya-ops"), 2), "asya-ops"));
+        let rolling = rolled(json!("asya-ops"), 2, "ReplicaSetUpdated");
+        assert!(!starts_as(&rolling, "asya-ops"), "the ReplicaSet before may replace its pods");
         assert!(!starts_as(&deployment(json!("asya-ops"), 1), "asya-ops"), "pods of the one before may come");
         assert!(!starts_as(&deployment(json!("default"), 2), "asya-ops"));
         assert!(!starts_as(&deployment(Value::Null, 2), "asya-ops"));

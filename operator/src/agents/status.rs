@@ -37,6 +37,8 @@ pub struct Observed {
     pub refused: Option<(&'static str, String)>,
     /// How its actor is.
     pub runs: Runs,
+    /// What its move to another account waits for.
+    pub moves: Option<String>,
     /// What is known of its Secrets.
     pub secrets: Secrets,
     /// The model that answers.
@@ -169,6 +171,14 @@ fn secrets(observed: &Observed) -> Said {
 }
 
 fn workload(observed: &Observed) -> Said {
+    let (r#type, holds, reason, mut message) = actor(observed);
+    if let Some(moves) = &observed.moves {
+        message = format!("{message}; {moves}");
+    }
+    (r#type, holds, reason, message)
+}
+
+fn actor(observed: &Observed) -> Said {
     if let Some((reason, message)) = &observed.refused {
         return (WORKLOAD, No, reason, message.clone());
     }
@@ -279,6 +289,9 @@ mod tests {
             &Observed::default(),
             [("Unknown", "Starting"), good[1], good[2], good[3], ("Unknown", "Starting")],
         );
+        let moves = Observed { moves: Some("the pod ops-1".to_owned()), ..well.clone() };
+        says(&moves, good);
+        assert_eq!(workload(&moves).3, "its actor is ready; the pod ops-1");
         let open = Observed { unguarded: vec!["refund".to_owned()], ..well.clone() };
         says(&open, [good[0], good[1], good[2], ("True", "Unguarded"), good[4]]);
         let taken = Some(("NameTaken", "rename".to_owned()));

@@ -56,8 +56,10 @@ pub struct Compiled {
     pub approved: Vec<String>,
     /// Keys of Secrets that its pods need.
     pub secrets: Vec<SecretKey>,
-    /// The account that the operator makes for its pods; `None` where it names one.
-    pub own_account: Option<String>,
+    /// The account that its pods run as.
+    pub account: String,
+    /// Whether the operator makes that: it names none.
+    pub own_account: bool,
 }
 
 /// Compiles an agent in which [`check`](super::rules::check) finds nothing, and whose texts are in their place.
@@ -100,7 +102,8 @@ pub fn compile(agent: &Agent, around: &Around<'_>) -> Result<Compiled, Vec<Objec
             .map(|tool| tool.actor().to_owned())
             .collect(),
         secrets: secrets(&env),
-        own_account: named_account(agent).is_none().then(|| account_name(&agent.metadata.name)),
+        account: account(agent),
+        own_account: named_account(agent).is_none(),
     })
 }
 
@@ -280,7 +283,9 @@ fn entry(agent: &Agent, model: &Model, granted: &[Granted<'_>]) -> Value {
         "models": models,
         "budget": budget,
         "tools": granted.iter().map(Granted::entry).collect::<Vec<_>>(),
+        // Of gateways before the list was there, which take this one, and asya-NAME besides.
         "account": account(agent),
+        "accounts": [account(agent)],
     });
     if let Some(approval) = &spec.approval {
         let mut limits = json!({ "fourEyes": approval.four_eyes });

@@ -235,6 +235,7 @@ fn an_actor_is_one_that_the_operator_takes() {
             ],
             "approval": { "timeout": 14400, "fourEyes": true },
             "account": "bedrock",
+            "accounts": ["bedrock"],
         })
     );
 }
@@ -254,7 +255,8 @@ fn an_agent_that_names_no_account_has_one_of_its_own() {
         assert_eq!(workload["template"]["spec"]["serviceAccountName"], own);
         assert_eq!(workload["shareCloudIdentity"], true);
         assert_eq!(made.actor["metadata"]["annotations"], json!({ OWN_ACCOUNT: "true" }));
-        assert_eq!((&made.entry["account"], made.own_account), (&json!(own), Some(own.clone())));
+        assert_eq!((&made.entry["account"], &made.entry["accounts"]), (&json!(own), &json!([own])));
+        assert_eq!((made.account, made.own_account), (own, true));
     }
     // One that is named is somebody else's to make, whatever its name.
     for name in ["bedrock", "default", "asya-ops"] {
@@ -263,7 +265,8 @@ fn an_agent_that_names_no_account_has_one_of_its_own() {
         assert_eq!(workload["template"]["spec"]["serviceAccountName"], name);
         assert_eq!(workload["shareCloudIdentity"], true);
         assert_eq!(made.actor["metadata"].get("annotations"), None);
-        assert_eq!((&made.entry["account"], made.own_account), (&json!(name), None));
+        assert_eq!((&made.entry["account"], &made.entry["accounts"]), (&json!(name), &json!([name])));
+        assert_eq!((&*made.account, made.own_account), (name, false));
     }
 }
 
