@@ -29,6 +29,9 @@ const TOLD: usize = 10;
 /// How many pods are looked up to see whether they are late: of a large Service in a rollout, hundreds are starting.
 const LOOKED_UP: usize = 20;
 
+/// Reason of what the API server says of an address that it then enters where it is missing: often only that it has not seen it yet.
+const REPAIRED: &str = "ClusterIPNotAllocated";
+
 const NONE_READY: &str = "ServiceHasNoReadyEndpoints";
 const SOME_NOT_READY: &str = "ServiceEndpointsNotReady";
 
@@ -85,7 +88,8 @@ impl Look<'_> {
         let Some(events) = report.listed("ServiceWarned", format!("events of {}", self.at), events) else {
             return;
         };
-        for event in standing_warnings(&events) {
+        let warnings = standing_warnings(&events);
+        for event in warnings.into_iter().filter(|event| event.reason.as_deref() != Some(REPAIRED)) {
             let message = event.message.clone().unwrap_or_default();
             let text = format!("Service {} has the event: {message}", self.object.name());
             report.fail(Failure::new("ServiceWarned", Severity::Warning, text).seen(
@@ -473,8 +477,14 @@ mod tests {
         let mut ensured =
             event(&web(), "EnsuredLoadBalancer", "done", "2026-06-01T11:30:00Z").value().clone();
         ensured["type"] = json!("Normal");
-        let healed = look(&["Service"], &web(), &[healthy, failed, Object::new(ensured).unwrap()]);
+        let healed = look(&["Service"], &web(), &[healthy.clone(), failed, Object::new(ensured).unwrap()]);
         assert!(codes(&healed).is_empty(), "{:?}", codes(&healed));
+        // The API server says so of Services whose address it has not seen yet, and nobody has to do anything.
+        let text = "Cluster IP [IPv4]: 10.96.50.174 is not allocated; repairing";
+        let repaired = event(&web(), "ClusterIPNotAllocated", text, "2026-06-01T11:00:00Z");
+        assert!(codes(&look(&["Service"], &web(), &[healthy.clone(), repaired])).is_empty());
+        let twice = event(&web(), "ClusterIPAlreadyAllocated", "recreate it", "2026-06-01T11:00:00Z");
+        assert_eq!(codes(&look(&["Service"], &web(), &[healthy, twice])), ["ServiceWarned"]);
     }
 
     #[test]
