@@ -150,9 +150,17 @@ async fn talk(
 
 /// What holds at the end.
 async fn holds(it: &Installed, script: &Script, talked: &[Talked]) -> Result<()> {
+    // All pages: a machine at rest has more sessions than one of them holds.
     let list = async |query: &str, field: &str| {
-        let found = it.people.good("root", "GET", query, None).await?;
-        found[field].as_array().cloned().with_context(|| found.to_string())
+        let (mut all, mut page) = (Vec::new(), query.to_owned());
+        loop {
+            let found = it.people.good("root", "GET", &page, None).await?;
+            all.extend(found[field].as_array().cloned().with_context(|| found.to_string())?);
+            match found["next"].as_str() {
+                Some(next) => page = format!("{query}&after={next}"),
+                None => return Ok::<_, anyhow::Error>(all),
+            }
+        }
     };
     it.people.are_heard().await?;
     for operation in list("/api/v1/approvals?phase=waiting", "operations").await? {
